@@ -1,0 +1,31 @@
+//! Sweeps of reversible residual units over plain slices, without any framework.
+//!
+//! For now the crate holds the [`reference`] path: naive loops in the scalar type of the caller's
+//! choice (`f32` or `f64`), which stores every state and differentiates by the chain rule. Every
+//! faster path of the project is tested against it, so it is written to be read, not to be quick.
+//!
+//! ```
+//! use palinode_kernels::{Activation, reference::{Form, Recurrence, Shape, Unit}};
+//!
+//! let shape = Shape { batch: 1, channels: 2, height: 3, width: 3 };
+//! let unit = Unit::<f64> {
+//!     recurrence: Recurrence::Verlet,
+//!     form: Form::Symmetric,
+//!     activation: Activation::Tanh,
+//!     step: 0.1,
+//!     shape,
+//!     blocks: 1,
+//!     kernels: vec![0.1; 2 * shape.kernel_len()],
+//!     biases: vec![0.0; 2 * shape.channels],
+//!     input_biases: vec![0.0; 2 * shape.channels],
+//! };
+//! let start = (vec![1.0; shape.len()], vec![0.5; shape.len()]);
+//! let end = unit.forward(start.clone());
+//! let back = unit.inverse(end);
+//! assert!(start.0.iter().zip(&back.0).all(|(a, b)| (a - b).abs() < 1e-14));
+//! ```
+
+pub mod activation;
+pub mod reference;
+
+pub use activation::Activation;

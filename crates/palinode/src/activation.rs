@@ -1,0 +1,14 @@
+//! σ on tensors; the formulas and their derivatives are [`Activation`]'s own documentation.
+
+use burn::tensor::{Tensor, activation};
+pub use palinode_kernels::Activation;
+
+/// σ applied to every element; differentiable, any shape.
+pub fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
+    match activation {
+        Activation::Relu => activation::relu(x),
+        Activation::Tanh => activation::tanh(x),
+        // max(x, 0) + log(1 + e^−|x|): no overflow for large x.
+        Activation::Softplus => activation::relu(x.clone()) + x.abs().neg().exp().log1p(),
+    }
+}

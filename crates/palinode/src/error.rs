@@ -1,0 +1,93 @@
+//! What can go wrong, in words for the person who has to mend it.
+
+use std::path::{Path, PathBuf};
+
+/// The library's error: what happened, where, and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or directory could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A file's content is not what its format asks for.
+    #[error("{path}: {reason}", path = path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, at which offset or field, and what was expected.
+        reason: String,
+    },
+    /// A setting that cannot be meant.
+    #[error("{field}: {reason}")]
+    Config {
+        /// The setting, as a recipe names it.
+        field: String,
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// A residual that cannot be evaluated twice with the same result was put in a mode that does so.
+    #[error(
+        "differentiation mode `{mode}` evaluates every residual again during the backward pass, but \
+         {residual} holds {effect}; use mode `stored`"
+    )]
+    NotRepeatable {
+        /// The mode asked for.
+        mode: &'static str,
+        /// The residual's type.
+        residual: &'static str,
+        /// What it holds.
+        effect: &'static str,
+    },
+    /// A tensor on a device whose backend the reversible node does not support.
+    #[error(
+        "reversible and checkpointed modes run on the Flex (CPU) backend; this tensor is on {0}"
+    )]
+    Backend(String),
+    /// The loss became NaN or infinite.
+    #[error(
+        "the loss is {loss} at epoch {epoch}, step {step}; the last good checkpoint is kept in {run}",
+        run = run.display()
+    )]
+    NonFiniteLoss {
+        /// The value.
+        loss: f64,
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Step within the epoch, counted from 1.
+        step: usize,
+        /// The run directory.
+        run: PathBuf,
+    },
+    /// The user asked to stop; the run can be resumed.
+    #[error("interrupted; continue with --resume {run}", run = run.display())]
+    Interrupted {
+        /// The run directory.
+        run: PathBuf,
+    },
+}
+
+/// Result with the library's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An [`Error::Io`] at `path`, as an adapter for `map_err`.
+    pub(crate) fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    /// An [`Error::Format`] in `path`.
+    pub(crate) fn format(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+        Self::Format { path: path.as_ref().to_owned(), reason: reason.into() }
+    }
+
+    /// An [`Error::Config`] about `field`.
+    pub(crate) fn config(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Config { field: field.into(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,3 @@
+//! Networks: stem, units, transitions, head.
+mod unit;
+pub use unit::Unit;

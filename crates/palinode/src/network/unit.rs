@@ -1,0 +1,110 @@
+//! One reversible unit: residuals, a scheme and a mode of differentiation.
+
+use crate::error::{Error, Result};
+use crate::residual::Residual;
+use crate::reversible::{self, Blocks, Differentiation};
+use crate::scheme::{Scheme, State, Streams, sweep};
+use burn::module::Module;
+use burn::tensor::Tensor;
+use std::sync::Arc;
+
+/// N blocks of one scheme at one width: [n, C, h, w] → [n, C, h, w].
+///
+/// What is integrated (`R`), how (the scheme) and how it is differentiated are three independent
+/// choices; parameters do not depend on the last.
+///
+/// * [`forward`](Unit::forward): input → output, differentiable
+/// * [`forward_state`](Unit::forward_state): input → last state
+/// * [`inverse`](Unit::inverse): last state → input
+#[derive(Module, Debug)]
+pub struct Unit<R: Residual> {
+    /// The residuals in the order the scheme numbers them: for two per block
+    /// (block 0, F₁), (block 0, F₂), (block 1, F₁), …
+    pub residuals: Vec<R>,
+    #[module(skip)]
+    scheme: Arc<dyn Scheme>,
+    #[module(skip)]
+    mode: Differentiation,
+}
+
+impl<R: Residual> Unit<R> {
+    /// A unit of `residuals.len() / scheme.residuals_per_block()` blocks.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the residuals do not make whole blocks;
+    /// [`Error::NotRepeatable`] where the mode cannot evaluate one of them again.
+    pub fn new(residuals: Vec<R>, scheme: Arc<dyn Scheme>, mode: Differentiation) -> Result<Self> {
+        let per_block = scheme.residuals_per_block();
+        if per_block == 0 || !residuals.len().is_multiple_of(per_block) {
+            return Err(Error::config(
+                "residuals",
+                format!("{} residuals do not make blocks of {per_block}", residuals.len()),
+            ));
+        }
+        mode.check(&residuals)?;
+        Ok(Self { residuals, scheme, mode })
+    }
+
+    /// The same unit, differentiated another way.
+    ///
+    /// # Errors
+    /// [`Error::NotRepeatable`] where `mode` cannot evaluate one of the residuals again.
+    pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
+        mode.check(&self.residuals)?;
+        self.mode = mode;
+        Ok(self)
+    }
+
+    /// N.
+    pub fn blocks(&self) -> usize {
+        self.as_blocks().count()
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> &dyn Scheme {
+        self.scheme.as_ref()
+    }
+
+    /// The unit's output, differentiable with respect to input and parameters in the unit's mode.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an odd number of channels under a two-stream scheme;
+    /// [`Error::Backend`] for gradients on a backend the mode does not support.
+    pub fn forward(&self, input: Tensor<4>) -> Result<Tensor<4>> {
+        self.check_channels(input.dims()[1])?;
+        reversible::forward(self.mode, self.as_blocks(), input)
+    }
+
+    /// The state after the last block: (Y_N, Z_N) or (X_{N−1}, X_N).
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an odd number of channels under a two-stream scheme.
+    pub fn forward_state(&self, input: Tensor<4>) -> Result<State> {
+        self.check_channels(input.dims()[1])?;
+        Ok(self.as_blocks().forward(sweep::open(self.scheme(), input)))
+    }
+
+    /// The unit's output in a last state: both streams joined, or X_N.
+    pub fn output(&self, last: State) -> Tensor<4> {
+        sweep::close(self.scheme(), last)
+    }
+
+    /// The input, reconstructed from the last state.
+    pub fn inverse(&self, last: State) -> Tensor<4> {
+        sweep::close(self.scheme(), self.as_blocks().inverse(last))
+    }
+
+    fn as_blocks(&self) -> Blocks<'_, R> {
+        Blocks { residuals: &self.residuals, scheme: &self.scheme }
+    }
+
+    fn check_channels(&self, channels: usize) -> Result<()> {
+        if self.scheme.streams() == Streams::Two && !channels.is_multiple_of(2) {
+            return Err(Error::config(
+                "widths",
+                format!("a two-stream scheme splits the channels in halves; {channels} is odd"),
+            ));
+        }
+        Ok(())
+    }
+}

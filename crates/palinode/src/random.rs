@@ -1,0 +1,144 @@
+//! Seeded random numbers, the same on every machine and for any thread count.
+//!
+//! Burn's own generator is one per process and shared between threads; everything random in
+//! Palinode (initial weights, splits, shuffling, augmentation) is drawn here instead.
+
+use burn::tensor::{Device, Shape, Tensor, TensorData};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal, Uniform};
+
+/// What random numbers are for; each purpose has its own independent streams of a seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Initial weights.
+    Weights = 1,
+    /// The training–validation split.
+    Split = 2,
+    /// The order of the training images; one stream per epoch.
+    Shuffle = 3,
+    /// Augmentation; one stream per epoch, positioned by image.
+    Augmentation = 4,
+    /// Random inputs of benchmarks and tests.
+    Input = 5,
+}
+
+/// A seeded generator (ChaCha with 8 rounds).
+#[derive(Clone, Debug)]
+pub struct Generator(ChaCha8Rng);
+
+impl Generator {
+    /// The generator of `seed` for `purpose`.
+    pub fn new(seed: u64, purpose: Purpose) -> Self {
+        Self::with_stream(seed, purpose, 0)
+    }
+
+    /// Stream number `stream` of `seed` for `purpose`: an epoch, for instance.
+    pub fn with_stream(seed: u64, purpose: Purpose, stream: u64) -> Self {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream((stream << 8) | purpose as u64);
+        Self(generator)
+    }
+
+    /// Moves to the numbers that belong to item `index`: up to 16 draws of 32 bits each.
+    pub fn seek(&mut self, index: usize) {
+        self.0.set_word_pos(index as u128 * 16);
+    }
+
+    /// A uniform integer in 0..`end`; 0 where `end` is 0.
+    pub fn below(&mut self, end: u32) -> u32 {
+        // Multiply-shift: one draw whatever the result, so that positions stay predictable.
+        ((u64::from(self.0.next_u32()) * u64::from(end)) >> 32) as u32
+    }
+
+    /// A fair coin.
+    pub fn coin(&mut self) -> bool {
+        self.0.next_u32() >> 31 == 1
+    }
+
+    /// A random permutation (Fisher–Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            let j = self.0.random_range(0..=i as u64) as usize;
+            items.swap(i, j);
+        }
+    }
+
+    /// A tensor of independent normal numbers of mean 0.
+    pub fn normal<const D: usize>(
+        &mut self,
+        shape: impl Into<Shape>,
+        deviation: f64,
+        device: &Device,
+    ) -> Tensor<D> {
+        self.fill(shape, device, |rng| {
+            let x: f64 = StandardNormal.sample(rng);
+            deviation * x
+        })
+    }
+
+    /// A tensor of normal numbers of mean 0, redrawn until within two deviations.
+    pub fn truncated_normal<const D: usize>(
+        &mut self,
+        shape: impl Into<Shape>,
+        deviation: f64,
+        device: &Device,
+    ) -> Tensor<D> {
+        self.fill(shape, device, |rng| {
+            loop {
+                let x: f64 = StandardNormal.sample(rng);
+                if x.abs() <= 2.0 {
+                    return deviation * x;
+                }
+            }
+        })
+    }
+
+    /// A tensor of numbers uniform in −`bound`..`bound`.
+    pub fn uniform<const D: usize>(
+        &mut self,
+        shape: impl Into<Shape>,
+        bound: f64,
+        device: &Device,
+    ) -> Tensor<D> {
+        let unit = Uniform::new_inclusive(-1.0, 1.0).ok();
+        self.fill(shape, device, |rng| unit.map_or(0.0, |u| bound * u.sample(rng)))
+    }
+
+    fn fill<const D: usize>(
+        &mut self,
+        shape: impl Into<Shape>,
+        device: &Device,
+        mut draw: impl FnMut(&mut ChaCha8Rng) -> f64,
+    ) -> Tensor<D> {
+        let shape = shape.into();
+        let values: Vec<f64> = (0..shape.num_elements()).map(|_| draw(&mut self.0)).collect();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_of_a_stream_do_not_depend_on_the_order_of_visits() {
+        let draw = |order: &[usize]| {
+            let mut generator = Generator::with_stream(7, Purpose::Augmentation, 3);
+            let mut draws = vec![0; order.len()];
+            for &i in order {
+                generator.seek(i);
+                draws[i] = generator.below(1000);
+            }
+            draws
+        };
+        assert_eq!(draw(&[0, 1, 2, 3]), draw(&[3, 1, 0, 2]));
+    }
+
+    #[test]
+    fn purposes_and_streams_differ() {
+        let first = |purpose, stream| Generator::with_stream(7, purpose, stream).below(u32::MAX);
+        assert_ne!(first(Purpose::Split, 0), first(Purpose::Shuffle, 0));
+        assert_ne!(first(Purpose::Shuffle, 0), first(Purpose::Shuffle, 1));
+    }
+}

@@ -1,0 +1,35 @@
+//! The linear part of the built-in residuals: K and its adjoint, from one array.
+
+use crate::random::Generator;
+use burn::module::{Param, ParamId};
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Device, Tensor};
+
+/// Kx: 3×3 convolution, stride 1, zero padding 1; K is `[c, c, 3, 3]` as `[out, in, row, column]`.
+pub(super) fn convolve(kernel: Tensor<4>, bias: Option<Tensor<1>>, x: Tensor<4>) -> Tensor<4> {
+    conv2d(x, kernel, bias, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
+}
+
+/// Kᵀy, the exact adjoint of [`convolve`] with the same array: ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
+pub(super) fn adjoint(kernel: Tensor<4>, bias: Option<Tensor<1>>, y: Tensor<4>) -> Tensor<4> {
+    let options = ConvTransposeOptions::new([1, 1], [1, 1], [0, 0], [1, 1], 1);
+    conv_transpose2d(y, kernel, bias, options)
+}
+
+/// A kernel `[c, c, 3, 3]` drawn from the normal distribution of standard deviation √(2/(9c)),
+/// truncated at two of them (the paper's authors' code).
+pub(super) fn initial_kernel(
+    channels: usize,
+    generator: &mut Generator,
+    device: &Device,
+) -> Param<Tensor<4>> {
+    let deviation = (2.0 / (9 * channels) as f64).sqrt();
+    let shape = [channels, channels, 3, 3];
+    Param::initialized(ParamId::new(), generator.truncated_normal(shape, deviation, device))
+}
+
+/// A bias `[c]` of zeros.
+pub(super) fn initial_bias(channels: usize, device: &Device) -> Param<Tensor<1>> {
+    Param::initialized(ParamId::new(), Tensor::zeros([channels], device))
+}

@@ -1,0 +1,67 @@
+//! What is integrated: the residual functions F.
+//!
+//! A residual is a Burn module from a tensor to a tensor of the same shape. The built-in ones are
+//! [`Symmetric`], [`Layer`] and [`Antisymmetric`]; a module of your own becomes one by implementing
+//! [`Residual`], and can then be put in any [scheme](crate::scheme) with reversible backward.
+
+mod antisymmetric;
+mod built_in;
+mod convolution;
+mod layer;
+mod symmetric;
+
+pub use antisymmetric::{Antisymmetric, AntisymmetricConfig};
+pub use built_in::{BuiltIn, BuiltInConfig};
+pub use layer::{Layer, LayerConfig};
+pub use symmetric::{Symmetric, SymmetricConfig};
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// Whether evaluating a residual twice on the same input gives the same result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effects {
+    /// A function of its input and parameters alone: may be evaluated again.
+    None,
+    /// Draws random numbers (dropout, noise).
+    Randomness,
+    /// Updates state while it runs (the running statistics of batch norm).
+    RunningState,
+}
+
+/// A residual function F: [n, c, h, w] → [n, c, h, w].
+///
+/// Any Burn module can be one. The reversible and checkpointed modes differentiate
+/// [`forward`](Residual::forward) on a small autodiff graph of their own, one residual at a time,
+/// so no derivative has to be written by hand.
+pub trait Residual: Module + 'static {
+    /// F(x), of x's shape.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4>;
+
+    /// F*(x): the companion of F in the [single-layer Hamiltonian](crate::scheme::Hamiltonian),
+    /// with the same parameters. There it is σ(Kᵀx + b) beside σ(Kx + b); by default F itself.
+    fn conjugate(&self, x: Tensor<4>) -> Tensor<4> {
+        self.forward(x)
+    }
+
+    /// What else an evaluation does. Anything but [`Effects::None`] is refused by the modes that
+    /// evaluate a residual again.
+    fn effects(&self) -> Effects;
+}
+
+/// Which of a residual's two functions is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// [`Residual::forward`].
+    Forward,
+    /// [`Residual::conjugate`].
+    Conjugate,
+}
+
+/// Evaluates `residual` in `role`.
+pub(crate) fn evaluate<R: Residual>(residual: &R, role: Role, x: Tensor<4>) -> Tensor<4> {
+    match role {
+        Role::Forward => residual.forward(x),
+        Role::Conjugate => residual.conjugate(x),
+    }
+}

@@ -1,0 +1,144 @@
+//! Vector–Jacobian products of single residuals on autodiff graphs of their own.
+//!
+//! The outer graph must never reach into these (a node of it inside a nested graph would lock
+//! itself), so parameters and arguments enter as fresh leaves.
+
+use crate::residual::{Residual, evaluate};
+use crate::scheme::Term;
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor};
+
+/// Whether any parameter takes part in the autodiff graph.
+pub(super) fn any_tracked<R: Residual>(residuals: &[R]) -> bool {
+    struct Visitor(bool);
+    impl ModuleVisitor for Visitor {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 |= param.val().is_tracked();
+        }
+    }
+    let mut visitor = Visitor(false);
+    residuals.iter().for_each(|residual| residual.visit(&mut visitor));
+    visitor.0
+}
+
+/// All parameters behind each other in one tensor, recorded on the outer graph.
+///
+/// Residuals without parameters give a single zero on `like`'s device.
+pub(super) fn flatten<R: Residual>(residuals: &[R], like: &Tensor<4>) -> Tensor<1> {
+    struct Visitor(Vec<Tensor<1>>);
+    impl ModuleVisitor for Visitor {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().reshape([-1]));
+        }
+    }
+    let mut visitor = Visitor(Vec::new());
+    residuals.iter().for_each(|residual| residual.visit(&mut visitor));
+    if visitor.0.is_empty() {
+        return Tensor::zeros([1], &like.device());
+    }
+    Tensor::cat(visitor.0, 0)
+}
+
+/// The residuals outside any autodiff graph, sharing the parameters' memory.
+pub(super) fn detach<R: Residual>(residuals: &[R]) -> Vec<R> {
+    struct Mapper;
+    impl ModuleMapper for Mapper {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            Param::initialized(param.id, param.val().inner())
+        }
+    }
+    residuals.iter().map(|residual| residual.clone().map(&mut Mapper)).collect()
+}
+
+/// The residual with every parameter a leaf of a new graph.
+fn with_fresh_leaves<R: Residual>(residual: &R) -> R {
+    struct Mapper;
+    impl ModuleMapper for Mapper {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            Param::initialized(param.id, param.val().inner().autodiff().require_grad())
+        }
+    }
+    residual.clone().map(&mut Mapper)
+}
+
+/// Pulls cotangents back through a unit's residuals and adds up their parameters' gradients.
+pub(super) struct ParameterGradients<'a, R> {
+    residuals: &'a [R],
+    /// Per residual, the gradients of its parameters in the order of their visit.
+    sums: Vec<Option<Vec<Tensor<1>>>>,
+}
+
+impl<'a, R: Residual> ParameterGradients<'a, R> {
+    /// No gradient yet; `residuals` are [detached](detach).
+    pub fn new(residuals: &'a [R]) -> Self {
+        Self { residuals, sums: residuals.iter().map(|_| None).collect() }
+    }
+
+    /// (F(x), Jᵀv) of the term's residual, unscaled, by one evaluation of F.
+    pub fn pull_back(
+        &mut self,
+        term: Term,
+        x: Tensor<4>,
+        cotangent: Tensor<4>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let residual = with_fresh_leaves(&self.residuals[term.residual]);
+        let x = x.autodiff().require_grad();
+        let value = evaluate(&residual, term.role, x.clone());
+        let plain = value.clone().inner();
+        if !value.is_tracked() {
+            // A constant residual: neither x nor a parameter was used.
+            return (plain, x.inner().zeros_like());
+        }
+        let mut gradients = (value * cotangent.autodiff()).sum().backward();
+        let pulled = x.grad_remove(&mut gradients).unwrap_or_else(|| x.inner().zeros_like());
+
+        let found = collect(&residual, &mut gradients);
+        let sum = &mut self.sums[term.residual];
+        *sum = Some(match sum.take() {
+            Some(sum) => sum.into_iter().zip(found).map(|(sum, found)| sum + found).collect(),
+            None => found,
+        });
+        (plain, pulled)
+    }
+
+    /// All gradients behind each other, in the order of [`flatten`](self::flatten).
+    pub fn flatten(self) -> Tensor<1> {
+        let mut parts = Vec::new();
+        for (sum, residual) in self.sums.into_iter().zip(self.residuals) {
+            parts.extend(sum.unwrap_or_else(|| zeros(residual)));
+        }
+        if parts.is_empty() {
+            return Tensor::zeros([1], &Default::default());
+        }
+        Tensor::cat(parts, 0)
+    }
+}
+
+/// The flattened gradients of a residual's parameters, zeros for unused ones.
+fn collect<R: Residual>(residual: &R, gradients: &mut Gradients) -> Vec<Tensor<1>> {
+    struct Visitor<'a>(&'a mut Gradients, Vec<Tensor<1>>);
+    impl ModuleVisitor for Visitor<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            let gradient = value.grad_remove(self.0);
+            let gradient = gradient.unwrap_or_else(|| value.inner().zeros_like());
+            self.1.push(gradient.reshape([-1]));
+        }
+    }
+    let mut visitor = Visitor(gradients, Vec::new());
+    residual.visit(&mut visitor);
+    visitor.1
+}
+
+/// Zero gradients of a residual that took no part.
+fn zeros<R: Residual>(residual: &R) -> Vec<Tensor<1>> {
+    struct Visitor(Vec<Tensor<1>>);
+    impl ModuleVisitor for Visitor {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().inner().zeros_like().reshape([-1]));
+        }
+    }
+    let mut visitor = Visitor(Vec::new());
+    residual.visit(&mut visitor);
+    visitor.0
+}

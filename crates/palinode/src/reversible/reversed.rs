@@ -1,0 +1,59 @@
+//! The reversible mode: a whole unit as one autodiff node that keeps its last state alone.
+
+use super::{Blocks, local, node};
+use crate::error::Result;
+use crate::residual::Residual;
+use crate::scheme::{Scheme, State, Streams, sweep};
+use burn::tensor::Tensor;
+use std::sync::Arc;
+
+pub(super) fn forward<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> Result<Tensor<4>> {
+    let parameters = local::flatten(blocks.residuals, &input);
+    let residuals = local::detach(blocks.residuals);
+    let scheme = Arc::clone(blocks.scheme);
+    let count = blocks.count();
+
+    let start = sweep::open(scheme.as_ref(), input.clone().inner());
+    let last = Blocks { residuals: &residuals, scheme: &scheme }.forward(start);
+    let kept = LastState::new(scheme.as_ref(), last);
+    let output = kept.output.clone();
+
+    node::record(input, parameters, output, move |gradient| {
+        let mut state = kept.into_state(scheme.as_ref());
+        let mut gradient = sweep::close_gradient(scheme.as_ref(), gradient);
+        let mut parameters = local::ParameterGradients::new(&residuals);
+        for block in (0..count).rev() {
+            (state, gradient) = sweep::unstep_with_gradient(
+                scheme.update(block),
+                state,
+                None,
+                gradient,
+                &mut |term, x, cotangent| parameters.pull_back(term, x, cotangent),
+            );
+        }
+        (sweep::open_gradient(scheme.as_ref(), gradient), parameters.flatten())
+    })
+}
+
+/// A unit's last state, sharing its memory with the unit's output.
+struct LastState {
+    output: Tensor<4>,
+    /// X_{N−1} where the scheme has one state; two streams are the output's own halves.
+    previous: Option<Tensor<4>>,
+}
+
+impl LastState {
+    fn new(scheme: &dyn Scheme, last: State) -> Self {
+        match scheme.streams() {
+            Streams::Two => Self { output: sweep::close(scheme, last), previous: None },
+            Streams::One => Self { output: last.second, previous: Some(last.first) },
+        }
+    }
+
+    fn into_state(self, scheme: &dyn Scheme) -> State {
+        match self.previous {
+            Some(first) => State { first, second: self.output },
+            None => sweep::open(scheme, self.output),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Single-layer Hamiltonian network.
+
+use super::{Scheme, Streams, Term, Update};
+use crate::residual::Role;
+
+/// The single-layer Hamiltonian network, integrated like [`Verlet`](super::Verlet).
+///
+/// ODE: Ẏ = σ(KZ + b), Ż = −σ(KᵀY + b), one K and one b for both streams.
+///
+/// * forward: Y⁺ = Y + hF(Z), Z⁺ = Z − hF*(Y⁺)
+/// * inverse: Z = Z⁺ + hF*(Y⁺), Y = Y⁺ − hF(Z)
+/// * order: 1 collocated, 2 read as staggered
+/// * linear stability: h‖K‖ < 2
+///
+/// F(x) = σ(Kx + b) and F*(x) = σ(Kᵀx + b) are the two functions of
+/// [`Layer`](crate::residual::Layer); another residual takes part with its own
+/// [`conjugate`](crate::residual::Residual::conjugate).
+/// Source: Haber & Ruthotto, Inverse Problems 34, 2017, the network the paper improves on.
+#[derive(Clone, Copy, Debug)]
+pub struct Hamiltonian {
+    /// h.
+    pub step: f64,
+}
+
+impl Scheme for Hamiltonian {
+    fn streams(&self) -> Streams {
+        Streams::Two
+    }
+
+    fn residuals_per_block(&self) -> usize {
+        1
+    }
+
+    fn update(&self, block: usize) -> Update {
+        Update::TwoStream {
+            first: Term { scale: self.step, residual: block, role: Role::Forward },
+            second: Term { scale: -self.step, residual: block, role: Role::Conjugate },
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Leapfrog network.
+
+use super::{Scheme, Streams, Term, Update};
+use crate::residual::Role;
+use serde::{Deserialize, Serialize};
+
+/// Where a leapfrog unit takes X₋₁ from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// X₋₁ = X₀, hence X₁ = X₀ − h²F(X₀): the start of the authors' Meganet code.
+    #[default]
+    AtRest,
+    /// X₋₁ = 0, hence X₁ = 2X₀ − h²F(X₀): the formula of the report and of the paper, with which
+    /// features grow linearly with depth.
+    Report,
+}
+
+/// The leapfrog scheme of the second-order ODE Ẍ = −F(X), F(x) = Kᵀσ(Kx + b).
+///
+/// * forward: X_{j+1} = 2X_j − X_{j−1} − h²F(X_j)
+/// * inverse: X_{j−1} = 2X_j − X_{j+1} − h²F(X_j), from the kept pair (X_{N−1}, X_N)
+/// * order: 1 from rest (2 would need X₁ = X₀ − h²/2·F(X₀))
+/// * linear stability: h‖K‖ < 2
+///
+/// Source: Chang et al. 2018, leapfrog network; start by [`Start`].
+#[derive(Clone, Copy, Debug)]
+pub struct Leapfrog {
+    /// h.
+    pub step: f64,
+    /// X₋₁.
+    pub start: Start,
+}
+
+impl Scheme for Leapfrog {
+    fn streams(&self) -> Streams {
+        Streams::One
+    }
+
+    fn residuals_per_block(&self) -> usize {
+        1
+    }
+
+    fn update(&self, block: usize) -> Update {
+        Update::TwoStep {
+            current: 2.0,
+            subtract_previous: true,
+            residual: Term { scale: -self.step * self.step, residual: block, role: Role::Forward },
+        }
+    }
+
+    fn starts_at_rest(&self) -> bool {
+        self.start == Start::AtRest
+    }
+}

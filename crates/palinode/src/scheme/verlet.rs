@@ -1,0 +1,38 @@
+//! Two-layer Hamiltonian network, integrated by Verlet's method.
+
+use super::{Scheme, Streams, Term, Update};
+use crate::residual::Role;
+
+/// The Verlet scheme of the two-layer Hamiltonian network.
+///
+/// ODE: Ẏ = F₁(Z), Ż = −F₂(Y), with F_i(x) = K_iᵀσ(K_i x + b_i).
+///
+/// * forward: Y⁺ = Y + hF₁(Z), Z⁺ = Z − hF₂(Y⁺)
+/// * inverse: Z = Z⁺ + hF₂(Y⁺), Y = Y⁺ − hF₁(Z)
+/// * order: 1 with Y and Z read at the same time (it is symplectic Euler), 2 read as staggered by h/2
+/// * linear stability: h‖K₁‖‖K₂‖ < 2 for frozen weights and 0 ≤ σ′ ≤ 1
+///
+/// Two residuals, hence four convolutions, per block.
+/// Source: Chang, Meng, Haber, Ruthotto, Begert & Holtham, AAAI 2018.
+#[derive(Clone, Copy, Debug)]
+pub struct Verlet {
+    /// h.
+    pub step: f64,
+}
+
+impl Scheme for Verlet {
+    fn streams(&self) -> Streams {
+        Streams::Two
+    }
+
+    fn residuals_per_block(&self) -> usize {
+        2
+    }
+
+    fn update(&self, block: usize) -> Update {
+        Update::TwoStream {
+            first: Term { scale: self.step, residual: 2 * block, role: Role::Forward },
+            second: Term { scale: -self.step, residual: 2 * block + 1, role: Role::Forward },
+        }
+    }
+}

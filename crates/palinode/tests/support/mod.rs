@@ -1,0 +1,280 @@
+//! Units with random weights, each beside its twin in the reference.
+#![allow(dead_code)] // every test binary uses a part of this
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, FloatDType, Gradients, Tensor, TensorData};
+use palinode::network::Unit;
+use palinode::random::{Generator, Purpose};
+use palinode::residual::{BuiltIn, BuiltInConfig};
+use palinode::reversible::Differentiation;
+use palinode::scheme::{SchemeName, Start};
+use palinode_kernels::Activation;
+use palinode_kernels::reference::{self, Form, Recurrence, Shape};
+
+/// What a test unit is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    pub scheme: SchemeName,
+    pub residual: BuiltInConfig,
+    pub activation: Activation,
+    pub blocks: usize,
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+    pub batch: usize,
+    pub step: f64,
+    pub seed: u64,
+    pub dtype: FloatDType,
+}
+
+impl Case {
+    pub fn new(scheme: SchemeName) -> Self {
+        Self {
+            scheme,
+            residual: scheme.usual_residual(),
+            activation: Activation::Relu,
+            blocks: 2,
+            channels: 3,
+            height: 5,
+            width: 7,
+            batch: 1,
+            step: 0.1,
+            seed: 1,
+            dtype: FloatDType::F64,
+        }
+    }
+
+    /// Channels of the unit's input.
+    pub fn state_channels(&self) -> usize {
+        match self.scheme {
+            SchemeName::Midpoint | SchemeName::Leapfrog => self.channels,
+            _ => 2 * self.channels,
+        }
+    }
+
+    pub fn recurrence(&self) -> Recurrence {
+        match self.scheme {
+            SchemeName::Hamiltonian => Recurrence::Verlet,
+            SchemeName::HamiltonianSingle => Recurrence::Hamiltonian,
+            SchemeName::Midpoint => Recurrence::Midpoint,
+            SchemeName::Leapfrog => Recurrence::Leapfrog,
+            SchemeName::Coupling => Recurrence::Coupling,
+        }
+    }
+
+    /// The unit, on an autodiff device, with random kernels and biases.
+    ///
+    /// Coupling has no step to hold it back, so its kernels are scaled down.
+    pub fn unit(&self, mode: Differentiation) -> Unit<BuiltIn> {
+        let device = Device::flex();
+        let mut generator = Generator::new(self.seed, Purpose::Weights);
+        let count = self.blocks * self.recurrence().residuals_per_block();
+        let mut residuals: Vec<BuiltIn> = (0..count)
+            .map(|_| {
+                self.residual.init(self.channels, self.activation, false, &mut generator, &device)
+            })
+            .collect();
+        let scale = if self.scheme == SchemeName::Coupling { 0.15 } else { 1.0 };
+        let mut prepare = Prepare { scale, generator, dtype: self.dtype };
+        residuals = residuals.into_iter().map(|residual| residual.map(&mut prepare)).collect();
+        let scheme = self.scheme.with_step(self.step, Start::AtRest);
+        Unit::new(residuals, scheme, mode).unwrap()
+    }
+
+    /// A random input [batch, C, height, width].
+    pub fn input(&self) -> Tensor<4> {
+        let shape = [self.batch, self.state_channels(), self.height, self.width];
+        let mut generator = Generator::new(self.seed, Purpose::Input);
+        generator.normal(shape, 1.0, &Device::flex()).cast(self.dtype)
+    }
+
+    /// The f64 reference with the weights of `unit`.
+    pub fn twin(&self, unit: &Unit<BuiltIn>) -> reference::Unit<f64> {
+        let (mut kernels, mut biases) = (Vec::new(), Vec::new());
+        for residual in &unit.residuals {
+            let (kernel, bias) = parameters(residual);
+            kernels.extend(values(kernel));
+            biases.extend(values(bias));
+        }
+        reference::Unit {
+            recurrence: self.recurrence(),
+            form: match self.residual {
+                BuiltInConfig::Symmetric => Form::Symmetric,
+                BuiltInConfig::Layer => Form::Layer,
+                BuiltInConfig::Antisymmetric => Form::Antisymmetric,
+            },
+            activation: self.activation,
+            step: self.step,
+            shape: self.shape(),
+            blocks: self.blocks,
+            input_biases: vec![0.0; biases.len()],
+            kernels,
+            biases,
+        }
+    }
+
+    pub fn shape(&self) -> Shape {
+        Shape { batch: self.batch, channels: self.channels, height: self.height, width: self.width }
+    }
+
+    /// The reference's opening state for an input.
+    pub fn open(&self, input: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        if self.state_channels() == self.channels {
+            return (input.to_vec(), input.to_vec());
+        }
+        let half = self.channels * self.height * self.width;
+        let (mut y, mut z) = (Vec::new(), Vec::new());
+        for image in input.chunks(2 * half) {
+            y.extend(&image[..half]);
+            z.extend(&image[half..]);
+        }
+        (y, z)
+    }
+
+    /// The reference's output for a last state: the inverse of [`open`](Self::open).
+    pub fn close(&self, state: &(Vec<f64>, Vec<f64>)) -> Vec<f64> {
+        if self.state_channels() == self.channels {
+            return state.1.clone();
+        }
+        let half = self.channels * self.height * self.width;
+        let images = state.0.chunks(half).zip(state.1.chunks(half));
+        images.flat_map(|(y, z)| y.iter().chain(z).copied()).collect()
+    }
+
+    /// Output and gradients of ⟨cotangent, unit(input)⟩ by the reference.
+    pub fn reference_gradients(&self, unit: &Unit<BuiltIn>, cotangent: &[f64]) -> UnitGradients {
+        let twin = self.twin(unit);
+        let input = values(self.input());
+        let start = self.open(&input);
+        let two_streams = self.state_channels() != self.channels;
+        let cotangent = if two_streams {
+            self.open(cotangent)
+        } else {
+            (vec![0.0; cotangent.len()], cotangent.to_vec())
+        };
+        let gradient = twin.backward(start.clone(), cotangent);
+        UnitGradients {
+            output: self.close(&twin.forward(start)),
+            input: if two_streams {
+                self.close(&gradient.start)
+            } else {
+                gradient.start.0.iter().zip(&gradient.start.1).map(|(a, b)| a + b).collect()
+            },
+            kernels: gradient.kernels,
+            biases: gradient.biases,
+        }
+    }
+
+    /// A random cotangent of the output, representable in f32.
+    pub fn cotangent(&self) -> Tensor<4> {
+        let shape = [self.batch, self.state_channels(), self.height, self.width];
+        let mut generator = Generator::new(self.seed + 1000, Purpose::Input);
+        generator.normal(shape, 1.0, &Device::flex()).cast(self.dtype)
+    }
+}
+
+/// Output and gradients of a unit, flat.
+#[derive(Clone, Debug)]
+pub struct UnitGradients {
+    pub output: Vec<f64>,
+    pub input: Vec<f64>,
+    pub kernels: Vec<f64>,
+    pub biases: Vec<f64>,
+}
+
+impl UnitGradients {
+    /// The gradients of ⟨cotangent, unit(input)⟩ by autodiff.
+    pub fn of(unit: &Unit<BuiltIn>, input: Tensor<4>, cotangent: Tensor<4>) -> Self {
+        let input = input.autodiff().require_grad();
+        let output = unit.forward(input.clone()).unwrap();
+        let gradients = (output.clone() * cotangent.autodiff()).sum().backward();
+        let (mut kernels, mut biases) = (Vec::new(), Vec::new());
+        for residual in &unit.residuals {
+            let (kernel, bias) = parameters(residual);
+            kernels.extend(values(kernel.grad(&gradients).unwrap()));
+            biases.extend(values(bias.grad(&gradients).unwrap()));
+        }
+        Self {
+            output: values(output.inner()),
+            input: values(input.grad(&gradients).unwrap()),
+            kernels,
+            biases,
+        }
+    }
+
+    /// The largest relative error over output, input, kernel and bias gradients.
+    pub fn error(&self, truth: &Self) -> f64 {
+        [
+            relative(&self.output, &truth.output),
+            relative(&self.input, &truth.input),
+            relative(&self.kernels, &truth.kernels),
+            relative(&self.biases, &truth.biases),
+        ]
+        .into_iter()
+        .fold(0.0, f64::max)
+    }
+}
+
+/// ‖a − b‖ / ‖b‖; infinite where b is zero or lengths differ.
+pub fn relative(a: &[f64], b: &[f64]) -> f64 {
+    if a.len() != b.len() {
+        return f64::INFINITY;
+    }
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    let size: f64 = b.iter().map(|b| b * b).sum();
+    if size == 0.0 { f64::INFINITY } else { (difference / size).sqrt() }
+}
+
+/// K and b of a built-in residual.
+pub fn parameters(residual: &BuiltIn) -> (Tensor<4>, Tensor<1>) {
+    match residual {
+        BuiltIn::Symmetric(r) => (r.kernel.val(), r.bias.val()),
+        BuiltIn::Layer(r) => (r.kernel.val(), r.bias.val()),
+        BuiltIn::Antisymmetric(r) => (r.kernel.val(), r.bias.val()),
+    }
+}
+
+/// A tensor's values as f64.
+pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.inner().into_data().convert::<f64>().try_to_vec().unwrap()
+}
+
+/// A tensor from values, in `dtype`.
+pub fn tensor<const D: usize>(values: &[f64], shape: [usize; D], dtype: FloatDType) -> Tensor<D> {
+    let data = TensorData::new(values.to_vec(), shape);
+    Tensor::from_data(data, (&Device::flex(), DType::from(dtype)))
+}
+
+/// Scales kernels, draws biases, casts and makes everything a leaf that wants gradients.
+struct Prepare {
+    scale: f64,
+    generator: Generator,
+    dtype: FloatDType,
+}
+
+impl ModuleMapper for Prepare {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, value, _) = param.consume();
+        let value = if D == 1 {
+            self.generator.normal(value.shape(), 0.1, &value.device())
+        } else {
+            value * self.scale
+        };
+        Param::initialized(id, value.cast(self.dtype).autodiff().require_grad())
+    }
+}
+
+/// All gradients of a module's parameters, flat, zeros where one is missing.
+pub fn module_gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<f64> {
+    struct Visitor<'a>(&'a Gradients, Vec<f64>);
+    impl ModuleVisitor for Visitor<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            let gradient = value.grad(self.0).unwrap_or_else(|| value.inner().zeros_like());
+            self.1.extend(values(gradient));
+        }
+    }
+    let mut visitor = Visitor(gradients, Vec::new());
+    module.visit(&mut visitor);
+    visitor.1
+}
