@@ -161,7 +161,7 @@ class Network(nn.Module):
         for i, width in enumerate(self.widths):
             prefix = f"units.{i}."
             own = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
-            self.units.append(Unit(config, width, own))
+            self.units.append(Unit(config, width, own) if own else nn.Identity())  # no arrays: no blocks
 
         self.head_norm = nn.BatchNorm2d(self.widths[-1], eps=epsilon) if self.paper else nn.Identity()
         self.head = nn.Linear(self.widths[-1] * (1 if self.paper else 2 * 2), config["classes"])
@@ -188,8 +188,6 @@ def load(path: Path) -> tuple[Network, Config]:
     with safe_open(str(path), framework="pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}
-    if "palinode.config" not in metadata:
-        raise ValueError("no `palinode.config` in its metadata: not a file saved by Palinode?")
     config: Config = json.loads(metadata["palinode.config"])
     network = Network(config, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     network.load_state_dict(tensors)
@@ -226,7 +224,7 @@ def main() -> int:
         network, config = load(path)
         if options.input is None:
             count = sum(parameter.numel() for parameter in network.parameters())
-            blocks = "-".join(str(unit.blocks) for unit in network.units)
+            blocks = "-".join(str(getattr(unit, "blocks", 0)) for unit in network.units)
             print(f"{config['scheme']}, layout {config['layout']}, blocks {blocks}: {count:,} parameters")
             return 0
 
@@ -241,8 +239,7 @@ def main() -> int:
         print(f"{path}: {reason}", file=sys.stderr)
         return 2
 
-    ours = predict(network, images)
-    difference = float(np.abs(ours.astype(np.float64) - theirs).max())
+    difference = float(np.abs(predict(network, images) - theirs.astype(np.float64)).max())
     agree = difference <= options.tolerance  # false for NaN as well
     print(f"largest absolute logit difference {difference:.3e} over {len(images)} images "
           f"({'within' if agree else 'ABOVE'} the tolerance {options.tolerance:g})")

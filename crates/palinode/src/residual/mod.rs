@@ -15,7 +15,7 @@ pub use built_in::{BuiltIn, BuiltInConfig};
 pub use layer::{Layer, LayerConfig};
 pub use symmetric::{Symmetric, SymmetricConfig};
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 /// Whether evaluating a residual twice on the same input gives the same result.
@@ -34,7 +34,7 @@ pub enum Effects {
 /// Any Burn module can be one. The reversible and checkpointed modes differentiate
 /// [`forward`](Residual::forward) on a small autodiff graph of their own, one residual at a time,
 /// so no derivative has to be written by hand.
-pub trait Residual: Module + 'static {
+pub trait Residual: Module + ModuleDisplay + 'static {
     /// F(x), of x's shape.
     fn forward(&self, x: Tensor<4>) -> Tensor<4>;
 

@@ -1,0 +1,88 @@
+//! Data sets by name.
+
+use super::cifar::Cifar;
+use super::{Dataset, fashion_mnist, mini};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A data set's name in recipes and on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceName {
+    /// The embedded part of Fashion-MNIST: 6,000 + 1,000 images.
+    #[default]
+    FashionMnistMini,
+    /// Fashion-MNIST: 60,000 + 10,000 images, IDX, from a directory.
+    FashionMnist,
+    /// CIFAR-10: 50,000 + 10,000 images, official binary version, from a directory.
+    #[serde(rename = "cifar-10")]
+    Cifar10,
+    /// CIFAR-100: 50,000 + 10,000 images, official binary version, from a directory.
+    #[serde(rename = "cifar-100")]
+    Cifar100,
+}
+
+/// The part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What a run may train and validate on.
+    Train,
+    /// What is read once, at the end.
+    Test,
+}
+
+impl SourceName {
+    /// Every data set.
+    pub const ALL: [Self; 4] =
+        [Self::FashionMnistMini, Self::FashionMnist, Self::Cifar10, Self::Cifar100];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FashionMnistMini => "fashion-mnist-mini",
+            Self::FashionMnist => "fashion-mnist",
+            Self::Cifar10 => "cifar-10",
+            Self::Cifar100 => "cifar-100",
+        }
+    }
+
+    /// The data set of that name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] listing the names where there is none.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::config("data.name", format!("there is no data set `{name}`; there are {names}"))
+        })
+    }
+
+    /// Reads one part, from `directory` or from where it is usually installed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where no directory is known, [`Error::Io`] and [`Error::Format`] for files
+    /// that are missing or broken.
+    pub fn load(self, directory: Option<&Path>, part: Part) -> Result<Dataset> {
+        let directory = directory.map(Path::to_owned).or_else(|| self.installed());
+        match (self, directory) {
+            (Self::FashionMnistMini, _) => mini::load(part),
+            (Self::FashionMnist, Some(directory)) => fashion_mnist::load(&directory, part),
+            (Self::Cifar10, Some(directory)) => Cifar::Ten.load(&directory, part),
+            (Self::Cifar100, Some(directory)) => Cifar::Hundred.load(&directory, part),
+            (_, None) => Err(Error::config(
+                "data.dir",
+                format!("{} is not installed here; give the directory it is in", self.name()),
+            )),
+        }
+    }
+
+    /// Where the operating system's package puts it, if it is there.
+    fn installed(self) -> Option<PathBuf> {
+        let path = match self {
+            Self::FashionMnist => PathBuf::from(fashion_mnist::DEBIAN),
+            _ => return None,
+        };
+        path.is_dir().then_some(path)
+    }
+}

@@ -1,0 +1,149 @@
+//! Weight files: safetensors with the model's and the data's description in the metadata.
+//!
+//! The file alone is enough to rebuild the network and to classify a picture: `palinode.config` is
+//! the [`NetworkConfig`] and `palinode.data` the [`DataInfo`], both as JSON.
+
+use super::weights::{Array, Arrays, collect, replace};
+use super::{Network, NetworkConfig};
+use crate::data::DataInfo;
+use crate::error::{Error, Result};
+use crate::file::{read, write_atomically};
+use crate::residual::{BuiltIn, Residual};
+use crate::reversible::Differentiation;
+use burn::tensor::Device;
+use safetensors::{Dtype, SafeTensors};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Key of the network's description.
+const CONFIG: &str = "palinode.config";
+/// Key of the data's description.
+const DATA: &str = "palinode.data";
+
+/// A weight file's content.
+#[derive(Clone, Debug)]
+pub struct WeightFile {
+    /// The network's description.
+    pub config: NetworkConfig,
+    /// What images it expects and what its classes are called.
+    pub data: DataInfo,
+    /// Its arrays.
+    pub arrays: Arrays,
+}
+
+impl WeightFile {
+    /// The content of `network`'s file.
+    pub fn of<R: Residual>(network: &Network<R>, data: &DataInfo) -> Self {
+        Self {
+            config: network.config().clone(),
+            data: data.clone(),
+            arrays: collect(network),
+        }
+    }
+
+    /// Rebuilds the network on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where arrays and description do not fit.
+    pub fn network(&self, mode: Differentiation, device: &Device) -> Result<Network<BuiltIn>> {
+        replace(self.config.init(0, mode, device)?, &self.arrays)
+    }
+
+    /// Writes the file, atomically.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the path.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let as_json = |value: serde_json::Result<String>| {
+            value.map_err(|error| Error::format(path, error.to_string()))
+        };
+        let metadata = BTreeMap::from([
+            (CONFIG.to_owned(), as_json(serde_json::to_string(&self.config))?),
+            (DATA.to_owned(), as_json(serde_json::to_string(&self.data))?),
+        ]);
+        save_arrays(path, &self.arrays, &metadata)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Format`] naming the path and what is wrong.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (arrays, mut metadata) = load_arrays(path)?;
+        let mut take = |key: &str| {
+            metadata.remove(key).ok_or_else(|| {
+                Error::format(path, format!("metadata `{key}` is missing; not a Palinode file"))
+            })
+        };
+        let (config, data) = (take(CONFIG)?, take(DATA)?);
+        let bad = |key: &'static str| {
+            move |error: serde_json::Error| Error::format(path, format!("`{key}`: {error}"))
+        };
+        let config: NetworkConfig = serde_json::from_str(&config).map_err(bad(CONFIG))?;
+        let data: DataInfo = serde_json::from_str(&data).map_err(bad(DATA))?;
+        config.validate().map_err(|error| Error::format(path, error.to_string()))?;
+        data.validate(&config).map_err(|reason| Error::format(path, reason))?;
+        Ok(Self { config, data, arrays })
+    }
+}
+
+/// Writes arrays as a safetensors file, atomically and with the same bytes for the same content.
+///
+/// The format is a JSON header behind its length, and the data. The `safetensors` crate reads these
+/// files; its writer keeps metadata in a hash map, whose order differs from run to run.
+///
+/// # Errors
+/// [`Error::Io`] naming the path.
+pub fn save_arrays(
+    path: &Path,
+    arrays: &Arrays,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let mut header = serde_json::Map::new();
+    if !metadata.is_empty() {
+        header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
+    }
+    let mut data = Vec::new();
+    for (name, array) in arrays {
+        let start = data.len();
+        data.extend(array.values.iter().flat_map(|value| value.to_le_bytes()));
+        let entry = serde_json::json!({
+            "dtype": "F32",
+            "shape": array.shape,
+            "data_offsets": [start, data.len()],
+        });
+        header.insert(name.clone(), entry);
+    }
+    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.append(&mut header);
+    bytes.append(&mut data);
+    write_atomically(path, &bytes)
+}
+
+/// Reads the f32 arrays and the metadata of a safetensors file.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Format`] naming the path and what is wrong.
+pub fn load_arrays(path: &Path) -> Result<(Arrays, BTreeMap<String, String>)> {
+    let bytes = read(path)?;
+    let malformed = |error| Error::format(path, format!("not a safetensors file: {error}"));
+    let file = SafeTensors::deserialize(&bytes).map_err(malformed)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
+    let metadata = header.metadata().iter().flatten();
+    let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut arrays = Arrays::new();
+    for (name, view) in file.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(Error::format(
+                path,
+                format!("array `{name}` is {:?}, expected F32", view.dtype()),
+            ));
+        }
+        let (chunks, _) = view.data().as_chunks::<4>();
+        let values = chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();
+        arrays.insert(name, Array { shape: view.shape().to_vec(), values });
+    }
+    Ok((arrays, metadata))
+}

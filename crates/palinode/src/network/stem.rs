@@ -1,0 +1,40 @@
+//! The first convolution.
+
+use crate::random::Generator;
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor};
+
+/// 3×3 convolution [n, C_in, h, w] → [n, C₁, h, w], stride 1, zero padding 1.
+///
+/// Parameters: `weight` [C₁, C_in, 3, 3], `bias` [C₁] (layout `report` alone).
+#[derive(Module, Debug)]
+pub struct Stem {
+    /// [C₁, C_in, 3, 3].
+    pub weight: Param<Tensor<4>>,
+    /// [C₁].
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Stem {
+    /// He's initial weights (normal, std √(2/(9·C_in))) and a bias of zeros.
+    pub fn new(
+        inputs: usize,
+        outputs: usize,
+        with_bias: bool,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> Self {
+        let deviation = (2.0 / (9 * inputs) as f64).sqrt();
+        let weight = generator.normal([outputs, inputs, 3, 3], deviation, device);
+        let bias = || Param::initialized(ParamId::new(), Tensor::zeros([outputs], device));
+        Self { weight: Param::initialized(ParamId::new(), weight), bias: with_bias.then(bias) }
+    }
+
+    /// The convolution.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let bias = self.bias.as_ref().map(Param::val);
+        conv2d(x, self.weight.val(), bias, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
+    }
+}

@@ -1,0 +1,113 @@
+//! The state of a run between two steps: all that the next step depends on.
+
+use super::metrics::Row;
+use super::optimizer::Sgd;
+use crate::error::{Error, Result};
+use crate::network::weights::{Arrays, collect, replace};
+use crate::network::{Network, load_arrays, save_arrays};
+use crate::residual::Residual;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Key of the position in the file's metadata.
+const POSITION: &str = "palinode.position";
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Finished epochs.
+    pub epoch: usize,
+    /// Finished steps of the current epoch.
+    pub step: usize,
+    /// Sum over the current epoch's images of their loss.
+    pub loss_sum: ExactF64,
+    /// Images of the current epoch that were classified correctly.
+    pub correct: usize,
+    /// Images seen in the current epoch.
+    pub seen: usize,
+    /// The best validation so far.
+    pub best: Option<Best>,
+    /// Wall time so far, over all sittings.
+    pub seconds: f64,
+    /// Wall time of the current epoch so far.
+    pub epoch_seconds: f64,
+    /// Lines of `metrics.csv` so far.
+    pub rows: Vec<Row>,
+}
+
+/// The epoch with the highest validation accuracy, the first of them where several are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// From 1.
+    pub epoch: usize,
+    /// In 0…1.
+    pub accuracy: f64,
+}
+
+/// An f64 that is stored by its bits: decimal text may lose the last one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
+pub struct ExactF64(pub f64);
+
+impl From<u64> for ExactF64 {
+    fn from(bits: u64) -> Self {
+        Self(f64::from_bits(bits))
+    }
+}
+
+impl From<ExactF64> for u64 {
+    fn from(value: ExactF64) -> Self {
+        value.0.to_bits()
+    }
+}
+
+/// Writes position, weights and velocities in one file, atomically.
+///
+/// # Errors
+/// [`Error::Io`] naming the path.
+pub fn save<R: Residual>(
+    path: &Path,
+    position: &Position,
+    network: &Network<R>,
+    optimizer: &Sgd,
+) -> Result<()> {
+    let json = serde_json::to_string(position)
+        .map_err(|error| Error::format(path, error.to_string()))?;
+    let metadata = BTreeMap::from([(POSITION.to_owned(), json)]);
+    let mut arrays = prefixed("weights", collect(network));
+    arrays.append(&mut prefixed("momentum", optimizer.arrays()));
+    save_arrays(path, &arrays, &metadata)
+}
+
+/// Reads what [`save`] wrote into a network and an optimiser of the same shape.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Format`] for a file that is broken or another network's.
+pub fn load<R: Residual>(
+    path: &Path,
+    network: Network<R>,
+    optimizer: &mut Sgd,
+    device: &Device,
+) -> Result<(Position, Network<R>)> {
+    let (arrays, metadata) = load_arrays(path)?;
+    let position = metadata
+        .get(POSITION)
+        .ok_or_else(|| Error::format(path, format!("metadata `{POSITION}` is missing")))?;
+    let position = serde_json::from_str(position)
+        .map_err(|error| Error::format(path, format!("`{POSITION}`: {error}")))?;
+    let misfit = |error: Error| Error::format(path, error.to_string());
+    let network = replace(network, &taken("weights", &arrays)).map_err(misfit)?;
+    optimizer.restore(&taken("momentum", &arrays), device).map_err(misfit)?;
+    Ok((position, network))
+}
+
+fn prefixed(prefix: &str, arrays: Arrays) -> Arrays {
+    arrays.into_iter().map(|(name, array)| (format!("{prefix}.{name}"), array)).collect()
+}
+
+fn taken(prefix: &str, arrays: &Arrays) -> Arrays {
+    let own = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
+    arrays.iter().filter_map(|(name, array)| Some((own(name)?, array.clone()))).collect()
+}

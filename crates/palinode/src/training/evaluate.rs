@@ -1,0 +1,90 @@
+//! Loss and accuracy of a network on a data set.
+
+use crate::data::{Batches, DataInfo, Dataset};
+use crate::error::Result;
+use crate::network::{Network, Phase};
+use crate::residual::Residual;
+use burn::module::Module;
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::tensor::{Int, Tensor};
+
+/// What a network says about a data set.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Share of images whose most probable class is the right one, in 0…1.
+    pub accuracy: f64,
+    /// Logits, [images, classes], in the data's order.
+    pub logits: Vec<f32>,
+}
+
+impl Evaluation {
+    /// Class probabilities, [images, classes].
+    pub fn probabilities(&self, classes: usize) -> Vec<f32> {
+        let mut probabilities = self.logits.clone();
+        for row in probabilities.chunks_mut(classes.max(1)) {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter_mut().for_each(|logit| *logit = (*logit - largest).exp());
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|value| *value /= sum);
+        }
+        probabilities
+    }
+}
+
+/// Mean cross-entropy of logits [n, classes] against labels [n].
+pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels)
+}
+
+/// How many rows of logits have their largest value at the label.
+pub(crate) fn correct(logits: &[f32], labels: &[u8], classes: usize) -> usize {
+    let rows = logits.chunks(classes.max(1)).zip(labels);
+    rows.filter(|(row, label)| most_probable(row) == usize::from(**label)).count()
+}
+
+/// Index of the largest value, the first where several are.
+pub(crate) fn most_probable(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in row.iter().enumerate() {
+        if *value > row[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+/// Runs the network over a data set with its running statistics, `batch_size` images at a time.
+///
+/// # Errors
+/// As [`Network::forward`].
+pub fn evaluate<R: Residual>(
+    network: &Network<R>,
+    dataset: &Dataset,
+    info: &DataInfo,
+    batch_size: usize,
+) -> Result<Evaluation> {
+    let network = network.valid();
+    let device = network.head.weight.val().device();
+    let classes = network.config().classes;
+    let (mut loss, mut logits) = (0.0, Vec::with_capacity(dataset.len() * classes));
+    let mut batches = Batches::in_order(dataset, info, batch_size);
+    while let Some(batch) = batches.next_on(&device) {
+        let output = network.forward(batch.images, Phase::Inference)?;
+        let mean = cross_entropy(output.clone(), batch.labels).into_scalar::<f64>();
+        loss += mean * batch.indices.len() as f64;
+        logits.extend(values(output));
+    }
+    let count = dataset.len().max(1) as f64;
+    Ok(Evaluation {
+        loss: loss / count,
+        accuracy: correct(&logits, &dataset.labels, classes) as f64 / count,
+        logits,
+    })
+}
+
+/// A tensor's values in f32.
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.inner().into_data().convert::<f32>().try_to_vec().unwrap_or_default()
+}

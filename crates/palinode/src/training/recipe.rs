@@ -1,0 +1,424 @@
+//! Recipes: everything a run depends on, as TOML.
+
+use super::schedule::Schedule;
+use crate::Activation;
+use crate::data::{Augmentation, SourceName};
+use crate::error::{Error, Result};
+use crate::network::{Layout, NetworkConfig, StemConfig};
+use crate::residual::BuiltInConfig;
+use crate::reversible::Differentiation;
+use crate::scheme::{SchemeName, Start};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// The version of the recipe format this program reads.
+pub const RECIPE_VERSION: u32 = 1;
+
+/// A recipe with every field and its default, as `palinode init-recipe` writes it.
+pub const TEMPLATE: &str = include_str!("template.toml");
+
+/// The recipe of `palinode train` without arguments.
+pub const QUICK_START: &str = include_str!("../../../../recipes/fashion-mnist/quick-start.toml");
+
+/// Everything a run depends on. [`TEMPLATE`] describes each field; the defaults are the report's,
+/// with the paper's augmentation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// [`RECIPE_VERSION`].
+    pub recipe_version: u32,
+    /// Seed of initial weights, split, shuffling and augmentation.
+    pub seed: u64,
+    /// The network.
+    pub model: ModelRecipe,
+    /// The images.
+    pub data: DataRecipe,
+    /// How training images are varied.
+    pub augmentation: Augmentation,
+    /// How weights are updated.
+    pub optimizer: OptimizerRecipe,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// How long and in which portions.
+    pub training: TrainingRecipe,
+}
+
+/// `[model]`: a model by name, and what differs from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelRecipe {
+    /// A name that [`NetworkConfig::named`] knows.
+    pub name: String,
+    /// Report or paper.
+    pub layout: Layout,
+    /// Blocks per unit, instead of the name's.
+    pub blocks: Option<[usize; 3]>,
+    /// Channels per unit, instead of the name's.
+    pub widths: Option<[usize; 3]>,
+    /// The residual, instead of the scheme's usual one.
+    pub residual: Option<BuiltInConfig>,
+    /// The scheme, instead of the name's.
+    pub scheme: Option<SchemeName>,
+    /// σ.
+    pub activation: Activation,
+    /// h.
+    pub step: f64,
+    /// X₋₁ of leapfrog.
+    pub start: Start,
+    /// What follows the stem convolution in layout `report`.
+    pub stem: StemConfig,
+}
+
+/// `[data]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Which data set.
+    pub name: SourceName,
+    /// Its directory, where it is not found by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// Share of the training part held out for validation, in 0…1.
+    pub validation: f64,
+}
+
+/// `[optimizer]`: SGD with momentum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerRecipe {
+    /// The schedule's peak or start value.
+    pub learning_rate: f64,
+    /// μ of v ← μv + g.
+    pub momentum: f64,
+    /// λ of g ← g + λw.
+    pub weight_decay: f64,
+    /// Which parameters decay.
+    pub decayed: Decayed,
+    /// Largest norm of the whole gradient; 0: no limit.
+    pub clip_norm: f64,
+}
+
+/// Which parameters weight decay acts on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decayed {
+    /// Stem, unit and head weights.
+    #[default]
+    Kernels,
+    /// Biases and norms too.
+    All,
+}
+
+/// `[training]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingRecipe {
+    /// Passes over the training images; 0 writes the initial weights and stops.
+    pub epochs: usize,
+    /// Images per step.
+    pub batch_size: usize,
+    /// Whether the order of the images changes from epoch to epoch.
+    pub shuffle: bool,
+    /// Epochs between two validations (the last epoch always has one).
+    pub validate_every: usize,
+    /// How units are differentiated.
+    pub mode: Differentiation,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            recipe_version: RECIPE_VERSION,
+            seed: 0,
+            model: ModelRecipe::default(),
+            data: DataRecipe::default(),
+            augmentation: Augmentation::default(),
+            optimizer: OptimizerRecipe::default(),
+            schedule: Schedule::default(),
+            training: TrainingRecipe::default(),
+        }
+    }
+}
+
+impl Default for ModelRecipe {
+    fn default() -> Self {
+        Self {
+            name: "hamiltonian-74".to_owned(),
+            layout: Layout::Report,
+            blocks: None,
+            widths: None,
+            residual: None,
+            scheme: None,
+            activation: Activation::Relu,
+            step: 0.1,
+            start: Start::AtRest,
+            stem: StemConfig::default(),
+        }
+    }
+}
+
+impl Default for DataRecipe {
+    fn default() -> Self {
+        Self { name: SourceName::FashionMnistMini, dir: None, validation: 0.1 }
+    }
+}
+
+impl Default for OptimizerRecipe {
+    fn default() -> Self {
+        Self {
+            learning_rate: 0.01,
+            momentum: 0.9,
+            weight_decay: 2e-4,
+            decayed: Decayed::Kernels,
+            clip_norm: 0.0,
+        }
+    }
+}
+
+impl Default for TrainingRecipe {
+    fn default() -> Self {
+        Self {
+            epochs: 200,
+            batch_size: 128,
+            shuffle: true,
+            validate_every: 1,
+            mode: Differentiation::Reversible,
+        }
+    }
+}
+
+impl Recipe {
+    /// Reads the recipe file at `path` and applies overrides of the form
+    /// (`optimizer.learning_rate`, `0.05`).
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and [`Error::Io`].
+    pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        Self::parse(&text, path, overrides)
+    }
+
+    /// Reads a recipe's text and applies overrides; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a text that is no recipe, [`Error::Config`] for values that cannot be
+    /// meant.
+    pub fn parse(text: &str, path: &Path, overrides: &[(String, String)]) -> Result<Self> {
+        let wrong = |error: toml::de::Error| Error::format(path, error.to_string());
+        // As a recipe first: its messages name line and column.
+        toml::from_str::<Self>(text).map_err(wrong)?;
+        let mut table = toml::from_str::<Table>(text).map_err(wrong)?;
+        for (field, value) in overrides {
+            set(&mut table, field, value)?;
+        }
+        let recipe: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| Error::config("recipe", error.message()))?;
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    /// The recipe with every choice written out: what `config.toml` of a run holds.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown model.
+    pub fn resolved(mut self) -> Result<Self> {
+        let model = NetworkConfig::named(&self.model.name)?;
+        let scheme = *self.model.scheme.get_or_insert(model.scheme);
+        self.model.blocks.get_or_insert(model.blocks);
+        self.model.widths.get_or_insert(model.widths);
+        self.model.residual.get_or_insert(scheme.usual_residual());
+        Ok(self)
+    }
+
+    /// The network for images of this kind.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown model or settings that do not fit.
+    pub fn network(
+        &self,
+        channels: usize,
+        size: [usize; 2],
+        classes: usize,
+    ) -> Result<NetworkConfig> {
+        let model = self.clone().resolved()?.model;
+        let named = NetworkConfig::named(&model.name)?;
+        let scheme = model.scheme.unwrap_or(named.scheme);
+        let config = NetworkConfig {
+            layout: model.layout,
+            scheme,
+            residual: model.residual.unwrap_or(scheme.usual_residual()),
+            activation: model.activation,
+            step: model.step,
+            start: model.start,
+            blocks: model.blocks.unwrap_or(named.blocks),
+            widths: model.widths.unwrap_or(named.widths),
+            stem: model.stem,
+            ..named
+        }
+        .for_data(channels, size, classes);
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// As TOML.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where a value has no TOML form (a seed beyond 2⁶³).
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string_pretty(self).map_err(|error| Error::config("recipe", error.to_string()))
+    }
+
+    fn validate(&self) -> Result<()> {
+        if self.recipe_version != RECIPE_VERSION {
+            return Err(Error::config(
+                "recipe_version",
+                format!("{}; this program reads version {RECIPE_VERSION}", self.recipe_version),
+            ));
+        }
+        let within = |field: &str, value: f64, fits: bool, range: &str| {
+            if value.is_finite() && fits {
+                return Ok(());
+            }
+            Err(Error::config(field, format!("{value} is not {range}")))
+        };
+        let o = &self.optimizer;
+        within("optimizer.learning_rate", o.learning_rate, o.learning_rate > 0.0, "positive")?;
+        let share = (0.0..1.0).contains(&o.momentum);
+        within("optimizer.momentum", o.momentum, share, "at least 0 and below 1")?;
+        within("optimizer.weight_decay", o.weight_decay, o.weight_decay >= 0.0, "at least 0")?;
+        within("optimizer.clip_norm", o.clip_norm, o.clip_norm >= 0.0, "at least 0")?;
+        let v = self.data.validation;
+        within("data.validation", v, (0.0..1.0).contains(&v), "at least 0 and below 1")?;
+        for (field, value) in [
+            ("training.batch_size", self.training.batch_size),
+            ("training.validate_every", self.training.validate_every),
+        ] {
+            if value == 0 {
+                return Err(Error::config(field, "0 is not positive"));
+            }
+        }
+        self.schedule.validate()?;
+        NetworkConfig::named(&self.model.name).map(|_| ())
+    }
+}
+
+/// Sets `field` (dotted) to `value`, read as TOML where it is TOML and as a string otherwise.
+fn set(table: &mut Table, field: &str, value: &str) -> Result<()> {
+    let parsed = toml::from_str::<Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(value.to_owned()));
+    let mut place = table;
+    let mut parts = field.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            place.insert(part.to_owned(), parsed);
+            return Ok(());
+        }
+        let next = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        place = next.as_table_mut().ok_or_else(|| {
+            Error::config(field, format!("`{part}` is a value and has no fields"))
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, overrides: &[(&str, &str)]) -> Result<Recipe> {
+        let owned: Vec<_> =
+            overrides.iter().map(|(f, v)| ((*f).to_owned(), (*v).to_owned())).collect();
+        Recipe::parse(text, Path::new("recipe.toml"), &owned)
+    }
+
+    /// The template's commented defaults, uncommented, are the defaults, and none is left out.
+    #[test]
+    fn the_template_shows_every_default() {
+        let uncommented: String = TEMPLATE
+            .lines()
+            .map(|line| match line.strip_prefix("#: ") {
+                Some(setting) => format!("{setting}\n"),
+                None => format!("{line}\n"),
+            })
+            .collect();
+        assert_eq!(parse(TEMPLATE, &[]).unwrap(), Recipe::default());
+        let shown = parse(&uncommented, &[]).unwrap().resolved().unwrap();
+        let resolved = Recipe::default().resolved().unwrap();
+        let with_dir = DataRecipe { dir: shown.data.dir.clone(), ..resolved.data.clone() };
+        assert_eq!(shown, Recipe { data: with_dir, ..resolved.clone() });
+
+        let fields = |text: &str| -> Vec<String> {
+            let table: Table = toml::from_str(text).unwrap();
+            let mut fields: Vec<String> = flatten("", &table);
+            fields.sort();
+            fields
+        };
+        let mut written = fields(&resolved.to_toml().unwrap());
+        written.push("data.dir".to_owned());
+        written.sort();
+        assert_eq!(fields(&uncommented), written);
+    }
+
+    fn flatten(prefix: &str, table: &Table) -> Vec<String> {
+        table
+            .iter()
+            .flat_map(|(key, value)| match value {
+                Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner),
+                _ => vec![format!("{prefix}{key}")],
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_quick_start_is_what_it_promises() {
+        let recipe = parse(QUICK_START, &[]).unwrap().resolved().unwrap();
+        assert_eq!(recipe.training.mode, Differentiation::Reversible);
+        let config = recipe.network(1, [32, 32], 10).unwrap();
+        assert_eq!(config.scheme, SchemeName::Hamiltonian);
+        assert!(config.blocks.iter().all(|&blocks| blocks >= 2));
+    }
+
+    #[test]
+    fn overrides_reach_every_depth_and_type() {
+        let recipe = parse(
+            "seed = 1",
+            &[
+                ("optimizer.learning_rate", "0.5"),
+                ("model.blocks", "[1, 2, 3]"),
+                ("model.stem.activation", "relu"),
+                ("data.name", "cifar-10"),
+                ("seed", "7"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(recipe.optimizer.learning_rate, 0.5);
+        assert_eq!(recipe.model.blocks, Some([1, 2, 3]));
+        assert_eq!(recipe.data.name, SourceName::Cifar10);
+        assert_eq!(recipe.seed, 7);
+    }
+
+    #[test]
+    fn resolving_is_idempotent_and_survives_toml() {
+        let resolved = Recipe::default().resolved().unwrap();
+        let again = parse(&resolved.to_toml().unwrap(), &[]).unwrap();
+        assert_eq!(again, resolved);
+        assert_eq!(again.clone().resolved().unwrap(), again);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let message = |text, set: &[_]| parse(text, set).unwrap_err().to_string();
+        assert!(message("sed = 1", &[]).contains("unknown field `sed`"));
+        assert!(message("[model]\nname = \"x\"", &[]).contains("no model `x`"));
+        assert!(message("recipe_version = 2", &[]).contains("reads version 1"));
+        assert!(message("[training]\nbatch_size = 0", &[]).contains("training.batch_size"));
+        assert!(message("", &[("optimizer.lr", "1")]).contains("unknown field `lr`"));
+        assert!(message("", &[("seed.x", "1")]).contains("recipe"));
+        assert!(message("", &[("optimizer.momentum", "1.0")]).contains("optimizer.momentum"));
+        assert!(message("seed = ", &[]).contains("recipe.toml"));
+    }
+}

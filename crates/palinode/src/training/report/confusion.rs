@@ -1,0 +1,64 @@
+//! The confusion matrix as a table.
+
+use super::escape;
+use crate::data::Dataset;
+use crate::training::evaluate::{Evaluation, most_probable};
+use std::fmt::Write;
+
+/// Rows are the true classes, columns what the network said; the shade is the share of the row.
+pub(super) fn table(test: &Dataset, evaluation: &Evaluation) -> String {
+    let classes = test.classes.len();
+    let mut counts = vec![vec![0_usize; classes]; classes];
+    for (row, &label) in evaluation.logits.chunks(classes.max(1)).zip(&test.labels) {
+        counts[usize::from(label)][most_probable(row)] += 1;
+    }
+    if classes > 20 {
+        return worst_pairs(test, &counts);
+    }
+    let mut html = String::from("<table class=\"confusion\">\n<thead><tr><th></th>");
+    for class in &test.classes {
+        let _ = write!(html, "<th><span>{}</span></th>", escape(class));
+    }
+    html.push_str("</tr></thead>\n<tbody>\n");
+    for (class, row) in test.classes.iter().zip(&counts) {
+        let total = row.iter().sum::<usize>().max(1) as f64;
+        let _ = write!(html, "<tr><th>{}</th>", escape(class));
+        for &count in row {
+            let share = count as f64 / total;
+            // Light text on dark cells.
+            let ink = if share > 0.5 { "#fff" } else { "inherit" };
+            let _ = match count {
+                0 => write!(html, "<td class=\"empty\">·</td>"),
+                _ => write!(
+                    html,
+                    "<td style=\"background: rgba(var(--blue), {:.3}); color: {ink}\">{count}</td>",
+                    0.08 + 0.92 * share
+                ),
+            };
+        }
+        html.push_str("</tr>\n");
+    }
+    html + "</tbody>\n</table>\n<p class=\"note\">Rows: true class. Columns: what the network said.</p>\n"
+}
+
+/// For many classes: the pairs most often confused.
+fn worst_pairs(test: &Dataset, counts: &[Vec<usize>]) -> String {
+    let mut pairs: Vec<(usize, usize, usize)> = Vec::new();
+    for (truth, row) in counts.iter().enumerate() {
+        pairs.extend(row.iter().enumerate().map(|(said, &count)| (count, truth, said)));
+    }
+    pairs.retain(|&(count, truth, said)| count > 0 && truth != said);
+    pairs.sort_by_key(|&(count, truth, said)| (std::cmp::Reverse(count), truth, said));
+    let mut html = String::from(
+        "<table class=\"numbers\">\n<tr><th>true class</th><th>said</th><th>images</th></tr>\n",
+    );
+    for &(count, truth, said) in pairs.iter().take(30) {
+        let _ = writeln!(
+            html,
+            "<tr><th>{}</th><td>{}</td><td>{count}</td></tr>",
+            escape(&test.classes[truth]),
+            escape(&test.classes[said])
+        );
+    }
+    html + "</table>\n"
+}
