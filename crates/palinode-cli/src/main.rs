@@ -1,2 +1,87 @@
-//! x
-fn main() {}
+//! The `palinode` program.
+#![forbid(unsafe_code)]
+
+mod arrays;
+mod bench;
+mod data;
+mod eval;
+mod gradients;
+mod init_recipe;
+mod outcome;
+mod params;
+mod predict;
+mod progress;
+mod train;
+
+use clap::{Parser, Subcommand};
+use peak_alloc::PeakAlloc;
+use std::process::ExitCode;
+
+/// Counts live bytes, so that reported peaks are measured.
+#[global_allocator]
+pub(crate) static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Reversible residual networks: train them without storing activations.
+#[derive(Debug, Parser)]
+#[command(name = "palinode", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Threads to compute with (default: all cores); results do not depend on it.
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    /// More of what happens, on stderr.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a network; without arguments, a small one on the embedded images.
+    Train(Box<train::Train>),
+    /// Loss and accuracy of a weight file on a data set.
+    Eval(eval::Eval),
+    /// Classify pictures, a data set or an array.
+    Predict(predict::Predict),
+    /// Gradients of the mean cross-entropy of one batch, for comparison with other programs.
+    Gradients(gradients::GradientsCommand),
+    /// Exact parameter counts of a model.
+    Params(params::Params),
+    /// What a data set holds.
+    #[command(subcommand)]
+    Data(data::Data),
+    /// Measure time and memory.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Write a recipe that shows every setting with its default.
+    InitRecipe(init_recipe::InitRecipe),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = if arguments.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
+    outcome::report(run(arguments))
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if let Some(threads) = arguments.threads {
+        anyhow::ensure!(threads > 0, "--threads: 0 is not positive");
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    match arguments.command {
+        Command::Train(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::Predict(command) => command.run(),
+        Command::Gradients(command) => command.run(),
+        Command::Params(command) => command.run(),
+        Command::Data(command) => command.run(),
+        Command::Bench(command) => command.run(),
+        Command::InitRecipe(command) => command.run(),
+    }
+}

@@ -1,7 +1,36 @@
-//! Reversible residual networks.
+//! Reversible residual networks, trained without storing activations.
+//!
+//! A residual network reads as an ODE; integrated by a scheme that runs backwards, it needs no
+//! stored activations: the backward pass reconstructs them. Three choices are independent of each
+//! other and compose:
+//!
+//! * what is integrated: a [residual](residual), a built-in one or any Burn module of your own,
+//! * how it is integrated: a [scheme](scheme),
+//! * how it is differentiated: a [mode](reversible::Differentiation), stored, checkpointed or
+//!   reversible, on the same weights and with the same gradients.
+//!
+//! ```
+//! use palinode::network::{NetworkConfig, Phase};
+//! use palinode::reversible::Differentiation;
+//! use palinode::tensor::{Device, Tensor};
+//!
+//! # fn main() -> palinode::Result<()> {
+//! let mut config = NetworkConfig::named("hamiltonian")?.for_data(1, [32, 32], 10);
+//! (config.blocks, config.widths) = ([2, 2, 2], [8, 16, 32]);
+//! let device = Device::flex().autodiff();
+//! let network = config.init(42, Differentiation::Reversible, &device)?;
+//! let images = Tensor::<4>::zeros([4, 1, 32, 32], &device);
+//! let logits = network.forward(images, Phase::Training)?;
+//! assert_eq!(logits.dims(), [4, 10]);
+//! let gradients = logits.sum().backward();
+//! assert!(network.stem.weight.val().grad(&gradients).is_some());
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod activation;
+pub mod analysis;
 pub mod data;
 mod error;
 mod file;
@@ -13,4 +42,8 @@ pub mod scheme;
 pub mod training;
 
 pub use activation::Activation;
+/// Burn, in the version this library is built on.
+pub use burn;
+pub use burn::tensor;
 pub use error::{Error, Result};
+pub use file::write_atomically;

@@ -113,6 +113,21 @@ impl NetworkConfig {
         }
     }
 
+    /// Layers as the models' names count them: the convolutions of all blocks, stem and head.
+    pub fn layers(&self) -> usize {
+        let per_residual = match self.residual {
+            BuiltInConfig::Symmetric => 2,
+            // The paper counts K and Kᵀ of the midpoint network apart.
+            BuiltInConfig::Antisymmetric => 2,
+            BuiltInConfig::Layer => 1,
+        };
+        let evaluations = match self.streams() {
+            Streams::Two => 2,
+            Streams::One => 1,
+        };
+        self.blocks.iter().sum::<usize>() * evaluations * per_residual + 2
+    }
+
     /// Rows and columns of the last unit's map.
     pub fn last_map(&self) -> [usize; 2] {
         self.size.map(|extent| extent / 4)

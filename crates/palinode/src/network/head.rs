@@ -2,7 +2,7 @@
 
 use super::config::Layout;
 use crate::random::Generator;
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Module, Param};
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 
@@ -34,8 +34,8 @@ impl Head {
         let bound = 1.0 / (features as f64).sqrt();
         let weight = generator.uniform([classes, features], bound, device);
         Self {
-            weight: Param::initialized(ParamId::new(), weight),
-            bias: Param::initialized(ParamId::new(), Tensor::zeros([classes], device)),
+            weight: Param::from_tensor(weight),
+            bias: Param::from_tensor(Tensor::zeros([classes], device)),
             layout,
         }
     }

@@ -1,7 +1,7 @@
 //! Batch normalisation with the running statistics PyTorch keeps.
 
 use super::Phase;
-use burn::module::{Module, Param, ParamId, RunningState};
+use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
 
@@ -31,7 +31,7 @@ pub struct BatchNorm {
 impl BatchNorm {
     /// For `channels` channels, with momentum 0.1.
     pub fn new(channels: usize, epsilon: f64, device: &Device) -> Self {
-        let param = |value| Param::initialized(ParamId::new(), value);
+        let param = Param::from_tensor;
         Self {
             weight: param(Tensor::ones([channels], device)),
             bias: param(Tensor::zeros([channels], device)),

@@ -1,7 +1,7 @@
 //! The first convolution.
 
 use crate::random::Generator;
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Module, Param};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
@@ -28,8 +28,8 @@ impl Stem {
     ) -> Self {
         let deviation = (2.0 / (9 * inputs) as f64).sqrt();
         let weight = generator.normal([outputs, inputs, 3, 3], deviation, device);
-        let bias = || Param::initialized(ParamId::new(), Tensor::zeros([outputs], device));
-        Self { weight: Param::initialized(ParamId::new(), weight), bias: with_bias.then(bias) }
+        let bias = || Param::from_tensor(Tensor::zeros([outputs], device));
+        Self { weight: Param::from_tensor(weight), bias: with_bias.then(bias) }
     }
 
     /// The convolution.

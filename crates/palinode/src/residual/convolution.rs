@@ -1,7 +1,7 @@
 //! The linear part of the built-in residuals: K and its adjoint, from one array.
 
 use crate::random::Generator;
-use burn::module::{Param, ParamId};
+use burn::module::Param;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
@@ -26,10 +26,10 @@ pub(super) fn initial_kernel(
 ) -> Param<Tensor<4>> {
     let deviation = (2.0 / (9 * channels) as f64).sqrt();
     let shape = [channels, channels, 3, 3];
-    Param::initialized(ParamId::new(), generator.truncated_normal(shape, deviation, device))
+    Param::from_tensor(generator.truncated_normal(shape, deviation, device))
 }
 
 /// A bias `[c]` of zeros.
 pub(super) fn initial_bias(channels: usize, device: &Device) -> Param<Tensor<1>> {
-    Param::initialized(ParamId::new(), Tensor::zeros([channels], device))
+    Param::from_tensor(Tensor::zeros([channels], device))
 }

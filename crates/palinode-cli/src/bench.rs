@@ -1,0 +1,155 @@
+//! `palinode bench`.
+
+use crate::gradients::Mode;
+use clap::{Args, Subcommand};
+use palinode::analysis::{Meter, StepMeasurement, measure_step, memory_chart};
+use palinode::network::NetworkConfig;
+use palinode::write_atomically;
+use serde_json::json;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Sub-commands of `palinode bench`.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Peak bytes and seconds of a training step against depth, on random images.
+    Memory(Memory),
+}
+
+/// Options of `palinode bench memory`.
+#[derive(Debug, Args)]
+pub struct Memory {
+    /// Model name.
+    #[arg(long, value_name = "NAME", default_value = "hamiltonian-74")]
+    model: String,
+    /// Depths to measure, in blocks per unit.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "2,6,18")]
+    blocks: Vec<usize>,
+    /// Modes to measure.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "stored,checkpointed,reversible"
+    )]
+    modes: Vec<Mode>,
+    /// Images per step.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    batch_size: usize,
+    /// Seed of weights and images.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Write the rows to this file as CSV.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Draw memory against depth into this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The program's counting allocator.
+struct Allocator;
+
+impl Meter for Allocator {
+    fn current(&self) -> usize {
+        crate::MEMORY.current_usage()
+    }
+
+    fn peak(&self) -> usize {
+        crate::MEMORY.peak_usage()
+    }
+
+    fn reset_peak(&self) {
+        crate::MEMORY.reset_peak_usage();
+    }
+}
+
+impl Bench {
+    pub fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Memory(memory) => memory.run(),
+        }
+    }
+}
+
+impl Memory {
+    fn run(self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.batch_size > 0, "--batch-size: 0 is not positive");
+        let mut rows = Vec::new();
+        for &blocks in &self.blocks {
+            for &mode in &self.modes {
+                let mut config = NetworkConfig::named(&self.model)?;
+                config.blocks = [blocks; 3];
+                let row =
+                    measure_step(&config, mode.into(), self.batch_size, self.seed, &Allocator)?;
+                if !self.json {
+                    print_row(&row, rows.is_empty());
+                }
+                rows.push(row);
+            }
+        }
+        if let Some(path) = &self.csv {
+            write_atomically(path, as_csv(&rows)?.as_bytes())?;
+        }
+        if let Some(path) = &self.svg {
+            let title = format!("{}, batch {}", family(&self.model), self.batch_size);
+            write_atomically(path, memory_chart(&title, &rows)?.as_bytes())?;
+        }
+        if self.json {
+            println!("{}", json!({ "rows": rows }));
+        }
+        Ok(())
+    }
+}
+
+/// The model's name without its depth, which is what varies here.
+fn family(model: &str) -> &str {
+    match model.rsplit_once('-') {
+        Some((family, depth)) if depth.parse::<usize>().is_ok() => family,
+        _ => model,
+    }
+}
+
+fn print_row(row: &StepMeasurement, first: bool) {
+    if first {
+        println!("blocks  layers  mode          seconds  total MB  activations MB  workspace MB");
+    }
+    let megabytes = |bytes: usize| bytes as f64 / 1e6;
+    println!(
+        "{:>6}  {:>6}  {:<12}  {:>7.3}  {:>8.1}  {:>14.1}  {:>12.1}",
+        row.blocks,
+        row.layers,
+        row.mode.name(),
+        row.seconds,
+        megabytes(row.peak_bytes.total),
+        megabytes(row.peak_bytes.activations),
+        megabytes(row.peak_bytes.workspace),
+    );
+}
+
+fn as_csv(rows: &[StepMeasurement]) -> anyhow::Result<String> {
+    let mut text = String::from(
+        "blocks,layers,mode,seconds,total,parameters,gradients,optimizer,activations,workspace\n",
+    );
+    for row in rows {
+        let p = &row.peak_bytes;
+        writeln!(
+            text,
+            "{},{},{},{},{},{},{},{},{},{}",
+            row.blocks,
+            row.layers,
+            row.mode.name(),
+            row.seconds,
+            p.total,
+            p.parameters,
+            p.gradients,
+            p.optimizer,
+            p.activations,
+            p.workspace
+        )?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,93 @@
+//! `palinode eval`.
+
+use clap::Args;
+use palinode::data::{Dataset, Part, SourceName};
+use palinode::network::WeightFile;
+use palinode::reversible::Differentiation;
+use palinode::tensor::Device;
+use palinode::training::evaluate;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Options of `palinode eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// Weight file.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    #[command(flatten)]
+    data: DataPart,
+    /// Images at a time.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    batch_size: usize,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A part of a data set.
+#[derive(Debug, Args)]
+pub struct DataPart {
+    /// Data set.
+    #[arg(long, value_name = "NAME", default_value = "fashion-mnist-mini")]
+    data: String,
+    /// Its directory, where it is not found by itself.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Which part of it.
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    split: Split,
+}
+
+/// The parts of a data set as files hold them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// All training images, validation included.
+    Train,
+    /// The test images.
+    Test,
+}
+
+impl DataPart {
+    /// Reads it, and checks that it suits the weight file.
+    pub fn load(&self, file: &WeightFile) -> anyhow::Result<Dataset> {
+        let part = match self.split {
+            Split::Train => Part::Train,
+            Split::Test => Part::Test,
+        };
+        let dataset = SourceName::parse(&self.data)?.load(self.data_dir.as_deref(), part)?;
+        let expected = (file.data.channels, file.data.size, file.data.classes.len());
+        let found = (dataset.channels, dataset.size, dataset.classes.len());
+        anyhow::ensure!(
+            expected == found,
+            "--data {}: (channels, size, classes) are {found:?}, the weights expect {expected:?}",
+            self.data
+        );
+        Ok(dataset)
+    }
+}
+
+impl Eval {
+    pub fn run(self) -> anyhow::Result<()> {
+        let file = WeightFile::load(&self.weights)?;
+        let dataset = self.data.load(&file)?;
+        let network = file.network(Differentiation::Stored, &Device::flex())?;
+        let found = evaluate(&network, &dataset, &file.data, self.batch_size)?;
+        if self.json {
+            let object = json!({
+                "accuracy": found.accuracy,
+                "loss": found.loss,
+                "images": dataset.len(),
+            });
+            println!("{object}");
+        } else {
+            println!(
+                "accuracy {:.2} %, loss {:.4}, {} images",
+                100.0 * found.accuracy,
+                found.loss,
+                dataset.len()
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! `palinode gradients`.
+
+use crate::arrays;
+use crate::predict::read_images;
+use anyhow::ensure;
+use clap::Args;
+use palinode::network::weights::{Array, collect_gradients};
+use palinode::network::{Phase, WeightFile, save_arrays};
+use palinode::tensor::{Device, Tensor, TensorData};
+use palinode::training::cross_entropy;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Options of `palinode gradients`.
+#[derive(Debug, Args)]
+pub struct GradientsCommand {
+    /// Weight file.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// float32 [n, channels, rows, columns], already standardised.
+    #[arg(long, value_name = "X.npy")]
+    input: PathBuf,
+    /// int64 [n].
+    #[arg(long, value_name = "L.npy")]
+    labels: PathBuf,
+    /// stored, checkpointed or reversible.
+    #[arg(long, value_enum, default_value_t = Mode::Reversible)]
+    mode: Mode,
+    /// Where the gradients go: every parameter's under its name, and `input`.
+    #[arg(long, value_name = "G.safetensors")]
+    out: PathBuf,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The library's modes of differentiation as the command line spells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// Every activation is kept.
+    Stored,
+    /// √depth states are kept.
+    Checkpointed,
+    /// The last state is kept.
+    Reversible,
+}
+
+impl From<Mode> for palinode::reversible::Differentiation {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Stored => Self::Stored,
+            Mode::Checkpointed => Self::Checkpointed,
+            Mode::Reversible => Self::Reversible,
+        }
+    }
+}
+
+impl GradientsCommand {
+    pub fn run(self) -> anyhow::Result<()> {
+        let file = WeightFile::load(&self.weights)?;
+        let device = Device::flex().autodiff();
+        let network = file.network(self.mode.into(), &device)?;
+        let (shape, images) = read_images(&self.input, &network)?;
+        let (label_shape, labels) = arrays::read::<i64>(&self.labels)?;
+        let place = self.labels.display();
+        ensure!(
+            label_shape == [shape[0]],
+            "{place}: shape {label_shape:?}, expected [{}]",
+            shape[0]
+        );
+        let classes = file.data.classes.len();
+        if let Some(wrong) = labels.iter().find(|l| !(0..classes as i64).contains(l)) {
+            anyhow::bail!("{place}: label {wrong} is not in 0…{}", classes - 1);
+        }
+        let images = Tensor::<4>::from_data(TensorData::new(images, shape), &device).require_grad();
+        let labels = Tensor::from_data(TensorData::new(labels, [shape[0]]), &device);
+        let logits = network.forward(images.clone(), Phase::BatchStatistics)?;
+        let loss = cross_entropy(logits, labels);
+        let value = loss.clone().inner().into_scalar::<f64>();
+        let gradients = loss.backward();
+        let mut arrays = collect_gradients(&network, &gradients);
+        let input = images.grad(&gradients).map(|g| g.into_data().try_to_vec::<f32>());
+        let values = input.transpose()?.unwrap_or_default();
+        arrays.insert("input".to_owned(), Array { shape: shape.to_vec(), values });
+        save_arrays(&self.out, &arrays, &BTreeMap::new())?;
+        if self.json {
+            println!("{}", json!({ "loss": value }));
+        } else {
+            println!("loss {value:.6}, gradients in {}", self.out.display());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! `palinode init-recipe`.
+
+use clap::Args;
+use palinode::training::TEMPLATE;
+use palinode::write_atomically;
+use std::path::PathBuf;
+
+/// Options of `palinode init-recipe`.
+#[derive(Debug, Args)]
+pub struct InitRecipe {
+    /// File to write; without it, the recipe goes to stdout.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Print the result as one line of JSON.
+    #[arg(long, requires = "file")]
+    json: bool,
+}
+
+impl InitRecipe {
+    pub fn run(self) -> anyhow::Result<()> {
+        let Some(path) = self.file else {
+            print!("{TEMPLATE}");
+            return Ok(());
+        };
+        anyhow::ensure!(!path.exists(), "{}: exists already", path.display());
+        write_atomically(&path, TEMPLATE.as_bytes())?;
+        if self.json {
+            println!("{}", serde_json::json!({ "recipe": path }));
+        } else {
+            println!("recipe: {}", path.display());
+        }
+        Ok(())
+    }
+}

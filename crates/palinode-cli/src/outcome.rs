@@ -1,0 +1,33 @@
+//! Exit codes and the one line on stderr.
+
+use palinode::Error;
+use std::process::ExitCode;
+
+/// A user's mistake.
+const MISTAKE: u8 = 2;
+/// The loss became NaN or infinite.
+const NON_FINITE: u8 = 3;
+/// Stopped by Ctrl-C, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+/// Prints an error, if there is one, and says how the program ends.
+pub fn report(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if let Some(io) = error.downcast_ref::<std::io::Error>()
+        && io.kind() == std::io::ErrorKind::BrokenPipe
+    {
+        // Whoever read our output has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("palinode: {}", one_line(&format!("{error:#}")));
+    ExitCode::from(match error.downcast_ref::<Error>() {
+        Some(Error::NonFiniteLoss { .. }) => NON_FINITE,
+        Some(Error::Interrupted { .. }) => INTERRUPTED,
+        _ => MISTAKE,
+    })
+}
+
+/// Messages of parsers span lines to draw a picture; the words fit on one.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,140 @@
+//! `palinode predict`.
+
+use crate::arrays;
+use crate::eval::DataPart;
+use anyhow::ensure;
+use clap::Args;
+use palinode::data::load_pictures;
+use palinode::network::{Network, Phase, WeightFile};
+use palinode::reversible::Differentiation;
+use palinode::tensor::{Device, Tensor, TensorData};
+use palinode::training::{Evaluation, evaluate};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Options of `palinode predict`: pictures, a data set (--data), or an array (--input).
+#[derive(Debug, Args)]
+pub struct Predict {
+    /// Picture files (PNG, JPEG) to classify.
+    #[arg(value_name = "PICTURE")]
+    pictures: Vec<PathBuf>,
+    /// Weight file.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// float32 [n, channels, rows, columns], already standardised.
+    #[arg(long, value_name = "X.npy", conflicts_with = "pictures")]
+    input: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataPart,
+    /// Where the logits go: float32 [n, classes].
+    #[arg(long, value_name = "Y.npy")]
+    logits: Option<PathBuf>,
+    /// Most probable classes to print for a picture.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    top: usize,
+    /// Images at a time.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    batch_size: usize,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Predict {
+    pub fn run(self) -> anyhow::Result<()> {
+        let file = WeightFile::load(&self.weights)?;
+        let network = file.network(Differentiation::Stored, &Device::flex())?;
+        let classes = file.data.classes.len();
+        if !self.pictures.is_empty() {
+            let dataset = load_pictures(&self.pictures, &file.data)?;
+            let found = evaluate(&network, &dataset, &file.data, self.batch_size)?;
+            self.write_logits(&found.logits, classes)?;
+            return self.print_pictures(&file, &found);
+        }
+        let Some(logits_path) = &self.logits else {
+            anyhow::bail!("give pictures to classify, or --logits FILE for an array or a data set");
+        };
+        let logits = match &self.input {
+            Some(input) => self.forward(&network, input)?,
+            None => {
+                let dataset = self.data.load(&file)?;
+                evaluate(&network, &dataset, &file.data, self.batch_size)?.logits
+            }
+        };
+        self.write_logits(&logits, classes)?;
+        let images = logits.len() / classes;
+        if self.json {
+            println!("{}", json!({ "images": images }));
+        } else {
+            println!("logits of {images} images in {}", logits_path.display());
+        }
+        Ok(())
+    }
+
+    fn write_logits(&self, logits: &[f32], classes: usize) -> anyhow::Result<()> {
+        match &self.logits {
+            Some(path) => arrays::write(path, &[logits.len() / classes, classes], logits),
+            None => Ok(()),
+        }
+    }
+
+    /// Logits of an array of images.
+    fn forward(&self, network: &Network, path: &Path) -> anyhow::Result<Vec<f32>> {
+        let (shape, values) = read_images(path, network)?;
+        let length: usize = shape[1..].iter().product();
+        let mut logits = Vec::new();
+        for chunk in values.chunks(length * self.batch_size.max(1)) {
+            let shape = [chunk.len() / length, shape[1], shape[2], shape[3]];
+            let images = TensorData::new(chunk.to_vec(), shape);
+            let images = Tensor::from_data(images, &Device::flex());
+            let output = network.forward(images, Phase::Inference)?;
+            logits.extend(output.into_data().convert::<f32>().try_to_vec::<f32>()?);
+        }
+        Ok(logits)
+    }
+
+    fn print_pictures(&self, file: &WeightFile, found: &Evaluation) -> anyhow::Result<()> {
+        let classes = &file.data.classes;
+        let probabilities = found.probabilities(classes.len());
+        let mut results = Vec::new();
+        for (path, row) in self.pictures.iter().zip(probabilities.chunks(classes.len())) {
+            let mut order: Vec<usize> = (0..row.len()).collect();
+            order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+            order.truncate(self.top.max(1));
+            if self.json {
+                let ranked: Vec<_> = order
+                    .iter()
+                    .map(|&class| json!({ "class": classes[class], "probability": row[class] }))
+                    .collect();
+                results.push(json!({ "file": path, "classes": ranked }));
+            } else {
+                let ranked: Vec<String> = order
+                    .iter()
+                    .map(|&class| format!("{} {:.1} %", classes[class], 100.0 * row[class]))
+                    .collect();
+                println!("{}: {}", path.display(), ranked.join(", "));
+            }
+        }
+        if self.json {
+            println!("{}", json!({ "images": results.len(), "pictures": results }));
+        }
+        Ok(())
+    }
+}
+
+/// Reads an array of standardised images that suits the network.
+pub fn read_images(path: &Path, network: &Network) -> anyhow::Result<([usize; 4], Vec<f32>)> {
+    let (shape, values) = arrays::read::<f32>(path)?;
+    let config = network.config();
+    let expected = [config.channels, config.size[0], config.size[1]];
+    ensure!(
+        shape.len() == 4 && shape[1..] == expected,
+        "{}: shape {shape:?}, expected [n, {}, {}, {}]",
+        path.display(),
+        expected[0],
+        expected[1],
+        expected[2]
+    );
+    ensure!(shape[0] > 0, "{}: holds no image", path.display());
+    Ok(([shape[0], shape[1], shape[2], shape[3]], values))
+}

@@ -1,0 +1,145 @@
+//! `palinode train`.
+
+use crate::progress::Display;
+use clap::Args;
+use palinode::training::{Outcome, QUICK_START, Recipe, RunDirectory, resume, train};
+use std::path::{Path, PathBuf};
+
+/// Options of `palinode train`.
+#[derive(Debug, Args)]
+pub struct Train {
+    /// A recipe file; without it and without --model, the quick start.
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Model name (model.name); everything a recipe does not say is then the report's.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// report or paper (model.layout).
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<String>,
+    /// Variant of the network.
+    #[arg(long, value_name = "VARIANT", value_enum)]
+    variant: Option<Variant>,
+    /// Data set (data.name).
+    #[arg(long, value_name = "NAME")]
+    data: Option<String>,
+    /// Its directory (data.dir).
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Passes over the training images (training.epochs).
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+    /// Images per step (training.batch_size).
+    #[arg(long, value_name = "N")]
+    batch_size: Option<u64>,
+    /// Seed of everything random (seed).
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// stored, checkpointed or reversible (training.mode).
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
+    /// Any field of the recipe, for instance optimizer.learning_rate=0.05; may be repeated.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+    /// Run directory (default: a new one in runs/).
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Continue the run in DIR where it stopped, bit for bit.
+    #[arg(long, value_name = "DIR", conflicts_with_all = [
+        "recipe", "model", "layout", "variant", "data", "data_dir", "epochs", "batch_size", "seed",
+        "mode", "set", "out",
+    ])]
+    resume: Option<PathBuf>,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Variants of a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Variant {
+    /// As the model's name says.
+    #[default]
+    Plain,
+}
+
+impl Train {
+    pub fn run(self) -> anyhow::Result<()> {
+        let outcome = match &self.resume {
+            Some(path) => resume(path, &mut Display::new(self.quiet)?)?,
+            None => {
+                let recipe = self.recipe()?;
+                let out = self.out.clone().unwrap_or_else(|| {
+                    let model = &recipe.model.name;
+                    let name = format!("{model}-{}-seed{}", recipe.data.name.name(), recipe.seed);
+                    RunDirectory::unused(Path::new("runs"), &name)
+                });
+                train(recipe, &out, &mut Display::new(self.quiet)?)?
+            }
+        };
+        self.print(&outcome)
+    }
+
+    fn recipe(&self) -> anyhow::Result<Recipe> {
+        let overrides = self.overrides()?;
+        Ok(match (&self.recipe, &self.model) {
+            (Some(path), _) => Recipe::load(path, &overrides)?,
+            (None, Some(_)) => Recipe::parse("", Path::new("defaults"), &overrides)?,
+            (None, None) => Recipe::parse(QUICK_START, Path::new("quick-start.toml"), &overrides)?,
+        })
+    }
+
+    /// Command-line options as overrides of recipe fields; --set comes last and wins.
+    fn overrides(&self) -> anyhow::Result<Vec<(String, String)>> {
+        // As a TOML string, so that a name like `12` stays text.
+        let quoted = |text: &str| format!("{text:?}");
+        let number = |value: Option<u64>| value.map(|value| value.to_string());
+        let text = |value: &Option<String>| value.as_deref().map(quoted);
+        let directory = self.data_dir.as_deref().map(|dir| quoted(&dir.to_string_lossy()));
+        let mut overrides: Vec<(String, String)> = [
+            ("model.name", text(&self.model)),
+            ("model.layout", text(&self.layout)),
+            ("data.name", text(&self.data)),
+            ("data.dir", directory),
+            ("training.epochs", number(self.epochs)),
+            ("training.batch_size", number(self.batch_size)),
+            ("seed", number(self.seed)),
+            ("training.mode", text(&self.mode)),
+        ]
+        .into_iter()
+        .filter_map(|(field, value)| Some((field.to_owned(), value?)))
+        .collect();
+        for setting in &self.set {
+            let Some((field, value)) = setting.split_once('=') else {
+                anyhow::bail!("--set {setting}: expected FIELD=VALUE");
+            };
+            overrides.push((field.trim().to_owned(), value.trim().to_owned()));
+        }
+        Ok(overrides)
+    }
+
+    fn print(&self, outcome: &Outcome) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string(outcome)?);
+            return Ok(());
+        }
+        let directory = RunDirectory::open(&outcome.run)?;
+        match outcome.test_accuracy {
+            Some(accuracy) => {
+                println!(
+                    "test accuracy {:.2} %, loss {:.4}, {} epochs in {:.0} s",
+                    100.0 * accuracy,
+                    outcome.test_loss.unwrap_or(f64::NAN),
+                    outcome.epochs,
+                    outcome.seconds.unwrap_or(f64::NAN),
+                );
+                println!("report: {}", directory.report().display());
+            }
+            None => println!("initial weights: {}", directory.weights("init").display()),
+        }
+        Ok(())
+    }
+}

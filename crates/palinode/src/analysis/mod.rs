@@ -1,0 +1,7 @@
+//! Measuring what the project claims.
+
+mod chart;
+mod memory;
+
+pub use chart::memory_chart;
+pub use memory::{Meter, PeakBytes, StepMeasurement, measure_step};
