@@ -5,7 +5,7 @@ use palinode::data::{Dataset, Part, SourceName};
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
-use palinode::training::evaluate;
+use palinode::training::{EVALUATION_BATCH, evaluate};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub struct Eval {
     #[command(flatten)]
     data: DataPart,
     /// Images at a time.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH)]
     batch_size: usize,
     /// Print the result as one line of JSON.
     #[arg(long)]

@@ -8,7 +8,7 @@ use palinode::data::load_pictures;
 use palinode::network::{Network, Phase, WeightFile};
 use palinode::reversible::Differentiation;
 use palinode::tensor::{Device, Tensor, TensorData};
-use palinode::training::{Evaluation, evaluate};
+use palinode::training::{EVALUATION_BATCH, Evaluation, evaluate};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub struct Predict {
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: usize,
     /// Images at a time.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH)]
     batch_size: usize,
     /// Print the result as one line of JSON.
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! Leapfrog network.
 
-use super::{Scheme, Streams, Term, Update};
+use super::{Drift, Scheme, Streams, Term, Update};
 use crate::residual::Role;
 use serde::{Deserialize, Serialize};
 
@@ -43,8 +43,7 @@ impl Scheme for Leapfrog {
 
     fn update(&self, block: usize) -> Update {
         Update::TwoStep {
-            current: 2.0,
-            subtract_previous: true,
+            drift: Drift::Extrapolated,
             residual: Term { scale: -self.step * self.step, residual: block, role: Role::Forward },
         }
     }

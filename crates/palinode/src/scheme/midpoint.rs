@@ -1,6 +1,6 @@
 //! Midpoint network.
 
-use super::{Scheme, Streams, Term, Update};
+use super::{Drift, Scheme, Streams, Term, Update};
 use crate::residual::Role;
 
 /// The explicit midpoint (two-step, "leapfrog in first order") scheme of Ẋ = F(X).
@@ -32,8 +32,7 @@ impl Scheme for Midpoint {
         // With X₋₁ := X₀ the Euler start is the same recurrence with h in the place of 2h.
         let scale = if block == 0 { self.step } else { 2.0 * self.step };
         Update::TwoStep {
-            current: 0.0,
-            subtract_previous: false,
+            drift: Drift::Previous,
             residual: Term { scale, residual: block, role: Role::Forward },
         }
     }

@@ -65,15 +65,22 @@ pub enum Update {
         /// b·G.
         second: Term,
     },
-    /// X_{j+1} = p·X_j ± X_{j−1} + s·F(X_j).
+    /// X_{j+1} = X_{j−1} + s·F(X_j), or X_{j+1} = 2X_j − X_{j−1} + s·F(X_j).
     TwoStep {
-        /// p.
-        current: f64,
-        /// Whether X_{j−1} is subtracted rather than added.
-        subtract_previous: bool,
+        /// Which of the two.
+        drift: Drift,
         /// s·F.
         residual: Term,
     },
+}
+
+/// Where a two-step scheme would be without its residual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// X_{j−1}: a first-order ODE.
+    Previous,
+    /// 2X_j − X_{j−1}: a second-order ODE, going on at the same speed.
+    Extrapolated,
 }
 
 /// A scheme: a recurrence over the blocks of a unit.

@@ -3,7 +3,7 @@
 //! The residuals are handed in as functions, so the same few lines serve plain evaluation, a
 //! recorded autodiff graph and local vector–Jacobian products.
 
-use super::{Scheme, State, Streams, Term, Update};
+use super::{Drift, Scheme, State, Streams, Term, Update};
 use burn::tensor::Tensor;
 
 /// The state before the first block: the two halves of `input`'s channels, or (X₋₁, X₀).
@@ -59,12 +59,28 @@ pub fn step(
             let z = state.second + value(second, y.clone()) * second.scale;
             State { first: y, second: z }
         }
-        Update::TwoStep { current, subtract_previous, residual } => {
+        Update::TwoStep { drift, residual } => {
             let increment = value(residual, state.second.clone()) * residual.scale;
-            let previous = if subtract_previous { state.first.neg() } else { state.first };
-            let drift = scaled_sum(previous, current, &state.second);
-            State { first: state.second, second: drift + increment }
+            let next = match drift {
+                Drift::Previous => state.first + increment,
+                Drift::Extrapolated => extrapolated(&state.second, state.first, increment),
+            };
+            State { first: state.second, second: next }
         }
+    }
+}
+
+/// 2X − X′ + increment as X + ((X − X′) + increment): neighbouring states are close, so their
+/// difference is (nearly) exact and only the last sum rounds.
+fn extrapolated(current: &Tensor<4>, other: Tensor<4>, increment: Tensor<4>) -> Tensor<4> {
+    current.clone() + ((current.clone() - other) + increment)
+}
+
+/// X_{j−1} from X_j, X_{j+1} and s·F(X_j).
+fn previous(drift: Drift, current: &Tensor<4>, next: Tensor<4>, increment: Tensor<4>) -> Tensor<4> {
+    match drift {
+        Drift::Previous => next - increment,
+        Drift::Extrapolated => extrapolated(current, next, increment),
     }
 }
 
@@ -80,11 +96,10 @@ pub fn unstep(
             let y = state.first - value(first, z.clone()) * first.scale;
             State { first: y, second: z }
         }
-        Update::TwoStep { current, subtract_previous, residual } => {
+        Update::TwoStep { drift, residual } => {
             let increment = value(residual, state.first.clone()) * residual.scale;
-            let rest = scaled_sum(state.second, -current, &state.first) - increment;
-            let previous = if subtract_previous { rest.neg() } else { rest };
-            State { first: previous, second: state.first }
+            let before = previous(drift, &state.first, state.second, increment);
+            State { first: before, second: state.first }
         }
     }
 }
@@ -116,22 +131,23 @@ pub fn unstep_with_gradient(
             let gradient_z = gradient.second + pulled;
             (State { first: y, second: z }, State { first: gradient_y, second: gradient_z })
         }
-        Update::TwoStep { current, subtract_previous, residual } => {
+        Update::TwoStep { drift, residual } => {
             let cotangent = gradient.second.clone() * residual.scale;
             let (value, pulled) = pull_back(residual, state.first.clone(), cotangent);
-            let sign = |x: Tensor<4>| if subtract_previous { x.neg() } else { x };
             let before = known.unwrap_or_else(|| {
-                let rest =
-                    scaled_sum(state.second, -current, &state.first) - value * residual.scale;
-                State { first: sign(rest), second: state.first }
+                let increment = value * residual.scale;
+                let first = previous(drift, &state.first, state.second, increment);
+                State { first, second: state.first }
             });
-            let gradient_current = scaled_sum(gradient.first, current, &gradient.second) + pulled;
-            (before, State { first: sign(gradient.second), second: gradient_current })
+            let pulled = gradient.first + pulled;
+            let gradient = match drift {
+                Drift::Previous => State { first: gradient.second, second: pulled },
+                Drift::Extrapolated => State {
+                    second: pulled + gradient.second.clone() * 2.0,
+                    first: gradient.second.neg(),
+                },
+            };
+            (before, gradient)
         }
     }
-}
-
-/// x + scale·y, without touching y where the scale is 0.
-fn scaled_sum(x: Tensor<4>, scale: f64, y: &Tensor<4>) -> Tensor<4> {
-    if scale == 0.0 { x } else { x + y.clone() * scale }
 }

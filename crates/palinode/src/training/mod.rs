@@ -12,7 +12,7 @@ mod schedule;
 
 pub use checkpoint::{Best, ExactF64, Position};
 pub use directory::RunDirectory;
-pub use evaluate::{Evaluation, cross_entropy, evaluate};
+pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate};
 pub use metrics::{Row, read as read_metrics};
 pub use optimizer::Sgd;
 pub use recipe::{

@@ -212,9 +212,9 @@ impl Recipe {
         for (field, value) in overrides {
             set(&mut table, field, value)?;
         }
-        let recipe: Self = table
-            .try_into()
-            .map_err(|error: toml::de::Error| Error::config("recipe", error.message()))?;
+        let recipe: Self = serde_path_to_error::deserialize(table).map_err(|error| {
+            Error::config(error.path().to_string(), error.inner().message().to_owned())
+        })?;
         recipe.validate()?;
         Ok(recipe)
     }
@@ -416,8 +416,9 @@ mod tests {
         assert!(message("[model]\nname = \"x\"", &[]).contains("no model `x`"));
         assert!(message("recipe_version = 2", &[]).contains("reads version 1"));
         assert!(message("[training]\nbatch_size = 0", &[]).contains("training.batch_size"));
-        assert!(message("", &[("optimizer.lr", "1")]).contains("unknown field `lr`"));
-        assert!(message("", &[("seed.x", "1")]).contains("recipe"));
+        assert!(message("", &[("optimizer.lr", "1")]).contains("optimizer.lr: unknown field `lr`"));
+        assert!(message("", &[("seed.x", "1")]).contains("seed: "));
+        assert!(message("", &[("data.name", "mnist")]).contains("data.name: unknown variant"));
         assert!(message("", &[("optimizer.momentum", "1.0")]).contains("optimizer.momentum"));
         assert!(message("seed = ", &[]).contains("recipe.toml"));
     }

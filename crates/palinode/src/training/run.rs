@@ -2,7 +2,7 @@
 
 use super::checkpoint::{self, Best, ExactF64, Position};
 use super::directory::RunDirectory;
-use super::evaluate::{Evaluation, correct, cross_entropy, evaluate, values};
+use super::evaluate::{EVALUATION_BATCH, Evaluation, correct, cross_entropy, evaluate, values};
 use super::metrics::{self, Row};
 use super::optimizer::Sgd;
 use super::recipe::Recipe;
@@ -326,7 +326,7 @@ impl Run {
     }
 
     fn evaluate(&self, network: &Network<BuiltIn>, dataset: &Dataset) -> Result<Evaluation> {
-        evaluate(network, dataset, &self.data.info, self.recipe.training.batch_size)
+        evaluate(network, dataset, &self.data.info, EVALUATION_BATCH)
     }
 
     /// Reads the test part, once, with the best-validation weights, and writes the report.

@@ -1,0 +1,66 @@
+//! ⟨Kx, y⟩ = ⟨x, Kᵀy⟩ for the linear part of every residual, as the library computes it.
+
+use burn::tensor::{DType, Device, Tensor};
+use palinode::random::{Generator, Purpose};
+use palinode::residual::{
+    AntisymmetricConfig, LayerConfig, Residual, SymmetricConfig,
+};
+
+const SIZES: [(usize, usize, usize); 5] = [(1, 4, 4), (3, 5, 7), (17, 8, 8), (16, 1, 9), (8, 32, 32)];
+
+fn dot(a: Tensor<4>, b: Tensor<4>) -> f64 {
+    (a.cast(DType::F64) * b.cast(DType::F64)).sum().into_scalar::<f64>()
+}
+
+/// With a large positive bias b, ReLU is the identity plus b, so σ(Kx + b) − σ(b) = Kx.
+fn check(name: &str, left: f64, right: f64, scale: f64) {
+    assert!((left - right).abs() <= 1e-5 * scale, "{name}: {left} against {right}");
+}
+
+#[test]
+fn kt_is_the_true_adjoint_in_every_residual() {
+    let device = Device::flex();
+    for (channels, height, width) in SIZES {
+        let mut generator = Generator::new(5, Purpose::Weights);
+        let shape = [2, channels, height, width];
+        let (x, y): (Tensor<4>, Tensor<4>) =
+            (generator.normal(shape, 1.0, &device), generator.normal(shape, 1.0, &device));
+        let zero = x.zeros_like();
+        let bias = Tensor::<1>::full([channels], 100.0, &device);
+        let norm = |t: &Tensor<4>| dot(t.clone(), t.clone()).sqrt();
+
+        // σ(Kx + b) and its companion σ(Kᵀx + b).
+        let mut layer = LayerConfig::new(channels).init(&mut generator, &device);
+        layer.bias = layer.bias.map(|_| bias.clone());
+        let k = layer.forward(x.clone()) - layer.forward(zero.clone());
+        let kt = layer.conjugate(y.clone()) - layer.conjugate(zero.clone());
+        let scale = norm(&k) * norm(&y);
+        check("layer", dot(k, y.clone()), dot(x.clone(), kt), scale);
+
+        // Kᵀσ(Kx + b) − Kᵀσ(b) = KᵀKx, symmetric and, with ⟨KᵀKx, x⟩ = ‖Kx‖², by the true adjoint.
+        let mut symmetric = SymmetricConfig::new(channels).init(&mut generator, &device);
+        symmetric.kernel = symmetric.kernel.map(|_| layer.kernel.val());
+        symmetric.bias = symmetric.bias.map(|_| bias.clone());
+        let gram = |x: Tensor<4>| symmetric.forward(x) - symmetric.forward(zero.clone());
+        let (gx, gy) = (gram(x.clone()), gram(y.clone()));
+        let scale = norm(&gx) * norm(&y);
+        check("symmetric", dot(gx.clone(), y.clone()), dot(x.clone(), gy), scale);
+        let kx = layer.forward(x.clone()) - layer.forward(zero.clone());
+        let square = dot(kx.clone(), kx);
+        check("Gram", dot(gx, x.clone()), square, square);
+
+        // A = K − Kᵀ: ⟨Ax, y⟩ = −⟨x, Ay⟩.
+        let mut anti = AntisymmetricConfig::new(channels).init(&mut generator, &device);
+        anti.kernel = anti.kernel.map(|_| layer.kernel.val());
+        anti.bias = anti.bias.map(|_| bias.clone());
+        let a = |x: Tensor<4>| anti.forward(x) - anti.forward(zero.clone());
+        let (ax, ay) = (a(x.clone()), a(y.clone()));
+        let scale = norm(&ax) * norm(&y);
+        check("antisymmetric", dot(ax.clone(), y.clone()), -dot(x.clone(), ay), scale);
+        // … and it is K − Kᵀ of this very K.
+        let kx = layer.forward(x.clone()) - layer.forward(zero.clone());
+        let ktx = layer.conjugate(x.clone()) - layer.conjugate(zero.clone());
+        let difference = norm(&(ax.clone() - (kx - ktx)));
+        assert!(difference <= 1e-5 * norm(&ax), "antisymmetric is not K − Kᵀ: {difference}");
+    }
+}

@@ -1,0 +1,270 @@
+//! Exact parameter counts, weight files, whole-network gradients, classification.
+
+mod support;
+
+use burn::tensor::{Device, Tensor};
+use palinode::Activation;
+use palinode::data::{Batches, DataInfo, Dataset, Part, SourceName};
+use palinode::network::weights::{collect, collect_gradients, replace};
+use palinode::network::{Layout, NetworkConfig, Phase, WeightFile, count, load_arrays};
+use palinode::random::{Generator, Purpose};
+use palinode::reversible::Differentiation;
+use palinode::training::{cross_entropy, evaluate};
+
+fn total(model: &str, layout: Layout, classes: usize) -> usize {
+    let config = NetworkConfig::named(model).unwrap().with_layout(layout);
+    let config = config.for_data(3, [32, 32], classes);
+    count(&config.init(0, Differentiation::Reversible, &Device::flex()).unwrap()).total
+}
+
+#[test]
+fn parameter_counts_are_exact() {
+    let (report, paper) = (Layout::Report, Layout::Paper);
+    assert_eq!(total("hamiltonian-218", report, 10), 1_751_882);
+    assert_eq!(total("hamiltonian-74", paper, 10), 429_690);
+    assert_eq!(total("hamiltonian-74", paper, 100), 439_860);
+    assert_eq!(total("hamiltonian-218", paper, 10), 1_683_034);
+    assert_eq!(total("hamiltonian-218", paper, 100), 1_694_644);
+    for model in ["midpoint-26", "leapfrog-26"] {
+        assert_eq!(total(model, paper, 10), 535_258);
+        assert_eq!(total(model, report, 10), 642_122);
+    }
+    for model in ["midpoint-62", "leapfrog-62"] {
+        assert_eq!(total(model, paper, 10), 1_801_738);
+        assert_eq!(total(model, report, 10), 1_943_626);
+    }
+    assert_eq!(total("hamiltonian-74", report, 10), 483_562);
+}
+
+#[test]
+fn names_count_layers() {
+    for (model, layers) in [
+        ("hamiltonian-74", 74),
+        ("hamiltonian-218", 218),
+        ("hamiltonian-1202", 1202),
+        ("midpoint-26", 26),
+        ("midpoint-62", 62),
+        ("leapfrog-26", 26),
+        ("leapfrog-62", 62),
+    ] {
+        assert_eq!(NetworkConfig::named(model).unwrap().layers(), layers, "{model}");
+    }
+}
+
+fn small(model: &str, layout: Layout) -> NetworkConfig {
+    let mut config = NetworkConfig::named(model).unwrap().with_layout(layout);
+    (config.blocks, config.widths) = ([3, 2, 2], [4, 8, 12]);
+    config.for_data(1, [16, 16], 5)
+}
+
+const FREE: [&str; 5] = ["hamiltonian", "hamiltonian-single", "midpoint", "leapfrog", "coupling"];
+
+#[test]
+fn whole_networks_have_the_same_gradients_in_every_mode() {
+    let device = Device::flex().autodiff();
+    for model in FREE {
+        for layout in [Layout::Report, Layout::Paper] {
+            // With ReLU and zero biases some pre-activations are exactly 0, and a reconstruction
+            // that is off by one bit changes their sign; a smooth σ shows the sweep itself.
+            let config = NetworkConfig { activation: Activation::Tanh, ..small(model, layout) };
+            let images: Tensor<4> =
+                Generator::new(1, Purpose::Input).normal([3, 1, 16, 16], 1.0, &device);
+            let labels = Tensor::from_data([0, 3, 4], &device);
+            let gradients = |mode| {
+                let network = config.init(9, mode, &device).unwrap();
+                let logits = network.forward(images.clone(), Phase::BatchStatistics).unwrap();
+                let gradients = cross_entropy(logits, labels.clone()).backward();
+                collect_gradients(&network, &gradients)
+            };
+            let stored = gradients(Differentiation::Stored);
+            assert!(!stored.is_empty());
+            for mode in [Differentiation::Checkpointed, Differentiation::Reversible] {
+                for (name, array) in gradients(mode) {
+                    let as_f64 =
+                        |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+                    let truth = &stored[&name];
+                    assert_eq!(array.shape, truth.shape);
+                    let error =
+                        support::relative(&as_f64(&array.values), &as_f64(&truth.values));
+                    assert!(error < 1e-5, "{model} {layout:?} {mode:?} {name}: {error:e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn arrays_have_the_documented_names_and_shapes() {
+    let shapes = |model, layout| {
+        let network =
+            small(model, layout).init(0, Differentiation::Stored, &Device::flex()).unwrap();
+        let named = |(name, array): (String, palinode::network::weights::Array)| (name, array.shape);
+        collect(&network).into_iter().map(named).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let report = shapes("hamiltonian", Layout::Report);
+    assert_eq!(report["stem.weight"], [4, 1, 3, 3]);
+    assert_eq!(report["stem.bias"], [4]);
+    assert_eq!(report["units.0.kernel"], [3, 2, 2, 2, 3, 3]);
+    assert_eq!(report["units.2.bias"], [2, 2, 6]);
+    assert_eq!(report["head.weight"], [5, 48]);
+    assert_eq!(report.len(), 4 + 6);
+    let paper = shapes("hamiltonian", Layout::Paper);
+    assert!(!paper.contains_key("stem.bias"));
+    assert_eq!(paper["units.0.kernel"], [4, 2, 2, 2, 3, 3]);
+    assert_eq!(paper["units.0.input_bias"], [7, 2]);
+    assert_eq!(paper["units.1.input_bias"], [2, 2, 4]);
+    assert_eq!(paper["units.2.input_bias"], [1, 2, 6]);
+    assert_eq!(paper["stem_norm.running_var"], [4]);
+    assert_eq!(paper["head_norm.weight"], [12]);
+    let midpoint = shapes("midpoint", Layout::Report);
+    assert_eq!(midpoint["units.1.kernel"], [2, 8, 8, 3, 3]);
+    let single = shapes("hamiltonian-single", Layout::Report);
+    assert_eq!(single["units.1.kernel"], [2, 4, 4, 3, 3]);
+}
+
+fn info(config: &NetworkConfig) -> DataInfo {
+    DataInfo {
+        channels: config.channels,
+        size: config.size,
+        mean: vec![0.3; config.channels],
+        std: vec![0.25; config.channels],
+        classes: (0..config.classes).map(|class| format!("class {class}")).collect(),
+        padding: 2,
+    }
+}
+
+#[test]
+fn a_weight_file_rebuilds_the_network_and_classifies_an_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    for model in FREE {
+        for layout in [Layout::Report, Layout::Paper] {
+            let config = small(model, layout);
+            let network = config.init(4, Differentiation::Reversible, &Device::flex()).unwrap();
+            WeightFile::of(&network, &info(&config)).save(&path).unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+
+            let file = WeightFile::load(&path).unwrap();
+            assert_eq!(file.config, config);
+            let again = file.network(Differentiation::Stored, &Device::flex()).unwrap();
+            let image = Dataset {
+                images: (0..=255).collect(),
+                labels: vec![2],
+                channels: 1,
+                size: [16, 16],
+                padding: 2,
+                classes: file.data.classes.clone(),
+            };
+            let logits =
+                |network| evaluate(network, &image, &file.data, 1).unwrap().logits;
+            assert_eq!(logits(&network), logits(&again), "{model} {layout:?}");
+            let probabilities =
+                evaluate(&again, &image, &file.data, 1).unwrap().probabilities(5);
+            assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+
+            WeightFile::of(&again, &file.data).save(&path).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), bytes, "the same content, the same bytes");
+        }
+    }
+}
+
+#[test]
+fn arrays_of_another_network_are_refused_by_name() {
+    let config = small("hamiltonian", Layout::Report);
+    let network = config.init(0, Differentiation::Stored, &Device::flex()).unwrap();
+    let arrays = collect(&network);
+    let refuse = |arrays| replace(network.clone(), arrays).unwrap_err().to_string();
+    let mut missing = arrays.clone();
+    missing.remove("units.1.bias");
+    assert!(refuse(&missing).contains("`units.1.bias`"));
+    let mut wrong = arrays.clone();
+    if let Some(array) = wrong.get_mut("head.bias") {
+        array.shape = vec![1, 5];
+    }
+    assert!(refuse(&wrong).contains("[1, 5], expected [5]"));
+    let mut foreign = arrays;
+    let bias = foreign["head.bias"].clone();
+    foreign.insert("tail.bias".into(), bias);
+    assert!(refuse(&foreign).contains("`tail.bias`"));
+}
+
+#[test]
+fn broken_weight_files_give_an_error_that_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let config = small("midpoint", Layout::Report);
+    let network = config.init(0, Differentiation::Stored, &Device::flex()).unwrap();
+    WeightFile::of(&network, &info(&config)).save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    for length in [0, 4, 8, 100, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        let message = WeightFile::load(&path).unwrap_err().to_string();
+        assert!(message.contains("w.safetensors"), "{message}");
+    }
+    std::fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
+    assert!(load_arrays(&path).is_ok(), "an empty safetensors file is well formed");
+    assert!(WeightFile::load(&path).unwrap_err().to_string().contains("palinode.config"));
+}
+
+#[test]
+fn batch_norm_follows_pytorch() {
+    use palinode::network::BatchNorm;
+    let device = Device::flex().autodiff();
+    let norm = BatchNorm::new(1, 1e-5, &device);
+    // Mean 2.5, biased variance 1.25, unbiased 5/3.
+    let x = Tensor::<4>::from_data([[[[1.0, 2.0], [3.0, 4.0]]]], &device);
+    let y = support::values(norm.forward(x.clone(), Phase::Training));
+    let expected = (1.0 - 2.5) / (1.25_f64 + 1e-5).sqrt();
+    assert!((y[0] - expected).abs() < 1e-5);
+    let running = |norm: &BatchNorm| {
+        (
+            support::values(norm.running_mean.value())[0],
+            support::values(norm.running_var.value())[0],
+        )
+    };
+    let (mean, variance) = running(&norm);
+    assert!((mean - 0.25).abs() < 1e-6 && (variance - (0.9 + 0.1 * 5.0 / 3.0)).abs() < 1e-6);
+    norm.forward(x.clone(), Phase::BatchStatistics);
+    norm.forward(x.clone(), Phase::Inference);
+    assert_eq!(running(&norm), (mean, variance), "only training updates");
+    let y = support::values(norm.forward(x, Phase::Inference));
+    assert!((y[3] - (4.0 - mean) / (variance + 1e-5).sqrt()).abs() < 1e-5);
+}
+
+#[test]
+fn the_embedded_images_are_balanced_and_disjoint() {
+    let train = SourceName::FashionMnistMini.load(None, Part::Train).unwrap();
+    let test = SourceName::FashionMnistMini.load(None, Part::Test).unwrap();
+    assert_eq!((train.len(), test.len(), train.size, train.padding), (6000, 1000, [32, 32], 2));
+    assert!(train.class_counts().iter().all(|&count| count == 600));
+    assert!(test.class_counts().iter().all(|&count| count == 100));
+    let seen: std::collections::HashSet<&[u8]> = (0..6000).map(|i| train.image(i)).collect();
+    assert!((0..1000).all(|i| !seen.contains(test.image(i))), "a test image was trained on");
+}
+
+#[test]
+fn batches_do_not_depend_on_how_they_are_cut() {
+    let all = SourceName::FashionMnistMini.load(None, Part::Test).unwrap();
+    let info = DataInfo::of(&all);
+    let device = Device::flex();
+    let collect = |size: usize, skip: usize| {
+        let augmentation = Default::default();
+        let mut batches =
+            Batches::for_training(&all, &info, size, augmentation, true, (5, 2));
+        batches.skip_steps(skip);
+        let (mut pixels, mut indices) = (Vec::new(), Vec::new());
+        while let Some(batch) = batches.next_on(&device) {
+            pixels.extend(support::values(batch.images));
+            indices.extend(batch.indices);
+        }
+        (pixels, indices)
+    };
+    let (pixels, indices) = collect(64, 0);
+    assert_eq!((&pixels, &indices), (&collect(17, 0).0, &collect(17, 0).1));
+    let (rest, rest_indices) = collect(64, 3);
+    assert_eq!(rest_indices, indices[3 * 64..]);
+    assert_eq!(rest, pixels[3 * 64 * 32 * 32..]);
+    let mut sorted = indices.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..1000).collect::<Vec<_>>());
+}

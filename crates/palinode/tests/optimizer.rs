@@ -1,0 +1,139 @@
+//! SGD against hand arithmetic.
+
+mod support;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use palinode::network::weights::{Arrays, Array, collect, replace};
+use palinode::network::{Network, NetworkConfig, Phase};
+use palinode::reversible::Differentiation;
+use palinode::training::{Decayed, OptimizerRecipe, Sgd};
+
+/// A network of zero blocks whose weights are all `value`.
+fn network(value: f32) -> Network {
+    let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 2);
+    (config.blocks, config.widths) = ([0, 0, 0], [2, 2, 2]);
+    let network =
+        config.init(0, Differentiation::Stored, &Device::flex().autodiff()).unwrap();
+    let constant = |(name, array): (String, Array)| {
+        let values = vec![value; array.values.len()];
+        (name, Array { values, ..array })
+    };
+    let arrays: Arrays = collect(&network).into_iter().map(constant).collect();
+    replace(network, &arrays).unwrap()
+}
+
+/// The loss Σ w over all parameters, whose gradient is 1 everywhere.
+fn sum_of_weights(network: &Network) -> Tensor<1> {
+    struct Sum(Option<Tensor<1>>);
+    impl ModuleVisitor for Sum {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let part = param.val().sum();
+            self.0 = Some(match self.0.take() {
+                Some(sum) => sum + part,
+                None => part,
+            });
+        }
+    }
+    let mut sum = Sum(None);
+    network.visit(&mut sum);
+    sum.0.unwrap()
+}
+
+fn step(network: Network, optimizer: &mut Sgd, rate: f64) -> Network {
+    let mut gradients = sum_of_weights(&network).backward();
+    optimizer.step(network, &mut gradients, rate)
+}
+
+#[test]
+fn three_steps_by_hand() {
+    let recipe = OptimizerRecipe {
+        momentum: 0.9,
+        weight_decay: 0.5,
+        decayed: Decayed::Kernels,
+        ..OptimizerRecipe::default()
+    };
+    let mut network = network(1.0);
+    let mut optimizer = Sgd::new(&recipe, &network);
+    // Kernels: g = 1 + 0.5w, v ← 0.9v + g, w ← w − 0.1v.
+    //   w = 1      g = 1.5       v = 1.5         w = 0.85
+    //   w = 0.85   g = 1.425     v = 2.775       w = 0.5725
+    //   w = 0.5725 g = 1.28625   v = 3.78375     w = 0.194125
+    // Biases: g = 1: v = 1, 1.9, 2.71; w = 0.9, 0.71, 0.439.
+    let expected = [(0.85, 0.9), (0.5725, 0.71), (0.194_125, 0.439)];
+    for (kernel, bias) in expected {
+        network = step(network, &mut optimizer, 0.1);
+        let arrays = collect(&network);
+        for (name, array) in arrays {
+            let wanted: f32 = if name.ends_with("weight") { kernel } else { bias };
+            for value in array.values {
+                assert!((value - wanted).abs() < 1e-6, "{name}: {value}, expected {wanted}");
+            }
+        }
+    }
+    let velocity = optimizer.arrays();
+    assert!((velocity["stem.weight"].values[0] - 3.78375).abs() < 1e-5);
+    assert!((velocity["head.bias"].values[0] - 2.71).abs() < 1e-5);
+}
+
+#[test]
+fn a_restored_optimizer_goes_on_with_the_same_bits() {
+    let recipe = OptimizerRecipe::default();
+    let mut a = network(1.0);
+    let mut first = Sgd::new(&recipe, &a);
+    a = step(a, &mut first, 0.1);
+    let mut b = replace(network(0.0), &collect(&a)).unwrap();
+    let mut second = Sgd::new(&recipe, &b);
+    second.restore(&first.arrays(), &Device::flex()).unwrap();
+    a = step(a, &mut first, 0.1);
+    b = step(b, &mut second, 0.1);
+    assert_eq!(collect(&a), collect(&b));
+    assert_eq!(first.arrays(), second.arrays());
+    let mut missing = first.arrays();
+    missing.remove("head.bias");
+    assert!(second.restore(&missing, &Device::flex()).unwrap_err().to_string().contains("head.bias"));
+}
+
+#[test]
+fn decay_on_all_reaches_biases_and_clipping_bounds_the_whole_gradient() {
+    let decay_all = OptimizerRecipe {
+        weight_decay: 1.0,
+        decayed: Decayed::All,
+        momentum: 0.0,
+        ..OptimizerRecipe::default()
+    };
+    let before = network(1.0);
+    let mut optimizer = Sgd::new(&decay_all, &before);
+    let after = collect(&step(before, &mut optimizer, 0.1));
+    // g = 1 + 1·1 everywhere.
+    assert!(after.values().flat_map(|a| &a.values).all(|w| (w - 0.8).abs() < 1e-6));
+
+    let clipped =
+        OptimizerRecipe { clip_norm: 2.0, weight_decay: 0.0, ..OptimizerRecipe::default() };
+    let before = network(1.0);
+    let mut optimizer = Sgd::new(&clipped, &before);
+    let count: usize = collect(&before).values().map(|a| a.values.len()).sum();
+    let after = collect(&step(before, &mut optimizer, 1.0));
+    let moved: f64 = after
+        .values()
+        .flat_map(|a| &a.values)
+        .map(|w| f64::from(1.0 - w).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    assert!((moved - 2.0).abs() < 1e-4, "{count} gradients of 1, clipped to 2, moved {moved}");
+}
+
+#[test]
+fn parameters_without_a_gradient_stay() {
+    let before = network(1.0);
+    let mut optimizer = Sgd::new(&OptimizerRecipe::default(), &before);
+    let device = Device::flex().autodiff();
+    let logits = before.forward(Tensor::ones([1, 1, 8, 8], &device), Phase::Training).unwrap();
+    // A loss of the head's bias alone.
+    let mut gradients = (logits * 0.0 + before.head.bias.val().unsqueeze()).sum().backward();
+    let _ = before.stem.weight.val().grad_remove(&mut gradients);
+    let kept = collect(&before)["stem.weight"].clone();
+    let after = collect(&optimizer.step(before, &mut gradients, 0.1));
+    assert_eq!(after["stem.weight"], kept);
+    assert!(after["head.bias"].values.iter().all(|b| (b - 0.9).abs() < 1e-6));
+}

@@ -1,0 +1,206 @@
+//! Residuals of the user's own: differentiable in every scheme and mode, refused where they must be.
+
+mod support;
+
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, PaddingConfig2d};
+use burn::tensor::{Device, Tensor, activation};
+use palinode::network::{NetworkConfig, Phase, Unit};
+use palinode::random::{Generator, Purpose};
+use palinode::residual::{Effects, Residual};
+use palinode::reversible::Differentiation;
+use palinode::scheme::{SchemeName, Start};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use support::{module_gradients, relative, values};
+
+/// A bottleneck of Burn's own layers, with a parameter that is never used and a counter.
+#[derive(Module, Debug)]
+struct Bottleneck {
+    narrow: Conv2d,
+    wide: Conv2d,
+    unused: Param<Tensor<1>>,
+    #[module(skip)]
+    evaluations: Arc<AtomicUsize>,
+}
+
+impl Bottleneck {
+    fn new(channels: usize, evaluations: &Arc<AtomicUsize>, device: &Device) -> Self {
+        let same = PaddingConfig2d::Explicit(1, 1, 1, 1);
+        Self {
+            narrow: Conv2dConfig::new([channels, 2], [1, 1]).init(device),
+            wide: Conv2dConfig::new([2, channels], [3, 3]).with_padding(same).init(device),
+            unused: Param::from_tensor(Tensor::ones([3], device)),
+            evaluations: evaluations.clone(),
+        }
+    }
+}
+
+impl Residual for Bottleneck {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.evaluations.fetch_add(1, Ordering::Relaxed);
+        self.wide.forward(activation::silu(self.narrow.forward(x)))
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::None
+    }
+}
+
+#[test]
+fn all_modes_agree_in_every_scheme_and_evaluations_are_counted() {
+    let device = Device::flex().autodiff();
+    for scheme in SchemeName::ALL {
+        let blocks = 5;
+        let evaluations = Arc::new(AtomicUsize::new(0));
+        let scheme_with_step = scheme.with_step(0.2, Start::AtRest);
+        let count = blocks * scheme_with_step.residuals_per_block();
+        let residuals: Vec<_> =
+            (0..count).map(|_| Bottleneck::new(3, &evaluations, &device)).collect();
+        let streams = match scheme {
+            SchemeName::Midpoint | SchemeName::Leapfrog => 1,
+            _ => 2,
+        };
+        // F is evaluated once per half-step: also twice for the single-layer Hamiltonian.
+        let n = blocks * streams;
+        let input: Tensor<4> = Generator::new(1, Purpose::Input).normal(
+            [2, 3 * streams, 6, 5],
+            1.0,
+            &Device::flex(),
+        );
+        let mut results = Vec::new();
+        for mode in Differentiation::ALL {
+            let unit = Unit::new(residuals.clone(), scheme_with_step.clone(), mode).unwrap();
+            let input = input.clone().autodiff().require_grad();
+            evaluations.store(0, Ordering::Relaxed);
+            let output = unit.forward(input.clone()).unwrap();
+            assert_eq!(evaluations.swap(0, Ordering::Relaxed), n, "{scheme:?} {mode:?} forward");
+            let gradients = output.powi_scalar(2).sum().backward();
+            let backward = match mode {
+                Differentiation::Stored => 0,
+                Differentiation::Checkpointed => 2 * n,
+                Differentiation::Reversible => n,
+            };
+            let found = evaluations.load(Ordering::Relaxed);
+            assert_eq!(found, backward, "{scheme:?} {mode:?} backward");
+            let parameters = module_gradients(&unit, &gradients);
+            results.push((parameters, values(input.grad(&gradients).unwrap())));
+        }
+        for (parameters, input) in &results[1..] {
+            let error = relative(parameters, &results[0].0).max(relative(input, &results[0].1));
+            assert!(error < 1e-5, "{scheme:?}: {error:e}");
+        }
+    }
+}
+
+/// A residual without any parameter.
+#[derive(Module, Debug)]
+struct Fixed {
+    #[module(skip)]
+    factor: f64,
+}
+
+impl Residual for Fixed {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        x.tanh() * self.factor
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::None
+    }
+}
+
+#[test]
+fn a_residual_without_parameters_works_in_every_mode() {
+    let input: Tensor<4> =
+        Generator::new(2, Purpose::Input).normal([1, 2, 3, 3], 1.0, &Device::flex());
+    let gradient = |mode| {
+        let scheme = SchemeName::Leapfrog.with_step(0.5, Start::Report);
+        let unit = Unit::new(vec![Fixed { factor: 0.7 }; 4], scheme, mode).unwrap();
+        let input = input.clone().autodiff().require_grad();
+        let gradients = unit.forward(input.clone()).unwrap().powi_scalar(2).sum().backward();
+        values(input.grad(&gradients).unwrap())
+    };
+    let stored = gradient(Differentiation::Stored);
+    for mode in [Differentiation::Checkpointed, Differentiation::Reversible] {
+        assert!(relative(&gradient(mode), &stored) < 1e-6);
+    }
+}
+
+#[derive(Module, Debug)]
+struct WithDropout {
+    dropout: Dropout,
+}
+
+impl Residual for WithDropout {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.dropout.forward(x)
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::Randomness
+    }
+}
+
+#[derive(Module, Debug)]
+struct WithNorm {
+    norm: BatchNorm,
+}
+
+impl Residual for WithNorm {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.norm.forward(x)
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::RunningState
+    }
+}
+
+fn refusals<R: Residual>(residual: R) -> Vec<Option<String>> {
+    Differentiation::ALL
+        .into_iter()
+        .map(|mode| {
+            let scheme = SchemeName::Midpoint.with_step(0.1, Start::AtRest);
+            Unit::new(vec![residual.clone()], scheme, mode).err().map(|error| error.to_string())
+        })
+        .collect()
+}
+
+#[test]
+fn side_effects_are_refused_where_a_residual_is_evaluated_again() {
+    let device = Device::flex();
+    let dropout = refusals(WithDropout { dropout: DropoutConfig::new(0.5).init() });
+    let norm = refusals(WithNorm { norm: BatchNormConfig::new(2).init(&device) });
+    for (refused, effect) in [(dropout, "dropout"), (norm, "batch norm")] {
+        assert_eq!(refused[0], None, "stored mode takes any residual");
+        for message in &refused[1..] {
+            let message = message.as_deref().unwrap();
+            assert!(message.contains(effect) && message.contains("use mode `stored`"), "{message}");
+        }
+    }
+    let scheme = SchemeName::Midpoint.with_step(0.1, Start::AtRest);
+    let residual = WithDropout { dropout: DropoutConfig::new(0.5).init() };
+    let unit = Unit::new(vec![residual], scheme, Differentiation::Stored).unwrap();
+    assert!(unit.with_mode(Differentiation::Reversible).is_err(), "changing the mode checks too");
+}
+
+#[test]
+fn a_whole_network_of_the_users_residuals() {
+    let device = Device::flex().autodiff();
+    let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 4);
+    (config.blocks, config.widths) = ([2, 1, 1], [4, 8, 8]);
+    let evaluations = Arc::new(AtomicUsize::new(0));
+    let network = config
+        .init_with(3, Differentiation::Reversible, &device, |site, _, device| {
+            Bottleneck::new(site.channels, &evaluations, device)
+        })
+        .unwrap();
+    let images = Generator::new(3, Purpose::Input).normal([2, 1, 8, 8], 1.0, &device);
+    let gradients = network.forward(images, Phase::Training).unwrap().sum().backward();
+    let found = module_gradients(&network, &gradients);
+    assert!(found.iter().any(|g| *g != 0.0) && found.iter().all(|g| g.is_finite()));
+    let names = palinode::network::weights::collect(&network);
+    assert_eq!(names["units.0.narrow.weight"].shape, [2, 2, 2, 2, 1, 1]);
+}
