@@ -24,11 +24,8 @@ pub fn read<T: npyz::Deserialize>(path: &Path) -> anyhow::Result<(Vec<usize>, Ve
 pub fn write(path: &Path, shape: &[usize], values: &[f32]) -> anyhow::Result<()> {
     let shape: Vec<u64> = shape.iter().map(|&extent| extent as u64).collect();
     let mut bytes = Vec::new();
-    let mut writer = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(&shape)
-        .writer(&mut bytes)
-        .begin_nd()?;
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd()?;
     writer.extend(values)?;
     writer.finish()?;
     Ok(write_atomically(path, &bytes)?)

@@ -60,8 +60,14 @@ impl Info {
         }
         println!("{}: {} training and {} test images", self.name, train.len(), test.len());
         let [rows, columns] = train.size;
-        println!("{} × {rows} × {columns}, {} of it padding on each side", train.channels, train.padding);
-        println!("mean {:.4?}, standard deviation {:.4?} (all training images)", info.mean, info.std);
+        println!(
+            "{} × {rows} × {columns}, {} of it padding on each side",
+            train.channels, train.padding
+        );
+        println!(
+            "mean {:.4?}, standard deviation {:.4?} (all training images)",
+            info.mean, info.std
+        );
         for (class, name) in train.classes.iter().enumerate() {
             println!("{name:<16}{:>8}{:>8}", train_counts[class], test_counts[class]);
         }

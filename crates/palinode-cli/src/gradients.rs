@@ -18,10 +18,10 @@ pub struct GradientsCommand {
     /// Weight file.
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// float32 [n, channels, rows, columns], already standardised.
+    /// float32 `[n, channels, rows, columns]`, already standardised.
     #[arg(long, value_name = "X.npy")]
     input: PathBuf,
-    /// int64 [n].
+    /// int64 `[n]`.
     #[arg(long, value_name = "L.npy")]
     labels: PathBuf,
     /// stored, checkpointed or reversible.

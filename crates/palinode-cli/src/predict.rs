@@ -4,7 +4,7 @@ use crate::arrays;
 use crate::eval::DataPart;
 use anyhow::ensure;
 use clap::Args;
-use palinode::data::load_pictures;
+use palinode::data::{Batches, Dataset, load_pictures};
 use palinode::network::{Network, Phase, WeightFile};
 use palinode::reversible::Differentiation;
 use palinode::tensor::{Device, Tensor, TensorData};
@@ -21,14 +21,17 @@ pub struct Predict {
     /// Weight file.
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// float32 [n, channels, rows, columns], already standardised.
+    /// float32 `[n, channels, rows, columns]`, already standardised.
     #[arg(long, value_name = "X.npy", conflicts_with = "pictures")]
     input: Option<PathBuf>,
     #[command(flatten)]
     data: DataPart,
-    /// Where the logits go: float32 [n, classes].
+    /// Where the logits go: float32 `[n, classes]`.
     #[arg(long, value_name = "Y.npy")]
     logits: Option<PathBuf>,
+    /// Where the standardised images go, in the form that --input takes.
+    #[arg(long, value_name = "X.npy", conflicts_with = "input")]
+    images: Option<PathBuf>,
     /// Most probable classes to print for a picture.
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: usize,
@@ -47,6 +50,7 @@ impl Predict {
         let classes = file.data.classes.len();
         if !self.pictures.is_empty() {
             let dataset = load_pictures(&self.pictures, &file.data)?;
+            self.write_images(&dataset, &file)?;
             let found = evaluate(&network, &dataset, &file.data, self.batch_size)?;
             self.write_logits(&found.logits, classes)?;
             return self.print_pictures(&file, &found);
@@ -58,6 +62,7 @@ impl Predict {
             Some(input) => self.forward(&network, input)?,
             None => {
                 let dataset = self.data.load(&file)?;
+                self.write_images(&dataset, &file)?;
                 evaluate(&network, &dataset, &file.data, self.batch_size)?.logits
             }
         };
@@ -76,6 +81,17 @@ impl Predict {
             Some(path) => arrays::write(path, &[logits.len() / classes, classes], logits),
             None => Ok(()),
         }
+    }
+
+    fn write_images(&self, dataset: &Dataset, file: &WeightFile) -> anyhow::Result<()> {
+        let Some(path) = &self.images else { return Ok(()) };
+        let mut values = Vec::new();
+        let mut batches = Batches::in_order(dataset, &file.data, self.batch_size);
+        while let Some(batch) = batches.next_on(&Device::flex()) {
+            values.extend(batch.images.into_data().try_to_vec::<f32>()?);
+        }
+        let [rows, columns] = dataset.size;
+        arrays::write(path, &[dataset.len(), dataset.channels, rows, columns], &values)
     }
 
     /// Logits of an array of images.

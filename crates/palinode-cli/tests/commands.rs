@@ -1,4 +1,5 @@
 //! What every sub-command prints, and how it refuses.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -22,13 +23,20 @@ fn params_prints_the_contract() {
     let parts = object["parts"].as_object().unwrap();
     let sum: u64 = parts.values().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(sum, 1_751_882);
-    let paper = [
-        "params", "--model", "hamiltonian-74", "--layout", "paper", "--classes", "100", "--json",
-    ];
+    let paper =
+        ["params", "--model", "hamiltonian-74", "--layout", "paper", "--classes", "100", "--json"];
     assert_eq!(json(&paper)["total"], 439_860);
     let free = [
-        "params", "--model", "leapfrog", "--blocks", "1,2,3", "--widths", "5,5,7", "--channels",
-        "1", "--json",
+        "params",
+        "--model",
+        "leapfrog",
+        "--blocks",
+        "1,2,3",
+        "--widths",
+        "5,5,7",
+        "--channels",
+        "1",
+        "--json",
     ];
     assert!(json(&free)["total"].as_u64().unwrap() > 0);
 }
@@ -38,14 +46,25 @@ fn a_run_from_training_to_prediction() {
     let bench = Bench::new();
     let outcome = json(&bench.train("run", 2));
     let expected = [
-        "run", "epochs", "test_accuracy", "test_loss", "seconds", "images_per_second", "peak_bytes",
+        "run",
+        "epochs",
+        "test_accuracy",
+        "test_loss",
+        "seconds",
+        "images_per_second",
+        "peak_bytes",
     ];
     assert_eq!(keys(&outcome), expected);
     assert!(outcome["peak_bytes"].as_u64().unwrap() > 1_000_000);
     let run = bench.path("run");
     for file in [
-        "config.toml", "metrics.csv", "curves.svg", "report.html", "weights/init.safetensors",
-        "weights/best.safetensors", "weights/last.safetensors",
+        "config.toml",
+        "metrics.csv",
+        "curves.svg",
+        "report.html",
+        "weights/init.safetensors",
+        "weights/best.safetensors",
+        "weights/last.safetensors",
     ] {
         assert!(run.join(file).is_file(), "{file} is missing");
     }
@@ -126,8 +145,18 @@ fn gradients_agree_between_modes_and_have_every_name() {
     for mode in ["stored", "checkpointed", "reversible"] {
         let out = bench.path(&format!("{mode}.safetensors"));
         let arguments = owned(&[
-            "gradients", "--weights", &weights, "--input", &input, "--labels", &labels, "--mode",
-            mode, "--out", &out.display().to_string(), "--json",
+            "gradients",
+            "--weights",
+            &weights,
+            "--input",
+            &input,
+            "--labels",
+            &labels,
+            "--mode",
+            mode,
+            "--out",
+            &out.display().to_string(),
+            "--json",
         ]);
         let loss = json(&arguments)["loss"].as_f64().unwrap();
         found.push((loss, palinode::network::load_arrays(&out).unwrap().0));
@@ -180,9 +209,21 @@ fn bench_memory_measures_and_draws() {
     let bench = Bench::new();
     let (csv, svg) = (bench.path("m.csv"), bench.path("m.svg"));
     let object = json(&[
-        "bench", "memory", "--model", "hamiltonian-74", "--blocks", "1,2", "--modes",
-        "stored,reversible", "--batch-size", "2", "--csv", &csv.display().to_string(), "--svg",
-        &svg.display().to_string(), "--json",
+        "bench",
+        "memory",
+        "--model",
+        "hamiltonian-74",
+        "--blocks",
+        "1,2",
+        "--modes",
+        "stored,reversible",
+        "--batch-size",
+        "2",
+        "--csv",
+        &csv.display().to_string(),
+        "--svg",
+        &svg.display().to_string(),
+        "--json",
     ]);
     let rows = object["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4);
@@ -278,7 +319,10 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
     let bench = Bench::new();
     let mut arguments = bench.train("run", 3);
     arguments.extend(owned(&[
-        "--set", "optimizer.learning_rate=1e30", "--set", "optimizer.clip_norm=0.0",
+        "--set",
+        "optimizer.learning_rate=1e30",
+        "--set",
+        "optimizer.clip_norm=0.0",
     ]));
     let (code, message) = failure(&arguments);
     assert_eq!(code, 3, "{message}");

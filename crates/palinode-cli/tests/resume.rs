@@ -1,4 +1,5 @@
 //! Runs that are killed, interrupted or run on other thread counts end in the same bits.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -11,9 +12,8 @@ use support::{Bench, json, palinode, spawn};
 /// Panics unless two runs have the same weights, momentum and metrics.
 fn assert_same(a: &Path, b: &Path) {
     for weights in ["init", "best", "last"] {
-        let bytes = |run: &Path| {
-            std::fs::read(run.join(format!("weights/{weights}.safetensors"))).unwrap()
-        };
+        let bytes =
+            |run: &Path| std::fs::read(run.join(format!("weights/{weights}.safetensors"))).unwrap();
         assert!(bytes(a) == bytes(b), "{weights} differs between {a:?} and {b:?}");
     }
     let arrays = |run: &Path| load_arrays(&run.join("checkpoints/latest.safetensors")).unwrap().0;
@@ -101,8 +101,7 @@ fn an_interrupted_run_saves_in_the_middle_of_an_epoch_and_resumes() {
     let status = { child }.wait().unwrap();
     assert_eq!(status.code(), Some(130));
     let (_, metadata) = load_arrays(&run.join("checkpoints/latest.safetensors")).unwrap();
-    let position: serde_json::Value =
-        serde_json::from_str(&metadata["palinode.position"]).unwrap();
+    let position: serde_json::Value = serde_json::from_str(&metadata["palinode.position"]).unwrap();
     assert_eq!(position["epoch"], 0);
     assert!(position["step"].as_u64().unwrap() > 0, "stopped in the middle: {position}");
     let resume = palinode(&["train", "--resume", &run.display().to_string()]);

@@ -1,6 +1,6 @@
 //! Sweeps of reversible residual units over plain slices, without any framework.
 //!
-//! For now the crate holds the [`reference`] path: naive loops in the scalar type of the caller's
+//! For now the crate holds the [`mod@reference`] path: naive loops in the scalar type of the caller's
 //! choice (`f32` or `f64`), which stores every state and differentiates by the chain rule. Every
 //! faster path of the project is tested against it, so it is written to be read, not to be quick.
 //!

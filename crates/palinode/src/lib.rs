@@ -4,8 +4,8 @@
 //! stored activations: the backward pass reconstructs them. Three choices are independent of each
 //! other and compose:
 //!
-//! * what is integrated: a [residual](residual), a built-in one or any Burn module of your own,
-//! * how it is integrated: a [scheme](scheme),
+//! * what is integrated: a [residual], a built-in one or any Burn module of your own,
+//! * how it is integrated: a [scheme],
 //! * how it is differentiated: a [mode](reversible::Differentiation), stored, checkpointed or
 //!   reversible, on the same weights and with the same gradients.
 //!

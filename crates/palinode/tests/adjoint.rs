@@ -1,12 +1,12 @@
 //! ⟨Kx, y⟩ = ⟨x, Kᵀy⟩ for the linear part of every residual, as the library computes it.
+#![allow(clippy::unwrap_used)]
 
 use burn::tensor::{DType, Device, Tensor};
 use palinode::random::{Generator, Purpose};
-use palinode::residual::{
-    AntisymmetricConfig, LayerConfig, Residual, SymmetricConfig,
-};
+use palinode::residual::{AntisymmetricConfig, LayerConfig, Residual, SymmetricConfig};
 
-const SIZES: [(usize, usize, usize); 5] = [(1, 4, 4), (3, 5, 7), (17, 8, 8), (16, 1, 9), (8, 32, 32)];
+const SIZES: [(usize, usize, usize); 5] =
+    [(1, 4, 4), (3, 5, 7), (17, 8, 8), (16, 1, 9), (8, 32, 32)];
 
 fn dot(a: Tensor<4>, b: Tensor<4>) -> f64 {
     (a.cast(DType::F64) * b.cast(DType::F64)).sum().into_scalar::<f64>()

@@ -1,4 +1,5 @@
 //! Gradients of all three modes against each other and against the f64 reference.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! Peak memory of whole training steps, by a counting allocator.
 //!
 //! One test, alone in its binary: the allocator counts for the whole process.
+#![allow(clippy::unwrap_used)]
 
 use palinode::analysis::{Meter, StepMeasurement, measure_step};
 use palinode::network::NetworkConfig;

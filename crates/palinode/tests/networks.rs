@@ -1,4 +1,5 @@
 //! Exact parameter counts, weight files, whole-network gradients, classification.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -84,8 +85,7 @@ fn whole_networks_have_the_same_gradients_in_every_mode() {
                         |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
                     let truth = &stored[&name];
                     assert_eq!(array.shape, truth.shape);
-                    let error =
-                        support::relative(&as_f64(&array.values), &as_f64(&truth.values));
+                    let error = support::relative(&as_f64(&array.values), &as_f64(&truth.values));
                     assert!(error < 1e-5, "{model} {layout:?} {mode:?} {name}: {error:e}");
                 }
             }
@@ -98,7 +98,8 @@ fn arrays_have_the_documented_names_and_shapes() {
     let shapes = |model, layout| {
         let network =
             small(model, layout).init(0, Differentiation::Stored, &Device::flex()).unwrap();
-        let named = |(name, array): (String, palinode::network::weights::Array)| (name, array.shape);
+        let named =
+            |(name, array): (String, palinode::network::weights::Array)| (name, array.shape);
         collect(&network).into_iter().map(named).collect::<std::collections::BTreeMap<_, _>>()
     };
     let report = shapes("hamiltonian", Layout::Report);
@@ -155,11 +156,9 @@ fn a_weight_file_rebuilds_the_network_and_classifies_an_image() {
                 padding: 2,
                 classes: file.data.classes.clone(),
             };
-            let logits =
-                |network| evaluate(network, &image, &file.data, 1).unwrap().logits;
+            let logits = |network| evaluate(network, &image, &file.data, 1).unwrap().logits;
             assert_eq!(logits(&network), logits(&again), "{model} {layout:?}");
-            let probabilities =
-                evaluate(&again, &image, &file.data, 1).unwrap().probabilities(5);
+            let probabilities = evaluate(&again, &image, &file.data, 1).unwrap().probabilities(5);
             assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
 
             WeightFile::of(&again, &file.data).save(&path).unwrap();
@@ -249,8 +248,7 @@ fn batches_do_not_depend_on_how_they_are_cut() {
     let device = Device::flex();
     let collect = |size: usize, skip: usize| {
         let augmentation = Default::default();
-        let mut batches =
-            Batches::for_training(&all, &info, size, augmentation, true, (5, 2));
+        let mut batches = Batches::for_training(&all, &info, size, augmentation, true, (5, 2));
         batches.skip_steps(skip);
         let (mut pixels, mut indices) = (Vec::new(), Vec::new());
         while let Some(batch) = batches.next_on(&device) {

@@ -1,10 +1,11 @@
 //! SGD against hand arithmetic.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use palinode::network::weights::{Arrays, Array, collect, replace};
+use palinode::network::weights::{Array, Arrays, collect, replace};
 use palinode::network::{Network, NetworkConfig, Phase};
 use palinode::reversible::Differentiation;
 use palinode::training::{Decayed, OptimizerRecipe, Sgd};
@@ -13,8 +14,7 @@ use palinode::training::{Decayed, OptimizerRecipe, Sgd};
 fn network(value: f32) -> Network {
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 2);
     (config.blocks, config.widths) = ([0, 0, 0], [2, 2, 2]);
-    let network =
-        config.init(0, Differentiation::Stored, &Device::flex().autodiff()).unwrap();
+    let network = config.init(0, Differentiation::Stored, &Device::flex().autodiff()).unwrap();
     let constant = |(name, array): (String, Array)| {
         let values = vec![value; array.values.len()];
         (name, Array { values, ..array })
@@ -91,7 +91,9 @@ fn a_restored_optimizer_goes_on_with_the_same_bits() {
     assert_eq!(first.arrays(), second.arrays());
     let mut missing = first.arrays();
     missing.remove("head.bias");
-    assert!(second.restore(&missing, &Device::flex()).unwrap_err().to_string().contains("head.bias"));
+    assert!(
+        second.restore(&missing, &Device::flex()).unwrap_err().to_string().contains("head.bias")
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The reference itself: adjoints, Taylor tests, and the order of the schemes.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -35,14 +36,12 @@ fn the_reference_adjoint_is_the_adjoint() {
 /// φ(ε) = ⟨c, unit(x + εd; θ + εη)⟩ must be met by its value to order ε and with its gradient to ε².
 #[test]
 fn taylor_tests_of_every_residual_in_every_scheme() {
-    let residuals =
-        [BuiltInConfig::Symmetric, BuiltInConfig::Layer, BuiltInConfig::Antisymmetric];
+    let residuals = [BuiltInConfig::Symmetric, BuiltInConfig::Layer, BuiltInConfig::Antisymmetric];
     for scheme in SchemeName::ALL {
         for residual in residuals {
             // A smooth σ: at ReLU's kinks there is no second order to observe.
             for activation in [Activation::Tanh, Activation::Softplus] {
-                let case =
-                    Case { residual, activation, blocks: 3, batch: 2, ..Case::new(scheme) };
+                let case = Case { residual, activation, blocks: 3, batch: 2, ..Case::new(scheme) };
                 taylor(case);
             }
         }
@@ -156,9 +155,7 @@ fn integrate(recurrence: Recurrence, staggered: bool, blocks: usize) -> Vec<f64>
     };
     let (y, z) = (normal(shape.len(), 23), normal(shape.len(), 24));
     match recurrence {
-        Recurrence::Midpoint | Recurrence::Leapfrog => {
-            unit(blocks, step).forward((y.clone(), y)).1
-        }
+        Recurrence::Midpoint | Recurrence::Leapfrog => unit(blocks, step).forward((y.clone(), y)).1,
         _ if staggered => {
             // Z₁⸝₂ from Z₀ by half a step of the second equation: with Y untouched by a block of
             // step h/2 whose first kernel acts on nothing, which `unstep` of a mirrored unit is.

@@ -1,4 +1,5 @@
 //! inverse(forward(x)) = x.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -17,9 +18,8 @@ fn reconstruct(unit: &Unit<BuiltIn>, input: Tensor<4>) -> (f64, f64) {
     let output = values(unit.output(last.clone()));
     let back = values(unit.inverse(last));
     let input = values(input);
-    let largest = |other: &[f64]| {
-        other.iter().zip(&input).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
-    };
+    let largest =
+        |other: &[f64]| other.iter().zip(&input).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     (largest(&back), largest(&output))
 }
 
@@ -37,9 +37,7 @@ fn deep(scheme: SchemeName) -> Case {
 
 #[test]
 fn hamiltonian_and_leapfrog_come_back_from_54_blocks_in_f32() {
-    for scheme in
-        [SchemeName::Hamiltonian, SchemeName::HamiltonianSingle, SchemeName::Leapfrog]
-    {
+    for scheme in [SchemeName::Hamiltonian, SchemeName::HamiltonianSingle, SchemeName::Leapfrog] {
         for seed in 0..3 {
             let case = Case { seed, ..deep(scheme) };
             let (error, change) =

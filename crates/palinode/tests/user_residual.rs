@@ -1,4 +1,5 @@
 //! Residuals of the user's own: differentiable in every scheme and mode, refused where they must be.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -64,11 +65,8 @@ fn all_modes_agree_in_every_scheme_and_evaluations_are_counted() {
         };
         // F is evaluated once per half-step: also twice for the single-layer Hamiltonian.
         let n = blocks * streams;
-        let input: Tensor<4> = Generator::new(1, Purpose::Input).normal(
-            [2, 3 * streams, 6, 5],
-            1.0,
-            &Device::flex(),
-        );
+        let input: Tensor<4> =
+            Generator::new(1, Purpose::Input).normal([2, 3 * streams, 6, 5], 1.0, &Device::flex());
         let mut results = Vec::new();
         for mode in Differentiation::ALL {
             let unit = Unit::new(residuals.clone(), scheme_with_step.clone(), mode).unwrap();

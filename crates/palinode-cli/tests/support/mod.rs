@@ -1,5 +1,5 @@
 //! Running the program on a small data set of its own.
-#![allow(dead_code)] // every test binary uses a part of this
+#![allow(dead_code, clippy::unwrap_used)] // every test binary uses a part of this
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -34,10 +34,28 @@ impl Bench {
         let data = self.data().display().to_string();
         let epochs = epochs.to_string();
         [
-            "train", "--model", "hamiltonian", "--data", "fashion-mnist", "--data-dir", &data,
-            "--epochs", &epochs, "--batch-size", "10", "--out", &out, "--json",
-            "--set", "model.blocks=[1, 1, 1]", "--set", "model.widths=[4, 4, 4]",
-            "--set", "model.stem.norm=true", "--set", "optimizer.clip_norm=5.0",
+            "train",
+            "--model",
+            "hamiltonian",
+            "--data",
+            "fashion-mnist",
+            "--data-dir",
+            &data,
+            "--epochs",
+            &epochs,
+            "--batch-size",
+            "10",
+            "--out",
+            &out,
+            "--json",
+            "--set",
+            "model.blocks=[1, 1, 1]",
+            "--set",
+            "model.widths=[4, 4, 4]",
+            "--set",
+            "model.stem.norm=true",
+            "--set",
+            "optimizer.clip_norm=5.0",
         ]
         .map(str::to_owned)
         .to_vec()

@@ -15,8 +15,7 @@ pub fn memory_chart(title: &str, rows: &[StepMeasurement]) -> Result<String> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (760, 420)).into_drawing_area();
-        draw(&root, title, rows)
-            .map_err(|error| Error::format("memory.svg", error.to_string()))?;
+        draw(&root, title, rows).map_err(|error| Error::format("memory.svg", error.to_string()))?;
     }
     Ok(svg)
 }

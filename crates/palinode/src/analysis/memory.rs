@@ -75,8 +75,7 @@ pub fn measure_step(
         generator.normal([batch_size, config.channels, rows, columns], 1.0, &device);
     let labels: Vec<i64> =
         (0..batch_size).map(|_| i64::from(generator.below(config.classes as u32))).collect();
-    let labels: Tensor<1, Int> =
-        Tensor::from_data(TensorData::new(labels, [batch_size]), &device);
+    let labels: Tensor<1, Int> = Tensor::from_data(TensorData::new(labels, [batch_size]), &device);
 
     let (mut seconds, mut activations, mut peak) = (0.0, 0, 0);
     for _ in 0..2 {

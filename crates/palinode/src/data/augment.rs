@@ -44,7 +44,8 @@ impl Augmentation {
         let mirrored = self.flip && generator.coin();
 
         let [rows, columns] = dataset.size;
-        let planes = into.chunks_mut(rows * columns).zip(dataset.image(index).chunks(rows * columns));
+        let planes =
+            into.chunks_mut(rows * columns).zip(dataset.image(index).chunks(rows * columns));
         for ((plane, source), lookup) in planes.zip(lookup) {
             for row in 0..rows {
                 // Row and column in the padded image, less the padding: the original's.

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 /// A batch on a device.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// [n, channels, rows, columns], standardised.
+    /// `[n, channels, rows, columns]`, standardised.
     pub images: Tensor<4>,
-    /// [n].
+    /// `[n]`.
     pub labels: Tensor<1, Int>,
     /// The images' places in the data set.
     pub indices: Vec<usize>,

@@ -10,18 +10,16 @@ use std::path::Path;
 macro_rules! embedded {
     ($name:literal) => {{
         let name = concat!("data/fashion-mnist-mini/", $name);
-        let bytes: &[u8] =
-            include_bytes!(concat!("../../../../data/fashion-mnist-mini/", $name));
+        let bytes: &[u8] = include_bytes!(concat!("../../../../data/fashion-mnist-mini/", $name));
         (bytes, Path::new(name))
     }};
 }
 
 pub(super) fn load(part: Part) -> Result<Dataset> {
     let (images, labels) = match part {
-        Part::Train => (
-            embedded!("train-images-idx3-ubyte.gz"),
-            embedded!("train-labels-idx1-ubyte.gz"),
-        ),
+        Part::Train => {
+            (embedded!("train-images-idx3-ubyte.gz"), embedded!("train-labels-idx1-ubyte.gz"))
+        }
         Part::Test => {
             (embedded!("t10k-images-idx3-ubyte.gz"), embedded!("t10k-labels-idx1-ubyte.gz"))
         }

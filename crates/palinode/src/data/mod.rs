@@ -24,7 +24,7 @@ use std::path::Path;
 /// Labelled images of one size, as bytes.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// [n, channels, rows, columns], 0…255, zero padding included.
+    /// `[n, channels, rows, columns]`, 0…255, zero padding included.
     pub images: Vec<u8>,
     /// One class per image, below `classes.len()`.
     pub labels: Vec<u8>,
@@ -54,7 +54,7 @@ impl Dataset {
         self.channels * self.size[0] * self.size[1]
     }
 
-    /// Image `index`, [channels, rows, columns].
+    /// Image `index`, `[channels, rows, columns]`.
     pub fn image(&self, index: usize) -> &[u8] {
         let length = self.image_len();
         &self.images[index * length..(index + 1) * length]

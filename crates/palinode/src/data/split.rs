@@ -10,8 +10,7 @@ pub fn split(labels: &[u8], fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>
     let mut generator = Generator::new(seed, Purpose::Split);
     let (mut training, mut validation) = (Vec::new(), Vec::new());
     for class in 0..=u8::MAX {
-        let mut indices: Vec<usize> =
-            (0..labels.len()).filter(|&i| labels[i] == class).collect();
+        let mut indices: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] == class).collect();
         if indices.is_empty() {
             continue;
         }

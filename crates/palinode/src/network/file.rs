@@ -34,11 +34,7 @@ pub struct WeightFile {
 impl WeightFile {
     /// The content of `network`'s file.
     pub fn of<R: Residual>(network: &Network<R>, data: &DataInfo) -> Self {
-        Self {
-            config: network.config().clone(),
-            data: data.clone(),
-            arrays: collect(network),
-        }
+        Self { config: network.config().clone(), data: data.clone(), arrays: collect(network) }
     }
 
     /// Rebuilds the network on `device`.

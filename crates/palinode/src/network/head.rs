@@ -6,17 +6,17 @@ use burn::module::{Module, Param};
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 
-/// Average pool and fully connected layer: [n, C₃, h, w] → [n, classes].
+/// Average pool and fully connected layer: `[n, C₃, h, w]` → `[n, classes]`.
 ///
 /// Layout `report` pools to 2×2 and flattens in (channel, row, column) order: 4C₃ features; layout
 /// `paper` pools globally: C₃ features.
 ///
-/// Parameters: `weight` [classes, features], `bias` [classes].
+/// Parameters: `weight` `[classes, features]`, `bias` `[classes]`.
 #[derive(Module, Debug)]
 pub struct Head {
-    /// [classes, features].
+    /// `[classes, features]`.
     pub weight: Param<Tensor<2>>,
-    /// [classes].
+    /// `[classes]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     layout: Layout,

@@ -55,7 +55,7 @@ pub struct Site {
 
 /// A classifier of images: stem → units with transitions between → head.
 ///
-/// `forward` maps [n, channels, rows, columns] to logits [n, classes].
+/// `forward` maps `[n, channels, rows, columns]` to logits `[n, classes]`.
 #[derive(Module, Debug)]
 pub struct Network<R: Residual = BuiltIn> {
     /// First convolution.
@@ -120,9 +120,8 @@ impl NetworkConfig {
         }
         let head = Head::new(self.features(), self.classes, self.layout, generator, device);
         let epsilon = if paper { 1e-3 } else { 1e-5 };
-        let norm = |wanted: bool, channels| {
-            wanted.then(|| BatchNorm::new(channels, epsilon, device))
-        };
+        let norm =
+            |wanted: bool, channels| wanted.then(|| BatchNorm::new(channels, epsilon, device));
         Ok(Network {
             stem,
             stem_norm: norm(paper || self.stem.norm, self.widths[0]),
@@ -135,7 +134,7 @@ impl NetworkConfig {
 }
 
 impl<R: Residual> Network<R> {
-    /// Logits [n, classes] of standardised images [n, channels, rows, columns].
+    /// Logits `[n, classes]` of standardised images `[n, channels, rows, columns]`.
     ///
     /// # Errors
     /// [`Error::Backend`](crate::Error::Backend) for gradients on a backend the units' mode does

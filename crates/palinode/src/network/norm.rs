@@ -5,22 +5,22 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
 
-/// Batch norm over [n, C, h, w], one mean and variance per channel.
+/// Batch norm over `[n, C, h, w]`, one mean and variance per channel.
 ///
 /// y = weight·(x − μ)/√(v + ε) + bias; in training μ and v (biased) are the batch's, and the
 /// running ones move by `momentum` towards them, the variance towards the unbiased one. (Burn's own
 /// module keeps the biased variance; files exchanged with PyTorch need the other.)
 ///
-/// Parameters: `weight`, `bias` [C]; state: `running_mean`, `running_var` [C].
+/// Parameters: `weight`, `bias` `[C]`; state: `running_mean`, `running_var` `[C]`.
 #[derive(Module, Debug)]
 pub struct BatchNorm {
-    /// [C], initially 1.
+    /// `[C]`, initially 1.
     pub weight: Param<Tensor<1>>,
-    /// [C], initially 0.
+    /// `[C]`, initially 0.
     pub bias: Param<Tensor<1>>,
-    /// [C], initially 0.
+    /// `[C]`, initially 0.
     pub running_mean: RunningState<Tensor<1>>,
-    /// [C], initially 1.
+    /// `[C]`, initially 1.
     pub running_var: RunningState<Tensor<1>>,
     #[module(skip)]
     epsilon: f64,

@@ -6,14 +6,14 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
-/// 3×3 convolution [n, C_in, h, w] → [n, C₁, h, w], stride 1, zero padding 1.
+/// 3×3 convolution `[n, C_in, h, w]` → `[n, C₁, h, w]`, stride 1, zero padding 1.
 ///
-/// Parameters: `weight` [C₁, C_in, 3, 3], `bias` [C₁] (layout `report` alone).
+/// Parameters: `weight` `[C₁, C_in, 3, 3]`, `bias` `[C₁]` (layout `report` alone).
 #[derive(Module, Debug)]
 pub struct Stem {
-    /// [C₁, C_in, 3, 3].
+    /// `[C₁, C_in, 3, 3]`.
     pub weight: Param<Tensor<4>>,
-    /// [C₁].
+    /// `[C₁]`.
     pub bias: Option<Param<Tensor<1>>>,
 }
 

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use std::sync::Arc;
 
-/// N blocks of one scheme at one width: [n, C, h, w] → [n, C, h, w].
+/// N blocks of one scheme at one width: `[n, C, h, w]` → `[n, C, h, w]`.
 ///
 /// What is integrated (`R`), how (the scheme) and how it is differentiated are three independent
 /// choices; parameters do not depend on the last.

@@ -1,8 +1,8 @@
 //! A network's arrays under stable names, stacked over the blocks of a unit.
 //!
 //! In memory every residual has its own parameters; in a file `units.0.kernel` is one array
-//! [N, r, c, c, 3, 3] (r residuals per block, the axis left out where r = 1). Parameters that not
-//! every residual has (`input_bias` of the first unit) are stacked in order: [count, …].
+//! `[N, r, c, c, 3, 3]` (r residuals per block, the axis left out where r = 1). Parameters that not
+//! every residual has (`input_bias` of the first unit) are stacked in order: `[count, …]`.
 
 use super::Network;
 use crate::error::{Error, Result};
@@ -215,9 +215,8 @@ pub fn replace<R: Residual>(network: Network<R>, arrays: &Arrays) -> Result<Netw
             })
         }
     }
-    let values = Names::of(&network)
-        .unstack(arrays)
-        .map_err(|reason| Error::config("weights", reason))?;
+    let values =
+        Names::of(&network).unstack(arrays).map_err(|reason| Error::config("weights", reason))?;
     Ok(network.map(&mut Mapper(values.into_iter())))
 }
 

@@ -24,13 +24,13 @@ pub struct AntisymmetricConfig {
 /// stability. It is again a 3×3 convolution: its array is K minus K with input and output swapped
 /// and both spatial axes reversed, so F costs one convolution.
 ///
-/// Parameters: `kernel` [C, C, 3, 3], `bias` [C].
+/// Parameters: `kernel` `[C, C, 3, 3]`, `bias` `[C]`.
 /// Source: Chang et al. 2018, midpoint network.
 #[derive(Module, Debug)]
 pub struct Antisymmetric {
-    /// K, [C, C, 3, 3] as [out, in, row, column].
+    /// K, `[C, C, 3, 3]` as `[out, in, row, column]`.
     pub kernel: Param<Tensor<4>>,
-    /// b, [C].
+    /// b, `[C]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     activation: Activation,

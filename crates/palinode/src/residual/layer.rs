@@ -20,13 +20,13 @@ pub struct LayerConfig {
 
 /// The single-layer residual F(x) = σ(Kx + b), with companion F*(x) = σ(Kᵀx + b).
 ///
-/// Parameters: `kernel` [c, c, 3, 3], `bias` [c].
+/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`.
 /// Source: Haber & Ruthotto 2017, the single-layer Hamiltonian network.
 #[derive(Module, Debug)]
 pub struct Layer {
-    /// K, [c, c, 3, 3] as [out, in, row, column].
+    /// K, `[c, c, 3, 3]` as `[out, in, row, column]`.
     pub kernel: Param<Tensor<4>>,
-    /// b, [c].
+    /// b, `[c]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
     activation: Activation,

@@ -29,7 +29,7 @@ pub enum Effects {
     RunningState,
 }
 
-/// A residual function F: [n, c, h, w] → [n, c, h, w].
+/// A residual function F: `[n, c, h, w]` → `[n, c, h, w]`.
 ///
 /// Any Burn module can be one. The reversible and checkpointed modes differentiate
 /// [`forward`](Residual::forward) on a small autodiff graph of their own, one residual at a time,

@@ -26,15 +26,15 @@ pub struct SymmetricConfig {
 /// Kᵀ is the true adjoint of the same 3×3 convolution K, so the Jacobian KᵀDK is symmetric and,
 /// with 0 ≤ σ′ ≤ 1, positive semi-definite with norm ≤ ‖K‖².
 ///
-/// Parameters: `kernel` [c, c, 3, 3], `bias` [c], `input_bias` [c] where asked for.
+/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`, `input_bias` `[c]` where asked for.
 /// Source: Chang et al. 2018, eq. for the two-layer Hamiltonian network.
 #[derive(Module, Debug)]
 pub struct Symmetric {
-    /// K, [c, c, 3, 3] as [out, in, row, column].
+    /// K, `[c, c, 3, 3]` as `[out, in, row, column]`.
     pub kernel: Param<Tensor<4>>,
-    /// b, [c].
+    /// b, `[c]`.
     pub bias: Param<Tensor<1>>,
-    /// a, [c].
+    /// a, `[c]`.
     pub input_bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     activation: Activation,

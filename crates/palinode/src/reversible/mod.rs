@@ -7,7 +7,7 @@
 //! | [`Reversible`](Differentiation::Reversible) | the last state | N + N |
 //!
 //! Gradients agree to rounding. The last two record one autodiff node per segment or unit
-//! ([`node`]) whose backward pass works on small graphs of its own ([`local`]); residuals with side
+//! (`node`) whose backward pass works on small graphs of its own (`local`); residuals with side
 //! effects are refused there, since a second evaluation would not repeat the first.
 
 mod checkpointed;
@@ -105,7 +105,7 @@ impl<R: Residual> Blocks<'_, R> {
     }
 }
 
-/// The unit's output for `input` [n, C, h, w], differentiable as `mode` says.
+/// The unit's output for `input` `[n, C, h, w]`, differentiable as `mode` says.
 ///
 /// Without gradients to track (inference), nothing is recorded in any mode.
 pub(crate) fn forward<R: Residual>(

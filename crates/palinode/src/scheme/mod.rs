@@ -29,9 +29,9 @@ use std::sync::Arc;
 /// Gradients with respect to a state have the same form.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Y or X_{j−1}: [n, c, h, w].
+    /// Y or X_{j−1}: `[n, c, h, w]`.
     pub first: Tensor<4>,
-    /// Z or X_j: [n, c, h, w].
+    /// Z or X_j: `[n, c, h, w]`.
     pub second: Tensor<4>,
 }
 

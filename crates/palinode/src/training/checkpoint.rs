@@ -73,8 +73,8 @@ pub fn save<R: Residual>(
     network: &Network<R>,
     optimizer: &Sgd,
 ) -> Result<()> {
-    let json = serde_json::to_string(position)
-        .map_err(|error| Error::format(path, error.to_string()))?;
+    let json =
+        serde_json::to_string(position).map_err(|error| Error::format(path, error.to_string()))?;
     let metadata = BTreeMap::from([(POSITION.to_owned(), json)]);
     let mut arrays = prefixed("weights", collect(network));
     arrays.append(&mut prefixed("momentum", optimizer.arrays()));

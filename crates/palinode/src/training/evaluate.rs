@@ -15,12 +15,12 @@ pub struct Evaluation {
     pub loss: f64,
     /// Share of images whose most probable class is the right one, in 0…1.
     pub accuracy: f64,
-    /// Logits, [images, classes], in the data's order.
+    /// Logits, `[images, classes]`, in the data's order.
     pub logits: Vec<f32>,
 }
 
 impl Evaluation {
-    /// Class probabilities, [images, classes].
+    /// Class probabilities, `[images, classes]`.
     pub fn probabilities(&self, classes: usize) -> Vec<f32> {
         let mut probabilities = self.logits.clone();
         for row in probabilities.chunks_mut(classes.max(1)) {
@@ -36,7 +36,7 @@ impl Evaluation {
 /// Images that are evaluated at a time, unless somebody asks for another number.
 pub const EVALUATION_BATCH: usize = 128;
 
-/// Mean cross-entropy of logits [n, classes] against labels [n], differentiable.
+/// Mean cross-entropy of logits `[n, classes]` against labels `[n]`, differentiable.
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels)
 }

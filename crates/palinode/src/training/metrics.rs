@@ -46,5 +46,9 @@ pub fn write(path: &Path, rows: &[Row]) -> Result<()> {
 /// [`Error::Format`] naming path and line.
 pub fn read(path: &Path) -> Result<Vec<Row>> {
     let failed = |error: csv::Error| Error::format(path, error.to_string());
-    csv::Reader::from_path(path).map_err(failed)?.deserialize().collect::<std::result::Result<_, _>>().map_err(failed)
+    csv::Reader::from_path(path)
+        .map_err(failed)?
+        .deserialize()
+        .collect::<std::result::Result<_, _>>()
+        .map_err(failed)
 }

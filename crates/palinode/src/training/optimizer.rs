@@ -71,10 +71,8 @@ impl Sgd {
         if arrays.is_empty() {
             return Ok(());
         }
-        let flat = self
-            .names
-            .unstack(arrays)
-            .map_err(|reason| Error::config("momentum", reason))?;
+        let flat =
+            self.names.unstack(arrays).map_err(|reason| Error::config("momentum", reason))?;
         let slots = self.names.slots.iter();
         for ((velocity, values), slot) in self.velocity.iter_mut().zip(flat).zip(slots) {
             let length = values.len();

@@ -1,5 +1,5 @@
 //! Units with random weights, each beside its twin in the reference.
-#![allow(dead_code)] // every test binary uses a part of this
+#![allow(dead_code, clippy::unwrap_used)] // every test binary uses a part of this
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, FloatDType, Gradients, Tensor, TensorData};

@@ -71,12 +71,9 @@ fn panel(
             .collect();
         let dots = points.iter().map(|&point| Circle::new(point, 2, colour.filled()));
         chart.draw_series(dots)?;
-        chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
-            .label(split)
-            .legend(move |(x, y)| {
-                PathElement::new(vec![(x, y), (x + 16, y)], colour.stroke_width(2))
-            });
+        chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?.label(split).legend(
+            move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], colour.stroke_width(2)),
+        );
     }
     chart
         .configure_series_labels()

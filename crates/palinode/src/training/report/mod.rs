@@ -49,10 +49,7 @@ impl Report<'_> {
         let sections = [
             section("Learning curves", &curves(self.rows)?),
             section("Confusion matrix", &confusion::table(self.test, self.evaluation)),
-            section(
-                "The most confident mistakes",
-                &mistakes::grid(self.test, self.evaluation)?,
-            ),
+            section("The most confident mistakes", &mistakes::grid(self.test, self.evaluation)?),
             section("Parameters by part", &self.parameters()),
             section("Epochs", &self.epochs()),
             section("Recipe", &format!("<pre>{recipe}</pre>")),
@@ -75,9 +72,8 @@ impl Report<'_> {
         let validation = self.best.map_or("–".to_owned(), |best| {
             format!("{:.2} % (epoch {})", 100.0 * best.accuracy, best.epoch)
         });
-        let number = |value: Option<f64>, text: &dyn Fn(f64) -> String| {
-            value.map_or("–".to_owned(), text)
-        };
+        let number =
+            |value: Option<f64>, text: &dyn Fn(f64) -> String| value.map_or("–".to_owned(), text);
         let figures = [
             ("Test accuracy", number(o.test_accuracy, &|a| format!("{:.2} %", 100.0 * a))),
             ("Test loss", number(o.test_loss, &|l| format!("{l:.4}"))),

@@ -1,0 +1,29 @@
+//! The library in fifteen lines: a reversible network, one batch, all gradients.
+//!
+//! Run: `cargo run --release --example quick_look`
+
+use palinode::data::{Batches, DataInfo, Part, SourceName};
+use palinode::network::{NetworkConfig, Phase};
+use palinode::reversible::Differentiation;
+use palinode::tensor::Device;
+use palinode::training::cross_entropy;
+
+fn main() -> palinode::Result<()> {
+    let images = SourceName::FashionMnistMini.load(None, Part::Train)?;
+    let info = DataInfo::of(&images);
+    let device = Device::flex().autodiff();
+    let config = NetworkConfig::named("hamiltonian-74")?.for_data(1, info.size, 10);
+    let network = config.init(42, Differentiation::Reversible, &device)?;
+    if let Some(batch) = Batches::in_order(&images, &info, 16).next_on(&device) {
+        let logits = network.forward(batch.images, Phase::Training)?;
+        let loss = cross_entropy(logits, batch.labels);
+        let gradients = loss.backward(); // no stored activations: states are reconstructed
+        let stem = network.stem.weight.val().grad(&gradients);
+        println!(
+            "loss {:.3}, stem gradient {:?}",
+            loss.into_scalar::<f64>(),
+            stem.map(|g| g.dims())
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+# One word per task; `just` lists them.
+default:
+    @just --list
+
+# Formatting, lints and documentation, warnings denied
+check:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# All tests
+test:
+    cargo test --workspace
+
+# Everything CI does
+ci:
+    bash .ci/run
+
+# Train the quick start
+train:
+    cargo run --release -- train
+
+# The README's picture: memory against depth
+memory-picture:
+    cargo run --release -- bench memory --model hamiltonian-74 --blocks 2,6,12,18 --batch-size 16 --csv docs/memory.csv --svg docs/memory.svg
+
+# Licences and advisories of all dependencies
+deny:
+    cargo deny check
