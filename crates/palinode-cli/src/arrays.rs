@@ -1,6 +1,6 @@
 //! `.npy` files in and out.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use npyz::WriterBuilder;
 use palinode::write_atomically;
 use std::path::Path;
@@ -10,14 +10,33 @@ pub fn read<T: npyz::Deserialize>(path: &Path) -> anyhow::Result<(Vec<usize>, Ve
     let place = || path.display().to_string();
     let bytes = std::fs::read(path).with_context(place)?;
     let file = npyz::NpyFile::new(&bytes[..]).with_context(place)?;
-    anyhow::ensure!(
+    ensure!(
         file.order() == npyz::Order::C || file.shape().len() < 2,
         "{}: the array is in Fortran order, expected C order",
         path.display()
     );
     let shape: Vec<usize> = file.shape().iter().map(|&extent| extent as usize).collect();
+    let elements = shape.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent));
     let values = file.into_vec::<T>().with_context(place)?;
+    let announced = elements.and_then(|n| n.checked_mul(size_of::<T>()));
+    ensure!(
+        elements == Some(values.len()) && announced == Some(bytes.len() - header_len(&bytes)),
+        "{}: shape {shape:?} does not fit the {} bytes of the file",
+        path.display(),
+        bytes.len()
+    );
     Ok((shape, values))
+}
+
+/// Bytes before the elements; the reader has accepted the file, so they are all there.
+fn header_len(bytes: &[u8]) -> usize {
+    match bytes {
+        [_, _, _, _, _, _, 1, _, a, b, ..] => 10 + usize::from(u16::from_le_bytes([*a, *b])),
+        [_, _, _, _, _, _, _, _, a, b, c, d, ..] => {
+            12 + u32::from_le_bytes([*a, *b, *c, *d]) as usize
+        }
+        _ => bytes.len(),
+    }
 }
 
 /// Writes a float32 array, atomically.

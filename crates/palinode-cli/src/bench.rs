@@ -1,5 +1,6 @@
 //! `palinode bench`.
 
+use crate::at_most;
 use crate::gradients::Mode;
 use clap::{Args, Subcommand};
 use palinode::analysis::{Meter, StepMeasurement, measure_step, memory_chart};
@@ -34,7 +35,7 @@ pub struct Memory {
     )]
     modes: Vec<Mode>,
     /// Images per step.
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_most(65_536))]
     batch_size: usize,
     /// Seed of weights and images.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -77,7 +78,6 @@ impl Bench {
 
 impl Memory {
     fn run(self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.batch_size > 0, "--batch-size: 0 is not positive");
         let mut rows = Vec::new();
         for &blocks in &self.blocks {
             for &mode in &self.modes {

@@ -1,5 +1,6 @@
 //! `palinode eval`.
 
+use crate::at_most;
 use clap::Args;
 use palinode::data::{Dataset, Part, SourceName};
 use palinode::network::WeightFile;
@@ -18,7 +19,7 @@ pub struct Eval {
     #[command(flatten)]
     data: DataPart,
     /// Images at a time.
-    #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH)]
+    #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH, value_parser = at_most(65_536))]
     batch_size: usize,
     /// Print the result as one line of JSON.
     #[arg(long)]
@@ -28,9 +29,9 @@ pub struct Eval {
 /// A part of a data set.
 #[derive(Debug, Args)]
 pub struct DataPart {
-    /// Data set.
-    #[arg(long, value_name = "NAME", default_value = "fashion-mnist-mini")]
-    data: String,
+    /// Data set [default: fashion-mnist-mini].
+    #[arg(long, value_name = "NAME")]
+    data: Option<String>,
     /// Its directory, where it is not found by itself.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -49,19 +50,28 @@ pub enum Split {
 }
 
 impl DataPart {
+    /// Whether the command line names a data set.
+    pub fn is_given(&self) -> bool {
+        self.data.is_some() || self.data_dir.is_some()
+    }
+
     /// Reads it, and checks that it suits the weight file.
     pub fn load(&self, file: &WeightFile) -> anyhow::Result<Dataset> {
         let part = match self.split {
             Split::Train => Part::Train,
             Split::Test => Part::Test,
         };
-        let dataset = SourceName::parse(&self.data)?.load(self.data_dir.as_deref(), part)?;
+        let source = match &self.data {
+            Some(name) => SourceName::parse(name)?,
+            None => SourceName::default(),
+        };
+        let dataset = source.load(self.data_dir.as_deref(), part)?;
         let expected = (file.data.channels, file.data.size, file.data.classes.len());
         let found = (dataset.channels, dataset.size, dataset.classes.len());
         anyhow::ensure!(
             expected == found,
             "--data {}: (channels, size, classes) are {found:?}, the weights expect {expected:?}",
-            self.data
+            source.name()
         );
         Ok(dataset)
     }

@@ -78,6 +78,10 @@ impl GradientsCommand {
         let logits = network.forward(images.clone(), Phase::BatchStatistics)?;
         let loss = cross_entropy(logits, labels);
         let value = loss.clone().inner().into_scalar::<f64>();
+        if !value.is_finite() {
+            let place = format!("gradients of {}", self.input.display());
+            return Err(palinode::Error::NonFinite { what: "the loss", place }.into());
+        }
         let gradients = loss.backward();
         let mut arrays = collect_gradients(&network, &gradients);
         let input = images.grad(&gradients).map(|g| g.into_data().try_to_vec::<f32>());

@@ -13,6 +13,7 @@ mod predict;
 mod progress;
 mod train;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use peak_alloc::PeakAlloc;
 use std::process::ExitCode;
@@ -28,11 +29,8 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// Threads to compute with (default: all cores); results do not depend on it.
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = at_most(1024))]
     threads: Option<usize>,
-    /// More of what happens, on stderr.
-    #[arg(long, short, global = true)]
-    verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,21 +55,20 @@ enum Command {
     InitRecipe(init_recipe::InitRecipe),
 }
 
+/// A positive number, `limit` at the most.
+pub(crate) fn at_most(limit: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=limit)
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let level = if arguments.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .without_time()
-        .init();
-    outcome::report(run(arguments))
+    match Arguments::try_parse() {
+        Ok(arguments) => outcome::report(run(arguments)),
+        Err(error) => outcome::usage(&error),
+    }
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(threads) = arguments.threads {
-        anyhow::ensure!(threads > 0, "--threads: 0 is not positive");
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
     match arguments.command {

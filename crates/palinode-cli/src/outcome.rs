@@ -10,6 +10,28 @@ const NON_FINITE: u8 = 3;
 /// Stopped by Ctrl-C, as shells count it.
 const INTERRUPTED: u8 = 130;
 
+/// What clap made of the command line: help and version are printed, mistakes take one line.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Help and version; a closed pipe is no mistake.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let message = error.render().to_string();
+    let words: Vec<&str> = message
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .collect();
+    let message = one_line(words.join(" ").trim_start_matches("error: "));
+    if message.is_empty() {
+        // No sub-command at all: the overview is the answer.
+        let _ = error.print();
+    } else {
+        eprintln!("palinode: {message}; see --help");
+    }
+    ExitCode::from(MISTAKE)
+}
+
 /// Prints an error, if there is one, and says how the program ends.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
@@ -21,7 +43,7 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
     }
     eprintln!("palinode: {}", one_line(&format!("{error:#}")));
     ExitCode::from(match error.downcast_ref::<Error>() {
-        Some(Error::NonFiniteLoss { .. }) => NON_FINITE,
+        Some(Error::NonFinite { .. }) => NON_FINITE,
         Some(Error::Interrupted { .. }) => INTERRUPTED,
         _ => MISTAKE,
     })

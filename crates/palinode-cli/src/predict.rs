@@ -1,6 +1,7 @@
 //! `palinode predict`.
 
 use crate::arrays;
+use crate::at_most;
 use crate::eval::DataPart;
 use anyhow::ensure;
 use clap::Args;
@@ -36,7 +37,7 @@ pub struct Predict {
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: usize,
     /// Images at a time.
-    #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH)]
+    #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH, value_parser = at_most(65_536))]
     batch_size: usize,
     /// Print the result as one line of JSON.
     #[arg(long)]
@@ -45,6 +46,11 @@ pub struct Predict {
 
 impl Predict {
     pub fn run(self) -> anyhow::Result<()> {
+        let others = !self.pictures.is_empty() || self.input.is_some();
+        ensure!(
+            !(others && self.data.is_given()),
+            "--data: classify a data set, an array (--input) or pictures, one at a time"
+        );
         let file = WeightFile::load(&self.weights)?;
         let network = file.network(Differentiation::Stored, &Device::flex())?;
         let classes = file.data.classes.len();

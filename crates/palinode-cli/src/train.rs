@@ -2,7 +2,10 @@
 
 use crate::progress::Display;
 use clap::Args;
-use palinode::training::{Outcome, QUICK_START, Recipe, RunDirectory, resume, train};
+use palinode::data::SourceName;
+use palinode::training::{
+    Outcome, Override, QUICK_START, Recipe, RunDirectory, Value, parse_override, resume, train,
+};
 use std::path::{Path, PathBuf};
 
 /// Options of `palinode train`.
@@ -28,13 +31,13 @@ pub struct Train {
     data_dir: Option<PathBuf>,
     /// Passes over the training images (training.epochs).
     #[arg(long, value_name = "N")]
-    epochs: Option<u64>,
+    epochs: Option<u32>,
     /// Images per step (training.batch_size).
     #[arg(long, value_name = "N")]
-    batch_size: Option<u64>,
+    batch_size: Option<u32>,
     /// Seed of everything random (seed).
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    seed: Option<i64>,
     /// stored, checkpointed or reversible (training.mode).
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
@@ -93,30 +96,32 @@ impl Train {
     }
 
     /// Command-line options as overrides of recipe fields; --set comes last and wins.
-    fn overrides(&self) -> anyhow::Result<Vec<(String, String)>> {
-        // As a TOML string, so that a name like `12` stays text.
-        let quoted = |text: &str| format!("{text:?}");
-        let number = |value: Option<u64>| value.map(|value| value.to_string());
-        let text = |value: &Option<String>| value.as_deref().map(quoted);
-        let directory = self.data_dir.as_deref().map(|dir| quoted(&dir.to_string_lossy()));
-        let mut overrides: Vec<(String, String)> = [
+    fn overrides(&self) -> anyhow::Result<Vec<Override>> {
+        let number = |value: Option<u32>| value.map(|value| Value::Integer(value.into()));
+        let text = |value: &Option<String>| value.clone().map(Value::String);
+        let directory = match self.data_dir.as_deref().map(Path::to_str) {
+            Some(None) => anyhow::bail!("--data-dir: the path is not UTF-8"),
+            Some(Some(path)) => Some(Value::String(path.to_owned())),
+            None => None,
+        };
+        if let Some(name) = &self.data {
+            SourceName::parse(name)?;
+        }
+        let mut overrides: Vec<Override> = [
             ("model.name", text(&self.model)),
             ("model.layout", text(&self.layout)),
             ("data.name", text(&self.data)),
             ("data.dir", directory),
             ("training.epochs", number(self.epochs)),
             ("training.batch_size", number(self.batch_size)),
-            ("seed", number(self.seed)),
+            ("seed", self.seed.map(Value::Integer)),
             ("training.mode", text(&self.mode)),
         ]
         .into_iter()
         .filter_map(|(field, value)| Some((field.to_owned(), value?)))
         .collect();
         for setting in &self.set {
-            let Some((field, value)) = setting.split_once('=') else {
-                anyhow::bail!("--set {setting}: expected FIELD=VALUE");
-            };
-            overrides.push((field.trim().to_owned(), value.trim().to_owned()));
+            overrides.push(parse_override(setting)?);
         }
         Ok(overrides)
     }

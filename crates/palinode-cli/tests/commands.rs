@@ -176,6 +176,11 @@ fn gradients_agree_between_modes_and_have_every_name() {
                 .iter()
                 .zip(&arrays[name].values)
                 .fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+            if name == "stem.bias" {
+                // Batch norm takes a constant away again: the truth is zero, what is there rounding.
+                assert!(scale < 1e-6 && error < 1e-6, "stem.bias: {scale}, {error}");
+                continue;
+            }
             assert!(error <= 2e-5 * scale, "{name}: {error} of {scale}");
         }
     }
@@ -306,10 +311,8 @@ fn mistakes_are_one_clear_line() {
         for word in words {
             assert!(message.contains(word), "{arguments:?}: no `{word}` in: {message}");
         }
-        // clap's own messages have a usage line; ours are one.
-        if message.starts_with("palinode:") {
-            assert_eq!(message.lines().count(), 1, "{message}");
-        }
+        assert!(message.starts_with("palinode: "), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
     }
     assert!(!bench.path("unused").exists(), "a refused run leaves nothing behind");
 }

@@ -26,6 +26,10 @@
 //! ```
 
 pub mod activation;
+mod aligned;
 pub mod reference;
+mod schedule;
+pub mod unit;
+mod winograd;
 
 pub use activation::Activation;

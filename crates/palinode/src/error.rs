@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory could not be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {reason}", path = path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// The operating system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A file's content is not what its format asks for.
     #[error("{path}: {reason}", path = path.display())]
@@ -48,20 +48,13 @@ pub enum Error {
         "reversible and checkpointed modes run on the Flex (CPU) backend; this tensor is on {0}"
     )]
     Backend(String),
-    /// The loss became NaN or infinite.
-    #[error(
-        "the loss is {loss} at epoch {epoch}, step {step}; the last good checkpoint is kept in {run}",
-        run = run.display()
-    )]
-    NonFiniteLoss {
-        /// The value.
-        loss: f64,
-        /// Epoch, counted from 1.
-        epoch: usize,
-        /// Step within the epoch, counted from 1.
-        step: usize,
-        /// The run directory.
-        run: PathBuf,
+    /// A loss or a weight became NaN or infinite.
+    #[error("{what} is not finite ({place})")]
+    NonFinite {
+        /// What it is.
+        what: &'static str,
+        /// Where it happened, and what is kept.
+        place: String,
     },
     /// The user asked to stop; the run can be resumed.
     #[error("interrupted; continue with --resume {run}", run = run.display())]
@@ -78,7 +71,7 @@ impl Error {
     /// An [`Error::Io`] at `path`, as an adapter for `map_err`.
     pub(crate) fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Self::Io { path, source }
+        move |reason| Self::Io { path, reason }
     }
 
     /// An [`Error::Format`] in `path`.

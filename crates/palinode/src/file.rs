@@ -4,6 +4,20 @@ use crate::error::{Error, Result};
 use std::io::Write;
 use std::path::Path;
 
+/// How temporary files' names begin.
+const TEMPORARY: &str = ".palinode-";
+
+/// Removes temporary files that a killed process left in `directory`.
+pub(crate) fn remove_leftovers(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            // One that cannot be removed does no harm.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Writes `bytes` to a temporary file beside `path`, flushes it to the disk and renames it.
 ///
 /// # Errors
@@ -14,7 +28,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".palinode-").tempfile_in(directory)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .tempfile_in(directory)
+            // Its message names the temporary file, which is nobody's concern.
+            .map_err(|error| std::io::Error::from(error.kind()))?;
         file.write_all(bytes)?;
         // Temporary files are private; results are as readable as any other file.
         #[cfg(unix)]

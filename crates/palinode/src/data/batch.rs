@@ -73,7 +73,7 @@ impl<'a> Batches<'a> {
 
     /// The next batch, on `device`.
     pub fn next_on(&mut self, device: &Device) -> Option<Batch> {
-        let end = (self.next + self.size).min(self.order.len());
+        let end = self.next.saturating_add(self.size).min(self.order.len());
         let indices = self.order[self.next..end].to_vec();
         self.next = end;
         if indices.is_empty() {

@@ -39,7 +39,7 @@ fn find(directory: &Path, name: &str) -> Result<PathBuf> {
     let candidates = [directory.join(name), directory.join(format!("{name}.gz"))];
     candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| Error::Io {
         path: candidates[0].clone(),
-        source: std::io::Error::new(
+        reason: std::io::Error::new(
             std::io::ErrorKind::NotFound,
             "no such file, with or without .gz",
         ),

@@ -65,7 +65,7 @@ impl DataInfo {
         if !numbers_fit {
             return Err("`palinode.data`: mean and std must have one value per channel".into());
         }
-        if self.size.iter().any(|&extent| extent <= 2 * self.padding) {
+        if self.size.iter().any(|&extent| self.padding >= extent.div_ceil(2)) {
             return Err("`palinode.data`: padding leaves no room for an image".into());
         }
         let fits = (self.channels, self.size, self.classes.len())

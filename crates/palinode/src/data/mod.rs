@@ -70,6 +70,14 @@ impl Dataset {
         }
     }
 
+    /// CRC-32 of images and labels.
+    pub(crate) fn checksum(&self) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(&self.images);
+        crc.update(&self.labels);
+        crc.sum()
+    }
+
     /// Images per class.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];

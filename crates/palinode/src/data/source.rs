@@ -66,7 +66,11 @@ impl SourceName {
     pub fn load(self, directory: Option<&Path>, part: Part) -> Result<Dataset> {
         let directory = directory.map(Path::to_owned).or_else(|| self.installed());
         match (self, directory) {
-            (Self::FashionMnistMini, _) => mini::load(part),
+            (Self::FashionMnistMini, None) => mini::load(part),
+            (Self::FashionMnistMini, Some(_)) => Err(Error::config(
+                "data.dir",
+                "fashion-mnist-mini is part of the program and takes no directory",
+            )),
             (Self::FashionMnist, Some(directory)) => fashion_mnist::load(&directory, part),
             (Self::Cifar10, Some(directory)) => Cifar::Ten.load(&directory, part),
             (Self::Cifar100, Some(directory)) => Cifar::Hundred.load(&directory, part),

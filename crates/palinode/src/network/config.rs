@@ -6,7 +6,7 @@ use crate::residual::BuiltInConfig;
 use crate::scheme::{SchemeName, Start, Streams};
 use serde::{Deserialize, Serialize};
 
-/// The two ways to put the units together; `docs` and exact counts in the crate's README.
+/// The two ways to put the units together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
@@ -128,6 +128,15 @@ impl NetworkConfig {
         self.blocks.iter().sum::<usize>() * evaluations * per_residual + 2
     }
 
+    /// The kernels' parameters: fewer than all, without building anything.
+    pub(crate) fn least_parameters(&self) -> usize {
+        let per_block = self.scheme.with_step(self.step, self.start).residuals_per_block();
+        let units = self.blocks_per_unit().into_iter().enumerate();
+        units
+            .map(|(unit, blocks)| blocks * per_block * 9 * self.residual_channels(unit).pow(2))
+            .sum()
+    }
+
     /// Rows and columns of the last unit's map.
     pub fn last_map(&self) -> [usize; 2] {
         self.size.map(|extent| extent / 4)
@@ -146,6 +155,29 @@ impl NetworkConfig {
     /// # Errors
     /// [`Error::Config`] naming the first field that does not fit.
     pub fn validate(&self) -> Result<()> {
+        let largest = [
+            ("model.blocks", self.blocks.into_iter().max().unwrap_or(0), 100_000),
+            ("model.widths", self.widths.into_iter().max().unwrap_or(0), 16_384),
+            ("classes", self.classes, 256),
+            ("channels", self.channels, 4_096),
+            ("size", self.size.into_iter().max().unwrap_or(0), 16_384),
+        ];
+        for (field, value, limit) in largest {
+            if value > limit {
+                let reason = format!("{value} is more than this program handles, {limit}");
+                return Err(Error::config(field, reason));
+            }
+        }
+        let kernels: f64 = self
+            .blocks_per_unit()
+            .into_iter()
+            .enumerate()
+            .map(|(unit, blocks)| 18.0 * blocks as f64 * (self.widths[unit] as f64).powi(2))
+            .sum();
+        if kernels > 4e9 {
+            let reason = format!("the units would have about {kernels:.0e} parameters");
+            return Err(Error::config("model", reason));
+        }
         let [first, second, third] = self.widths;
         if first == 0 || first > second || second > third {
             return Err(Error::config(

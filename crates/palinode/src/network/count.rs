@@ -16,6 +16,8 @@ pub struct ParameterCount {
 /// Counts a network's trainable parameters (running statistics are none).
 pub fn count<R: Residual>(network: &Network<R>) -> ParameterCount {
     let mut parts: Vec<(String, usize)> = Vec::new();
+    let mut empty: Vec<usize> =
+        (0..network.units.len()).filter(|&unit| network.units[unit].blocks() == 0).collect();
     for Slot { name, shape, trainable, .. } in Names::of(network).slots {
         if !trainable {
             continue;
@@ -26,6 +28,9 @@ pub fn count<R: Residual>(network: &Network<R>) -> ParameterCount {
             Some(rest) => format!("units.{}", rest.split('.').next().unwrap_or(rest)),
             None => part.to_owned(),
         };
+        if part.starts_with("head") {
+            parts.extend(empty.drain(..).map(|unit| (format!("units.{unit}"), 0)));
+        }
         let elements: usize = shape.iter().product();
         match parts.last_mut() {
             Some((last, count)) if *last == part => *count += elements,

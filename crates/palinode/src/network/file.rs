@@ -42,6 +42,14 @@ impl WeightFile {
     /// # Errors
     /// [`Error::Config`] where arrays and description do not fit.
     pub fn network(&self, mode: Differentiation, device: &Device) -> Result<Network<BuiltIn>> {
+        let held: usize = self.arrays.values().map(|array| array.values.len()).sum();
+        let least = self.config.least_parameters();
+        if least > held {
+            return Err(Error::config(
+                "weights",
+                format!("{held} numbers, but the network they describe has at least {least}"),
+            ));
+        }
         replace(self.config.init(0, mode, device)?, &self.arrays)
     }
 

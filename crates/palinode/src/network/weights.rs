@@ -111,7 +111,26 @@ impl Names {
             });
             arrays[place].2.push(index);
         }
+        // Residuals of one unit may differ in shape; such parameters stay single.
+        let mut same = Vec::new();
+        for (name, shape, slots) in arrays {
+            if slots.iter().all(|&slot| self.slots[slot].shape == shape) {
+                same.push((name, shape, slots));
+                continue;
+            }
+            same.extend(slots.into_iter().map(|slot| {
+                let Slot { residual, shape, .. } = &self.slots[slot];
+                let single = format!("{name}.{}", residual.unwrap_or(slot));
+                (single, shape.clone(), vec![slot])
+            }));
+        }
+        let mut arrays = same;
         for (name, shape, slots) in &mut arrays {
+            if slots.len() == 1
+                && name.rsplit('.').next().is_some_and(|n| n.parse::<usize>().is_ok())
+            {
+                continue;
+            }
             let unit = name.strip_prefix("units.").and_then(|rest| rest.split('.').next());
             let Some(unit) = unit.and_then(|unit| unit.parse::<usize>().ok()) else { continue };
             let (residuals, per_block) = self.units[unit];

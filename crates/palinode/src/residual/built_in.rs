@@ -78,6 +78,13 @@ impl Residual for BuiltIn {
         }
     }
 
+    fn is_relu_symmetric(&self) -> bool {
+        match self {
+            Self::Symmetric(residual) => residual.is_relu_symmetric(),
+            Self::Layer(_) | Self::Antisymmetric(_) => false,
+        }
+    }
+
     fn effects(&self) -> Effects {
         match self {
             Self::Symmetric(residual) => residual.effects(),

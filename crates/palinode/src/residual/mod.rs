@@ -44,6 +44,12 @@ pub trait Residual: Module + ModuleDisplay + 'static {
         self.forward(x)
     }
 
+    /// Whether F(x) = Kᵀ·max(Kx + b, 0) with a 3×3 K `[c, c, 3, 3]` and b `[c]`, its only parameters,
+    /// visited in this order: units of such residuals are computed as a whole, inside the cache.
+    fn is_relu_symmetric(&self) -> bool {
+        false
+    }
+
     /// What else an evaluation does. Anything but [`Effects::None`] is refused by the modes that
     /// evaluate a residual again.
     fn effects(&self) -> Effects;

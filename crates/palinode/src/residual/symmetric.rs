@@ -62,6 +62,10 @@ impl Residual for Symmetric {
         adjoint(self.kernel.val(), None, activate(self.activation, hidden))
     }
 
+    fn is_relu_symmetric(&self) -> bool {
+        self.activation == Activation::Relu && self.input_bias.is_none()
+    }
+
     fn effects(&self) -> Effects {
         Effects::None
     }

@@ -11,6 +11,7 @@
 //! effects are refused there, since a second evaluation would not repeat the first.
 
 mod checkpointed;
+mod fused;
 mod local;
 mod node;
 mod reversed;
@@ -114,9 +115,24 @@ pub(crate) fn forward<R: Residual>(
     input: Tensor<4>,
 ) -> Result<Tensor<4>> {
     let tracked = input.is_tracked() || local::any_tracked(blocks.residuals);
+    if !tracked {
+        return Ok(inference(blocks, input));
+    }
     match mode {
-        Differentiation::Checkpointed if tracked => checkpointed::forward(blocks, input),
-        Differentiation::Reversible if tracked => reversed::forward(blocks, input),
-        _ => Ok(stored::forward(blocks, input)),
+        Differentiation::Stored => Ok(stored::forward(blocks, input)),
+        Differentiation::Checkpointed => checkpointed::forward(blocks, input),
+        Differentiation::Reversible => reversed::forward(blocks, input),
+    }
+}
+
+/// The output alone.
+fn inference<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> Tensor<4> {
+    let scheme = blocks.scheme.as_ref();
+    match fused::Fused::of(blocks.residuals, scheme, &input) {
+        Some(fused) => {
+            let start = sweep::open(scheme, input);
+            sweep::close(scheme, fused.forward(blocks.residuals, start))
+        }
+        None => stored::forward(blocks, input),
     }
 }

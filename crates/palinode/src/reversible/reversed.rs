@@ -1,5 +1,6 @@
 //! The reversible mode: a whole unit as one autodiff node that keeps its last state alone.
 
+use super::fused::Fused;
 use super::{Blocks, local, node};
 use crate::error::Result;
 use crate::residual::Residual;
@@ -14,13 +15,21 @@ pub(super) fn forward<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> R
     let count = blocks.count();
 
     let start = sweep::open(scheme.as_ref(), input.clone().inner());
-    let last = Blocks { residuals: &residuals, scheme: &scheme }.forward(start);
+    let fused = Fused::of(&residuals, scheme.as_ref(), &input);
+    let last = match &fused {
+        Some(fused) => fused.forward(&residuals, start),
+        None => Blocks { residuals: &residuals, scheme: &scheme }.forward(start),
+    };
     let kept = LastState::new(scheme.as_ref(), last);
     let output = kept.output.clone();
 
     node::record(input, parameters, output, move |gradient| {
         let mut state = kept.into_state(scheme.as_ref());
         let mut gradient = sweep::close_gradient(scheme.as_ref(), gradient);
+        if let Some(fused) = fused {
+            let (gradient, parameters) = fused.backward(&residuals, state, gradient);
+            return (sweep::open_gradient(scheme.as_ref(), gradient), parameters);
+        }
         let mut parameters = local::ParameterGradients::new(&residuals);
         for block in (0..count).rev() {
             (state, gradient) = sweep::unstep_with_gradient(

@@ -3,7 +3,7 @@
 use super::metrics::Row;
 use super::optimizer::Sgd;
 use crate::error::{Error, Result};
-use crate::network::weights::{Arrays, collect, replace};
+use crate::network::weights::{Arrays, replace};
 use crate::network::{Network, load_arrays, save_arrays};
 use crate::residual::Residual;
 use burn::tensor::Device;
@@ -22,7 +22,7 @@ pub struct Position {
     /// Finished steps of the current epoch.
     pub step: usize,
     /// Sum over the current epoch's images of their loss.
-    pub loss_sum: ExactF64,
+    pub loss_sum: f64,
     /// Images of the current epoch that were classified correctly.
     pub correct: usize,
     /// Images seen in the current epoch.
@@ -35,6 +35,8 @@ pub struct Position {
     pub epoch_seconds: f64,
     /// Lines of `metrics.csv` so far.
     pub rows: Vec<Row>,
+    /// Checksum of the training part, so that a run does not go on with other images.
+    pub data: u32,
 }
 
 /// The epoch with the highest validation accuracy, the first of them where several are.
@@ -42,41 +44,19 @@ pub struct Position {
 pub struct Best {
     /// From 1.
     pub epoch: usize,
-    /// In 0…1.
-    pub accuracy: f64,
-}
-
-/// An f64 that is stored by its bits: decimal text may lose the last one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "u64", into = "u64")]
-pub struct ExactF64(pub f64);
-
-impl From<u64> for ExactF64 {
-    fn from(bits: u64) -> Self {
-        Self(f64::from_bits(bits))
-    }
-}
-
-impl From<ExactF64> for u64 {
-    fn from(value: ExactF64) -> Self {
-        value.0.to_bits()
-    }
+    /// In 0…1; `None` where nothing was held out and the last epoch counts as the best.
+    pub accuracy: Option<f64>,
 }
 
 /// Writes position, weights and velocities in one file, atomically.
 ///
 /// # Errors
 /// [`Error::Io`] naming the path.
-pub fn save<R: Residual>(
-    path: &Path,
-    position: &Position,
-    network: &Network<R>,
-    optimizer: &Sgd,
-) -> Result<()> {
+pub fn save(path: &Path, position: &Position, weights: Arrays, optimizer: &Sgd) -> Result<()> {
     let json =
         serde_json::to_string(position).map_err(|error| Error::format(path, error.to_string()))?;
     let metadata = BTreeMap::from([(POSITION.to_owned(), json)]);
-    let mut arrays = prefixed("weights", collect(network));
+    let mut arrays = prefixed("weights", weights);
     arrays.append(&mut prefixed("momentum", optimizer.arrays()));
     save_arrays(path, &arrays, &metadata)
 }

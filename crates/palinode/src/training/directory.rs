@@ -1,6 +1,7 @@
 //! The run directory: what a run writes and where.
 
 use crate::error::{Error, Result};
+use crate::file::remove_leftovers;
 use std::path::{Path, PathBuf};
 
 /// Paths of one run.
@@ -27,10 +28,20 @@ impl RunDirectory {
                 format!("{} is not empty; name a new directory or --resume it", path.display()),
             ));
         }
-        for directory in [path.to_owned(), path.join("weights"), path.join("checkpoints")] {
-            std::fs::create_dir_all(&directory).map_err(Error::io(&directory))?;
-        }
+        std::fs::create_dir_all(path).map_err(Error::io(path))?;
         Ok(Self(path.to_owned()))
+    }
+
+    /// Makes the folders inside, and removes what a killed process left in them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where they cannot be made.
+    pub(super) fn prepare(&self) -> Result<()> {
+        for directory in [self.0.clone(), self.0.join("weights"), self.0.join("checkpoints")] {
+            std::fs::create_dir_all(&directory).map_err(Error::io(&directory))?;
+            remove_leftovers(&directory);
+        }
+        Ok(())
     }
 
     /// Opens the directory of an earlier run.

@@ -39,16 +39,3 @@ pub fn write(path: &Path, rows: &[Row]) -> Result<()> {
     let bytes = writer.into_inner().map_err(|error| Error::format(path, error.to_string()))?;
     write_atomically(path, &bytes)
 }
-
-/// Reads what [`write`] wrote.
-///
-/// # Errors
-/// [`Error::Format`] naming path and line.
-pub fn read(path: &Path) -> Result<Vec<Row>> {
-    let failed = |error: csv::Error| Error::format(path, error.to_string());
-    csv::Reader::from_path(path)
-        .map_err(failed)?
-        .deserialize()
-        .collect::<std::result::Result<_, _>>()
-        .map_err(failed)
-}

@@ -4,20 +4,24 @@ mod checkpoint;
 mod directory;
 mod evaluate;
 mod metrics;
+mod observer;
 mod optimizer;
 mod recipe;
 mod report;
 mod run;
 mod schedule;
+mod step;
 
-pub use checkpoint::{Best, ExactF64, Position};
+pub use checkpoint::{Best, Position};
 pub use directory::RunDirectory;
 pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate};
-pub use metrics::{Row, read as read_metrics};
+pub use metrics::Row;
+pub use observer::{Observer, Progress};
 pub use optimizer::Sgd;
 pub use recipe::{
-    DataRecipe, Decayed, ModelRecipe, OptimizerRecipe, QUICK_START, RECIPE_VERSION, Recipe,
-    TEMPLATE, TrainingRecipe,
+    DataRecipe, Decayed, ModelRecipe, OptimizerRecipe, Override, QUICK_START, RECIPE_VERSION,
+    Recipe, TEMPLATE, TrainingRecipe, Value, parse_override,
 };
-pub use run::{Observer, Outcome, Progress, resume, train, train_step};
+pub use run::{Outcome, resume, train};
 pub use schedule::{Kind, Schedule};
+pub use step::{Stepped, train_step};

@@ -10,7 +10,9 @@ use crate::reversible::Differentiation;
 use crate::scheme::{SchemeName, Start};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use toml::{Table, Value};
+use toml::Table;
+/// A TOML value.
+pub use toml::Value;
 
 /// The version of the recipe format this program reads.
 pub const RECIPE_VERSION: u32 = 1;
@@ -190,27 +192,36 @@ impl Default for TrainingRecipe {
 
 impl Recipe {
     /// Reads the recipe file at `path` and applies overrides of the form
-    /// (`optimizer.learning_rate`, `0.05`).
+    /// (`optimizer.learning_rate`, 0.05).
     ///
     /// # Errors
     /// As [`parse`](Self::parse), and [`Error::Io`].
-    pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<Self> {
+    pub fn load(path: &Path, overrides: &[Override]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         Self::parse(&text, path, overrides)
     }
 
     /// Reads a recipe's text and applies overrides; `path` is for messages.
     ///
+    /// An override of the model's name also drops the text's blocks, widths, scheme and residual:
+    /// they belonged to the other model.
+    ///
     /// # Errors
     /// [`Error::Format`] for a text that is no recipe, [`Error::Config`] for values that cannot be
     /// meant.
-    pub fn parse(text: &str, path: &Path, overrides: &[(String, String)]) -> Result<Self> {
+    pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Self> {
         let wrong = |error: toml::de::Error| Error::format(path, error.to_string());
         // As a recipe first: its messages name line and column.
         toml::from_str::<Self>(text).map_err(wrong)?;
         let mut table = toml::from_str::<Table>(text).map_err(wrong)?;
+        let renamed = overrides.iter().any(|(field, _)| field == "model.name");
+        if renamed && let Some(model) = table.get_mut("model").and_then(Value::as_table_mut) {
+            for field in ["blocks", "widths", "scheme", "residual"] {
+                model.remove(field);
+            }
+        }
         for (field, value) in overrides {
-            set(&mut table, field, value)?;
+            set(&mut table, field, value.clone())?;
         }
         let recipe: Self = serde_path_to_error::deserialize(table).map_err(|error| {
             Error::config(error.path().to_string(), error.inner().message().to_owned())
@@ -224,6 +235,10 @@ impl Recipe {
     /// # Errors
     /// [`Error::Config`] for an unknown model.
     pub fn resolved(mut self) -> Result<Self> {
+        if let Some(directory) = &mut self.data.dir {
+            // A run may be resumed from elsewhere.
+            *directory = std::path::absolute(&directory).map_err(Error::io(&directory))?;
+        }
         let model = NetworkConfig::named(&self.model.name)?;
         let scheme = *self.model.scheme.get_or_insert(model.scheme);
         self.model.blocks.get_or_insert(model.blocks);
@@ -291,6 +306,10 @@ impl Recipe {
         within("optimizer.clip_norm", o.clip_norm, o.clip_norm >= 0.0, "at least 0")?;
         let v = self.data.validation;
         within("data.validation", v, (0.0..1.0).contains(&v), "at least 0 and below 1")?;
+        if self.augmentation.crop_padding > 1024 {
+            let reason = format!("{} is more than 1024", self.augmentation.crop_padding);
+            return Err(Error::config("augmentation.crop_padding", reason));
+        }
         for (field, value) in [
             ("training.batch_size", self.training.batch_size),
             ("training.validate_every", self.training.validate_every),
@@ -304,17 +323,32 @@ impl Recipe {
     }
 }
 
-/// Sets `field` (dotted) to `value`, read as TOML where it is TOML and as a string otherwise.
-fn set(table: &mut Table, field: &str, value: &str) -> Result<()> {
+/// A field (dotted) and its value.
+pub type Override = (String, Value);
+
+/// Reads `FIELD=VALUE`; the value is TOML where it is TOML and a string otherwise.
+///
+/// # Errors
+/// [`Error::Config`] where there is no `=`.
+pub fn parse_override(text: &str) -> Result<Override> {
+    let Some((field, value)) = text.split_once('=') else {
+        return Err(Error::config(text, "expected FIELD=VALUE"));
+    };
+    let value = value.trim();
     let parsed = toml::from_str::<Table>(&format!("value = {value}"))
         .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| Value::String(value.to_owned()));
+        .filter(|table| table.len() == 1)
+        .and_then(|mut table| table.remove("value"));
+    Ok((field.trim().to_owned(), parsed.unwrap_or_else(|| Value::String(value.to_owned()))))
+}
+
+/// Sets `field` (dotted) to `value`.
+fn set(table: &mut Table, field: &str, value: Value) -> Result<()> {
     let mut place = table;
     let mut parts = field.split('.').peekable();
     while let Some(part) = parts.next() {
         if parts.peek().is_none() {
-            place.insert(part.to_owned(), parsed);
+            place.insert(part.to_owned(), value);
             return Ok(());
         }
         let next = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
@@ -330,8 +364,10 @@ mod tests {
     use super::*;
 
     fn parse(text: &str, overrides: &[(&str, &str)]) -> Result<Recipe> {
-        let owned: Vec<_> =
-            overrides.iter().map(|(f, v)| ((*f).to_owned(), (*v).to_owned())).collect();
+        let owned: Vec<_> = overrides
+            .iter()
+            .map(|(field, value)| parse_override(&format!("{field}={value}")).unwrap())
+            .collect();
         Recipe::parse(text, Path::new("recipe.toml"), &owned)
     }
 
@@ -399,6 +435,17 @@ mod tests {
         assert_eq!(recipe.model.blocks, Some([1, 2, 3]));
         assert_eq!(recipe.data.name, SourceName::Cifar10);
         assert_eq!(recipe.seed, 7);
+    }
+
+    #[test]
+    fn another_model_brings_its_own_shape() {
+        let recipe = parse(QUICK_START, &[("model.name", "midpoint-26")]).unwrap();
+        let model = recipe.resolved().unwrap().model;
+        assert_eq!(model.blocks, Some([4, 4, 4]));
+        assert_eq!(model.scheme, Some(SchemeName::Midpoint));
+        let both = [("model.blocks", "[1, 1, 1]"), ("model.name", "midpoint-26")];
+        let model = parse(QUICK_START, &both).unwrap().model;
+        assert_eq!(model.blocks, Some([1, 1, 1]), "what is asked for beside the name stays");
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! The training loop, from a recipe to a run directory.
 
-use super::checkpoint::{self, Best, ExactF64, Position};
+use super::checkpoint::{self, Best, Position};
 use super::directory::RunDirectory;
-use super::evaluate::{EVALUATION_BATCH, Evaluation, correct, cross_entropy, evaluate, values};
+use super::evaluate::{EVALUATION_BATCH, Evaluation, evaluate};
 use super::metrics::{self, Row};
+use super::observer::{Observer, Progress};
 use super::optimizer::Sgd;
 use super::recipe::Recipe;
 use super::report;
-use crate::data::{Batch, Batches, DataInfo, Dataset, Part, split};
+use super::step::train_step;
+use crate::data::{Batches, DataInfo, Dataset, Part, split};
 use crate::error::{Error, Result};
 use crate::file::write_atomically;
-use crate::network::{Network, Phase, WeightFile};
-use crate::residual::{BuiltIn, Residual};
+use crate::network::weights::{Arrays, collect};
+use crate::network::{Network, WeightFile};
+use crate::residual::BuiltIn;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -19,41 +22,6 @@ use std::time::{Duration, Instant};
 
 /// Time between two checkpoints inside a long epoch.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Who watches a run: a progress bar, a test.
-pub trait Observer {
-    /// After every step.
-    fn step(&mut self, _progress: &Progress) {}
-    /// After every epoch and validation.
-    fn row(&mut self, _row: &Row, _epochs: usize) {}
-    /// Peak of the live bytes since the process began.
-    fn peak_bytes(&self) -> u64 {
-        0
-    }
-    /// Whether the run shall stop at the next opportunity.
-    fn stop_requested(&self) -> bool {
-        false
-    }
-}
-
-/// Where a run stands, for people.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// From 1.
-    pub epoch: usize,
-    /// Epochs of the whole run.
-    pub epochs: usize,
-    /// Finished steps of this epoch.
-    pub step: usize,
-    /// Steps of an epoch.
-    pub steps: usize,
-    /// Mean loss of this epoch so far.
-    pub loss: f64,
-    /// Accuracy of this epoch so far.
-    pub accuracy: f64,
-    /// Images per second of this epoch so far.
-    pub images_per_second: f64,
-}
 
 /// A finished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,7 +45,7 @@ pub struct Outcome {
 /// Trains by `recipe` in the new directory `out`.
 ///
 /// # Errors
-/// Everything that can be wrong with recipe, data or directory; [`Error::NonFiniteLoss`] and
+/// Everything that can be wrong with recipe, data or directory; [`Error::NonFinite`] and
 /// [`Error::Interrupted`] with the last checkpoint kept.
 pub fn train(recipe: Recipe, out: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let recipe = recipe.resolved()?;
@@ -85,17 +53,18 @@ pub fn train(recipe: Recipe, out: &Path, observer: &mut dyn Observer) -> Result<
     let network = data.network(&recipe)?;
     let directory = RunDirectory::create(out)?;
     write_atomically(&directory.config(), recipe.to_toml()?.as_bytes())?;
-    WeightFile::of(&network, &data.info).save(&directory.weights("init"))?;
-    let optimizer = Sgd::new(&recipe.optimizer, &network);
-    let position = Position::default();
-    checkpoint::save(&directory.checkpoint(), &position, &network, &optimizer)?;
-    Run { recipe, directory, data, network, optimizer, position }.finish(observer)
+    directory.prepare()?;
+    let position = Position { data: data.checksum, ..Position::default() };
+    let run = Run::new(recipe, directory, data, network, position);
+    run.save_weights("init", &collect(&run.network))?;
+    run.save_checkpoint()?;
+    run.finish(observer)
 }
 
 /// Continues the run in `path`, bit for bit as if it had never stopped.
 ///
 /// # Errors
-/// As [`train`].
+/// As [`train`]; [`Error::Config`] where the training images are no longer the same.
 pub fn resume(path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let directory = RunDirectory::open(path)?;
     let recipe = Recipe::load(&directory.config(), &[])?;
@@ -106,20 +75,23 @@ pub fn resume(path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     }
     let data = TrainingData::load(&recipe)?;
     let network = data.network(&recipe)?;
-    let mut optimizer = Sgd::new(&recipe.optimizer, &network);
-    let file = directory.checkpoint();
-    let (position, network) = if file.is_file() {
-        checkpoint::load(&file, network, &mut optimizer, &Device::flex())?
+    directory.prepare()?;
+    let position = Position { data: data.checksum, ..Position::default() };
+    let mut run = Run::new(recipe, directory, data, network, position);
+    let file = run.directory.checkpoint();
+    if file.is_file() {
+        let (position, network) =
+            checkpoint::load(&file, run.network, &mut run.optimizer, &Device::flex())?;
+        if position.data != run.data.checksum {
+            let reason = "the training images are not those this run began with";
+            return Err(Error::config("data", reason));
+        }
+        (run.position, run.network) = (position, network);
     } else {
         // Stopped before the first checkpoint: nothing is lost by starting again.
-        for made in ["weights", "checkpoints"] {
-            let made = path.join(made);
-            std::fs::create_dir_all(&made).map_err(Error::io(&made))?;
-        }
-        WeightFile::of(&network, &data.info).save(&directory.weights("init"))?;
-        (Position::default(), network)
-    };
-    Run { recipe, directory, data, network, optimizer, position }.finish(observer)
+        run.save_weights("init", &collect(&run.network))?;
+    }
+    run.finish(observer)
 }
 
 /// The training part, split, and what is known about it.
@@ -127,17 +99,26 @@ struct TrainingData {
     training: Dataset,
     validation: Dataset,
     info: DataInfo,
+    checksum: u32,
 }
 
 impl TrainingData {
     fn load(recipe: &Recipe) -> Result<Self> {
-        let all = recipe.data.name.load(recipe.data.dir.as_deref(), Part::Train)?;
+        let directory = recipe.data.dir.as_deref();
+        let all = recipe.data.name.load(directory, Part::Train)?;
+        // Only to know now, not after the last epoch, whether the test part can be read.
+        recipe.data.name.load(directory, Part::Test)?;
         let (training, validation) = split(&all.labels, recipe.data.validation, recipe.seed);
         let training = all.select(&training);
         if training.is_empty() {
             return Err(Error::config("data.validation", "leaves no image to train on"));
         }
-        Ok(Self { info: DataInfo::of(&training), validation: all.select(&validation), training })
+        Ok(Self {
+            info: DataInfo::of(&training),
+            validation: all.select(&validation),
+            training,
+            checksum: all.checksum(),
+        })
     }
 
     fn network(&self, recipe: &Recipe) -> Result<Network<BuiltIn>> {
@@ -145,30 +126,6 @@ impl TrainingData {
         let config = recipe.network(info.channels, info.size, info.classes.len())?;
         config.init(recipe.seed, recipe.training.mode, &Device::flex().autodiff())
     }
-}
-
-/// Loss and gradients of one batch, applied: the network after the step, the mean loss and the
-/// number of images classified correctly.
-///
-/// # Errors
-/// As [`Network::forward`].
-pub fn train_step<R: Residual>(
-    network: Network<R>,
-    optimizer: &mut Sgd,
-    batch: &Batch,
-    labels: &[u8],
-    rate: f64,
-) -> Result<(Network<R>, f64, usize)> {
-    let logits = network.forward(batch.images.clone(), Phase::Training)?;
-    let classes = network.config().classes;
-    let right = correct(&values(logits.clone()), labels, classes);
-    let loss = cross_entropy(logits, batch.labels.clone());
-    let value = loss.clone().inner().into_scalar::<f64>();
-    if !value.is_finite() {
-        return Ok((network, value, right));
-    }
-    let mut gradients = loss.backward();
-    Ok((optimizer.step(network, &mut gradients, rate), value, right))
 }
 
 /// A run that is under way.
@@ -182,6 +139,17 @@ struct Run {
 }
 
 impl Run {
+    fn new(
+        recipe: Recipe,
+        directory: RunDirectory,
+        data: TrainingData,
+        network: Network<BuiltIn>,
+        position: Position,
+    ) -> Self {
+        let optimizer = Sgd::new(&recipe.optimizer, &network);
+        Self { recipe, directory, data, network, optimizer, position }
+    }
+
     fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let epochs = self.recipe.training.epochs;
         if epochs == 0 {
@@ -196,47 +164,43 @@ impl Run {
             });
         }
         while self.position.epoch < epochs {
-            self.epoch(observer)?;
+            self = self.epoch(observer)?;
+            if observer.stop_requested() {
+                return Err(self.interrupted());
+            }
         }
         self.conclude(observer)
     }
 
-    /// Finishes the current epoch: its remaining steps, validation, files.
-    fn epoch(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let recipe = self.recipe.clone();
-        let (epoch, epochs) = (self.position.epoch, recipe.training.epochs);
+    /// The current epoch's remaining steps, and its end.
+    fn epoch(mut self, observer: &mut dyn Observer) -> Result<Self> {
+        let (epoch, epochs) = (self.position.epoch, self.recipe.training.epochs);
         let mut batches = Batches::for_training(
             &self.data.training,
             &self.data.info,
-            recipe.training.batch_size,
-            recipe.augmentation,
-            recipe.training.shuffle,
-            (recipe.seed, epoch),
+            self.recipe.training.batch_size,
+            self.recipe.augmentation,
+            self.recipe.training.shuffle,
+            (self.recipe.seed, epoch),
         );
         let steps = batches.count();
         batches.skip_steps(self.position.step);
         let device = Device::flex().autodiff();
-        let (mut rate, mut saved) = (recipe.optimizer.learning_rate, Instant::now());
-        let mut since = Instant::now();
+        let (mut saved, mut since) = (Instant::now(), Instant::now());
         while let Some(batch) = batches.next_on(&device) {
-            let step = self.position.step;
-            rate = recipe.optimizer.learning_rate
-                * recipe.schedule.factor_at(epoch, epoch * steps + step, epochs * steps);
             let labels: Vec<u8> =
                 batch.indices.iter().map(|&i| self.data.training.labels[i]).collect();
-            let network = self.network.clone();
-            let (network, loss, right) =
-                train_step(network, &mut self.optimizer, &batch, &labels, rate)?;
-            if !loss.is_finite() {
-                let run = self.directory.path().to_owned();
-                return Err(Error::NonFiniteLoss { loss, epoch: epoch + 1, step: step + 1, run });
+            let rate = learning_rate(&self.recipe, epoch, self.position.step, steps);
+            let stepped = train_step(self.network, &mut self.optimizer, batch, &labels, rate)?;
+            self.network = stepped.network;
+            if !stepped.loss.is_finite() {
+                return Err(not_finite("the loss", &self.directory, &self.position));
             }
-            self.network = network;
 
             let position = &mut self.position;
             position.step += 1;
-            position.loss_sum = ExactF64(position.loss_sum.0 + loss * labels.len() as f64);
-            position.correct += right;
+            position.loss_sum += stepped.loss * labels.len() as f64;
+            position.correct += stepped.correct;
             position.seen += labels.len();
             let passed = since.elapsed().as_secs_f64();
             since = Instant::now();
@@ -247,7 +211,7 @@ impl Run {
                 epochs,
                 step: position.step,
                 steps,
-                loss: position.loss_sum.0 / position.seen as f64,
+                loss: position.loss_sum / position.seen as f64,
                 accuracy: position.correct as f64 / position.seen as f64,
                 images_per_second: position.seen as f64 / position.epoch_seconds,
             });
@@ -257,39 +221,42 @@ impl Run {
                 saved = Instant::now();
             }
             if stop {
-                return Err(Error::Interrupted { run: self.directory.path().to_owned() });
+                return Err(self.interrupted());
             }
         }
-        self.close_epoch(rate, observer)
+        drop(batches);
+        self.close_epoch(learning_rate(&self.recipe, epoch, steps - 1, steps), observer)?;
+        Ok(self)
     }
 
     /// Validation, metrics, weights and checkpoint at the end of an epoch.
     fn close_epoch(&mut self, learning_rate: f64, observer: &mut dyn Observer) -> Result<()> {
+        let weights = self.finite_weights()?;
         let (epoch, epochs) = (self.position.epoch + 1, self.recipe.training.epochs);
-        let position = &mut self.position;
-        let row = Row {
+        let mut rows = vec![Row {
             epoch,
             split: "train".to_owned(),
-            loss: position.loss_sum.0 / position.seen as f64,
-            accuracy: position.correct as f64 / position.seen as f64,
+            loss: self.position.loss_sum / self.position.seen as f64,
+            accuracy: self.position.correct as f64 / self.position.seen as f64,
             learning_rate,
-            seconds: position.epoch_seconds,
-            images_per_second: position.seen as f64 / position.epoch_seconds,
+            seconds: self.position.epoch_seconds,
+            images_per_second: self.position.seen as f64 / self.position.epoch_seconds,
             peak_bytes: observer.peak_bytes(),
-        };
-        observer.row(&row, epochs);
-        position.rows.push(row);
-
+        }];
         let due = epoch.is_multiple_of(self.recipe.training.validate_every) || epoch == epochs;
+        let mut best = None;
         if self.data.validation.is_empty() {
-            let accuracy = 0.0;
-            self.keep_best(Best { epoch, accuracy })?;
+            best = Some(Best { epoch, accuracy: None });
         } else if due {
             let since = Instant::now();
             let found = self.evaluate(&self.network, &self.data.validation)?;
+            if !found.loss.is_finite() {
+                let what = "the validation loss";
+                return Err(not_finite(what, &self.directory, &self.position));
+            }
             let seconds = since.elapsed().as_secs_f64();
             self.position.seconds += seconds;
-            let row = Row {
+            rows.push(Row {
                 epoch,
                 split: "validation".to_owned(),
                 loss: found.loss,
@@ -298,16 +265,21 @@ impl Run {
                 seconds,
                 images_per_second: self.data.validation.len() as f64 / seconds,
                 peak_bytes: observer.peak_bytes(),
-            };
-            observer.row(&row, epochs);
-            self.position.rows.push(row);
-            if self.position.best.is_none_or(|best| found.accuracy > best.accuracy) {
-                self.keep_best(Best { epoch, accuracy: found.accuracy })?;
+            });
+            let so_far = self.position.best.and_then(|best| best.accuracy);
+            if so_far.is_none_or(|accuracy| found.accuracy > accuracy) {
+                best = Some(Best { epoch, accuracy: Some(found.accuracy) });
             }
         }
-        WeightFile::of(&self.network, &self.data.info).save(&self.directory.weights("last"))?;
+        rows.iter().for_each(|row| observer.row(row, epochs));
+        if best.is_some() {
+            self.position.best = best;
+            self.save_weights("best", &weights)?;
+        }
+        self.save_weights("last", &weights)?;
         let position = &mut self.position;
-        (position.epoch, position.step, position.loss_sum) = (epoch, 0, ExactF64(0.0));
+        position.rows.append(&mut rows);
+        (position.epoch, position.step, position.loss_sum) = (epoch, 0, 0.0);
         (position.correct, position.seen, position.epoch_seconds) = (0, 0, 0.0);
         metrics::write(&self.directory.metrics(), &position.rows)?;
         write_atomically(&self.directory.curves(), report::curves(&position.rows)?.as_bytes())?;
@@ -315,26 +287,46 @@ impl Run {
         self.save_checkpoint()
     }
 
-    fn keep_best(&mut self, best: Best) -> Result<()> {
-        self.position.best = Some(best);
-        WeightFile::of(&self.network, &self.data.info).save(&self.directory.weights("best"))
+    /// The network's arrays, if there is no NaN or infinity in them: nothing else is ever saved.
+    fn finite_weights(&self) -> Result<Arrays> {
+        let arrays = collect(&self.network);
+        if arrays.values().flat_map(|array| &array.values).all(|value| value.is_finite()) {
+            return Ok(arrays);
+        }
+        Err(not_finite("a weight", &self.directory, &self.position))
+    }
+
+    fn save_weights(&self, which: &str, arrays: &Arrays) -> Result<()> {
+        WeightFile {
+            config: self.network.config().clone(),
+            data: self.data.info.clone(),
+            arrays: arrays.clone(),
+        }
+        .save(&self.directory.weights(which))
     }
 
     fn save_checkpoint(&self) -> Result<()> {
         let file = self.directory.checkpoint();
-        checkpoint::save(&file, &self.position, &self.network, &self.optimizer)
+        checkpoint::save(&file, &self.position, self.finite_weights()?, &self.optimizer)
     }
 
     fn evaluate(&self, network: &Network<BuiltIn>, dataset: &Dataset) -> Result<Evaluation> {
         evaluate(network, dataset, &self.data.info, EVALUATION_BATCH)
     }
 
-    /// Reads the test part, once, with the best-validation weights, and writes the report.
+    fn interrupted(&self) -> Error {
+        Error::Interrupted { run: self.directory.path().to_owned() }
+    }
+
+    /// Reads the test part with the best-validation weights, and writes the report.
     fn conclude(self, observer: &mut dyn Observer) -> Result<Outcome> {
         let best = WeightFile::load(&self.directory.weights("best"))?;
         let network = best.network(self.recipe.training.mode, &Device::flex())?;
         let test = self.recipe.data.name.load(self.recipe.data.dir.as_deref(), Part::Test)?;
         let found = self.evaluate(&network, &test)?;
+        if !found.loss.is_finite() {
+            return Err(not_finite("the test loss", &self.directory, &self.position));
+        }
         let position = &self.position;
         let training: Vec<&Row> = position.rows.iter().filter(|r| r.split == "train").collect();
         let training_seconds: f64 = training.iter().map(|row| row.seconds).sum();
@@ -363,4 +355,20 @@ impl Run {
         write_atomically(&self.directory.result(), json.as_bytes())?;
         Ok(outcome)
     }
+}
+
+/// The learning rate of step `step` (from 0) of epoch `epoch` (from 0), `steps` steps each.
+fn learning_rate(recipe: &Recipe, epoch: usize, step: usize, steps: usize) -> f64 {
+    let total = recipe.training.epochs * steps;
+    recipe.optimizer.learning_rate * recipe.schedule.factor_at(epoch, epoch * steps + step, total)
+}
+
+fn not_finite(what: &'static str, directory: &RunDirectory, position: &Position) -> Error {
+    let place = format!(
+        "epoch {}, step {}; the last good checkpoint is kept in {}",
+        position.epoch + 1,
+        position.step + 1,
+        directory.path().display()
+    );
+    Error::NonFinite { what, place }
 }

@@ -69,8 +69,9 @@ impl Report<'_> {
         let o = self.outcome;
         let config = self.network.config();
         let [first, second, third] = config.blocks_per_unit();
-        let validation = self.best.map_or("–".to_owned(), |best| {
-            format!("{:.2} % (epoch {})", 100.0 * best.accuracy, best.epoch)
+        let validation = self.best.map_or("–".to_owned(), |best| match best.accuracy {
+            Some(accuracy) => format!("{:.2} % (epoch {})", 100.0 * accuracy, best.epoch),
+            None => "none held out".to_owned(),
         });
         let number =
             |value: Option<f64>, text: &dyn Fn(f64) -> String| value.map_or("–".to_owned(), text);

@@ -1,0 +1,68 @@
+//! Chunks of a batch on threads, with sums in an order that does not depend on them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Calls `work(index, chunk)` for every chunk, on all threads of the current Rayon pool.
+///
+/// Chunks begin in their order, so one may wait for what an earlier one [commits](Ordered::commit).
+pub(crate) fn for_each_chunk<T: Send>(chunks: Vec<T>, work: impl Fn(usize, T) + Sync) {
+    if rayon::current_num_threads() == 1 || chunks.len() == 1 {
+        chunks.into_iter().enumerate().for_each(|(index, chunk)| work(index, chunk));
+        return;
+    }
+    let count = chunks.len();
+    let next = AtomicUsize::new(0);
+    let chunks: Vec<Mutex<Option<T>>> =
+        chunks.into_iter().map(|chunk| Mutex::new(Some(chunk))).collect();
+    rayon::broadcast(|_| {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                return;
+            }
+            if let Some(chunk) = lock(&chunks[index]).take() {
+                work(index, chunk);
+            }
+        }
+    });
+}
+
+/// Sums, one per slot, whose terms are added in the order of their chunks.
+pub(crate) struct Ordered<'a> {
+    slots: Vec<(Mutex<Slot<'a>>, Condvar)>,
+}
+
+struct Slot<'a> {
+    /// The chunk whose turn it is.
+    next: usize,
+    sum: &'a mut [f32],
+}
+
+impl<'a> Ordered<'a> {
+    /// Sums of `len` numbers each, in `sums`, which begin with what is there.
+    pub fn new(sums: &'a mut [f32], len: usize) -> Self {
+        let slot = |sum| (Mutex::new(Slot { next: 0, sum }), Condvar::new());
+        Self { slots: sums.chunks_mut(len).map(slot).collect() }
+    }
+
+    /// Adds chunk `chunk`'s term to slot `slot`, after those of all earlier chunks.
+    ///
+    /// Every chunk must commit to every slot once.
+    pub fn commit(&self, slot: usize, chunk: usize, term: &[f32]) {
+        let (mutex, turn) = &self.slots[slot];
+        let mut slot = lock(mutex);
+        while slot.next != chunk {
+            slot = turn.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+        for (sum, term) in slot.sum.iter_mut().zip(term) {
+            *sum += term;
+        }
+        slot.next += 1;
+        turn.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,113 @@
+//! Where tiles lie in a padded image.
+
+/// Channels are padded to a multiple of this, one AVX-512 vector.
+pub(crate) const CHANNEL_BLOCK: usize = 16;
+
+/// Extents of one stream's images and of their padded copies `[row][column][channel]`.
+///
+/// A padded image has a border of one zero pixel and is rounded up to whole 4×4 tiles; the patch of
+/// tile (r, c) is rows 4r…4r+5 and columns 4c…4c+5 of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// Channels that are there.
+    pub channels: usize,
+    /// Channels with padding.
+    pub depth: usize,
+    pub height: usize,
+    pub width: usize,
+    pub tile_rows: usize,
+    pub tile_columns: usize,
+}
+
+impl Geometry {
+    pub fn new(channels: usize, height: usize, width: usize) -> Self {
+        Self {
+            channels,
+            depth: channels.next_multiple_of(CHANNEL_BLOCK),
+            height,
+            width,
+            tile_rows: height.div_ceil(4),
+            tile_columns: width.div_ceil(4),
+        }
+    }
+
+    /// Floats from one row of a padded image to the next.
+    pub fn row_stride(&self) -> usize {
+        (4 * self.tile_columns + 2) * self.depth
+    }
+
+    /// Floats of a padded image.
+    pub fn image_len(&self) -> usize {
+        (4 * self.tile_rows + 2) * self.row_stride()
+    }
+
+    /// Tiles of an image.
+    pub fn tiles(&self) -> usize {
+        self.tile_rows * self.tile_columns
+    }
+
+    /// Offset of the patch of tile `tile`, counted over a whole micro-batch.
+    pub fn patch(&self, tile: usize) -> usize {
+        let (image, tile) = (tile / self.tiles(), tile % self.tiles());
+        let (row, column) = (tile / self.tile_columns, tile % self.tile_columns);
+        image * self.image_len() + 4 * row * self.row_stride() + 4 * column * self.depth
+    }
+
+    /// Rows and columns of a tile that lie inside the image.
+    pub fn inside(&self, tile: usize) -> (usize, usize) {
+        let tile = tile % self.tiles();
+        let (row, column) = (tile / self.tile_columns, tile % self.tile_columns);
+        ((self.height - 4 * row).min(4), (self.width - 4 * column).min(4))
+    }
+
+    /// Sets everything outside the images to zero.
+    pub fn clear_padding(&self, padded: &mut [f32]) {
+        let inside = self.depth..(self.width + 1) * self.depth;
+        for image in padded.chunks_mut(self.image_len()) {
+            for (row, pixels) in image.chunks_mut(self.row_stride()).enumerate() {
+                if (1..=self.height).contains(&row) {
+                    pixels[..inside.start].fill(0.0);
+                    pixels[inside.end..].fill(0.0);
+                } else {
+                    pixels.fill(0.0);
+                }
+            }
+        }
+    }
+
+    /// Copies `images` images from `[n][channel][row][column]` (every image `stride` floats apart)
+    /// into padded ones, whose padding must be zero already.
+    pub fn load(&self, source: &[f32], stride: usize, padded: &mut [f32]) {
+        let area = self.height * self.width;
+        for (image, into) in source.chunks(stride).zip(padded.chunks_mut(self.image_len())) {
+            for row in 0..self.height {
+                let start = (row + 1) * self.row_stride() + self.depth;
+                for column in 0..self.width {
+                    let at = start + column * self.depth;
+                    let pixel = &mut into[at..at + self.channels];
+                    let from = row * self.width + column;
+                    for (channel, value) in pixel.iter_mut().enumerate() {
+                        *value = image[channel * area + from];
+                    }
+                }
+            }
+        }
+    }
+
+    /// The way back of [`load`](Self::load).
+    pub fn store(&self, padded: &[f32], target: &mut [f32], stride: usize) {
+        let area = self.height * self.width;
+        for (image, from) in target.chunks_mut(stride).zip(padded.chunks(self.image_len())) {
+            for row in 0..self.height {
+                let start = (row + 1) * self.row_stride() + self.depth;
+                for column in 0..self.width {
+                    let at = start + column * self.depth;
+                    let to = row * self.width + column;
+                    for (channel, value) in from[at..at + self.channels].iter().enumerate() {
+                        image[channel * area + to] = *value;
+                    }
+                }
+            }
+        }
+    }
+}

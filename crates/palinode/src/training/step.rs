@@ -1,0 +1,42 @@
+//! One training step.
+
+use super::evaluate::{correct, cross_entropy, values};
+use super::optimizer::Sgd;
+use crate::data::Batch;
+use crate::error::Result;
+use crate::network::{Network, Phase};
+use crate::residual::Residual;
+
+/// The network after a step, and what the step saw.
+#[derive(Debug)]
+pub struct Stepped<R: Residual> {
+    /// With updated weights; unchanged where the loss is not finite.
+    pub network: Network<R>,
+    /// Mean loss of the batch, before the update.
+    pub loss: f64,
+    /// Images classified correctly, before the update.
+    pub correct: usize,
+}
+
+/// Loss and gradients of one batch, applied at learning rate `rate`.
+///
+/// # Errors
+/// As [`Network::forward`].
+pub fn train_step<R: Residual>(
+    network: Network<R>,
+    optimizer: &mut Sgd,
+    batch: Batch,
+    labels: &[u8],
+    rate: f64,
+) -> Result<Stepped<R>> {
+    let logits = network.forward(batch.images, Phase::Training)?;
+    let correct = correct(&values(logits.clone()), labels, network.config().classes);
+    let loss = cross_entropy(logits, batch.labels);
+    let value = loss.clone().inner().into_scalar::<f64>();
+    if !value.is_finite() {
+        return Ok(Stepped { network, loss: value, correct });
+    }
+    let mut gradients = loss.backward();
+    let network = optimizer.step(network, &mut gradients, rate);
+    Ok(Stepped { network, loss: value, correct })
+}
