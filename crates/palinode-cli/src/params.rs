@@ -55,12 +55,12 @@ impl From<LayoutName> for Layout {
 }
 
 /// Three numbers, one per unit, or none.
-pub fn three(option: &str, numbers: &[usize]) -> anyhow::Result<Option<[usize; 3]>> {
+pub fn per_unit(option: &str, numbers: &[usize]) -> anyhow::Result<Option<[usize; 3]>> {
     if numbers.is_empty() {
         return Ok(None);
     }
     match <[usize; 3]>::try_from(numbers) {
-        Ok(three) => Ok(Some(three)),
+        Ok(numbers) => Ok(Some(numbers)),
         Err(_) => anyhow::bail!("{option}: {} numbers, expected one per unit: 3", numbers.len()),
     }
 }
@@ -70,10 +70,10 @@ impl Params {
         let mut config = NetworkConfig::named(&self.model)?
             .with_layout(self.layout.into())
             .for_data(self.channels, [32, 32], self.classes);
-        if let Some(blocks) = three("--blocks", &self.blocks)? {
+        if let Some(blocks) = per_unit("--blocks", &self.blocks)? {
             config.blocks = blocks;
         }
-        if let Some(widths) = three("--widths", &self.widths)? {
+        if let Some(widths) = per_unit("--widths", &self.widths)? {
             config.widths = widths;
         }
         let counted = count(&config.init(0, Differentiation::Stored, &Device::flex())?);

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Bench, failure, json, palinode};
+use support::{Playground, failure, json, palinode};
 
 fn keys(value: &serde_json::Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -43,7 +43,7 @@ fn params_prints_the_contract() {
 
 #[test]
 fn a_run_from_training_to_prediction() {
-    let bench = Bench::new();
+    let bench = Playground::new();
     let outcome = json(&bench.train("run", 2));
     let expected = [
         "run",
@@ -76,7 +76,14 @@ fn a_run_from_training_to_prediction() {
     for part in ["<svg", "Confusion matrix", "mistakes", "Parameters by part", "recipe_version"] {
         assert!(page.contains(part), "the report lacks {part}");
     }
-    assert!(!page.contains("http://www.w3.org/1999/xlink") || !page.contains("src=\"http"));
+    for reference in ["src=\"", "href=\"", "url("] {
+        let mut parts = page.split(reference);
+        parts.next();
+        assert!(
+            parts.all(|target| target.starts_with("data:") || target.starts_with('#')),
+            "the report needs another file: {reference}"
+        );
+    }
 
     let weights = run.join("weights/best.safetensors").display().to_string();
     let data = bench.data().display().to_string();
@@ -116,7 +123,7 @@ fn a_run_from_training_to_prediction() {
 
 #[test]
 fn gradients_agree_between_modes_and_have_every_name() {
-    let bench = Bench::new();
+    let bench = Playground::new();
     let outcome = json(&bench.train("run", 0));
     assert_eq!(outcome["epochs"], 0);
     assert!(outcome["test_accuracy"].is_null() && outcome["seconds"].is_null());
@@ -193,7 +200,7 @@ fn gradients_agree_between_modes_and_have_every_name() {
 fn data_info_and_init_recipe() {
     let object = json(&["data", "info", "--json"]);
     assert_eq!((&object["train"], &object["test"]), (&6000.into(), &1000.into()));
-    let bench = Bench::new();
+    let bench = Playground::new();
     let recipe = bench.path("recipe.toml").display().to_string();
     json(&["init-recipe", &recipe, "--json"]);
     let (code, message) = failure(&["init-recipe", &recipe]);
@@ -211,7 +218,7 @@ fn data_info_and_init_recipe() {
 
 #[test]
 fn bench_memory_measures_and_draws() {
-    let bench = Bench::new();
+    let bench = Playground::new();
     let (csv, svg) = (bench.path("m.csv"), bench.path("m.svg"));
     let object = json(&[
         "bench",
@@ -243,7 +250,7 @@ fn bench_memory_measures_and_draws() {
 /// One line, the right exit code, and words that name the trouble.
 #[test]
 fn mistakes_are_one_clear_line() {
-    let bench = Bench::new();
+    let bench = Playground::new();
     let path = |name: &str| bench.path(name).display().to_string();
     std::fs::write(bench.path("bad.toml"), "seed = 1\n[model]\nwidth = 3\n").unwrap();
     std::fs::write(bench.path("junk"), b"junk").unwrap();
@@ -319,7 +326,7 @@ fn mistakes_are_one_clear_line() {
 
 #[test]
 fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
-    let bench = Bench::new();
+    let bench = Playground::new();
     let mut arguments = bench.train("run", 3);
     arguments.extend(owned(&[
         "--set",
@@ -330,8 +337,29 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
     let (code, message) = failure(&arguments);
     assert_eq!(code, 3, "{message}");
     let line = message.lines().last().unwrap();
-    assert!(line.contains("the loss is") && line.contains("step"), "{line}");
-    let checkpoint = bench.path("run").join("checkpoints/latest.safetensors");
-    let (arrays, _) = palinode::network::load_arrays(&checkpoint).unwrap();
-    assert!(arrays.values().all(|array| array.values.iter().all(|v| v.is_finite())));
+    assert!(line.contains("the loss is not finite") && line.contains("step"), "{line}");
+    let finite = |run: &str| {
+        let checkpoint = bench.path(run).join("checkpoints/latest.safetensors");
+        let (arrays, _) = palinode::network::load_arrays(&checkpoint).unwrap();
+        assert!(arrays.values().all(|array| array.values.iter().all(|v| v.is_finite())));
+    };
+    finite("run");
+
+    // One step per epoch: the loss of the step is fine, the weights after it are not.
+    let mut arguments = bench.train("short", 3);
+    let place = arguments.iter().position(|a| a == "--batch-size").unwrap();
+    arguments[place + 1] = "1000".to_owned();
+    arguments.extend(owned(&[
+        "--set",
+        "optimizer.learning_rate=1e38",
+        "--set",
+        "optimizer.clip_norm=0.0",
+        "--set",
+        "schedule.kind=constant",
+    ]));
+    let (code, message) = failure(&arguments);
+    assert!(code == 3 && message.contains("not finite"), "{code}: {message}");
+    finite("short");
+    let again = failure(&["train", "--resume", &bench.path("short").display().to_string()]);
+    assert_eq!(again.0, 3, "the checkpoint is still a good one: {}", again.1);
 }

@@ -6,8 +6,8 @@ mod support;
 use palinode::network::load_arrays;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
-use support::{Bench, json, palinode, spawn};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use support::{Playground, json, palinode, spawn};
 
 /// Panics unless two runs have the same weights, momentum and metrics.
 fn assert_same(a: &Path, b: &Path) {
@@ -30,18 +30,34 @@ fn assert_same(a: &Path, b: &Path) {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    let bench = Bench::new();
-    for threads in ["1", "2"] {
-        let mut arguments = bench.train(threads, 2);
-        arguments.extend(["--threads".to_owned(), threads.to_owned()]);
-        json(&arguments);
+    let bench = Playground::new();
+    let wide = ["--set", "model.widths=[32, 64, 128]", "--batch-size", "45"];
+    let kinds: [(&str, &[&str]); 3] = [
+        ("narrow", &[]),
+        // The kernels of this project, and Burn's convolutions on its large-matrix paths.
+        ("wide", &wide),
+        ("wide-stored", &[&wide[..], &["--mode", "stored"]].concat()),
+    ];
+    for (kind, more) in kinds {
+        let name = |threads: &str| format!("{kind}{threads}");
+        for threads in ["1", "2"] {
+            let mut arguments = bench.train(&name(threads), 1);
+            if let Some(place) = more.iter().position(|a| *a == "--batch-size") {
+                let own = arguments.iter().position(|a| a == "--batch-size").unwrap();
+                arguments[own + 1] = more[place + 1].to_owned();
+            }
+            let settings = more.iter().filter(|a| !["--batch-size", "45"].contains(a));
+            arguments.extend(settings.map(|&a| a.to_owned()));
+            arguments.extend(["--threads".to_owned(), threads.to_owned()]);
+            json(&arguments);
+        }
+        assert_same(&bench.path(&name("1")), &bench.path(&name("2")));
     }
-    assert_same(&bench.path("1"), &bench.path("2"));
 }
 
 #[test]
 fn modes_train_alike_and_seeds_differ() {
-    let bench = Bench::new();
+    let bench = Playground::new();
     let accuracy = |name: &str, more: &[&str]| {
         let mut arguments = bench.train(name, 1);
         arguments.extend(more.iter().map(|&s| s.to_owned()));
@@ -57,25 +73,31 @@ fn modes_train_alike_and_seeds_differ() {
 
 #[test]
 fn a_killed_run_resumes_to_the_same_bits() {
-    let bench = Bench::new();
-    let whole = json(&bench.train("whole", 4));
-    // Moments spread over the run, among them before the first checkpoint.
-    for (index, milliseconds) in [5, 60, 150, 400, 800].into_iter().enumerate() {
-        let name = format!("killed{index}");
-        let mut child = spawn(&bench.train(&name, 4));
-        std::thread::sleep(Duration::from_millis(milliseconds));
+    let bench = Playground::new();
+    let began = Instant::now();
+    let whole = json(&bench.train("whole", 6));
+    let length = began.elapsed();
+    let mut landed = 0;
+    for trial in 0..6 {
+        let name = format!("killed{trial}");
+        let run = bench.path(&name);
+        let mut child = spawn(&bench.train(&name, 6));
+        let moment = random_share(length);
+        std::thread::sleep(moment);
+        let alive = child.try_wait().unwrap().is_none();
         child.kill().unwrap();
         child.wait().unwrap();
-        let run = bench.path(&name);
-        if !run.join("config.toml").is_file() {
+        let begun = run.join("config.toml").is_file();
+        println!("trial {trial}: killed after {moment:?}, alive {alive}, begun {begun}");
+        landed += usize::from(alive && begun);
+        if !begun {
             // Killed before there was a run; starting it again is all there is to do.
-            let _ = std::fs::remove_dir_all(&run);
-            json(&bench.train(&name, 4));
+            json(&bench.train(&name, 6));
         }
         // A second kill, while it resumes.
         let resume = ["train", "--resume", &run.display().to_string(), "--json"];
         let mut child = spawn(&resume);
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(random_share(length));
         child.kill().unwrap();
         child.wait().unwrap();
         let resumed = json(&resume);
@@ -85,11 +107,18 @@ fn a_killed_run_resumes_to_the_same_bits() {
         // Once finished, resuming reports the result and changes nothing.
         assert_eq!(json(&resume), resumed);
     }
+    assert!(landed >= 2, "only {landed} of the kills hit a run under way");
+}
+
+/// A random part of a duration.
+fn random_share(whole: Duration) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    whole.mul_f64(f64::from(now.subsec_nanos() % 10_007) / 10_007.0)
 }
 
 #[test]
 fn an_interrupted_run_saves_in_the_middle_of_an_epoch_and_resumes() {
-    let bench = Bench::new();
+    let bench = Playground::new();
     json(&bench.train("whole", 3));
     let run = bench.path("stopped");
     let child = spawn(&bench.train("stopped", 3));

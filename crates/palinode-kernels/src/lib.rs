@@ -1,8 +1,11 @@
 //! Sweeps of reversible residual units over plain slices, without any framework.
 //!
-//! For now the crate holds the [`mod@reference`] path: naive loops in the scalar type of the caller's
-//! choice (`f32` or `f64`), which stores every state and differentiates by the chain rule. Every
-//! faster path of the project is tested against it, so it is written to be read, not to be quick.
+//! * [`mod@unit`]: units of residuals Kᵀ·max(Kx + b, 0), forwards and backwards with all gradients, by
+//!   Winograd's F(4×4, 3×3), a chunk of images at a time inside the cache. The instruction set
+//!   (AVX-512, AVX2 with FMA, or what the compiler's baseline has) is chosen when the program runs.
+//! * [`mod@reference`]: any unit by naive loops in the scalar type of the caller's choice, storing
+//!   every state and differentiating by the chain rule. Every faster path is tested against it, so
+//!   it is written to be read, not to be quick.
 //!
 //! ```
 //! use palinode_kernels::{Activation, reference::{Form, Recurrence, Shape, Unit}};

@@ -29,6 +29,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+/// The README's example is compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 pub mod activation;
 pub mod analysis;
 pub mod data;

@@ -8,7 +8,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{FloatDType, Tensor};
 use palinode::residual::{BuiltInConfig, Residual};
 use palinode::reversible::Differentiation;
-use palinode::scheme::{SchemeName, sweep};
+use palinode::scheme::{SchemeName, Start, sweep};
 use palinode_kernels::Activation;
 use support::{Case, UnitGradients, values};
 
@@ -43,6 +43,21 @@ fn any_residual_goes_with_any_scheme() {
                 let error = error_of(case, mode);
                 assert!(error <= 1e-11, "{case:?} {mode:?}: {error:e}");
             }
+        }
+    }
+}
+
+/// Layout `paper`'s second bias, and the report's start of leapfrog.
+#[test]
+fn input_biases_and_both_starts_meet_the_reference() {
+    let paper = |scheme| Case { input_bias: true, blocks: 7, batch: 2, ..Case::new(scheme) };
+    let report =
+        Case { start: Start::Report, blocks: 7, batch: 2, ..Case::new(SchemeName::Leapfrog) };
+    let cases = [paper(SchemeName::Hamiltonian), paper(SchemeName::Coupling), report];
+    for case in cases {
+        for mode in Differentiation::ALL {
+            let error = error_of(case, mode);
+            assert!(error <= 1e-11, "{case:?} {mode:?}: {error:e}");
         }
     }
 }
@@ -83,7 +98,7 @@ fn wrong_gradients_are_found() {
 #[test]
 fn in_f32_with_relu_what_exceeds_1e_5_comes_from_signs_at_zero() {
     const SEEDS: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
-    for scheme in [SchemeName::Hamiltonian, SchemeName::Leapfrog] {
+    for scheme in [SchemeName::Hamiltonian, SchemeName::Leapfrog, SchemeName::Coupling] {
         let mut errors = Vec::new();
         for seed in SEEDS {
             let case = Case {

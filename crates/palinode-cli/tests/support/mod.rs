@@ -6,11 +6,11 @@ use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A folder with a Fashion-MNIST of 100 training and 20 test images, and room for runs.
-pub struct Bench {
+pub struct Playground {
     folder: TempDir,
 }
 
-impl Bench {
+impl Playground {
     pub fn new() -> Self {
         let bench = Self { folder: tempfile::tempdir().unwrap() };
         let data = bench.data();
@@ -56,6 +56,11 @@ impl Bench {
             "model.stem.norm=true",
             "--set",
             "optimizer.clip_norm=5.0",
+            // A rate that changes with every step.
+            "--set",
+            "schedule.kind=one-cycle",
+            "--set",
+            "schedule.warm_up=0.3",
         ]
         .map(str::to_owned)
         .to_vec()

@@ -1,5 +1,8 @@
 //! F(x) = Kᵀσ(Kx + b) and its vector–Jacobian product on a micro-batch of padded images.
 
+// The transposes between two one-dimensional transforms index by row and column.
+#![allow(clippy::needless_range_loop)]
+
 use super::gemm::{Product, load, store};
 use super::weights::kernel_gradient;
 use super::{Geometry, POINTS, Weights, transform};

@@ -239,7 +239,8 @@ pub fn replace<R: Residual>(network: Network<R>, arrays: &Arrays) -> Result<Netw
     Ok(network.map(&mut Mapper(values.into_iter())))
 }
 
-fn to_f32<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+/// A tensor's values in f32, row-major.
+pub(crate) fn to_f32<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.inner().into_data().convert::<f32>();
     // The conversion above makes the element type f32, the only way for this to fail.
     data.try_to_vec().unwrap_or_default()

@@ -2,6 +2,7 @@
 
 use crate::data::{Batches, DataInfo, Dataset};
 use crate::error::Result;
+use crate::network::weights::to_f32;
 use crate::network::{Network, Phase};
 use crate::residual::Residual;
 use burn::module::Module;
@@ -85,7 +86,7 @@ pub fn evaluate<R: Residual>(
     let mut logits = Vec::with_capacity(dataset.len() * classes);
     let mut batches = Batches::in_order(dataset, info, batch_size);
     while let Some(batch) = batches.next_on(&device) {
-        logits.extend(values(network.forward(batch.images, Phase::Inference)?));
+        logits.extend(to_f32(network.forward(batch.images, Phase::Inference)?));
     }
     let count = dataset.len().max(1) as f64;
     Ok(Evaluation {
@@ -93,11 +94,6 @@ pub fn evaluate<R: Residual>(
         accuracy: correct(&logits, &dataset.labels, classes) as f64 / count,
         logits,
     })
-}
-
-/// A tensor's values in f32.
-pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.inner().into_data().convert::<f32>().try_to_vec().unwrap_or_default()
 }
 
 #[cfg(test)]

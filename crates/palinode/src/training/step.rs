@@ -1,9 +1,10 @@
 //! One training step.
 
-use super::evaluate::{correct, cross_entropy, values};
+use super::evaluate::{correct, cross_entropy};
 use super::optimizer::Sgd;
 use crate::data::Batch;
 use crate::error::Result;
+use crate::network::weights::to_f32;
 use crate::network::{Network, Phase};
 use crate::residual::Residual;
 
@@ -30,7 +31,7 @@ pub fn train_step<R: Residual>(
     rate: f64,
 ) -> Result<Stepped<R>> {
     let logits = network.forward(batch.images, Phase::Training)?;
-    let correct = correct(&values(logits.clone()), labels, network.config().classes);
+    let correct = correct(&to_f32(logits.clone()), labels, network.config().classes);
     let loss = cross_entropy(logits, batch.labels);
     let value = loss.clone().inner().into_scalar::<f64>();
     if !value.is_finite() {

@@ -25,6 +25,10 @@ pub struct Case {
     pub step: f64,
     pub seed: u64,
     pub dtype: FloatDType,
+    /// Leapfrog's X₋₁.
+    pub start: Start,
+    /// Whether the symmetric residual has a bias before K.
+    pub input_bias: bool,
 }
 
 impl Case {
@@ -41,6 +45,8 @@ impl Case {
             step: 0.1,
             seed: 1,
             dtype: FloatDType::F64,
+            start: Start::AtRest,
+            input_bias: false,
         }
     }
 
@@ -71,13 +77,19 @@ impl Case {
         let count = self.blocks * self.recurrence().residuals_per_block();
         let mut residuals: Vec<BuiltIn> = (0..count)
             .map(|_| {
-                self.residual.init(self.channels, self.activation, false, &mut generator, &device)
+                self.residual.init(
+                    self.channels,
+                    self.activation,
+                    self.input_bias,
+                    &mut generator,
+                    &device,
+                )
             })
             .collect();
         let scale = if self.scheme == SchemeName::Coupling { 0.15 } else { 1.0 };
         let mut prepare = Prepare { scale, generator, dtype: self.dtype };
         residuals = residuals.into_iter().map(|residual| residual.map(&mut prepare)).collect();
-        let scheme = self.scheme.with_step(self.step, Start::AtRest);
+        let scheme = self.scheme.with_step(self.step, self.start);
         Unit::new(residuals, scheme, mode).unwrap()
     }
 
@@ -90,11 +102,13 @@ impl Case {
 
     /// The f64 reference with the weights of `unit`.
     pub fn twin(&self, unit: &Unit<BuiltIn>) -> reference::Unit<f64> {
-        let (mut kernels, mut biases) = (Vec::new(), Vec::new());
+        let (mut kernels, mut biases, mut input_biases) = (Vec::new(), Vec::new(), Vec::new());
         for residual in &unit.residuals {
             let (kernel, bias) = parameters(residual);
             kernels.extend(values(kernel));
             biases.extend(values(bias));
+            let zeros = || vec![0.0; self.channels];
+            input_biases.extend(input_bias(residual).map_or_else(zeros, values));
         }
         reference::Unit {
             recurrence: self.recurrence(),
@@ -107,9 +121,9 @@ impl Case {
             step: self.step,
             shape: self.shape(),
             blocks: self.blocks,
-            input_biases: vec![0.0; biases.len()],
             kernels,
             biases,
+            input_biases,
         }
     }
 
@@ -120,7 +134,11 @@ impl Case {
     /// The reference's opening state for an input.
     pub fn open(&self, input: &[f64]) -> (Vec<f64>, Vec<f64>) {
         if self.state_channels() == self.channels {
-            return (input.to_vec(), input.to_vec());
+            let before = match self.start {
+                Start::AtRest => input.to_vec(),
+                Start::Report => vec![0.0; input.len()],
+            };
+            return (before, input.to_vec());
         }
         let half = self.channels * self.height * self.width;
         let (mut y, mut z) = (Vec::new(), Vec::new());
@@ -157,11 +175,14 @@ impl Case {
             output: self.close(&twin.forward(start)),
             input: if two_streams {
                 self.close(&gradient.start)
+            } else if self.start == Start::Report {
+                gradient.start.1
             } else {
                 gradient.start.0.iter().zip(&gradient.start.1).map(|(a, b)| a + b).collect()
             },
             kernels: gradient.kernels,
             biases: gradient.biases,
+            input_biases: self.input_bias.then_some(gradient.input_biases),
         }
     }
 
@@ -180,6 +201,8 @@ pub struct UnitGradients {
     pub input: Vec<f64>,
     pub kernels: Vec<f64>,
     pub biases: Vec<f64>,
+    /// Where the residuals have them.
+    pub input_biases: Option<Vec<f64>>,
 }
 
 impl UnitGradients {
@@ -188,8 +211,12 @@ impl UnitGradients {
         let input = input.autodiff().require_grad();
         let output = unit.forward(input.clone()).unwrap();
         let gradients = (output.clone() * cotangent.autodiff()).sum().backward();
-        let (mut kernels, mut biases) = (Vec::new(), Vec::new());
+        let (mut kernels, mut biases, mut input_biases) = (Vec::new(), Vec::new(), None);
         for residual in &unit.residuals {
+            if let Some(a) = input_bias(residual) {
+                let found = values(a.grad(&gradients).unwrap());
+                input_biases.get_or_insert_with(Vec::new).extend(found);
+            }
             let (kernel, bias) = parameters(residual);
             kernels.extend(values(kernel.grad(&gradients).unwrap()));
             biases.extend(values(bias.grad(&gradients).unwrap()));
@@ -199,6 +226,7 @@ impl UnitGradients {
             input: values(input.grad(&gradients).unwrap()),
             kernels,
             biases,
+            input_biases,
         }
     }
 
@@ -209,6 +237,11 @@ impl UnitGradients {
             relative(&self.input, &truth.input),
             relative(&self.kernels, &truth.kernels),
             relative(&self.biases, &truth.biases),
+            match (&self.input_biases, &truth.input_biases) {
+                (Some(found), Some(truth)) => relative(found, truth),
+                (None, None) => 0.0,
+                _ => f64::INFINITY,
+            },
         ]
         .into_iter()
         .fold(0.0, f64::max)
@@ -231,6 +264,14 @@ pub fn parameters(residual: &BuiltIn) -> (Tensor<4>, Tensor<1>) {
         BuiltIn::Symmetric(r) => (r.kernel.val(), r.bias.val()),
         BuiltIn::Layer(r) => (r.kernel.val(), r.bias.val()),
         BuiltIn::Antisymmetric(r) => (r.kernel.val(), r.bias.val()),
+    }
+}
+
+/// a of a built-in residual, where it has one.
+pub fn input_bias(residual: &BuiltIn) -> Option<Tensor<1>> {
+    match residual {
+        BuiltIn::Symmetric(r) => r.input_bias.as_ref().map(|a| a.val()),
+        BuiltIn::Layer(_) | BuiltIn::Antisymmetric(_) => None,
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) fn table(test: &Dataset, evaluation: &Evaluation) -> String {
         counts[usize::from(label)][most_probable(row)] += 1;
     }
     if classes > 20 {
-        return worst_pairs(test, &counts);
+        return dense(&counts) + &worst_pairs(test, &counts);
     }
     let mut html = String::from("<table class=\"confusion\">\n<thead><tr><th></th>");
     for class in &test.classes {
@@ -39,6 +39,27 @@ pub(super) fn table(test: &Dataset, evaluation: &Evaluation) -> String {
         html.push_str("</tr>\n");
     }
     html + "</tbody>\n</table>\n<p class=\"note\">Rows: true class. Columns: what the network said.</p>\n"
+}
+
+/// For many classes: shades alone, as one picture.
+fn dense(counts: &[Vec<usize>]) -> String {
+    let classes = counts.len();
+    let mut svg = format!(
+        "<svg viewBox=\"0 0 {classes} {classes}\" width=\"600\" height=\"600\" \
+         shape-rendering=\"crispEdges\" style=\"background: #f1f4f7\">"
+    );
+    for (truth, row) in counts.iter().enumerate() {
+        let total = row.iter().sum::<usize>().max(1) as f64;
+        for (said, &count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let shade = 0.15 + 0.85 * count as f64 / total;
+            let _ = write!(
+                svg,
+                "<rect x=\"{said}\" y=\"{truth}\" width=\"1\" height=\"1\" \
+                 fill=\"rgb(31,97,165)\" fill-opacity=\"{shade:.3}\"/>"
+            );
+        }
+    }
+    svg + "</svg>\n<p class=\"note\">Rows: true class. Columns: what the network said.</p>\n"
 }
 
 /// For many classes: the pairs most often confused.
