@@ -53,7 +53,7 @@ fn main() -> palinode::Result<()> {
     // Two classes that noise hides: brighter on the left, or on the right.
     let mut generator = Generator::new(1, Purpose::Input);
     let noise: Tensor<4> = generator.normal([64, 1, 16, 16], 1.0, &device);
-    let side = Tensor::<1>::from_floats([0.5; 8], &device);
+    let side = Tensor::<1>::from_floats([0.08; 8], &device);
     let ramp = Tensor::cat(vec![side.clone(), side.neg()], 0).reshape([1, 1, 1, 16]);
     let images = Tensor::cat(
         vec![noise.clone().narrow(0, 0, 32) + ramp.clone(), noise.narrow(0, 32, 32) - ramp],

@@ -12,9 +12,9 @@ fn dot(a: Tensor<4>, b: Tensor<4>) -> f64 {
     (a.cast(DType::F64) * b.cast(DType::F64)).sum().into_scalar::<f64>()
 }
 
-/// With a large positive bias b, ReLU is the identity plus b, so σ(Kx + b) − σ(b) = Kx.
+/// In f64. With a large positive bias b, ReLU is the identity plus b, so σ(Kx + b) − σ(b) = Kx.
 fn check(name: &str, left: f64, right: f64, scale: f64) {
-    assert!((left - right).abs() <= 1e-5 * scale, "{name}: {left} against {right}");
+    assert!((left - right).abs() <= 1e-11 * scale, "{name}: {left} against {right}");
 }
 
 #[test]
@@ -25,13 +25,15 @@ fn kt_is_the_true_adjoint_in_every_residual() {
         let shape = [2, channels, height, width];
         let (x, y): (Tensor<4>, Tensor<4>) =
             (generator.normal(shape, 1.0, &device), generator.normal(shape, 1.0, &device));
+        let (x, y) = (x.cast(DType::F64), y.cast(DType::F64));
         let zero = x.zeros_like();
-        let bias = Tensor::<1>::full([channels], 100.0, &device);
+        let bias = Tensor::<1>::full([channels], 100.0, &device).cast(DType::F64);
         let norm = |t: &Tensor<4>| dot(t.clone(), t.clone()).sqrt();
 
         // σ(Kx + b) and its companion σ(Kᵀx + b).
         let mut layer = LayerConfig::new(channels).init(&mut generator, &device);
         layer.bias = layer.bias.map(|_| bias.clone());
+        layer.kernel = layer.kernel.map(|kernel| kernel.cast(DType::F64));
         let k = layer.forward(x.clone()) - layer.forward(zero.clone());
         let kt = layer.conjugate(y.clone()) - layer.conjugate(zero.clone());
         let scale = norm(&k) * norm(&y);
@@ -61,6 +63,6 @@ fn kt_is_the_true_adjoint_in_every_residual() {
         let kx = layer.forward(x.clone()) - layer.forward(zero.clone());
         let ktx = layer.conjugate(x.clone()) - layer.conjugate(zero.clone());
         let difference = norm(&(ax.clone() - (kx - ktx)));
-        assert!(difference <= 1e-5 * norm(&ax), "antisymmetric is not K − Kᵀ: {difference}");
+        assert!(difference <= 1e-11 * norm(&ax), "antisymmetric is not K − Kᵀ: {difference}");
     }
 }
