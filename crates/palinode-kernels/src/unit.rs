@@ -266,15 +266,11 @@ impl WithSimd for Backward<'_> {
         let Self { unit, state: (first, second), gradient, index, parameters } = self;
         let geometry = unit.geometry();
         let images = first.len() / unit.image_len().max(1);
-        let padded = |array: &[f32]| {
-            let mut padded = Aligned::zeros(images * geometry.image_len());
-            geometry.load(array, unit.image_len(), &mut padded);
-            padded
-        };
-        let mut state = (padded(first), padded(second));
-        let mut slope = (padded(gradient.0), padded(gradient.1));
+        let chunk = Chunk::new(unit, geometry, images, true);
+        let mut state = (chunk.padded(first), chunk.padded(second));
+        let mut slope = (chunk.padded(gradient.0), chunk.padded(gradient.1));
         let mut pull = Pull {
-            chunk: Chunk::new(unit, geometry, images, true),
+            chunk,
             cotangent: Aligned::zeros(state.0.len()),
             pulled: Aligned::zeros(state.0.len()),
             term: vec![0.0; unit.residual_len()],
