@@ -7,7 +7,7 @@
 
 use crate::aligned::Aligned;
 use crate::schedule::{Ordered, for_each_chunk};
-use crate::winograd::{Geometry, Pulled, Weights, Workspace, pull_back, value};
+use crate::winograd::{Geometry, Residual, SetWeights, Update, Weights, Workspace};
 use pulp::{Arch, Simd, WithSimd};
 
 /// What one block does to the state, with residuals counted over the unit.
@@ -148,30 +148,22 @@ impl WithSimd for Forward<'_> {
         for step in unit.steps {
             match *step {
                 Step::TwoStream { first, second } => {
-                    chunk.add(simd, first, &state.1, &mut state.0);
-                    chunk.add(simd, second, &state.0, &mut state.1);
+                    chunk.advance(simd, first.1, Update::Add(first.0), &state.1, &mut state.0);
+                    chunk.advance(simd, second.1, Update::Add(second.0), &state.0, &mut state.1);
                 }
-                Step::Previous { residual } => {
-                    chunk.add(simd, residual, &state.1, &mut state.0);
+                Step::Previous { residual: (scale, residual) } => {
+                    chunk.advance(simd, residual, Update::Add(scale), &state.1, &mut state.0);
                     std::mem::swap(&mut state.0, &mut state.1);
                 }
-                Step::Extrapolated { residual } => {
-                    chunk.evaluate(simd, residual.1, &state.1);
-                    extrapolate(residual.0, &chunk.value, &state.1, &mut state.0);
+                Step::Extrapolated { residual: (scale, residual) } => {
+                    let update = Update::Extrapolate(scale);
+                    chunk.advance(simd, residual, update, &state.1, &mut state.0);
                     std::mem::swap(&mut state.0, &mut state.1);
                 }
             }
         }
         geometry.store(&state.0, first, unit.image_len());
         geometry.store(&state.1, second, unit.image_len());
-    }
-}
-
-/// other ← X + ((X − other) + s·F).
-#[inline(always)]
-fn extrapolate(scale: f32, value: &[f32], current: &[f32], other: &mut [f32]) {
-    for ((other, &x), &f) in other.iter_mut().zip(current).zip(value) {
-        *other = x + ((x - *other) + scale * f);
     }
 }
 
@@ -182,8 +174,6 @@ struct Chunk<'a> {
     images: usize,
     weights: Weights,
     workspace: Workspace,
-    /// F of the residual at hand, padded; its padding is not zero.
-    value: Aligned,
 }
 
 impl<'a> Chunk<'a> {
@@ -199,7 +189,6 @@ impl<'a> Chunk<'a> {
             images,
             weights: Weights::zeros(&geometry),
             workspace: Workspace::new(&geometry, gradients),
-            value: Aligned::zeros(images * geometry.image_len()),
         }
     }
 
@@ -210,42 +199,29 @@ impl<'a> Chunk<'a> {
         padded
     }
 
-    fn set_weights(&mut self, residual: usize) {
+    #[inline(always)]
+    fn set_weights<S: Simd>(&mut self, simd: S, residual: usize) {
         let len = self.unit.residual_len();
         let parameters = &self.unit.parameters[residual * len..(residual + 1) * len];
         let (kernel, bias) = parameters.split_at(len - self.unit.channels);
-        self.weights.set(&self.geometry, kernel, bias);
+        let Self { geometry, weights, .. } = self;
+        simd.vectorize(SetWeights { geometry, kernel, bias, weights });
     }
 
-    /// `value` ← F(x), zero outside the images.
+    /// Updates `state` with F(x).
     #[inline(always)]
-    fn evaluate<S: Simd>(&mut self, simd: S, residual: usize, x: &[f32]) {
-        self.set_weights(residual);
-        self.value.fill(0.0);
-        let Self { geometry, weights, workspace, images, value: into, .. } = self;
-        value(simd, geometry, weights, workspace, *images, x, into);
-        geometry.clear_padding(into);
-    }
-
-    /// into ← into + scale·F(x).
-    #[inline(always)]
-    fn add<S: Simd>(
+    fn advance<S: Simd>(
         &mut self,
         simd: S,
-        (scale, residual): (f32, usize),
+        residual: usize,
+        update: Update,
         x: &[f32],
-        into: &mut [f32],
+        state: &mut [f32],
     ) {
-        self.evaluate(simd, residual, x);
-        add_scaled(scale, &self.value, into);
-    }
-}
-
-/// into ← into + scale·value.
-#[inline(always)]
-fn add_scaled(scale: f32, value: &[f32], into: &mut [f32]) {
-    for (into, &value) in into.iter_mut().zip(value) {
-        *into += scale * value;
+        self.set_weights(simd, residual);
+        let Self { geometry, weights, workspace, images, .. } = self;
+        let images = *images;
+        Residual { geometry, weights, images }.value(simd, workspace, x, update, state);
     }
 }
 
@@ -269,38 +245,34 @@ impl WithSimd for Backward<'_> {
         let chunk = Chunk::new(unit, geometry, images, true);
         let mut state = (chunk.padded(first), chunk.padded(second));
         let mut slope = (chunk.padded(gradient.0), chunk.padded(gradient.1));
-        let mut pull = Pull {
-            chunk,
-            cotangent: Aligned::zeros(state.0.len()),
-            pulled: Aligned::zeros(state.0.len()),
-            term: vec![0.0; unit.residual_len()],
-            index,
-            parameters,
-        };
+        let term = vec![0.0; unit.residual_len()];
+        let mut pull = Pull { chunk, term, index, parameters };
         for step in unit.steps.iter().rev() {
             match *step {
                 Step::TwoStream { first, second } => {
-                    pull.back(simd, second, &state.0, &slope.1);
-                    add_scaled(-second.0, &pull.chunk.value, &mut state.1);
-                    add_scaled(1.0, &pull.pulled, &mut slope.0);
-                    pull.back(simd, first, &state.1, &slope.0);
-                    add_scaled(-first.0, &pull.chunk.value, &mut state.0);
-                    add_scaled(1.0, &pull.pulled, &mut slope.1);
+                    let back = Update::Add(-second.0);
+                    let at = (&*state.0, &*slope.1);
+                    pull.back(simd, second, at, (back, &mut state.1), &mut slope.0);
+                    let back = Update::Add(-first.0);
+                    let at = (&*state.1, &*slope.0);
+                    pull.back(simd, first, at, (back, &mut state.0), &mut slope.1);
                 }
                 Step::Previous { residual } => {
                     // (X_j, X_{j+1}) → (X_{j−1}, X_j)
-                    pull.back(simd, residual, &state.0, &slope.1);
-                    add_scaled(-residual.0, &pull.chunk.value, &mut state.1);
-                    add_scaled(1.0, &pull.pulled, &mut slope.0);
+                    let back = Update::Add(-residual.0);
+                    let at = (&*state.0, &*slope.1);
+                    pull.back(simd, residual, at, (back, &mut state.1), &mut slope.0);
                     std::mem::swap(&mut state.0, &mut state.1);
                     std::mem::swap(&mut slope.0, &mut slope.1);
                 }
                 Step::Extrapolated { residual } => {
-                    pull.back(simd, residual, &state.0, &slope.1);
-                    extrapolate(residual.0, &pull.chunk.value, &state.0, &mut state.1);
-                    add_scaled(1.0, &pull.pulled, &mut slope.0);
-                    add_scaled(2.0, &slope.1, &mut slope.0);
-                    slope.1.iter_mut().for_each(|slope| *slope = -*slope);
+                    let back = Update::Extrapolate(residual.0);
+                    let at = (&*state.0, &*slope.1);
+                    pull.back(simd, residual, at, (back, &mut state.1), &mut slope.0);
+                    for (slope, next) in slope.0.iter_mut().zip(slope.1.iter_mut()) {
+                        *slope += 2.0 * *next;
+                        *next = -*next;
+                    }
                     std::mem::swap(&mut state.0, &mut state.1);
                     std::mem::swap(&mut slope.0, &mut slope.1);
                 }
@@ -320,10 +292,6 @@ impl WithSimd for Backward<'_> {
 /// surroundings were dispatched to.)
 struct Pull<'a> {
     chunk: Chunk<'a>,
-    /// scale·v.
-    cotangent: Aligned,
-    /// Jᵀ(scale·v).
-    pulled: Aligned,
     /// The chunk's share of one residual's gradient: K's and b's.
     term: Vec<f32>,
     /// The chunk's number.
@@ -332,23 +300,23 @@ struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    /// `chunk.value` ← F(x), `pulled` ← Jᵀ(scale·v), both zero outside the images; the parameters'
-    /// gradients are committed.
+    /// Updates a state with F(x) and `slope` with scale·Jᵀv; commits the parameters' gradients.
     #[inline(always)]
-    fn back<S: Simd>(&mut self, simd: S, (scale, residual): (f32, usize), x: &[f32], v: &[f32]) {
-        for (into, &v) in self.cotangent.iter_mut().zip(v) {
-            *into = scale * v;
-        }
-        self.chunk.set_weights(residual);
-        self.chunk.value.fill(0.0);
-        self.pulled.fill(0.0);
-        let Chunk { geometry, weights, workspace, images, value, .. } = &mut self.chunk;
+    fn back<S: Simd>(
+        &mut self,
+        simd: S,
+        (scale, residual): (f32, usize),
+        at: (&[f32], &[f32]),
+        state: (Update, &mut [f32]),
+        slope: &mut [f32],
+    ) {
+        self.chunk.set_weights(simd, residual);
+        let Chunk { geometry, weights, workspace, images, .. } = &mut self.chunk;
         let kernel_len = self.term.len() - geometry.channels;
         let (kernel, bias) = self.term.split_at_mut(kernel_len);
-        let out = Pulled { value, pulled: &mut self.pulled, kernel, bias };
-        pull_back(simd, geometry, weights, workspace, *images, x, &self.cotangent, out);
-        geometry.clear_padding(value);
-        geometry.clear_padding(&mut self.pulled);
+        let images = *images;
+        let residual_at = Residual { geometry, weights, images };
+        residual_at.pull_back(simd, workspace, at, state, (scale, slope), (kernel, bias));
         self.parameters.commit(residual, self.index, &self.term);
     }
 }

@@ -1,101 +1,313 @@
-//! The matrix products at the 36 points: one register-tiled kernel for all three of them.
+//! The matrix products at the 36 points, in register tiles.
 
-use pulp::Simd;
+use super::POINTS;
+use super::tile::Points;
+use pulp::{Simd, WithSimd};
 
-/// Rows of `a` that a register tile holds.
-const ROWS: usize = 8;
+/// Columns of a packed matrix that lie side by side.
+///
+/// A packed matrix `[terms][columns]` is a row of panels, each `[terms][≤ 32]` and contiguous, so a
+/// register tile reads it as one stream.
+pub(super) const PANEL: usize = 32;
 
-/// A product out\[m\]\[n\] (+)= Σ_k a(m, k)·b\[k\]\[n\] of `rows` × `depth` results.
-#[derive(Clone, Copy)]
-pub(super) struct Product {
-    /// Results' rows, a multiple of 8.
-    pub rows: usize,
-    /// Results' columns and their stride, a multiple of 16.
-    pub columns: usize,
-    /// Terms of each sum.
-    pub terms: usize,
-    /// a(m, k) is `a[m·a_row + k·a_term]`.
-    pub a_row: usize,
-    /// See `a_row`.
-    pub a_term: usize,
-    /// Whether results are added to what is there.
-    pub accumulate: bool,
+/// Where the element (`term`, `column`) of a packed matrix lies.
+pub(super) fn packed(terms: usize, columns: usize, term: usize, column: usize) -> usize {
+    let start = column / PANEL * PANEL;
+    let width = PANEL.min(columns - start);
+    start * terms + term * width + (column - start)
 }
 
-impl Product {
-    /// Computes it; `b` and `out` have `columns` floats per row.
+/// Rows are computed in blocks of this many.
+pub(super) const ROWS: usize = 8;
+
+/// At every point: out\[m\]\[n\] = Σ_k a\[m\]\[k\]·u\[k\]\[n\], m a tile, k and n channels.
+pub(super) struct Multiply<'a> {
+    pub at: Points,
+    /// Tiles; up to 8 more are computed where there are not a multiple of 8.
+    pub tiles: usize,
+    pub a: &'a [f32],
+    /// A packed matrix per point.
+    pub u: &'a [f32],
+    pub out: &'a mut [f32],
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    /// # Panics
+    /// If the depth is no multiple of 16 or a slice is too short.
     #[inline(always)]
-    pub fn run<S: Simd>(self, simd: S, a: &[f32], b: &[f32], out: &mut [f32]) {
-        assert!(self.rows.is_multiple_of(ROWS) && self.columns.is_multiple_of(16));
-        assert!(self.rows > 0 && self.terms > 0 && self.columns > 0);
-        assert!(a.len() > (self.rows - 1) * self.a_row + (self.terms - 1) * self.a_term);
-        assert!(b.len() >= self.terms * self.columns && out.len() >= self.rows * self.columns);
-        let vectors = self.columns / S::F32_LANES;
-        let mut vector = 0;
-        while vector < vectors {
-            let left = vectors - vector;
-            for row in (0..self.rows).step_by(ROWS) {
-                // SAFETY: row + 8 ≤ rows, and the vectors taken end at `vectors` at most; with the
-                // asserts above every access of `tile` is inside its slice.
-                unsafe {
-                    match left {
-                        1 => self.tile::<S, 1>(simd, a, b, out, row, vector),
-                        _ => self.tile::<S, 2>(simd, a, b, out, row, vector),
-                    }
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { at: Points { stride, depth }, tiles, a, u, out } = self;
+        let (rows, plane) = (tiles.next_multiple_of(ROWS), depth * depth);
+        let end = (POINTS - 1) * stride + rows * depth;
+        assert!(depth.is_multiple_of(16) && u.len() >= POINTS * plane);
+        assert!(a.len() >= end && out.len() >= end);
+        for point in 0..POINTS {
+            // Depths of the report's networks with their loops' lengths known to the compiler.
+            // SAFETY: the assertions above.
+            unsafe {
+                let a = a.as_ptr().add(point * stride);
+                let u = u.as_ptr().add(point * plane);
+                let out = out.as_mut_ptr().add(point * stride);
+                match depth {
+                    16 => multiply::<S, 16>(simd, rows, depth, a, u, out),
+                    32 => multiply::<S, 32>(simd, rows, depth, a, u, out),
+                    64 => multiply::<S, 64>(simd, rows, depth, a, u, out),
+                    _ => multiply::<S, 0>(simd, rows, depth, a, u, out),
                 }
             }
-            vector += left.min(2);
         }
     }
+}
 
-    /// Results of eight rows and `N` vectors.
+/// [`Multiply`] at one point for `DEPTH` channels, or `depth` where that is 0.
+///
+/// # Safety
+/// `rows` is a multiple of 8, the depth one of 16; the pointers cover a, u and out.
+#[inline(always)]
+unsafe fn multiply<S: Simd, const DEPTH: usize>(
+    simd: S,
+    rows: usize,
+    depth: usize,
+    a: *const f32,
+    u: *const f32,
+    out: *mut f32,
+) {
+    let depth = if DEPTH == 0 { depth } else { DEPTH };
+    for start in (0..depth).step_by(PANEL) {
+        let width = PANEL.min(depth - start);
+        let vectors = width / S::F32_LANES;
+        for vector in (0..vectors).step_by(2) {
+            let column = vector * S::F32_LANES;
+            // SAFETY: a tile has ROWS_OF rows below `rows`, and columns below start + width ≤ depth.
+            unsafe {
+                let b = Matrix { at: u.add(start * depth + column), row: width };
+                let out = out.add(start + column);
+                let single = vectors - vector == 1;
+                for row in (0..rows).step_by(ROWS) {
+                    let a = Factors { at: a.add(row * depth), row: depth, term: 1 };
+                    let out = out.add(row * depth);
+                    match (S::F32_LANES, single) {
+                        (16.., true) => block::<S, 8, 1>(simd, depth, a, b, out, depth),
+                        (16.., false) => block::<S, 8, 2>(simd, depth, a, b, out, depth),
+                        (_, true) => {
+                            block::<S, 4, 1>(simd, depth, a, b, out, depth);
+                            let (a, out) = (a.below(4), out.add(4 * depth));
+                            block::<S, 4, 1>(simd, depth, a, b, out, depth);
+                        }
+                        (_, false) => {
+                            block::<S, 4, 2>(simd, depth, a, b, out, depth);
+                            let (a, out) = (a.below(4), out.add(4 * depth));
+                            block::<S, 4, 2>(simd, depth, a, b, out, depth);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One register tile of [`Multiply`].
+///
+/// # Safety
+/// `a`, `b` and `out` cover `R` rows, `terms` terms and `N` vectors.
+#[inline(always)]
+unsafe fn block<S: Simd, const R: usize, const N: usize>(
+    simd: S,
+    terms: usize,
+    a: Factors,
+    b: Matrix,
+    out: *mut f32,
+    out_row: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [[simd.splat_f32s(0.0); N]; R];
+        accumulate(simd, terms, a, b, &mut sums);
+        for (r, sums) in sums.iter().enumerate() {
+            for (n, &sum) in sums.iter().enumerate() {
+                store::<S>(out.add(r * out_row + n * S::F32_LANES), sum);
+            }
+        }
+    }
+}
+
+/// At every point: out\[i\]\[o\] += Σ_t a\[t\]\[i\]·b\[t\]\[o\] over pairs (a, b), t a tile, i and o channels.
+pub(super) struct AddOuter<'a> {
+    pub at: Points,
+    pub tiles: usize,
+    pub pairs: [(&'a [f32], &'a [f32]); 2],
+    /// A packed matrix per point.
+    pub out: &'a mut [f32],
+}
+
+impl WithSimd for AddOuter<'_> {
+    type Output = ();
+
+    /// # Panics
+    /// If the depth is no multiple of 16 or a slice is too short.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { at: Points { stride, depth }, tiles, pairs, out } = self;
+        let plane = depth * depth;
+        let end = (POINTS - 1) * stride + tiles * depth;
+        assert!(depth.is_multiple_of(16) && out.len() >= POINTS * plane);
+        assert!(pairs.iter().all(|(a, b)| a.len().min(b.len()) >= end));
+        for point in 0..POINTS {
+            // SAFETY: the assertions above.
+            unsafe {
+                let from = point * stride;
+                let pairs = pairs.map(|(a, b)| (a.as_ptr().add(from), b.as_ptr().add(from)));
+                let out = out.as_mut_ptr().add(point * plane);
+                match depth {
+                    16 => add_outer::<S, 16>(simd, tiles, depth, pairs, out),
+                    32 => add_outer::<S, 32>(simd, tiles, depth, pairs, out),
+                    64 => add_outer::<S, 64>(simd, tiles, depth, pairs, out),
+                    _ => add_outer::<S, 0>(simd, tiles, depth, pairs, out),
+                }
+            }
+        }
+    }
+}
+
+/// [`AddOuter`] at one point for `DEPTH` channels, or `depth` where that is 0.
+///
+/// # Safety
+/// The depth is a multiple of 16; the pointers cover the pairs' `terms` tiles and out.
+#[inline(always)]
+unsafe fn add_outer<S: Simd, const DEPTH: usize>(
+    simd: S,
+    terms: usize,
+    depth: usize,
+    pairs: [(*const f32, *const f32); 2],
+    out: *mut f32,
+) {
+    let depth = if DEPTH == 0 { depth } else { DEPTH };
+    for start in (0..depth).step_by(PANEL) {
+        let width = PANEL.min(depth - start);
+        let vectors = width / S::F32_LANES;
+        for vector in (0..vectors).step_by(2) {
+            let column = vector * S::F32_LANES;
+            let single = vectors - vector == 1;
+            for row in (0..depth).step_by(ROWS) {
+                // SAFETY: rows end at `depth`, columns at start + width ≤ depth.
+                unsafe {
+                    let out = out.add(start * depth + row * width + column);
+                    let terms_of = |row: usize| {
+                        pairs.map(|(a, b)| {
+                            let a = Factors { at: a.add(row), row: 1, term: depth };
+                            (a, Matrix { at: b.add(start + column), row: depth })
+                        })
+                    };
+                    match (S::F32_LANES, single) {
+                        (16.., true) => outer::<S, 8, 1>(simd, terms, terms_of(row), out, width),
+                        (16.., false) => outer::<S, 8, 2>(simd, terms, terms_of(row), out, width),
+                        (_, true) => {
+                            outer::<S, 4, 1>(simd, terms, terms_of(row), out, width);
+                            let out = out.add(4 * width);
+                            outer::<S, 4, 1>(simd, terms, terms_of(row + 4), out, width);
+                        }
+                        (_, false) => {
+                            outer::<S, 4, 2>(simd, terms, terms_of(row), out, width);
+                            let out = out.add(4 * width);
+                            outer::<S, 4, 2>(simd, terms, terms_of(row + 4), out, width);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One register tile of [`AddOuter`].
+///
+/// # Safety
+/// All cover `R` rows, `terms` terms and `N` vectors.
+#[inline(always)]
+unsafe fn outer<S: Simd, const R: usize, const N: usize>(
+    simd: S,
+    terms: usize,
+    pairs: [(Factors, Matrix); 2],
+    out: *mut f32,
+    out_row: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut sums = [[simd.splat_f32s(0.0); N]; R];
+        for (r, sums) in sums.iter_mut().enumerate() {
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum = load::<S>(out.add(r * out_row + n * S::F32_LANES));
+            }
+        }
+        accumulate(simd, terms, pairs[0].0, pairs[0].1, &mut sums);
+        accumulate(simd, terms, pairs[1].0, pairs[1].1, &mut sums);
+        for (r, sums) in sums.iter().enumerate() {
+            for (n, &sum) in sums.iter().enumerate() {
+                store::<S>(out.add(r * out_row + n * S::F32_LANES), sum);
+            }
+        }
+    }
+}
+
+/// The left side of a product, read one number at a time.
+#[derive(Clone, Copy)]
+struct Factors {
+    at: *const f32,
+    /// Floats from row to row.
+    row: usize,
+    /// Floats from term to term.
+    term: usize,
+}
+
+impl Factors {
+    /// From `rows` rows further down.
     ///
     /// # Safety
-    /// `row + 8 ≤ rows`, `(vector + N)·lanes ≤ columns`, and the slices are as long as `run` asserts.
+    /// They are inside the same slice.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const N: usize>(
-        self,
-        simd: S,
-        a: &[f32],
-        b: &[f32],
-        out: &mut [f32],
-        row: usize,
-        vector: usize,
-    ) {
-        let column = vector * S::F32_LANES;
-        let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
-        // SAFETY: the caller's conditions put a(row + r, k), b[k][column…] and
-        // out[row + r][column…] inside their slices; vectors are read and written unaligned.
-        unsafe {
-            let mut a = a.as_ptr().add(row * self.a_row);
-            let mut b = b.as_ptr().add(column);
-            let out = out.as_mut_ptr().add(row * self.columns + column);
-            if self.accumulate {
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    for (n, sum) in sums.iter_mut().enumerate() {
-                        *sum = load::<S>(out.add(r * self.columns + n * S::F32_LANES));
-                    }
+    unsafe fn below(self, rows: usize) -> Self {
+        // SAFETY: the caller's.
+        Self { at: unsafe { self.at.add(rows * self.row) }, ..self }
+    }
+}
+
+/// The right side of a product, read in vectors.
+#[derive(Clone, Copy)]
+struct Matrix {
+    at: *const f32,
+    /// Floats from term to term.
+    row: usize,
+}
+
+/// sums\[r\]\[n\] += Σ_k a(r, k)·b\[k\]\[n\].
+///
+/// # Safety
+/// `a` covers `R` rows of `terms` terms, `b` `terms` rows of `N` vectors.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const R: usize, const N: usize>(
+    simd: S,
+    terms: usize,
+    a: Factors,
+    b: Matrix,
+    sums: &mut [[S::f32s; N]; R],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let (mut left, mut right) = (a.at, b.at);
+        for _ in 0..terms {
+            let mut vectors = [simd.splat_f32s(0.0); N];
+            for (n, vector) in vectors.iter_mut().enumerate() {
+                *vector = load::<S>(right.add(n * S::F32_LANES));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let factor = simd.splat_f32s(*left.add(r * a.row));
+                for (sum, &vector) in sums.iter_mut().zip(&vectors) {
+                    *sum = simd.mul_add_e_f32s(factor, vector, *sum);
                 }
             }
-            for _ in 0..self.terms {
-                let mut terms = [simd.splat_f32s(0.0); N];
-                for (n, term) in terms.iter_mut().enumerate() {
-                    *term = load::<S>(b.add(n * S::F32_LANES));
-                }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let factor = simd.splat_f32s(*a.add(r * self.a_row));
-                    for (sum, &term) in sums.iter_mut().zip(&terms) {
-                        *sum = simd.mul_add_e_f32s(factor, term, *sum);
-                    }
-                }
-                a = a.add(self.a_term);
-                b = b.add(self.columns);
-            }
-            for (r, sums) in sums.iter().enumerate() {
-                for (n, &sum) in sums.iter().enumerate() {
-                    store::<S>(out.add(r * self.columns + n * S::F32_LANES), sum);
-                }
-            }
+            left = left.add(a.term);
+            right = right.add(b.row);
         }
     }
 }

@@ -60,21 +60,6 @@ impl Geometry {
         ((self.height - 4 * row).min(4), (self.width - 4 * column).min(4))
     }
 
-    /// Sets everything outside the images to zero.
-    pub fn clear_padding(&self, padded: &mut [f32]) {
-        let inside = self.depth..(self.width + 1) * self.depth;
-        for image in padded.chunks_mut(self.image_len()) {
-            for (row, pixels) in image.chunks_mut(self.row_stride()).enumerate() {
-                if (1..=self.height).contains(&row) {
-                    pixels[..inside.start].fill(0.0);
-                    pixels[inside.end..].fill(0.0);
-                } else {
-                    pixels.fill(0.0);
-                }
-            }
-        }
-    }
-
     /// Copies `images` images from `[n][channel][row][column]` (every image `stride` floats apart)
     /// into padded ones, whose padding must be zero already.
     pub fn load(&self, source: &[f32], stride: usize, padded: &mut [f32]) {

@@ -9,13 +9,16 @@
 
 mod gemm;
 mod geometry;
-mod residual;
+mod rows;
+mod symmetric;
+mod tile;
 mod transform;
 mod weights;
 
 pub(crate) use geometry::Geometry;
-pub(crate) use residual::{Pulled, Workspace, pull_back, value};
-pub(crate) use weights::Weights;
+pub(crate) use rows::Update;
+pub(crate) use symmetric::{Residual, Workspace};
+pub(crate) use weights::{SetWeights, Weights};
 
 /// Points of the transform domain.
 pub(crate) const POINTS: usize = 36;

@@ -1,0 +1,106 @@
+//! Overlapping patches added up a row of tiles at a time, and what becomes of the finished pixels.
+
+use super::Geometry;
+use super::tile::{Points, scatter};
+use crate::aligned::Aligned;
+use pulp::{Simd, WithSimd};
+use std::ops::Range;
+
+/// What a value f of the residual does to the state at the same pixel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Update {
+    /// state ← state + s·f.
+    Add(f32),
+    /// state ← x + ((x − state) + s·f), x being where the residual was evaluated.
+    Extrapolate(f32),
+}
+
+impl Update {
+    /// Updates as many numbers as `values` has.
+    #[inline(always)]
+    pub fn apply<S: Simd>(self, simd: S, values: &[f32], x: &[f32], state: &mut [f32]) {
+        let (Self::Add(scale) | Self::Extrapolate(scale)) = self;
+        let scale = simd.splat_f32s(scale);
+        let (values, x) = (S::as_simd_f32s(values).0, S::as_simd_f32s(x).0);
+        let state = S::as_mut_simd_f32s(state).0;
+        match self {
+            Self::Add(_) => {
+                for (state, &f) in state.iter_mut().zip(values) {
+                    *state = simd.mul_add_e_f32s(scale, f, *state);
+                }
+            }
+            Self::Extrapolate(_) => {
+                for ((state, &f), &x) in state.iter_mut().zip(values).zip(x) {
+                    let moved = simd.mul_add_e_f32s(scale, f, simd.sub_f32s(x, *state));
+                    *state = simd.add_f32s(x, moved);
+                }
+            }
+        }
+    }
+}
+
+/// Six rows of an image: those that the row of tiles at hand reaches.
+pub(super) struct RowSum {
+    rows: Aligned,
+}
+
+impl RowSum {
+    pub fn new(geometry: &Geometry) -> Self {
+        Self { rows: Aligned::zeros(6 * geometry.row_stride()) }
+    }
+}
+
+/// Adds up B·points·Bᵀ of some rows of tiles and updates a state where pixels are complete.
+pub(super) struct AddUp<'a> {
+    pub geometry: &'a Geometry,
+    /// Rows of tiles, counted over the images of a chunk; to be given in their order.
+    pub rows: Range<usize>,
+    pub points: &'a [f32],
+    pub at: Points,
+    pub sum: &'a mut RowSum,
+    pub update: Update,
+    /// Where the residual was evaluated, padded images.
+    pub x: &'a [f32],
+    /// What is updated, padded images.
+    pub state: &'a mut [f32],
+}
+
+impl WithSimd for AddUp<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { geometry, rows, points, at, sum: RowSum { rows: sum }, update, x, state } = self;
+        let (row, depth) = (geometry.row_stride(), geometry.depth);
+        let mut tile = 0;
+        for tile_row in rows {
+            let within = tile_row % geometry.tile_rows;
+            if within == 0 {
+                sum[..2 * row].fill(0.0);
+            }
+            for below in 2..6 {
+                sum[below * row..below * row + 2 * depth].fill(0.0);
+            }
+            for column in 0..geometry.tile_columns {
+                scatter(simd, points, at, tile, &mut sum[4 * column * depth..], row);
+                tile += 1;
+            }
+            let last = within + 1 == geometry.tile_rows;
+            let image = tile_row / geometry.tile_rows * geometry.image_len();
+            // Row k of the six is row 4·within + k of the padded image, whose first is a border.
+            for k in 0..if last { 6 } else { 4 } {
+                let padded = 4 * within + k;
+                if !(1..=geometry.height).contains(&padded) {
+                    continue;
+                }
+                let inside = depth..(geometry.width + 1) * depth;
+                let values = &sum[k * row..][inside.clone()];
+                let at = image + padded * row;
+                let x = &x[at..][inside.clone()];
+                update.apply(simd, values, x, &mut state[at..][inside]);
+            }
+            let (finished, carried) = sum.split_at_mut(4 * row);
+            finished[..2 * row].copy_from_slice(carried);
+        }
+    }
+}
