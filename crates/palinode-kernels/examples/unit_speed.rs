@@ -1,6 +1,6 @@
 //! Time of one reversible training pass (forward and backward) through units of hamiltonian-218.
 //!
-//! Run: `cargo run --release -p palinode-kernels --example unit_speed [BATCH] [REPEATS]`
+//! Run: `cargo run --release -p palinode-kernels --example unit_speed [BATCH] [REPEATS] [CHANNELS]`
 
 use palinode_kernels::unit::{Step, SymmetricUnit};
 use std::hint::black_box;
@@ -10,8 +10,12 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|a| a.parse::<usize>().ok());
     let batch = arguments.next().unwrap_or(128);
     let repeats = arguments.next().unwrap_or(3);
+    let only = arguments.next();
     let blocks = 6;
     for (channels, size) in [(16, 32), (32, 16), (56, 8), (64, 8)] {
+        if only.is_some_and(|only| only != channels) {
+            continue;
+        }
         let len = batch * channels * size * size;
         let noise = |count: usize, scale: f32| -> Vec<f32> {
             (0..count).map(|i| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * scale).collect()

@@ -3,12 +3,19 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Calls `work(index, chunk)` for every chunk, on all threads of the current Rayon pool.
+/// Calls `work(scratch, index, chunk)` for every chunk, on all threads of the current Rayon pool;
+/// `scratch` is made once per thread.
 ///
 /// Chunks begin in their order, so one may wait for what an earlier one [commits](Ordered::commit).
-pub(crate) fn for_each_chunk<T: Send>(chunks: Vec<T>, work: impl Fn(usize, T) + Sync) {
+pub(crate) fn for_each_chunk<T: Send, W>(
+    chunks: Vec<T>,
+    scratch: impl Fn() -> W + Sync,
+    work: impl Fn(&mut W, usize, T) + Sync,
+) {
     if rayon::current_num_threads() == 1 || chunks.len() == 1 {
-        chunks.into_iter().enumerate().for_each(|(index, chunk)| work(index, chunk));
+        let mut scratch = scratch();
+        let chunks = chunks.into_iter().enumerate();
+        chunks.for_each(|(index, chunk)| work(&mut scratch, index, chunk));
         return;
     }
     let count = chunks.len();
@@ -16,13 +23,14 @@ pub(crate) fn for_each_chunk<T: Send>(chunks: Vec<T>, work: impl Fn(usize, T) + 
     let chunks: Vec<Mutex<Option<T>>> =
         chunks.into_iter().map(|chunk| Mutex::new(Some(chunk))).collect();
     rayon::broadcast(|_| {
+        let mut scratch = scratch();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= count {
                 return;
             }
             if let Some(chunk) = lock(&chunks[index]).take() {
-                work(index, chunk);
+                work(&mut scratch, index, chunk);
             }
         }
     });

@@ -7,7 +7,7 @@
 
 use crate::aligned::Aligned;
 use crate::schedule::{Ordered, for_each_chunk};
-use crate::winograd::{Geometry, Residual, SetWeights, Update, Weights, Workspace};
+use crate::winograd::{Geometry, Load, Residual, SetWeights, Store, Update, Weights, Workspace};
 use pulp::{Arch, Simd, WithSimd};
 
 /// What one block does to the state, with residuals counted over the unit.
@@ -60,10 +60,11 @@ impl SymmetricUnit<'_> {
     /// If an array's length does not fit the shape or a step names a residual that is not there.
     pub fn forward(&self, first: &mut [f32], second: &mut [f32]) {
         self.check(&[first.len(), second.len()]);
-        let chunk = self.chunk_len();
-        let states = first.chunks_mut(chunk).zip(second.chunks_mut(chunk)).collect();
-        for_each_chunk(states, |_, (first, second)| {
-            Arch::new().dispatch(Forward { unit: self, first, second });
+        let length = self.chunk_len();
+        let states = first.chunks_mut(length).zip(second.chunks_mut(length)).collect();
+        let scratch = || Chunk::new(self, false);
+        for_each_chunk(states, scratch, |chunk, _, (first, second)| {
+            Arch::new().dispatch(Forward { chunk, first, second });
         });
     }
 
@@ -83,13 +84,19 @@ impl SymmetricUnit<'_> {
     ) {
         assert_eq!(parameters.len(), self.parameters.len(), "as many gradients as parameters");
         self.check(&[state.0.len(), state.1.len(), gradient.0.len(), gradient.1.len()]);
-        let chunk = self.chunk_len();
+        let length = self.chunk_len();
         let parameters = &Ordered::new(parameters, self.residual_len());
-        let states = state.0.chunks_mut(chunk).zip(state.1.chunks_mut(chunk));
-        let gradients = gradient.0.chunks_mut(chunk).zip(gradient.1.chunks_mut(chunk));
-        for_each_chunk(states.zip(gradients).collect(), |index, (state, gradient)| {
-            Arch::new().dispatch(Backward { unit: self, state, gradient, index, parameters });
-        });
+        let states = state.0.chunks_mut(length).zip(state.1.chunks_mut(length));
+        let gradients = gradient.0.chunks_mut(length).zip(gradient.1.chunks_mut(length));
+        let scratch = || (Chunk::new(self, true), vec![0.0; self.residual_len()]);
+        for_each_chunk(
+            states.zip(gradients).collect(),
+            scratch,
+            |(chunk, term), index, (state, gradient)| {
+                let pull = Pull { chunk, term, index, parameters };
+                Arch::new().dispatch(Backward { pull, state, gradient });
+            },
+        );
     }
 
     /// Parameters of one residual.
@@ -129,74 +136,95 @@ impl SymmetricUnit<'_> {
 }
 
 /// One chunk of images, forwards.
-struct Forward<'a> {
-    unit: &'a SymmetricUnit<'a>,
+struct Forward<'a, 'u> {
+    chunk: &'a mut Chunk<'u>,
     first: &'a mut [f32],
     second: &'a mut [f32],
 }
 
-impl WithSimd for Forward<'_> {
+impl WithSimd for Forward<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { unit, first, second } = self;
-        let geometry = unit.geometry();
-        let images = first.len() / unit.image_len().max(1);
-        let mut chunk = Chunk::new(unit, geometry, images, false);
-        let mut state = (chunk.padded(first), chunk.padded(second));
-        for step in unit.steps {
+        let Self { chunk, first, second } = self;
+        let mut state = chunk.take(simd, [&*first, &*second]);
+        for step in chunk.unit.steps {
             match *step {
                 Step::TwoStream { first, second } => {
-                    chunk.advance(simd, first.1, Update::Add(first.0), &state.1, &mut state.0);
-                    chunk.advance(simd, second.1, Update::Add(second.0), &state.0, &mut state.1);
+                    let [y, z] = &mut state;
+                    chunk.advance(simd, first.1, Update::Add(first.0), z, y);
+                    chunk.advance(simd, second.1, Update::Add(second.0), y, z);
                 }
                 Step::Previous { residual: (scale, residual) } => {
-                    chunk.advance(simd, residual, Update::Add(scale), &state.1, &mut state.0);
-                    std::mem::swap(&mut state.0, &mut state.1);
+                    let [previous, current] = &mut state;
+                    chunk.advance(simd, residual, Update::Add(scale), current, previous);
+                    state.swap(0, 1);
                 }
                 Step::Extrapolated { residual: (scale, residual) } => {
-                    let update = Update::Extrapolate(scale);
-                    chunk.advance(simd, residual, update, &state.1, &mut state.0);
-                    std::mem::swap(&mut state.0, &mut state.1);
+                    let [previous, current] = &mut state;
+                    chunk.advance(simd, residual, Update::Extrapolate(scale), current, previous);
+                    state.swap(0, 1);
                 }
             }
         }
-        geometry.store(&state.0, first, unit.image_len());
-        geometry.store(&state.1, second, unit.image_len());
+        chunk.give(simd, state, [first, second]);
     }
 }
 
-/// Memory of one chunk's way through a unit.
+/// One thread's memory for the way of a chunk through a unit.
 struct Chunk<'a> {
     unit: &'a SymmetricUnit<'a>,
     geometry: Geometry,
+    /// Images of the chunk at hand.
     images: usize,
     weights: Weights,
     workspace: Workspace,
+    /// Padded images with zero borders, for the chunk's state and slope.
+    padded: Vec<Aligned>,
 }
 
 impl<'a> Chunk<'a> {
-    fn new(
-        unit: &'a SymmetricUnit<'a>,
-        geometry: Geometry,
-        images: usize,
-        gradients: bool,
-    ) -> Self {
+    fn new(unit: &'a SymmetricUnit<'a>, gradients: bool) -> Self {
+        let geometry = unit.geometry();
+        let images = unit.chunk_len() / unit.image_len().max(1);
+        let image = || Aligned::zeros(images * geometry.image_len());
         Self {
             unit,
             geometry,
             images,
             weights: Weights::zeros(&geometry),
             workspace: Workspace::new(&geometry, gradients),
+            padded: (0..if gradients { 4 } else { 2 }).map(|_| image()).collect(),
         }
     }
 
-    /// A padded copy of the chunk's images.
-    fn padded(&self, images: &[f32]) -> Aligned {
-        let mut padded = Aligned::zeros(self.images * self.geometry.image_len());
-        self.geometry.load(images, self.unit.image_len(), &mut padded);
-        padded
+    /// Padded copies of arrays of the chunk's images; to be [given](Self::give) back.
+    #[inline(always)]
+    fn take<S: Simd, const N: usize>(&mut self, simd: S, arrays: [&[f32]; N]) -> [Aligned; N] {
+        let geometry = self.geometry;
+        self.images = arrays[0].len() / self.unit.image_len().max(1);
+        let mut taken = [const { Aligned::EMPTY }; N];
+        for (taken, plain) in taken.iter_mut().zip(arrays) {
+            *taken = self.padded.pop().unwrap_or_default();
+            simd.vectorize(Load { geometry, plain, padded: taken });
+        }
+        taken
+    }
+
+    /// Writes padded images back into plain arrays.
+    #[inline(always)]
+    fn give<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        taken: [Aligned; N],
+        arrays: [&mut [f32]; N],
+    ) {
+        let geometry = self.geometry;
+        for (padded, plain) in taken.into_iter().zip(arrays) {
+            simd.vectorize(Store { geometry, padded: &padded, plain });
+            self.padded.push(padded);
+        }
     }
 
     #[inline(always)]
@@ -226,63 +254,50 @@ impl<'a> Chunk<'a> {
 }
 
 /// One chunk of images, backwards.
-struct Backward<'a> {
-    unit: &'a SymmetricUnit<'a>,
+struct Backward<'a, 'u, 'p> {
+    pull: Pull<'a, 'u, 'p>,
     state: (&'a mut [f32], &'a mut [f32]),
     gradient: (&'a mut [f32], &'a mut [f32]),
-    index: usize,
-    parameters: &'a Ordered<'a>,
 }
 
-impl WithSimd for Backward<'_> {
+impl WithSimd for Backward<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { unit, state: (first, second), gradient, index, parameters } = self;
-        let geometry = unit.geometry();
-        let images = first.len() / unit.image_len().max(1);
-        let chunk = Chunk::new(unit, geometry, images, true);
-        let mut state = (chunk.padded(first), chunk.padded(second));
-        let mut slope = (chunk.padded(gradient.0), chunk.padded(gradient.1));
-        let term = vec![0.0; unit.residual_len()];
-        let mut pull = Pull { chunk, term, index, parameters };
-        for step in unit.steps.iter().rev() {
+        let Self { mut pull, state: (first, second), gradient: (g_first, g_second) } = self;
+        let mut state = pull.chunk.take(simd, [&*first, &*second]);
+        let mut slope = pull.chunk.take(simd, [&*g_first, &*g_second]);
+        for step in pull.chunk.unit.steps.iter().rev() {
+            let ([first, second], [g_first, g_second]) = (&mut state, &mut slope);
             match *step {
-                Step::TwoStream { first, second } => {
-                    let back = Update::Add(-second.0);
-                    let at = (&*state.0, &*slope.1);
-                    pull.back(simd, second, at, (back, &mut state.1), &mut slope.0);
-                    let back = Update::Add(-first.0);
-                    let at = (&*state.1, &*slope.0);
-                    pull.back(simd, first, at, (back, &mut state.0), &mut slope.1);
+                Step::TwoStream { first: f, second: g } => {
+                    let back = Update::Add(-g.0);
+                    pull.back(simd, g, (&*first, &*g_second), (back, &mut *second), g_first);
+                    let back = Update::Add(-f.0);
+                    pull.back(simd, f, (&*second, &*g_first), (back, first), g_second);
                 }
                 Step::Previous { residual } => {
                     // (X_j, X_{j+1}) → (X_{j−1}, X_j)
                     let back = Update::Add(-residual.0);
-                    let at = (&*state.0, &*slope.1);
-                    pull.back(simd, residual, at, (back, &mut state.1), &mut slope.0);
-                    std::mem::swap(&mut state.0, &mut state.1);
-                    std::mem::swap(&mut slope.0, &mut slope.1);
+                    pull.back(simd, residual, (&*first, &*g_second), (back, second), g_first);
+                    state.swap(0, 1);
+                    slope.swap(0, 1);
                 }
                 Step::Extrapolated { residual } => {
                     let back = Update::Extrapolate(residual.0);
-                    let at = (&*state.0, &*slope.1);
-                    pull.back(simd, residual, at, (back, &mut state.1), &mut slope.0);
-                    for (slope, next) in slope.0.iter_mut().zip(slope.1.iter_mut()) {
+                    pull.back(simd, residual, (&*first, &*g_second), (back, second), g_first);
+                    for (slope, next) in g_first.iter_mut().zip(g_second.iter_mut()) {
                         *slope += 2.0 * *next;
                         *next = -*next;
                     }
-                    std::mem::swap(&mut state.0, &mut state.1);
-                    std::mem::swap(&mut slope.0, &mut slope.1);
+                    state.swap(0, 1);
+                    slope.swap(0, 1);
                 }
             }
         }
-        let length = unit.image_len();
-        geometry.store(&state.0, first, length);
-        geometry.store(&state.1, second, length);
-        geometry.store(&slope.0, gradient.0, length);
-        geometry.store(&slope.1, gradient.1, length);
+        pull.chunk.give(simd, state, [first, second]);
+        pull.chunk.give(simd, slope, [g_first, g_second]);
     }
 }
 
@@ -290,16 +305,16 @@ impl WithSimd for Backward<'_> {
 ///
 /// (A struct and not a closure: a closure would be compiled without the instruction set that its
 /// surroundings were dispatched to.)
-struct Pull<'a> {
-    chunk: Chunk<'a>,
+struct Pull<'a, 'u, 'p> {
+    chunk: &'a mut Chunk<'u>,
     /// The chunk's share of one residual's gradient: K's and b's.
-    term: Vec<f32>,
+    term: &'a mut [f32],
     /// The chunk's number.
     index: usize,
-    parameters: &'a Ordered<'a>,
+    parameters: &'a Ordered<'p>,
 }
 
-impl Pull<'_> {
+impl Pull<'_, '_, '_> {
     /// Updates a state with F(x) and `slope` with scale·Jᵀv; commits the parameters' gradients.
     #[inline(always)]
     fn back<S: Simd>(
@@ -311,12 +326,12 @@ impl Pull<'_> {
         slope: &mut [f32],
     ) {
         self.chunk.set_weights(simd, residual);
-        let Chunk { geometry, weights, workspace, images, .. } = &mut self.chunk;
+        let Chunk { geometry, weights, workspace, images, .. } = &mut *self.chunk;
         let kernel_len = self.term.len() - geometry.channels;
         let (kernel, bias) = self.term.split_at_mut(kernel_len);
         let images = *images;
         let residual_at = Residual { geometry, weights, images };
         residual_at.pull_back(simd, workspace, at, state, (scale, slope), (kernel, bias));
-        self.parameters.commit(residual, self.index, &self.term);
+        self.parameters.commit(residual, self.index, self.term);
     }
 }

@@ -78,13 +78,8 @@ impl WithSimd for AddUp<'_> {
             if within == 0 {
                 sum[..2 * row].fill(0.0);
             }
-            for below in 2..6 {
-                sum[below * row..below * row + 2 * depth].fill(0.0);
-            }
-            for column in 0..geometry.tile_columns {
-                scatter(simd, points, at, tile, &mut sum[4 * column * depth..], row);
-                tile += 1;
-            }
+            scatter(simd, points, at, (tile, geometry.tile_columns), sum, row);
+            tile += geometry.tile_columns;
             let last = within + 1 == geometry.tile_rows;
             let image = tile_row / geometry.tile_rows * geometry.image_len();
             // Row k of the six is row 4·within + k of the padded image, whose first is a border.

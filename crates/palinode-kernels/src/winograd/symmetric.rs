@@ -9,13 +9,9 @@ use crate::aligned::Aligned;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Tiles that are worked on at a time, about.
-fn strip_tiles(geometry: &Geometry) -> usize {
-    match geometry.depth {
-        0..=32 => 32,
-        _ => 64,
-    }
-}
+/// Tiles that are worked on at a time, about. (From 8 to 64 the time is the same within 3 %; fewer
+/// take less memory.)
+const STRIP_TILES: usize = 16;
 
 /// Memory of one thread for one residual, used again for every strip.
 pub(crate) struct Workspace {
@@ -47,7 +43,7 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// For values alone, or for gradients too.
     pub fn new(geometry: &Geometry, gradients: bool) -> Self {
-        let tile_rows = (strip_tiles(geometry) / geometry.tile_columns.max(1)).max(1);
+        let tile_rows = (STRIP_TILES / geometry.tile_columns.max(1)).max(1);
         let tiles = (tile_rows * geometry.tile_columns).next_multiple_of(ROWS);
         let depth = geometry.depth;
         let stride = tiles * depth + 16;
@@ -305,10 +301,11 @@ impl WithSimd for Gather<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { geometry, rows, x, points, at } = self;
-        let tiles = rows.start * geometry.tile_columns..rows.end * geometry.tile_columns;
-        for (index, tile) in tiles.enumerate() {
-            let patch = geometry.patch(tile);
-            gather(simd, &x[patch..], geometry.row_stride(), points, at, index);
+        let columns = geometry.tile_columns;
+        for (index, tile_row) in rows.enumerate() {
+            let patch = geometry.patch(tile_row * columns);
+            let tiles = (index * columns, columns);
+            gather(simd, &x[patch..], geometry.row_stride(), points, at, tiles);
         }
     }
 }

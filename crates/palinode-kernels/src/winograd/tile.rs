@@ -23,7 +23,10 @@ impl Points {
     }
 }
 
-/// BᵀdB of the 6×6 patch at the start of `x` (`row` floats from row to row) into tile `tile`.
+/// BᵀdB of the overlapping 6×6 patches of a row of `columns` tiles, the first at the start of `x`
+/// (`row` floats from row to row), into the tiles from `first` on.
+///
+/// Neighbouring patches share two columns, whose vertical transforms are computed once.
 #[inline(always)]
 pub(super) fn gather<S: Simd>(
     simd: S,
@@ -31,71 +34,122 @@ pub(super) fn gather<S: Simd>(
     row: usize,
     points: &mut [f32],
     at: Points,
-    tile: usize,
+    (first, columns): (usize, usize),
 ) {
-    assert!(x.len() >= 5 * row + 6 * at.depth && points.len() >= at.end(tile));
+    assert!(columns > 0 && x.len() >= 5 * row + (4 * columns + 2) * at.depth);
+    assert!(points.len() >= at.end(first + columns - 1));
     for channel in (0..at.depth).step_by(S::F32_LANES) {
-        let mut half = [[simd.splat_f32s(0.0); 6]; 6];
-        for column in 0..6 {
-            let mut d = [simd.splat_f32s(0.0); 6];
-            for (r, d) in d.iter_mut().enumerate() {
-                // SAFETY: r ≤ 5, column ≤ 5 and channel + lanes ≤ depth: inside `x` as asserted.
-                *d = unsafe { load::<S>(x.as_ptr().add(r * row + column * at.depth + channel)) };
-            }
-            let transformed = transform::input(simd, d);
-            for r in 0..6 {
-                half[r][column] = transformed[r];
-            }
-        }
-        for (r, half) in half.into_iter().enumerate() {
-            for (column, value) in transform::input(simd, half).into_iter().enumerate() {
-                let to = (r * 6 + column) * at.stride + tile * at.depth + channel;
-                // SAFETY: at most `end(tile)` with the vector, as asserted.
-                unsafe { store::<S>(points.as_mut_ptr().add(to), value) };
+        // SAFETY: columns up to 4·columns + 1, five rows down: inside `x` as asserted; points up to
+        // `end` of the last tile with the vector.
+        unsafe {
+            let mut x = x.as_ptr().add(channel);
+            let mut points = points.as_mut_ptr().add(first * at.depth + channel);
+            let mut shared = [vertical(simd, x, row), vertical(simd, x.add(at.depth), row)];
+            for _ in 0..columns {
+                let fresh = [
+                    vertical(simd, x.add(2 * at.depth), row),
+                    vertical(simd, x.add(3 * at.depth), row),
+                    vertical(simd, x.add(4 * at.depth), row),
+                    vertical(simd, x.add(5 * at.depth), row),
+                ];
+                for r in 0..6 {
+                    let d = [
+                        shared[0][r],
+                        shared[1][r],
+                        fresh[0][r],
+                        fresh[1][r],
+                        fresh[2][r],
+                        fresh[3][r],
+                    ];
+                    for (column, value) in transform::input(simd, d).into_iter().enumerate() {
+                        store::<S>(points.add((r * 6 + column) * at.stride), value);
+                    }
+                }
+                shared = [fresh[2], fresh[3]];
+                x = x.add(4 * at.depth);
+                points = points.add(at.depth);
             }
         }
     }
 }
 
-/// Adds BnBᵀ of tile `tile` to the 6×6 patch at the start of `into`, six rows of `row` floats.
+/// Bᵀ of the six pixels below each other from `x` on.
 ///
-/// What lies below the second row and right of the second column is overwritten, not added to: no
-/// tile before this one has reached it.
+/// # Safety
+/// `x` is valid for reads of a vector in six rows, `row` floats apart.
+#[inline(always)]
+unsafe fn vertical<S: Simd>(simd: S, x: *const f32, row: usize) -> [S::f32s; 6] {
+    let mut d = [simd.splat_f32s(0.0); 6];
+    for (r, d) in d.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        *d = unsafe { load::<S>(x.add(r * row)) };
+    }
+    transform::input(simd, d)
+}
+
+/// Adds up BnBᵀ of a row of `columns` tiles from `first` on, at the start of `into`, six rows of
+/// 4·columns + 2 pixels (`row` floats each). The two upper rows are added to, the others overwritten.
+///
+/// Where neighbouring patches overlap, their sum is taken before the vertical transform.
 #[inline(always)]
 pub(super) fn scatter<S: Simd>(
     simd: S,
     points: &[f32],
     at: Points,
-    tile: usize,
+    (first, columns): (usize, usize),
     into: &mut [f32],
     row: usize,
 ) {
-    assert!(into.len() >= 5 * row + 6 * at.depth && points.len() >= at.end(tile));
+    assert!(columns > 0 && into.len() >= 5 * row + (4 * columns + 2) * at.depth);
+    assert!(points.len() >= at.end(first + columns - 1));
     for channel in (0..at.depth).step_by(S::F32_LANES) {
-        let mut half = [[simd.splat_f32s(0.0); 6]; 6];
-        for (r, half) in half.iter_mut().enumerate() {
-            let mut n = [simd.splat_f32s(0.0); 6];
-            for (column, n) in n.iter_mut().enumerate() {
-                let from = (r * 6 + column) * at.stride + tile * at.depth + channel;
-                // SAFETY: at most `end(tile)` with the vector, as asserted.
-                *n = unsafe { load::<S>(points.as_ptr().add(from)) };
-            }
-            *half = transform::input_adjoint(simd, n);
-        }
-        for column in 0..6 {
-            let mut n = [simd.splat_f32s(0.0); 6];
-            for r in 0..6 {
-                n[r] = half[r][column];
-            }
-            for (r, value) in transform::input_adjoint(simd, n).into_iter().enumerate() {
-                // SAFETY: r ≤ 5, column ≤ 5 and channel + lanes ≤ depth: inside as asserted.
-                unsafe {
-                    let to = into.as_mut_ptr().add(r * row + column * at.depth + channel);
-                    let reached = r < 2 || column < 2;
-                    let sum = if reached { simd.add_f32s(load::<S>(to), value) } else { value };
-                    store::<S>(to, sum);
+        let zero = simd.splat_f32s(0.0);
+        let mut shared = [[zero; 6]; 2];
+        // SAFETY: as in `gather`.
+        unsafe {
+            let mut points = points.as_ptr().add(first * at.depth + channel);
+            let mut into = into.as_mut_ptr().add(channel);
+            for _ in 0..columns {
+                let mut half = [[zero; 6]; 6];
+                for (r, half) in half.iter_mut().enumerate() {
+                    let mut n = [zero; 6];
+                    for (column, n) in n.iter_mut().enumerate() {
+                        *n = load::<S>(points.add((r * 6 + column) * at.stride));
+                    }
+                    *half = transform::input_adjoint(simd, n);
+                    half[0] = simd.add_f32s(half[0], shared[0][r]);
+                    half[1] = simd.add_f32s(half[1], shared[1][r]);
+                    shared[0][r] = half[4];
+                    shared[1][r] = half[5];
                 }
+                for column in 0..4 {
+                    let mut n = [zero; 6];
+                    for r in 0..6 {
+                        n[r] = half[r][column];
+                    }
+                    add_column(simd, n, into.add(column * at.depth), row);
+                }
+                points = points.add(at.depth);
+                into = into.add(4 * at.depth);
             }
+            add_column(simd, shared[0], into, row);
+            add_column(simd, shared[1], into.add(at.depth), row);
+        }
+    }
+}
+
+/// B of six points into the six pixels below each other from `into` on: two added to, four set.
+///
+/// # Safety
+/// `into` is valid for reads and writes of a vector in six rows, `row` floats apart.
+#[inline(always)]
+unsafe fn add_column<S: Simd>(simd: S, n: [S::f32s; 6], into: *mut f32, row: usize) {
+    for (r, value) in transform::input_adjoint(simd, n).into_iter().enumerate() {
+        // SAFETY: the caller's.
+        unsafe {
+            let into = into.add(r * row);
+            let sum = if r < 2 { simd.add_f32s(load::<S>(into), value) } else { value };
+            store::<S>(into, sum);
         }
     }
 }
