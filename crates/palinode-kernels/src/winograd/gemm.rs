@@ -234,17 +234,14 @@ unsafe fn outer<S: Simd, const R: usize, const N: usize>(
 ) {
     // SAFETY: the caller's.
     unsafe {
+        // From zero and not from what is there: short sums lose less.
         let mut sums = [[simd.splat_f32s(0.0); N]; R];
-        for (r, sums) in sums.iter_mut().enumerate() {
-            for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = load::<S>(out.add(r * out_row + n * S::F32_LANES));
-            }
-        }
         accumulate(simd, terms, pairs[0].0, pairs[0].1, &mut sums);
         accumulate(simd, terms, pairs[1].0, pairs[1].1, &mut sums);
         for (r, sums) in sums.iter().enumerate() {
             for (n, &sum) in sums.iter().enumerate() {
-                store::<S>(out.add(r * out_row + n * S::F32_LANES), sum);
+                let out = out.add(r * out_row + n * S::F32_LANES);
+                store::<S>(out, simd.add_f32s(load::<S>(out), sum));
             }
         }
     }
