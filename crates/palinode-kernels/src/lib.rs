@@ -30,7 +30,10 @@
 
 pub mod activation;
 mod aligned;
+pub mod convolution;
+mod layout;
 pub mod reference;
+mod register;
 mod schedule;
 pub mod unit;
 mod winograd;

@@ -7,11 +7,12 @@ mod convolution;
 mod recurrence;
 mod residual;
 
-pub use convolution::{adjoint, convolve, kernel_gradient};
+pub use convolution::{adjoint, convolve, weight_gradient};
 pub use recurrence::Recurrence;
 pub use residual::{Form, Residual, ResidualGradient};
 
 use crate::Activation;
+use crate::convolution::Convolution;
 use num_traits::Float;
 
 /// Extent of one stream's state, row-major `[batch, channels, height, width]`.
@@ -31,6 +32,20 @@ impl Shape {
     /// Number of elements of a state.
     pub fn len(&self) -> usize {
         self.batch * self.channels * self.height * self.width
+    }
+
+    /// The shape of a residual's K: 3×3, stride 1, zero padding 1, as many outputs as inputs.
+    pub fn convolution(&self) -> Convolution {
+        Convolution {
+            images: self.batch,
+            inputs: self.channels,
+            outputs: self.channels,
+            size: [self.height, self.width],
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [1, 1],
+            groups: 1,
+        }
     }
 
     /// Whether a state has no element.

@@ -6,8 +6,9 @@
 //! gives the same bits for any number of threads.
 
 use crate::aligned::Aligned;
+use crate::layout::{Load, Store};
 use crate::schedule::{Ordered, for_each_chunk};
-use crate::winograd::{Geometry, Load, Residual, SetWeights, Store, Update, Weights, Workspace};
+use crate::winograd::{Geometry, Residual, SetWeights, Update, Weights, Workspace};
 use pulp::{Arch, Simd, WithSimd};
 
 /// What one block does to the state, with residuals counted over the unit.
@@ -202,12 +203,12 @@ impl<'a> Chunk<'a> {
     /// Padded copies of arrays of the chunk's images; to be [given](Self::give) back.
     #[inline(always)]
     fn take<S: Simd, const N: usize>(&mut self, simd: S, arrays: [&[f32]; N]) -> [Aligned; N] {
-        let geometry = self.geometry;
-        self.images = arrays[0].len() / self.unit.image_len().max(1);
+        let (layout, stride) = (self.geometry.layout(), self.unit.image_len().max(1));
+        self.images = arrays[0].len() / stride;
         let mut taken = [const { Aligned::EMPTY }; N];
         for (taken, plain) in taken.iter_mut().zip(arrays) {
             *taken = self.padded.pop().unwrap_or_default();
-            simd.vectorize(Load { geometry, plain, padded: taken });
+            simd.vectorize(Load { layout, plain, stride, padded: taken });
         }
         taken
     }
@@ -220,9 +221,9 @@ impl<'a> Chunk<'a> {
         taken: [Aligned; N],
         arrays: [&mut [f32]; N],
     ) {
-        let geometry = self.geometry;
+        let (layout, stride) = (self.geometry.layout(), self.unit.image_len().max(1));
         for (padded, plain) in taken.into_iter().zip(arrays) {
-            simd.vectorize(Store { geometry, padded: &padded, plain });
+            simd.vectorize(Store { layout, padded: &padded, plain, stride });
             self.padded.push(padded);
         }
     }

@@ -1,41 +1,17 @@
 //! The fast unit against the f64 reference.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use palinode_kernels::Activation;
 use palinode_kernels::reference::{Form, Recurrence, Shape, Unit};
 use palinode_kernels::unit::{Step, SymmetricUnit};
-
-/// Deterministic numbers, roughly normal.
-fn noise(count: usize, seed: u64, scale: f64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut uniform = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as f64 / (1_u64 << 53) as f64
-    };
-    (0..count)
-        .map(|_| ((0..12).map(|_| uniform()).sum::<f64>() - 6.0) * scale)
-        .map(|value| value as f32)
-        .collect()
-}
+use support::{noise, relative, wide};
 
 struct Case {
     recurrence: Recurrence,
     shape: Shape,
     blocks: usize,
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&v| f64::from(v)).collect()
-}
-
-fn relative(found: &[f32], truth: &[f64]) -> f64 {
-    assert_eq!(found.len(), truth.len());
-    let largest = truth.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
-    let error = found.iter().zip(truth).fold(0.0_f64, |m, (f, t)| m.max((f64::from(*f) - t).abs()));
-    // Where the truth is zero (a single dead ReLU), nothing else will do.
-    if largest == 0.0 { error * f64::MAX } else { error / largest }
 }
 
 /// K and b of every residual behind each other.

@@ -27,8 +27,8 @@ fn the_reference_adjoint_is_the_adjoint() {
         let shape = Shape { batch: 2, channels: 3, height, width };
         let kernel = normal(shape.kernel_len(), 1);
         let (x, y) = (normal(shape.len(), 2), normal(shape.len(), 3));
-        let left = dot(&convolve(shape, &kernel, &x), &y);
-        let right = dot(&x, &adjoint(shape, &kernel, &y));
+        let left = dot(&convolve(&shape.convolution(), &kernel, &x), &y);
+        let right = dot(&x, &adjoint(&shape.convolution(), &kernel, &y));
         assert!((left - right).abs() <= 1e-12 * left.abs(), "{height}×{width}: {left} {right}");
     }
 }

@@ -1,29 +1,35 @@
-//! 3×3 convolution with zero padding 1, its adjoint and its kernel gradient, by seven loops.
+//! Convolution, its adjoint and its weight gradient, by eight loops.
 
-use super::Shape;
+use crate::convolution::Convolution;
 use num_traits::Float;
 
-/// Calls `visit(y, k, x)` for every product y\[…\] += K\[…\]·x\[…\] of the convolution: the offsets into
-/// the output, the kernel `[out, in, 3, 3]` and the input.
-fn for_each_product(shape: Shape, mut visit: impl FnMut(usize, usize, usize)) {
-    let Shape { batch, channels, height, width } = shape;
-    for n in 0..batch {
-        for out in 0..channels {
-            for row in 0..height {
-                for column in 0..width {
-                    let y = ((n * channels + out) * height + row) * width + column;
-                    for input in 0..channels {
-                        for dr in 0..3 {
-                            for dc in 0..3 {
-                                let (r, c) = (row + dr, column + dc);
-                                if r == 0 || r > height || c == 0 || c > width {
-                                    continue;
-                                }
-                                let x = ((n * channels + input) * height + r - 1) * width + c - 1;
-                                let k = ((out * channels + input) * 3 + dr) * 3 + dc;
-                                visit(y, k, x);
-                            }
+/// Calls `visit(y, w, x)` for every product y\[…\] += w\[…\]·x\[…\] of the convolution: the offsets into
+/// the output, the weight and the input.
+///
+/// # Panics
+/// If the shape is none of a convolution.
+fn for_each_product(shape: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
+    let [rows, columns] = shape.output_size().unwrap_or_else(|reason| panic!("{reason}"));
+    let ([height, width], [kernel_rows, kernel_columns]) = (shape.size, shape.kernel);
+    let (inputs, outputs) = (shape.inputs / shape.groups, shape.outputs / shape.groups);
+    for n in 0..shape.images {
+        for out in 0..shape.outputs {
+            for (row, column) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+                let y = ((n * shape.outputs + out) * rows + row) * columns + column;
+                for input in 0..inputs {
+                    for (dr, dc) in
+                        (0..kernel_rows).flat_map(|r| (0..kernel_columns).map(move |c| (r, c)))
+                    {
+                        let r = (row * shape.stride[0] + dr).checked_sub(shape.padding[0]);
+                        let c = (column * shape.stride[1] + dc).checked_sub(shape.padding[1]);
+                        let (Some(r), Some(c)) = (r, c) else { continue };
+                        if r >= height || c >= width {
+                            continue;
                         }
+                        let channel = out / outputs * inputs + input;
+                        let x = ((n * shape.inputs + channel) * height + r) * width + c;
+                        let w = ((out * inputs + input) * kernel_rows + dr) * kernel_columns + dc;
+                        visit(y, w, x);
                     }
                 }
             }
@@ -31,24 +37,27 @@ fn for_each_product(shape: Shape, mut visit: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// Kx: `x` and the result are `[n, c, h, w]`, the kernel `[c, c, 3, 3]` as `[out, in, row, column]`.
-pub fn convolve<T: Float>(shape: Shape, kernel: &[T], x: &[T]) -> Vec<T> {
-    let mut y = vec![T::zero(); shape.len()];
-    for_each_product(shape, |yi, ki, xi| y[yi] = y[yi] + kernel[ki] * x[xi]);
+/// y = Kx for the weight w of K.
+pub fn convolve<T: Float>(shape: &Convolution, weight: &[T], x: &[T]) -> Vec<T> {
+    let [rows, columns] = shape.output_size().unwrap_or_default();
+    let mut y = vec![T::zero(); shape.images * shape.outputs * rows * columns];
+    for_each_product(shape, |yi, wi, xi| y[yi] = y[yi] + weight[wi] * x[xi]);
     y
 }
 
-/// Kᵀy, the exact adjoint of [`convolve`]: ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
-pub fn adjoint<T: Float>(shape: Shape, kernel: &[T], y: &[T]) -> Vec<T> {
-    let mut x = vec![T::zero(); shape.len()];
-    for_each_product(shape, |yi, ki, xi| x[xi] = x[xi] + kernel[ki] * y[yi]);
+/// x = Kᵀy, the exact adjoint of [`convolve`]: ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
+pub fn adjoint<T: Float>(shape: &Convolution, weight: &[T], y: &[T]) -> Vec<T> {
+    let mut x = vec![T::zero(); shape.images * shape.inputs * shape.size[0] * shape.size[1]];
+    for_each_product(shape, |yi, wi, xi| x[xi] = x[xi] + weight[wi] * y[yi]);
     x
 }
 
-/// ∂⟨y, Kx⟩/∂K for fixed x and y.
-pub fn kernel_gradient<T: Float>(shape: Shape, x: &[T], y: &[T]) -> Vec<T> {
-    let mut gradient = vec![T::zero(); shape.kernel_len()];
-    for_each_product(shape, |yi, ki, xi| gradient[ki] = gradient[ki] + y[yi] * x[xi]);
+/// ∂⟨y, Kx⟩/∂w for fixed x and y.
+pub fn weight_gradient<T: Float>(shape: &Convolution, x: &[T], y: &[T]) -> Vec<T> {
+    let inputs = shape.inputs / shape.groups;
+    let len = shape.outputs * inputs * shape.kernel[0] * shape.kernel[1];
+    let mut gradient = vec![T::zero(); len];
+    for_each_product(shape, |yi, wi, xi| gradient[wi] = gradient[wi] + y[yi] * x[xi]);
     gradient
 }
 
@@ -58,11 +67,23 @@ mod tests {
 
     #[test]
     fn a_delta_kernel_shifts_the_image() {
-        let shape = Shape { batch: 1, channels: 1, height: 2, width: 3 };
+        let shape = Convolution {
+            images: 1,
+            inputs: 1,
+            outputs: 1,
+            size: [2, 3],
+            kernel: [3, 3],
+            stride: [1, 1],
+            padding: [1, 1],
+            groups: 1,
+        };
         let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let mut kernel = [0.0; 9];
         kernel[3 + 2] = 1.0; // y[r][c] = x[r][c + 1]
-        assert_eq!(convolve(shape, &kernel, &x), [2.0, 3.0, 0.0, 5.0, 6.0, 0.0]);
-        assert_eq!(adjoint(shape, &kernel, &x), [0.0, 1.0, 2.0, 0.0, 4.0, 5.0]);
+        assert_eq!(convolve(&shape, &kernel, &x), [2.0, 3.0, 0.0, 5.0, 6.0, 0.0]);
+        assert_eq!(adjoint(&shape, &kernel, &x), [0.0, 1.0, 2.0, 0.0, 4.0, 5.0]);
+        // Every second pixel of the first row, with its right neighbour.
+        let strided = Convolution { stride: [2, 2], ..shape };
+        assert_eq!(convolve(&strided, &kernel, &x), [2.0, 0.0]);
     }
 }

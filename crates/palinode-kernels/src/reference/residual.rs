@@ -1,7 +1,8 @@
 //! The residual functions F and their vector–Jacobian products.
 
-use super::{Shape, adjoint, convolve, kernel_gradient};
+use super::{Shape, adjoint, convolve, weight_gradient};
 use crate::Activation;
+use crate::convolution::Convolution;
 use num_traits::Float;
 
 /// What a residual computes from its argument x.
@@ -55,7 +56,7 @@ impl<T: Float> Residual<'_, T> {
             .map(|&p| self.activation.apply(p))
             .collect();
         match self.form {
-            Form::Symmetric => adjoint(self.shape, self.kernel, &hidden),
+            Form::Symmetric => adjoint(&self.convolution(), self.kernel, &hidden),
             Form::Layer | Form::Antisymmetric => hidden,
         }
     }
@@ -66,7 +67,7 @@ impl<T: Float> Residual<'_, T> {
         let pre = self.pre_activation(&shifted, conjugate);
         // δ = σ′(p) ⊙ (cotangent with respect to the hidden layer)
         let hidden_cotangent = match self.form {
-            Form::Symmetric => convolve(self.shape, self.kernel, cotangent),
+            Form::Symmetric => convolve(&self.convolution(), self.kernel, cotangent),
             Form::Layer | Form::Antisymmetric => cotangent.to_vec(),
         };
         let delta: Vec<T> = pre
@@ -78,26 +79,26 @@ impl<T: Float> Residual<'_, T> {
             Form::Symmetric => {
                 let hidden: Vec<T> = pre.iter().map(|&p| self.activation.apply(p)).collect();
                 // Kᵀ depends on K too: ⟨cotangent, Kᵀhidden⟩ = ⟨K cotangent, hidden⟩.
-                let outer = kernel_gradient(self.shape, cotangent, &hidden);
-                let inner = kernel_gradient(self.shape, &shifted, &delta);
+                let outer = weight_gradient(&self.convolution(), cotangent, &hidden);
+                let inner = weight_gradient(&self.convolution(), &shifted, &delta);
                 (
-                    adjoint(self.shape, self.kernel, &delta),
+                    adjoint(&self.convolution(), self.kernel, &delta),
                     inner.iter().zip(&outer).map(|(&i, &o)| i + o).collect(),
                 )
             }
             Form::Layer if conjugate => (
-                convolve(self.shape, self.kernel, &delta),
-                kernel_gradient(self.shape, &delta, &shifted),
+                convolve(&self.convolution(), self.kernel, &delta),
+                weight_gradient(&self.convolution(), &delta, &shifted),
             ),
             Form::Layer => (
-                adjoint(self.shape, self.kernel, &delta),
-                kernel_gradient(self.shape, &shifted, &delta),
+                adjoint(&self.convolution(), self.kernel, &delta),
+                weight_gradient(&self.convolution(), &shifted, &delta),
             ),
             Form::Antisymmetric => {
-                let plus = adjoint(self.shape, self.kernel, &delta);
-                let minus = convolve(self.shape, self.kernel, &delta);
-                let inner = kernel_gradient(self.shape, &shifted, &delta);
-                let outer = kernel_gradient(self.shape, &delta, &shifted);
+                let plus = adjoint(&self.convolution(), self.kernel, &delta);
+                let minus = convolve(&self.convolution(), self.kernel, &delta);
+                let inner = weight_gradient(&self.convolution(), &shifted, &delta);
+                let outer = weight_gradient(&self.convolution(), &delta, &shifted);
                 (
                     plus.iter().zip(&minus).map(|(&p, &m)| p - m).collect(),
                     inner.iter().zip(&outer).map(|(&i, &o)| i - o).collect(),
@@ -112,6 +113,11 @@ impl<T: Float> Residual<'_, T> {
         }
     }
 
+    /// The shape of K.
+    fn convolution(&self) -> Convolution {
+        self.shape.convolution()
+    }
+
     /// x + a.
     fn shifted(&self, x: &[T]) -> Vec<T> {
         let area = self.shape.height * self.shape.width;
@@ -124,11 +130,11 @@ impl<T: Float> Residual<'_, T> {
     /// The argument of σ.
     fn pre_activation(&self, shifted: &[T], conjugate: bool) -> Vec<T> {
         let mut pre = match self.form {
-            Form::Layer if conjugate => adjoint(self.shape, self.kernel, shifted),
-            Form::Symmetric | Form::Layer => convolve(self.shape, self.kernel, shifted),
-            Form::Antisymmetric => convolve(self.shape, self.kernel, shifted)
+            Form::Layer if conjugate => adjoint(&self.convolution(), self.kernel, shifted),
+            Form::Symmetric | Form::Layer => convolve(&self.convolution(), self.kernel, shifted),
+            Form::Antisymmetric => convolve(&self.convolution(), self.kernel, shifted)
                 .iter()
-                .zip(adjoint(self.shape, self.kernel, shifted))
+                .zip(adjoint(&self.convolution(), self.kernel, shifted))
                 .map(|(&k, kt)| k - kt)
                 .collect(),
         };

@@ -1,9 +1,6 @@
-//! Where tiles lie in a padded image, and the copies into and out of one.
+//! Where tiles lie in a padded image.
 
-use pulp::{Simd, WithSimd};
-
-/// Channels are padded to a multiple of this, one AVX-512 vector.
-pub(crate) const CHANNEL_BLOCK: usize = 16;
+use crate::layout::{CHANNEL_BLOCK, Layout};
 
 /// Extents of one stream's images and of their padded copies `[row][column][channel]`.
 ///
@@ -62,104 +59,16 @@ impl Geometry {
         ((self.height - 4 * row).min(4), (self.width - 4 * column).min(4))
     }
 
-    /// Where pixel `pixel` of an image, counted row by row, begins in a padded image.
-    fn inner(&self, pixel: usize) -> usize {
-        let (row, column) = (pixel / self.width, pixel % self.width);
-        (row + 1) * self.row_stride() + (column + 1) * self.depth
-    }
-
-    /// Calls `copy` with every block of up to 16 pixels and channels of an image: its first pixel, its
-    /// first channel, and how many of both it has.
-    #[inline(always)]
-    fn for_each_block(&self, mut copy: impl FnMut(usize, usize, usize, usize)) {
-        let area = self.height * self.width;
-        for pixel in (0..area).step_by(CHANNEL_BLOCK) {
-            for channel in (0..self.channels).step_by(CHANNEL_BLOCK) {
-                let pixels = CHANNEL_BLOCK.min(area - pixel);
-                copy(pixel, channel, pixels, CHANNEL_BLOCK.min(self.channels - channel));
-            }
-        }
-    }
-}
-
-/// Copies images `[n][channel][row][column]` into padded ones, whose padding must be zero already.
-pub(crate) struct Load<'a> {
-    pub geometry: Geometry,
-    pub plain: &'a [f32],
-    pub padded: &'a mut [f32],
-}
-
-impl WithSimd for Load<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { geometry, plain, padded } = self;
-        let area = geometry.height * geometry.width;
-        let images = plain.chunks(geometry.channels * area);
-        for (plain, padded) in images.zip(padded.chunks_mut(geometry.image_len())) {
-            geometry.for_each_block(|pixel, channel, pixels, channels| {
-                let mut square = [[0.0; CHANNEL_BLOCK]; CHANNEL_BLOCK];
-                for (index, line) in square.iter_mut().take(channels).enumerate() {
-                    let from = &plain[(channel + index) * area + pixel..][..pixels];
-                    match from.try_into() {
-                        Ok(whole) => *line = whole,
-                        Err(_) => line[..pixels].copy_from_slice(from),
-                    }
-                }
-                transpose(&mut square);
-                for (index, line) in square.iter().take(pixels).enumerate() {
-                    let into = &mut padded[geometry.inner(pixel + index) + channel..];
-                    into[..CHANNEL_BLOCK].copy_from_slice(line);
-                }
-            });
-        }
-    }
-}
-
-/// The way back of [`Load`].
-pub(crate) struct Store<'a> {
-    pub geometry: Geometry,
-    pub padded: &'a [f32],
-    pub plain: &'a mut [f32],
-}
-
-impl WithSimd for Store<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { geometry, padded, plain } = self;
-        let area = geometry.height * geometry.width;
-        let images = plain.chunks_mut(geometry.channels * area);
-        for (plain, padded) in images.zip(padded.chunks(geometry.image_len())) {
-            geometry.for_each_block(|pixel, channel, pixels, channels| {
-                let mut square = [[0.0; CHANNEL_BLOCK]; CHANNEL_BLOCK];
-                for (index, line) in square.iter_mut().take(pixels).enumerate() {
-                    let from = &padded[geometry.inner(pixel + index) + channel..];
-                    line.copy_from_slice(&from[..CHANNEL_BLOCK]);
-                }
-                transpose(&mut square);
-                for (index, line) in square.iter().take(channels).enumerate() {
-                    let into = &mut plain[(channel + index) * area + pixel..][..pixels];
-                    match <&mut [f32; CHANNEL_BLOCK]>::try_from(&mut *into) {
-                        Ok(whole) => *whole = *line,
-                        Err(_) => into.copy_from_slice(&line[..pixels]),
-                    }
-                }
-            });
-        }
-    }
-}
-
-/// Exchanges rows and columns.
-#[inline(always)]
-fn transpose(square: &mut [[f32; CHANNEL_BLOCK]; CHANNEL_BLOCK]) {
-    for row in 0..CHANNEL_BLOCK {
-        for column in 0..row {
-            let value = square[row][column];
-            square[row][column] = square[column][row];
-            square[column][row] = value;
+    /// Where the pixels lie.
+    pub fn layout(&self) -> Layout {
+        Layout {
+            channels: self.channels,
+            depth: self.depth,
+            height: self.height,
+            width: self.width,
+            row: self.row_stride(),
+            origin: self.row_stride() + self.depth,
+            image: self.image_len(),
         }
     }
 }

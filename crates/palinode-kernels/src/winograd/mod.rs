@@ -15,7 +15,7 @@ mod tile;
 mod transform;
 mod weights;
 
-pub(crate) use geometry::{Geometry, Load, Store};
+pub(crate) use geometry::Geometry;
 pub(crate) use rows::Update;
 pub(crate) use symmetric::{Residual, Workspace};
 pub(crate) use weights::{SetWeights, Weights};

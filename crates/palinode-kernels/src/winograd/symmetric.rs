@@ -1,11 +1,12 @@
 //! F(x) = Kᵀσ(Kx + b) and its vector–Jacobian product on a chunk of padded images.
 
-use super::gemm::{AddOuter, Multiply, ROWS, load, store};
+use super::gemm::{AddOuter, Multiply, ROWS};
 use super::rows::{AddUp, RowSum, Update};
 use super::tile::{Points, gather, to_pixels, to_points};
 use super::weights::KernelGradient;
 use super::{Geometry, POINTS, Weights};
 use crate::aligned::Aligned;
+use crate::register::{load, store};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 

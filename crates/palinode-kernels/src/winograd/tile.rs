@@ -3,8 +3,8 @@
 // The transposes between two one-dimensional transforms index by row and column.
 #![allow(clippy::needless_range_loop)]
 
-use super::gemm::{load, store};
 use super::transform;
+use crate::register::{load, store};
 use pulp::Simd;
 
 /// Where the points of a strip's tiles lie: `[point][tile][channel]`.

@@ -1,8 +1,8 @@
 //! U = GKGᵀ of one kernel, packed both ways, and the way back for gradients.
 
-use super::gemm::{load, packed, store};
 use super::{Geometry, POINTS};
 use crate::aligned::Aligned;
+use crate::register::{load, packed, store};
 use pulp::{Simd, WithSimd};
 
 /// One kernel in the transform domain, and its bias, padded with zeros.

@@ -1,0 +1,350 @@
+//! Plain 2-D convolutions: value, input gradient, weight and bias gradient.
+//!
+//! The sums run over channels-last copies of a few images at a time, in register tiles of pixels by
+//! output channels; the copies never leave the cache. Chunks of images depend on the shape alone and
+//! their weight gradients are added in their order: the same bits for any number of threads.
+
+mod correlate;
+mod gradient;
+mod packing;
+
+use crate::aligned::Aligned;
+use crate::layout::{CHANNEL_BLOCK, Layout, Load, Store};
+use crate::schedule::{Ordered, for_each_chunk};
+use correlate::Correlate;
+use gradient::WeightGradient;
+use packing::{Pass, bias_vector};
+use pulp::{Arch, Simd, WithSimd};
+
+/// The shape of a 2-D convolution with zero padding:
+/// y\[n\]\[o\]\[p\] = b\[o\] + Σ w\[o\]\[i\]\[k\]·x\[n\]\[i\]\[s·p + k − padding\], in `groups` independent groups of
+/// channels.
+///
+/// Arrays are row-major: x `[images, inputs, height, width]`, w `[outputs, inputs/groups, kh, kw]`,
+/// b `[outputs]`, y `[images, outputs, height′, width′]` with [`output_size`](Self::output_size).
+/// Arithmetic is f32; relative to the largest value, results are off by about 1e-6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// Images n.
+    pub images: usize,
+    /// Channels of x.
+    pub inputs: usize,
+    /// Channels of y.
+    pub outputs: usize,
+    /// Rows and columns of x.
+    pub size: [usize; 2],
+    /// Rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    /// Step s from result to result, down and across.
+    pub stride: [usize; 2],
+    /// Zeros before and after x, above and below, left and right.
+    pub padding: [usize; 2],
+    /// Groups that inputs and outputs are split into.
+    pub groups: usize,
+}
+
+impl Convolution {
+    /// Rows and columns of y.
+    ///
+    /// # Errors
+    /// A sentence that says what does not fit, where the shape is not one of a convolution.
+    pub fn output_size(&self) -> Result<[usize; 2], String> {
+        let Self { inputs, outputs, size, kernel, stride, padding, groups, .. } = *self;
+        if [inputs, outputs, groups].contains(&0) || !inputs.is_multiple_of(groups) {
+            return Err(format!("{inputs} input channels do not split into {groups} groups"));
+        }
+        if !outputs.is_multiple_of(groups) {
+            return Err(format!("{outputs} output channels do not split into {groups} groups"));
+        }
+        if kernel.contains(&0) || stride.contains(&0) {
+            return Err(format!("a kernel of {kernel:?} at stride {stride:?} visits nothing"));
+        }
+        let mut output = [0; 2];
+        for axis in 0..2 {
+            let padded = size[axis] + 2 * padding[axis];
+            let Some(room) = padded.checked_sub(kernel[axis]) else {
+                return Err(format!(
+                    "a kernel of {kernel:?} is larger than {size:?} pixels padded by {padding:?}"
+                ));
+            };
+            output[axis] = room / stride[axis] + 1;
+        }
+        Ok(output)
+    }
+
+    /// Sets `y` to the convolution of `x`.
+    ///
+    /// # Panics
+    /// If the shape has no [`output_size`](Self::output_size) or an array's length does not fit it.
+    pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        let plan = self.plan();
+        plan.check(x.len(), weight.len(), bias.map(<[f32]>::len), y.len());
+        let passes: Vec<Vec<Pass>> =
+            plan.groups().map(|group| vec![plan.forward_pass(group, weight)]).collect();
+        let biases = plan.groups().map(|g| bias_vector(plan.y.depth, plan.y.channels, bias, g));
+        let biases: Vec<Aligned> = biases.collect();
+        plan.sweep((x, plan.x, plan.x_image()), (y, plan.y, plan.y_image()), &passes, &biases);
+    }
+
+    /// Sets `x` to the gradient with respect to the input, from the one with respect to the output.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn input_gradient(&self, y: &[f32], weight: &[f32], x: &mut [f32]) {
+        let plan = self.plan();
+        plan.check(x.len(), weight.len(), None, y.len());
+        let passes: Vec<Vec<Pass>> =
+            plan.groups().map(|group| plan.backward_passes(group, weight)).collect();
+        let zeros = vec![Aligned::zeros(plan.x_plain.depth); self.groups];
+        let from = (y, plan.y_padded, plan.y_image());
+        plan.sweep(from, (x, plan.x_plain, plan.x_image()), &passes, &zeros);
+    }
+
+    /// Adds to `weight` and `bias` the gradients with respect to them, from the input and the gradient
+    /// with respect to the output.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn weight_gradient(
+        &self,
+        x: &[f32],
+        y: &[f32],
+        weight: &mut [f32],
+        bias: Option<&mut [f32]>,
+    ) {
+        let plan = self.plan();
+        plan.check(x.len(), weight.len(), bias.as_ref().map(|b| b.len()), y.len());
+        let images = plan.images_per_chunk();
+        let (x_len, y_len) = (images * plan.x_image(), images * plan.y_image());
+        let (weights, outputs) = (weight.len(), self.outputs);
+        let mut sums = vec![0.0; weights + outputs];
+        let ordered = Ordered::new(&mut sums, weights + outputs);
+        let chunks = x.chunks(x_len.max(1)).zip(y.chunks(y_len.max(1))).collect();
+        let scratch = || WeightScratch {
+            x: Aligned::zeros(images * plan.x.image),
+            y: Aligned::zeros(images * plan.y.image),
+            points: Aligned::zeros(plan.kernel_area() * plan.x.depth * plan.y.depth),
+            bias: Aligned::zeros(plan.y.depth),
+            term: vec![0.0; weights + outputs],
+        };
+        for_each_chunk(chunks, scratch, |scratch, index, (x, y)| {
+            Arch::new().dispatch(WeightChunk { plan: &plan, scratch, x, y });
+            ordered.commit(0, index, &scratch.term);
+        });
+        drop(ordered);
+        let (weight_sums, bias_sums) = sums.split_at(weights);
+        weight.iter_mut().zip(weight_sums).for_each(|(into, sum)| *into += sum);
+        if let Some(bias) = bias {
+            bias.iter_mut().zip(bias_sums).for_each(|(into, sum)| *into += sum);
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        // Documented: a shape that is none panics.
+        let output = self.output_size().unwrap_or_else(|reason| panic!("{reason}"));
+        let padded = |channels: usize, size: [usize; 2], before: [usize; 2], total: [usize; 2]| {
+            let depth = channels.next_multiple_of(CHANNEL_BLOCK);
+            let row = total[1] * depth;
+            Layout {
+                channels,
+                depth,
+                height: size[0],
+                width: size[1],
+                row,
+                origin: before[0] * row + before[1] * depth,
+                image: total[0] * row,
+            }
+        };
+        let (inputs, outputs) = (self.inputs / self.groups, self.outputs / self.groups);
+        let Self { size, padding, kernel, stride, .. } = *self;
+        let around = [0, 1].map(|axis| size[axis] + 2 * padding[axis]);
+        // For the way back: the furthest that a pixel's taps reach up and left, and down and right.
+        let reach = [0, 1].map(|axis| kernel[axis].div_ceil(stride[axis]) - 1);
+        let last = |axis: usize| (padding[axis] + size[axis].max(1) - 1) / stride[axis];
+        let extent = [0, 1].map(|axis| reach[axis] + output[axis].max(last(axis) + 1));
+        Plan {
+            shape: *self,
+            x: padded(inputs, size, padding, around),
+            x_plain: padded(inputs, size, [0, 0], size),
+            y: padded(outputs, output, [0, 0], output),
+            y_padded: padded(outputs, output, reach, extent),
+            reach,
+        }
+    }
+}
+
+/// A convolution's layouts; channels are those of one group.
+struct Plan {
+    shape: Convolution,
+    /// The input with its padding.
+    x: Layout,
+    /// The input without.
+    x_plain: Layout,
+    /// The output.
+    y: Layout,
+    /// The output with as much padding as its correlation with the kernel reaches.
+    y_padded: Layout,
+    /// Padding above and left of `y_padded`.
+    reach: [usize; 2],
+}
+
+impl Plan {
+    fn groups(&self) -> std::ops::Range<usize> {
+        0..self.shape.groups
+    }
+
+    fn kernel_area(&self) -> usize {
+        self.shape.kernel[0] * self.shape.kernel[1]
+    }
+
+    fn x_image(&self) -> usize {
+        self.shape.inputs * self.x.height * self.x.width
+    }
+
+    fn y_image(&self) -> usize {
+        self.shape.outputs * self.y.height * self.y.width
+    }
+
+    /// As many as fit into half of a core's second-level cache; it depends on the shape alone.
+    fn images_per_chunk(&self) -> usize {
+        let floats = (self.x.image + self.y_padded.image).max(1);
+        (128 * 1024 / floats).clamp(1, self.shape.images.max(1))
+    }
+
+    fn check(&self, x: usize, weight: usize, bias: Option<usize>, y: usize) {
+        let shape = &self.shape;
+        assert_eq!(x, shape.images * self.x_image(), "elements of x for {shape:?}");
+        assert_eq!(y, shape.images * self.y_image(), "elements of y for {shape:?}");
+        let weights = shape.outputs * self.x.channels * self.kernel_area();
+        assert_eq!(weight, weights, "elements of the weight for {shape:?}");
+        assert_eq!(bias.unwrap_or(shape.outputs), shape.outputs, "elements of the bias");
+    }
+
+    /// Correlates arrays of images, chunk by chunk and group by group.
+    fn sweep(
+        &self,
+        (from, from_layout, from_image): (&[f32], Layout, usize),
+        (into, into_layout, into_image): (&mut [f32], Layout, usize),
+        passes: &[Vec<Pass>],
+        biases: &[Aligned],
+    ) {
+        let images = self.images_per_chunk();
+        let chunks = from.chunks((images * from_image).max(1));
+        let chunks = chunks.zip(into.chunks_mut((images * into_image).max(1))).collect();
+        let padded = |layout: Layout| Aligned::zeros(images * layout.image);
+        let scratch = || (padded(from_layout), padded(into_layout));
+        for_each_chunk(chunks, scratch, |(padded_from, padded_into), _, (from, into)| {
+            Arch::new().dispatch(Chunk {
+                passes,
+                biases,
+                from,
+                from_image,
+                from_layout,
+                padded_from,
+                into,
+                into_image,
+                into_layout,
+                padded_into,
+            });
+        });
+    }
+}
+
+/// One chunk of images through all groups' passes.
+struct Chunk<'a> {
+    passes: &'a [Vec<Pass>],
+    biases: &'a [Aligned],
+    from: &'a [f32],
+    from_image: usize,
+    from_layout: Layout,
+    padded_from: &'a mut [f32],
+    into: &'a mut [f32],
+    into_image: usize,
+    into_layout: Layout,
+    padded_into: &'a mut [f32],
+}
+
+impl WithSimd for Chunk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let images = self.from.len() / self.from_image;
+        let (from, into) = (self.from_layout, self.into_layout);
+        for (group, (passes, bias)) in self.passes.iter().zip(self.biases).enumerate() {
+            let plain = &self.from[group * from.channels * from.height * from.width..];
+            let (stride, padded) = (self.from_image, &mut *self.padded_from);
+            simd.vectorize(Load { layout: from, plain, stride, padded });
+            for pass in passes {
+                simd.vectorize(Correlate {
+                    pass,
+                    bias,
+                    images,
+                    from: (&*self.padded_from, from.image),
+                    into: (&mut *self.padded_into, into.image),
+                });
+            }
+            let plain = &mut self.into[group * into.channels * into.height * into.width..];
+            let (stride, padded) = (self.into_image, &*self.padded_into);
+            simd.vectorize(Store { layout: into, padded, plain, stride });
+        }
+    }
+}
+
+/// One thread's memory for weight gradients.
+struct WeightScratch {
+    x: Aligned,
+    y: Aligned,
+    /// `[kernel row][kernel column, input][output]`, padded, of one group.
+    points: Aligned,
+    bias: Aligned,
+    /// The chunk's share: w's and b's.
+    term: Vec<f32>,
+}
+
+/// One chunk's weight and bias gradient.
+struct WeightChunk<'a> {
+    plan: &'a Plan,
+    scratch: &'a mut WeightScratch,
+    x: &'a [f32],
+    y: &'a [f32],
+}
+
+impl WithSimd for WeightChunk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { plan, scratch, .. } = self;
+        let (x, y) = (plan.x, plan.y);
+        let images = self.x.len() / plan.x_image();
+        for group in plan.groups() {
+            let plain = &self.x[group * x.channels * x.height * x.width..];
+            let (stride, padded) = (plan.x_image(), &mut *scratch.x);
+            simd.vectorize(Load { layout: x, plain, stride, padded });
+            let plain = &self.y[group * y.channels * y.height * y.width..];
+            let (stride, padded) = (plan.y_image(), &mut *scratch.y);
+            simd.vectorize(Load { layout: y, plain, stride, padded });
+            scratch.points.fill(0.0);
+            scratch.bias.fill(0.0);
+            simd.vectorize(WeightGradient {
+                layouts: (x, y),
+                kernel: plan.shape.kernel,
+                stride: plan.shape.stride,
+                images,
+                x: &scratch.x,
+                y: &scratch.y,
+                weight: &mut scratch.points,
+                bias: &mut scratch.bias,
+            });
+            let (weights, biases) = {
+                let split = scratch.term.len() - plan.shape.outputs;
+                scratch.term.split_at_mut(split)
+            };
+            let count = y.channels * x.channels * plan.kernel_area();
+            plan.unpack(&scratch.points, &mut weights[group * count..(group + 1) * count]);
+            let biases = &mut biases[group * y.channels..(group + 1) * y.channels];
+            biases.copy_from_slice(&scratch.bias[..y.channels]);
+        }
+    }
+}

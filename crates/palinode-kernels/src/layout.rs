@@ -1,0 +1,131 @@
+//! Padded images with channels last, and the copies from and to `[n][channel][row][column]`.
+
+use pulp::{Simd, WithSimd};
+
+/// Channels are padded to a multiple of this, one AVX-512 vector.
+pub(crate) const CHANNEL_BLOCK: usize = 16;
+
+/// Where the pixels of padded images `[n][row][column][channel]` lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// Channels that are there.
+    pub channels: usize,
+    /// Channels with padding, a multiple of 16: floats from pixel to pixel.
+    pub depth: usize,
+    pub height: usize,
+    pub width: usize,
+    /// Floats from row to row.
+    pub row: usize,
+    /// Floats before an image's first pixel.
+    pub origin: usize,
+    /// Floats from image to image.
+    pub image: usize,
+}
+
+impl Layout {
+    /// Where pixel `pixel` of an image, counted row by row, begins.
+    fn pixel(&self, pixel: usize) -> usize {
+        let (row, column) = (pixel / self.width, pixel % self.width);
+        self.origin + row * self.row + column * self.depth
+    }
+
+    /// Calls `copy` with every block of up to 16 pixels and channels of an image: its first pixel, its
+    /// first channel, and how many of both it has.
+    #[inline(always)]
+    fn for_each_block(&self, mut copy: impl FnMut(usize, usize, usize, usize)) {
+        let area = self.height * self.width;
+        for pixel in (0..area).step_by(CHANNEL_BLOCK) {
+            for channel in (0..self.channels).step_by(CHANNEL_BLOCK) {
+                let pixels = CHANNEL_BLOCK.min(area - pixel);
+                copy(pixel, channel, pixels, CHANNEL_BLOCK.min(self.channels - channel));
+            }
+        }
+    }
+}
+
+/// Copies images `[n][channel][row][column]` into padded ones; the padding of the last block of
+/// channels becomes zero, all other padding stays as it is.
+pub(crate) struct Load<'a> {
+    pub layout: Layout,
+    /// Begins with the first image's first channel.
+    pub plain: &'a [f32],
+    /// Floats from one plain image to the next.
+    pub stride: usize,
+    pub padded: &'a mut [f32],
+}
+
+impl WithSimd for Load<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { layout, plain, stride, padded } = self;
+        let area = layout.height * layout.width;
+        for (plain, padded) in plain.chunks(stride).zip(padded.chunks_mut(layout.image)) {
+            layout.for_each_block(|pixel, channel, pixels, channels| {
+                let mut square = [[0.0; CHANNEL_BLOCK]; CHANNEL_BLOCK];
+                for (index, line) in square.iter_mut().take(channels).enumerate() {
+                    let from = &plain[(channel + index) * area + pixel..][..pixels];
+                    match from.try_into() {
+                        Ok(whole) => *line = whole,
+                        Err(_) => line[..pixels].copy_from_slice(from),
+                    }
+                }
+                transpose(&mut square);
+                for (index, line) in square.iter().take(pixels).enumerate() {
+                    let into = &mut padded[layout.pixel(pixel + index) + channel..];
+                    into[..CHANNEL_BLOCK].copy_from_slice(line);
+                }
+            });
+        }
+    }
+}
+
+/// The way back of [`Load`].
+pub(crate) struct Store<'a> {
+    pub layout: Layout,
+    pub padded: &'a [f32],
+    /// Begins with the first image's first channel.
+    pub plain: &'a mut [f32],
+    /// Floats from one plain image to the next.
+    pub stride: usize,
+}
+
+impl WithSimd for Store<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { layout, padded, plain, stride } = self;
+        let area = layout.height * layout.width;
+        for (plain, padded) in plain.chunks_mut(stride).zip(padded.chunks(layout.image)) {
+            layout.for_each_block(|pixel, channel, pixels, channels| {
+                let mut square = [[0.0; CHANNEL_BLOCK]; CHANNEL_BLOCK];
+                for (index, line) in square.iter_mut().take(pixels).enumerate() {
+                    let from = &padded[layout.pixel(pixel + index) + channel..];
+                    line.copy_from_slice(&from[..CHANNEL_BLOCK]);
+                }
+                transpose(&mut square);
+                for (index, line) in square.iter().take(channels).enumerate() {
+                    let into = &mut plain[(channel + index) * area + pixel..][..pixels];
+                    match <&mut [f32; CHANNEL_BLOCK]>::try_from(&mut *into) {
+                        Ok(whole) => *whole = *line,
+                        Err(_) => into.copy_from_slice(&line[..pixels]),
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Exchanges rows and columns.
+#[inline(always)]
+fn transpose(square: &mut [[f32; CHANNEL_BLOCK]; CHANNEL_BLOCK]) {
+    for row in 0..CHANNEL_BLOCK {
+        for column in 0..row {
+            let value = square[row][column];
+            square[row][column] = square[column][row];
+            square[column][row] = value;
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Sums of products in registers: the one inner loop of every matrix product here.
+
+use pulp::Simd;
+
+/// Columns of a packed matrix that lie side by side.
+///
+/// A packed matrix `[terms][columns]` is a row of panels, each `[terms][≤ 32]` and contiguous, so a
+/// register tile reads it as one stream.
+pub(crate) const PANEL: usize = 32;
+
+/// Where the element (`term`, `column`) of a packed matrix lies.
+pub(crate) fn packed(terms: usize, columns: usize, term: usize, column: usize) -> usize {
+    let start = column / PANEL * PANEL;
+    let width = PANEL.min(columns - start);
+    start * terms + term * width + (column - start)
+}
+
+/// The left side of a product, read one number at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Factors {
+    pub at: *const f32,
+    /// Floats from row to row.
+    pub row: usize,
+    /// Floats from term to term.
+    pub term: usize,
+}
+
+impl Factors {
+    /// From `rows` rows further down.
+    ///
+    /// # Safety
+    /// They are inside the same slice.
+    #[inline(always)]
+    pub unsafe fn below(self, rows: usize) -> Self {
+        // SAFETY: the caller's.
+        Self { at: unsafe { self.at.add(rows * self.row) }, ..self }
+    }
+}
+
+/// The right side of a product, read in vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix {
+    pub at: *const f32,
+    /// Floats from term to term.
+    pub row: usize,
+}
+
+/// sums\[r\]\[n\] += Σ_k a(r, k)·b\[k\]\[n\].
+///
+/// # Safety
+/// `a` covers `R` rows of `terms` terms, `b` `terms` rows of `N` vectors.
+#[inline(always)]
+pub(crate) unsafe fn accumulate<S: Simd, const R: usize, const N: usize>(
+    simd: S,
+    terms: usize,
+    a: Factors,
+    b: Matrix,
+    sums: &mut [[S::f32s; N]; R],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let (mut left, mut right) = (a.at, b.at);
+        for _ in 0..terms {
+            let mut vectors = [simd.splat_f32s(0.0); N];
+            for (n, vector) in vectors.iter_mut().enumerate() {
+                *vector = load::<S>(right.add(n * S::F32_LANES));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let factor = simd.splat_f32s(*left.add(r * a.row));
+                for (sum, &vector) in sums.iter_mut().zip(&vectors) {
+                    *sum = simd.mul_add_e_f32s(factor, vector, *sum);
+                }
+            }
+            left = left.add(a.term);
+            right = right.add(b.row);
+        }
+    }
+}
+
+/// Reads one vector.
+///
+/// # Safety
+/// `from` is valid for reads of one vector of f32; it need not be aligned.
+#[inline(always)]
+pub(crate) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+    // SAFETY: the caller's.
+    unsafe { from.cast::<S::f32s>().read_unaligned() }
+}
+
+/// Writes one vector.
+///
+/// # Safety
+/// `to` is valid for writes of one vector of f32; it need not be aligned.
+#[inline(always)]
+pub(crate) unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
+    // SAFETY: the caller's.
+    unsafe { to.cast::<S::f32s>().write_unaligned(value) }
+}

@@ -1,0 +1,133 @@
+//! Plain convolutions against the f64 reference.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use palinode_kernels::convolution::Convolution;
+use palinode_kernels::reference::{adjoint, convolve, weight_gradient};
+use support::{noise, relative, wide};
+
+fn shape(
+    (images, inputs, outputs): (usize, usize, usize),
+    size: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+) -> Convolution {
+    let (kernel, stride) = ([kernel; 2], [stride; 2]);
+    let padding = [kernel[0] / 2; 2];
+    Convolution { images, inputs, outputs, size, kernel, stride, padding, groups }
+}
+
+fn shapes() -> Vec<Convolution> {
+    vec![
+        shape((1, 1, 1), [1, 1], 1, 1, 1),
+        shape((1, 1, 1), [1, 1], 3, 1, 1),
+        shape((3, 3, 32), [9, 33], 3, 1, 1),
+        shape((2, 16, 16), [32, 32], 3, 1, 1),
+        shape((70, 32, 16), [4, 4], 3, 1, 1),
+        shape((2, 16, 32), [32, 32], 3, 2, 1),
+        shape((2, 17, 33), [13, 10], 3, 2, 1),
+        shape((3, 64, 8), [7, 5], 1, 1, 1),
+        shape((3, 16, 48), [8, 9], 1, 2, 1),
+        shape((2, 5, 6), [14, 14], 5, 1, 1),
+        shape((2, 5, 6), [14, 15], 5, 2, 1),
+        shape((2, 12, 6), [8, 8], 3, 1, 3),
+        shape((2, 20, 20), [8, 8], 3, 1, 20),
+        shape((2, 8, 4), [11, 8], 3, 3, 2),
+        shape((1, 4, 4), [2, 3], 5, 4, 1),
+        Convolution { padding: [0, 2], kernel: [2, 4], ..shape((2, 3, 5), [6, 7], 3, 1, 1) },
+        Convolution { stride: [2, 1], kernel: [1, 3], ..shape((2, 3, 5), [6, 7], 3, 1, 1) },
+        Convolution { padding: [3, 3], ..shape((2, 3, 5), [6, 7], 3, 2, 1) },
+    ]
+}
+
+/// x, w, b and a cotangent of y.
+fn arrays(shape: &Convolution) -> [Vec<f32>; 4] {
+    let [rows, columns] = shape.output_size().unwrap();
+    let taps = shape.inputs / shape.groups * shape.kernel[0] * shape.kernel[1];
+    [
+        noise(shape.images * shape.inputs * shape.size[0] * shape.size[1], 1, 1.0),
+        noise(shape.outputs * taps, 2, (1.0 / taps as f64).sqrt()),
+        noise(shape.outputs, 3, 1.0),
+        noise(shape.images * shape.outputs * rows * columns, 4, 1.0),
+    ]
+}
+
+#[test]
+fn value_and_gradients_are_the_references_for_every_shape() {
+    for shape in shapes() {
+        let [x, weight, bias, slope] = arrays(&shape);
+        let area = slope.len() / shape.images / shape.outputs;
+        let mut truth = convolve(&shape, &wide(&weight), &wide(&x));
+        let mut bias_truth = vec![0.0; shape.outputs];
+        for (index, value) in truth.iter_mut().enumerate() {
+            let channel = index / area % shape.outputs;
+            *value += f64::from(bias[channel]);
+            bias_truth[channel] += f64::from(slope[index]);
+        }
+        // What is there before must not matter, except where it is added to.
+        let mut y = noise(slope.len(), 9, 1.0);
+        shape.forward(&x, &weight, Some(&bias), &mut y);
+        let mut gx = noise(x.len(), 9, 1.0);
+        shape.input_gradient(&slope, &weight, &mut gx);
+        let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
+        shape.weight_gradient(&x, &slope, &mut gw, Some(&mut gb));
+        let errors = [
+            relative(&y, &truth),
+            relative(&gx, &adjoint(&shape, &wide(&weight), &wide(&slope))),
+            relative(&gw, &weight_gradient(&shape, &wide(&x), &wide(&slope))),
+            relative(&gb, &bias_truth),
+        ];
+        assert!(errors.iter().all(|&error| error <= 2e-6), "{shape:?}: {errors:?}");
+    }
+}
+
+#[test]
+fn gradients_are_added_to_what_is_there() {
+    let shape = shape((2, 3, 4), [5, 5], 3, 1, 1);
+    let [x, weight, bias, slope] = arrays(&shape);
+    let (mut once, mut bias_once) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
+    shape.weight_gradient(&x, &slope, &mut once, Some(&mut bias_once));
+    let (mut added, mut bias_added) = (vec![1.0; weight.len()], vec![1.0; bias.len()]);
+    shape.weight_gradient(&x, &slope, &mut added, Some(&mut bias_added));
+    assert!(once.iter().zip(&added).all(|(once, added)| *added == 1.0 + once));
+    assert!(bias_once.iter().zip(&bias_added).all(|(once, added)| *added == 1.0 + once));
+}
+
+#[test]
+fn the_same_bits_for_any_number_of_threads() {
+    let shape = shape((33, 16, 16), [32, 32], 3, 1, 1);
+    let [x, weight, bias, slope] = arrays(&shape);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut y = vec![0.0; slope.len()];
+            shape.forward(&x, &weight, Some(&bias), &mut y);
+            let mut gx = vec![0.0; x.len()];
+            shape.input_gradient(&slope, &weight, &mut gx);
+            let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
+            shape.weight_gradient(&x, &slope, &mut gw, Some(&mut gb));
+            (y, gx, gw, gb)
+        })
+    };
+    let one = run(1);
+    for threads in [2, 3] {
+        assert!(run(threads) == one, "{threads} threads give other bits");
+    }
+}
+
+#[test]
+fn impossible_shapes_are_named() {
+    let valid = shape((1, 4, 4), [5, 5], 3, 1, 1);
+    let refused = [
+        (Convolution { groups: 3, ..valid }, "4 input channels do not split into 3 groups"),
+        (Convolution { outputs: 3, groups: 2, ..valid }, "3 output channels"),
+        (Convolution { stride: [0, 1], ..valid }, "stride [0, 1] visits nothing"),
+        (Convolution { size: [0, 5], padding: [1, 1], ..valid }, "larger than [0, 5] pixels"),
+    ];
+    for (shape, reason) in refused {
+        let message = shape.output_size().unwrap_err();
+        assert!(message.contains(reason), "{message}");
+    }
+}
