@@ -2,7 +2,7 @@
 //!
 //! Run: `cargo run --release -p palinode-kernels --example unit_speed [BATCH] [REPEATS] [CHANNELS]`
 
-use palinode_kernels::unit::{Step, SymmetricUnit};
+use palinode_kernels::unit::{State, Step, SymmetricUnit};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -33,10 +33,14 @@ fn main() {
             let (mut y, mut z) = (noise(len, 1.0), noise(len, 0.7));
             let (mut gy, mut gz) = (noise(len, 0.3), noise(len, 0.2));
             let began = Instant::now();
-            unit.forward(&mut y, &mut z);
+            unit.forward(State::Apart(&mut y, &mut z));
             let between = Instant::now();
             let mut gradients = vec![0.0; parameters.len()];
-            unit.backward((&mut y, &mut z), (&mut gy, &mut gz), &mut gradients);
+            unit.backward(
+                State::Apart(&mut y, &mut z),
+                State::Apart(&mut gy, &mut gz),
+                &mut gradients,
+            );
             let end = Instant::now();
             black_box((&gradients, &y, &gy));
             best[0] = best[0].min((between - began).as_secs_f64());

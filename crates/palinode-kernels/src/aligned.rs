@@ -15,8 +15,6 @@ pub(crate) struct Aligned {
 }
 
 impl Aligned {
-    pub(crate) const EMPTY: Self = Self { lines: Vec::new(), len: 0 };
-
     pub(crate) fn zeros(len: usize) -> Self {
         Self { lines: vec![Line::zeroed(); len.div_ceil(16)], len }
     }

@@ -32,6 +32,8 @@ pub mod activation;
 mod aligned;
 pub mod convolution;
 mod layout;
+pub mod norm;
+pub mod pool;
 pub mod reference;
 mod register;
 mod schedule;

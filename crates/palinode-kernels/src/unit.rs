@@ -33,9 +33,50 @@ pub enum Step {
     },
 }
 
+/// The two parts of a state, or of the gradient with respect to one.
+#[derive(Debug)]
+pub enum State<'a> {
+    /// Side by side, `[n, 2c, h, w]`: the first half of the channels, then the second.
+    Joined(&'a mut [f32]),
+    /// In two arrays `[n, c, h, w]`.
+    Apart(&'a mut [f32], &'a mut [f32]),
+}
+
+impl<'a> State<'a> {
+    /// The same split into chunks of images.
+    fn chunks(self, unit: &SymmetricUnit<'_>) -> Vec<Self> {
+        let length = (unit.chunk_images() * unit.image_len()).max(1);
+        match self {
+            Self::Joined(both) => both.chunks_mut(2 * length).map(Self::Joined).collect(),
+            Self::Apart(first, second) => {
+                let parts = first.chunks_mut(length).zip(second.chunks_mut(length));
+                parts.map(|(first, second)| Self::Apart(first, second)).collect()
+            }
+        }
+    }
+
+    /// Both parts from their first image on, with the floats from one image to the next, for images
+    /// of `image` floats.
+    fn parts(&self, image: usize) -> ([&[f32]; 2], usize) {
+        match self {
+            Self::Joined(both) => ([both, &both[image..]], 2 * image),
+            Self::Apart(first, second) => ([first, second], image),
+        }
+    }
+
+    /// Part 0 or 1, as [`parts`](Self::parts) has it.
+    fn part_mut(&mut self, part: usize, image: usize) -> (&mut [f32], usize) {
+        match self {
+            Self::Joined(both) => (&mut both[part * image..], 2 * image),
+            Self::Apart(first, _) if part == 0 => (first, image),
+            Self::Apart(_, second) => (second, image),
+        }
+    }
+}
+
 /// A unit of residuals Kᵀσ(Kx + b) with σ = ReLU and 3×3 kernels.
 ///
-/// States are two arrays `[n, c, h, w]`, row-major: (Y, Z) or (X_{j−1}, X_j). Arithmetic is f32 by
+/// A [`State`] has two parts `[n, c, h, w]`, row-major: (Y, Z) or (X_{j−1}, X_j). Arithmetic is f32 by
 /// Winograd F(4×4, 3×3): relative to the largest value, F is off by about 2e-6 and gradients by about
 /// 5e-6 from exact arithmetic.
 #[derive(Clone, Copy, Debug)]
@@ -59,13 +100,23 @@ impl SymmetricUnit<'_> {
     ///
     /// # Panics
     /// If an array's length does not fit the shape or a step names a residual that is not there.
-    pub fn forward(&self, first: &mut [f32], second: &mut [f32]) {
-        self.check(&[first.len(), second.len()]);
-        let length = self.chunk_len();
-        let states = first.chunks_mut(length).zip(second.chunks_mut(length)).collect();
+    pub fn forward(&self, state: State<'_>) {
+        self.sweep(state, false);
+    }
+
+    /// Replaces the state after the last block by the one before the first.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn inverse(&self, state: State<'_>) {
+        self.sweep(state, true);
+    }
+
+    fn sweep(&self, state: State<'_>, backwards: bool) {
+        self.check(&state);
         let scratch = || Chunk::new(self, false);
-        for_each_chunk(states, scratch, |chunk, _, (first, second)| {
-            Arch::new().dispatch(Forward { chunk, first, second });
+        for_each_chunk(state.chunks(self), scratch, |chunk, _, state| {
+            Arch::new().dispatch(Sweep { chunk, state, backwards });
         });
     }
 
@@ -77,27 +128,17 @@ impl SymmetricUnit<'_> {
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn backward(
-        &self,
-        state: (&mut [f32], &mut [f32]),
-        gradient: (&mut [f32], &mut [f32]),
-        parameters: &mut [f32],
-    ) {
+    pub fn backward(&self, state: State<'_>, gradient: State<'_>, parameters: &mut [f32]) {
         assert_eq!(parameters.len(), self.parameters.len(), "as many gradients as parameters");
-        self.check(&[state.0.len(), state.1.len(), gradient.0.len(), gradient.1.len()]);
-        let length = self.chunk_len();
+        self.check(&state);
+        self.check(&gradient);
         let parameters = &Ordered::new(parameters, self.residual_len());
-        let states = state.0.chunks_mut(length).zip(state.1.chunks_mut(length));
-        let gradients = gradient.0.chunks_mut(length).zip(gradient.1.chunks_mut(length));
+        let chunks = state.chunks(self).into_iter().zip(gradient.chunks(self)).collect();
         let scratch = || (Chunk::new(self, true), vec![0.0; self.residual_len()]);
-        for_each_chunk(
-            states.zip(gradients).collect(),
-            scratch,
-            |(chunk, term), index, (state, gradient)| {
-                let pull = Pull { chunk, term, index, parameters };
-                Arch::new().dispatch(Backward { pull, state, gradient });
-            },
-        );
+        for_each_chunk(chunks, scratch, |(chunk, term), index, (state, gradient)| {
+            let pull = Pull { chunk, term, index, parameters };
+            Arch::new().dispatch(Backward { pull, state, gradient });
+        });
     }
 
     /// Parameters of one residual.
@@ -113,20 +154,25 @@ impl SymmetricUnit<'_> {
         self.channels * self.height * self.width
     }
 
-    /// Floats of a chunk: a few images, more where they are small, so that transforming the weights
-    /// for every chunk does not count.
-    fn chunk_len(&self) -> usize {
+    /// Images of a chunk: a few, more where they are small, so that transforming the weights for every
+    /// chunk does not count.
+    fn chunk_images(&self) -> usize {
         let pixels = match self.channels {
             0..=32 => 2048,
             _ => 4096,
         };
         let images = usize::div_ceil(pixels, (self.height * self.width).max(1));
-        images.clamp(1, self.images.max(1)) * self.image_len().max(1)
+        images.clamp(1, self.images.max(1))
     }
 
-    fn check(&self, lengths: &[usize]) {
-        let state = self.images * self.image_len();
-        assert!(lengths.iter().all(|&length| length == state), "a state has {state} elements");
+    fn check(&self, state: &State<'_>) {
+        let part = self.images * self.image_len();
+        match state {
+            State::Joined(both) => assert_eq!(both.len(), 2 * part, "elements of a state"),
+            State::Apart(first, second) => {
+                assert_eq!([first.len(), second.len()], [part; 2], "elements of a state's parts");
+            }
+        }
         assert!(self.channels > 0, "a residual has channels");
         assert!(
             self.parameters.len().is_multiple_of(self.residual_len()),
@@ -136,40 +182,26 @@ impl SymmetricUnit<'_> {
     }
 }
 
-/// One chunk of images, forwards.
-struct Forward<'a, 'u> {
+/// One chunk of images through all blocks, or back.
+struct Sweep<'a, 'u> {
     chunk: &'a mut Chunk<'u>,
-    first: &'a mut [f32],
-    second: &'a mut [f32],
+    state: State<'a>,
+    backwards: bool,
 }
 
-impl WithSimd for Forward<'_, '_> {
+impl WithSimd for Sweep<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { chunk, first, second } = self;
-        let mut state = chunk.take(simd, [&*first, &*second]);
-        for step in chunk.unit.steps {
-            match *step {
-                Step::TwoStream { first, second } => {
-                    let [y, z] = &mut state;
-                    chunk.advance(simd, first.1, Update::Add(first.0), z, y);
-                    chunk.advance(simd, second.1, Update::Add(second.0), y, z);
-                }
-                Step::Previous { residual: (scale, residual) } => {
-                    let [previous, current] = &mut state;
-                    chunk.advance(simd, residual, Update::Add(scale), current, previous);
-                    state.swap(0, 1);
-                }
-                Step::Extrapolated { residual: (scale, residual) } => {
-                    let [previous, current] = &mut state;
-                    chunk.advance(simd, residual, Update::Extrapolate(scale), current, previous);
-                    state.swap(0, 1);
-                }
-            }
+        let Self { chunk, mut state, backwards } = self;
+        let mut parts = chunk.take(simd, &state);
+        let steps = chunk.unit.steps;
+        for index in 0..steps.len() {
+            let step = steps[if backwards { steps.len() - 1 - index } else { index }];
+            chunk.step(simd, step, &mut parts, backwards);
         }
-        chunk.give(simd, state, [first, second]);
+        chunk.give(simd, parts, &mut state);
     }
 }
 
@@ -188,7 +220,7 @@ struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     fn new(unit: &'a SymmetricUnit<'a>, gradients: bool) -> Self {
         let geometry = unit.geometry();
-        let images = unit.chunk_len() / unit.image_len().max(1);
+        let images = unit.chunk_images();
         let image = || Aligned::zeros(images * geometry.image_len());
         Self {
             unit,
@@ -200,31 +232,60 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Padded copies of arrays of the chunk's images; to be [given](Self::give) back.
+    /// Padded copies of a chunk's state; to be [given](Self::give) back.
     #[inline(always)]
-    fn take<S: Simd, const N: usize>(&mut self, simd: S, arrays: [&[f32]; N]) -> [Aligned; N] {
-        let (layout, stride) = (self.geometry.layout(), self.unit.image_len().max(1));
-        self.images = arrays[0].len() / stride;
-        let mut taken = [const { Aligned::EMPTY }; N];
-        for (taken, plain) in taken.iter_mut().zip(arrays) {
-            *taken = self.padded.pop().unwrap_or_default();
-            simd.vectorize(Load { layout, plain, stride, padded: taken });
-        }
-        taken
+    fn take<S: Simd>(&mut self, simd: S, state: &State<'_>) -> [Aligned; 2] {
+        let layout = self.geometry.layout();
+        let (parts, stride) = state.parts(self.unit.image_len());
+        self.images = parts[0].len() / stride.max(1);
+        parts.map(|plain| {
+            let mut padded = self.padded.pop().unwrap_or_default();
+            simd.vectorize(Load { layout, plain, stride, padded: &mut padded });
+            padded
+        })
     }
 
-    /// Writes padded images back into plain arrays.
+    /// Writes padded images back into a state.
     #[inline(always)]
-    fn give<S: Simd, const N: usize>(
-        &mut self,
-        simd: S,
-        taken: [Aligned; N],
-        arrays: [&mut [f32]; N],
-    ) {
-        let (layout, stride) = (self.geometry.layout(), self.unit.image_len().max(1));
-        for (padded, plain) in taken.into_iter().zip(arrays) {
+    fn give<S: Simd>(&mut self, simd: S, parts: [Aligned; 2], state: &mut State<'_>) {
+        let layout = self.geometry.layout();
+        for (part, padded) in parts.into_iter().enumerate() {
+            let (plain, stride) = state.part_mut(part, self.unit.image_len());
             simd.vectorize(Store { layout, padded: &padded, plain, stride });
             self.padded.push(padded);
+        }
+    }
+
+    /// One block's update, or with `backwards` its inverse.
+    #[inline(always)]
+    fn step<S: Simd>(&mut self, simd: S, step: Step, parts: &mut [Aligned; 2], backwards: bool) {
+        let [first, second] = parts;
+        match step {
+            Step::TwoStream { first: f, second: g } if backwards => {
+                self.advance(simd, g.1, Update::Add(-g.0), first, second);
+                self.advance(simd, f.1, Update::Add(-f.0), second, first);
+            }
+            Step::TwoStream { first: f, second: g } => {
+                self.advance(simd, f.1, Update::Add(f.0), second, first);
+                self.advance(simd, g.1, Update::Add(g.0), first, second);
+            }
+            // (X_{j−1}, X_j) → (X_j, X_{j+1}), and (X_j, X_{j+1}) → (X_{j−1}, X_j).
+            Step::Previous { residual: (scale, residual) } if backwards => {
+                self.advance(simd, residual, Update::Add(-scale), first, second);
+                parts.swap(0, 1);
+            }
+            Step::Previous { residual: (scale, residual) } => {
+                self.advance(simd, residual, Update::Add(scale), second, first);
+                parts.swap(0, 1);
+            }
+            Step::Extrapolated { residual: (scale, residual) } if backwards => {
+                self.advance(simd, residual, Update::Extrapolate(scale), first, second);
+                parts.swap(0, 1);
+            }
+            Step::Extrapolated { residual: (scale, residual) } => {
+                self.advance(simd, residual, Update::Extrapolate(scale), second, first);
+                parts.swap(0, 1);
+            }
         }
     }
 
@@ -257,8 +318,8 @@ impl<'a> Chunk<'a> {
 /// One chunk of images, backwards.
 struct Backward<'a, 'u, 'p> {
     pull: Pull<'a, 'u, 'p>,
-    state: (&'a mut [f32], &'a mut [f32]),
-    gradient: (&'a mut [f32], &'a mut [f32]),
+    state: State<'a>,
+    gradient: State<'a>,
 }
 
 impl WithSimd for Backward<'_, '_, '_> {
@@ -266,9 +327,9 @@ impl WithSimd for Backward<'_, '_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { mut pull, state: (first, second), gradient: (g_first, g_second) } = self;
-        let mut state = pull.chunk.take(simd, [&*first, &*second]);
-        let mut slope = pull.chunk.take(simd, [&*g_first, &*g_second]);
+        let Self { mut pull, state: mut last, mut gradient } = self;
+        let mut state = pull.chunk.take(simd, &last);
+        let mut slope = pull.chunk.take(simd, &gradient);
         for step in pull.chunk.unit.steps.iter().rev() {
             let ([first, second], [g_first, g_second]) = (&mut state, &mut slope);
             match *step {
@@ -297,8 +358,8 @@ impl WithSimd for Backward<'_, '_, '_> {
                 }
             }
         }
-        pull.chunk.give(simd, state, [first, second]);
-        pull.chunk.give(simd, slope, [g_first, g_second]);
+        pull.chunk.give(simd, state, &mut last);
+        pull.chunk.give(simd, slope, &mut gradient);
     }
 }
 

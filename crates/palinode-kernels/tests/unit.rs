@@ -5,7 +5,7 @@ mod support;
 
 use palinode_kernels::Activation;
 use palinode_kernels::reference::{Form, Recurrence, Shape, Unit};
-use palinode_kernels::unit::{Step, SymmetricUnit};
+use palinode_kernels::unit::{State, Step, SymmetricUnit};
 use support::{noise, relative, wide};
 
 struct Case {
@@ -75,11 +75,11 @@ impl Case {
             parameters: &parameters,
         };
         let (mut y, mut z) = (first.clone(), second.clone());
-        unit.forward(&mut y, &mut z);
+        unit.forward(State::Apart(&mut y, &mut z));
         let state = relative(&y, &truth.0).max(relative(&z, &truth.1));
         let (mut gy, mut gz) = (g1, g2);
         let mut found = vec![0.0; parameters.len()];
-        unit.backward((&mut y, &mut z), (&mut gy, &mut gz), &mut found);
+        unit.backward(State::Apart(&mut y, &mut z), State::Apart(&mut gy, &mut gz), &mut found);
         let residuals = found.chunks(channels * channels * 9 + channels);
         let (found_kernels, found_biases): (Vec<&[f32]>, Vec<&[f32]>) =
             residuals.map(|residual| residual.split_at(residual.len() - channels)).unzip();
@@ -156,14 +156,60 @@ fn the_same_bits_for_any_number_of_threads() {
             let mut arrays: Vec<Vec<f32>> =
                 (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
             let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
-            unit.forward(y, z);
+            unit.forward(State::Apart(y, z));
             let mut gradients = vec![0.0; parameters.len()];
-            unit.backward((y, z), (gy, gz), &mut gradients);
+            unit.backward(State::Apart(y, z), State::Apart(gy, gz), &mut gradients);
             (arrays, gradients)
         })
     };
     let one = run(1);
     for threads in [2, 3, 4] {
         assert!(run(threads) == one, "{threads} threads give other bits");
+    }
+}
+
+/// Both parts of a state side by side, image by image.
+fn side_by_side(first: &[f32], second: &[f32], image: usize) -> Vec<f32> {
+    let parts = first.chunks(image).zip(second.chunks(image));
+    parts.flat_map(|(first, second)| first.iter().chain(second).copied()).collect()
+}
+
+#[test]
+fn joined_states_are_the_same_and_the_inverse_undoes_a_sweep() {
+    for recurrence in RECURRENCES {
+        let shape = Shape { batch: 5, channels: 6, height: 9, width: 7 };
+        let steps = Case { recurrence, shape, blocks: 3 }.steps(0.1);
+        let residuals = 3 * recurrence.residuals_per_block();
+        let kernels = noise(residuals * shape.kernel_len(), 1, 0.1);
+        let biases = noise(residuals * shape.channels, 2, 0.3);
+        let parameters = joined(&kernels, &biases, shape.channels);
+        let unit = SymmetricUnit {
+            images: shape.batch,
+            channels: shape.channels,
+            height: shape.height,
+            width: shape.width,
+            steps: &steps,
+            parameters: &parameters,
+        };
+        let image = shape.len() / shape.batch;
+        let start: Vec<Vec<f32>> = (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
+        let mut apart = start.clone();
+        let [y, z, gy, gz] = apart.as_mut_slice() else { unreachable!() };
+        let (mut both, mut slopes) = (side_by_side(y, z, image), side_by_side(gy, gz, image));
+        unit.forward(State::Apart(y, z));
+        unit.forward(State::Joined(&mut both));
+        assert!(both == side_by_side(y, z, image), "{recurrence:?}: forward");
+
+        let (mut first, mut second) = (y.clone(), z.clone());
+        unit.inverse(State::Apart(&mut first, &mut second));
+        let error = relative(&first, &wide(&start[0])).max(relative(&second, &wide(&start[1])));
+        assert!(error < 5e-6, "{recurrence:?}: off by {error:e} after the inverse");
+
+        let mut gradients = [vec![0.0; parameters.len()], vec![0.0; parameters.len()]];
+        unit.backward(State::Apart(y, z), State::Apart(gy, gz), &mut gradients[0]);
+        unit.backward(State::Joined(&mut both), State::Joined(&mut slopes), &mut gradients[1]);
+        assert!(gradients[0] == gradients[1], "{recurrence:?}: parameters");
+        assert!(slopes == side_by_side(gy, gz, image), "{recurrence:?}: gradient");
+        assert!(*y == first && *z == second, "{recurrence:?}: reconstruction");
     }
 }

@@ -36,10 +36,12 @@ struct Readme;
 
 pub mod activation;
 pub mod analysis;
+pub mod convolution;
 pub mod data;
 mod error;
 mod file;
 pub mod network;
+mod node;
 pub mod random;
 pub mod residual;
 pub mod reversible;

@@ -142,10 +142,14 @@ impl<R: Residual> Network<R> {
     pub fn forward(&self, images: Tensor<4>, phase: Phase) -> Result<Tensor<2>> {
         let config = &self.config;
         let mut x = self.stem.forward(images);
+        let mut activation = self.stem_activation();
         if let Some(norm) = &self.stem_norm {
-            x = norm.forward(x, phase);
+            x = match activation.take_if(|activation| *activation == Activation::Relu) {
+                Some(_) => norm.forward_relu(x, phase),
+                None => norm.forward(x, phase),
+            };
         }
-        if let Some(activation) = self.stem_activation() {
+        if let Some(activation) = activation {
             x = activate(activation, x);
         }
         for (index, unit) in self.units.iter().enumerate() {
@@ -155,7 +159,7 @@ impl<R: Residual> Network<R> {
             x = unit.forward(x)?;
         }
         if let Some(norm) = &self.head_norm {
-            x = activate(Activation::Relu, norm.forward(x, phase));
+            x = norm.forward_relu(x, phase);
         }
         Ok(self.head.forward(x))
     }

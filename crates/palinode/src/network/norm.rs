@@ -1,9 +1,12 @@
 //! Batch normalisation with the running statistics PyTorch keeps.
 
 use super::Phase;
+use crate::activation::{Activation, activate};
+use crate::node::{Variable, on_kernels, record, tensor, values};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
+use palinode_kernels::norm::{BatchNorm as Kernel, Statistics};
 
 /// Batch norm over `[n, C, h, w]`, one mean and variance per channel.
 ///
@@ -44,6 +47,74 @@ impl BatchNorm {
 
     /// The normalised input; running statistics change in [`Phase::Training`] alone.
     pub fn forward(&self, x: Tensor<4>, phase: Phase) -> Tensor<4> {
+        self.normalise(x, phase, false)
+    }
+
+    /// [`forward`](Self::forward) with a ReLU behind it, in one pass over the pixels.
+    pub fn forward_relu(&self, x: Tensor<4>, phase: Phase) -> Tensor<4> {
+        self.normalise(x, phase, true)
+    }
+
+    fn normalise(&self, x: Tensor<4>, phase: Phase, relu: bool) -> Tensor<4> {
+        if on_kernels(&x)
+            && let Some(y) = self.by_kernel(&x, phase, relu)
+        {
+            return y;
+        }
+        let y = self.by_tensors(x, phase);
+        if relu { activate(Activation::Relu, y) } else { y }
+    }
+
+    /// On the CPU; `None` where the graph is not one it can be recorded on.
+    fn by_kernel(&self, x: &Tensor<4>, phase: Phase, relu: bool) -> Option<Tensor<4>> {
+        let shape @ [images, channels, height, width] = x.dims();
+        let area = height * width;
+        let device = x.clone().inner().device();
+        let kernel = Kernel { images, channels, area, epsilon: self.epsilon, relu };
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let input = values(x.clone());
+        let statistics = if phase == Phase::Inference {
+            let running = |state: &RunningState<Tensor<1>>| values(state.value());
+            let pairs = running(&self.running_mean).into_iter().zip(running(&self.running_var));
+            pairs.map(|(mean, variance)| Statistics::from((mean, variance))).collect()
+        } else {
+            kernel.statistics(&input)
+        };
+        let affine = (values(weight.clone()), values(bias.clone()));
+        let mut y = vec![0.0; input.len()];
+        kernel.forward(&input, &statistics, (&affine.0, &affine.1), &mut y);
+        let output = tensor(y, shape, &device);
+        let tracked = x.is_tracked() || weight.is_tracked() || bias.is_tracked();
+        if phase == Phase::Inference {
+            return (!tracked).then_some(output);
+        }
+        let kept = x.clone().inner();
+        let parents =
+            [Variable::Array(x.clone()), Variable::Vector(weight), Variable::Vector(bias)];
+        let batch = statistics.clone();
+        let recorded = record(parents, output, move |slope, _| {
+            let mut gradient = values(slope);
+            let affine = (affine.0.as_slice(), affine.1.as_slice());
+            let (weight, bias) = kernel.backward(&values(kept), &statistics, affine, &mut gradient);
+            [
+                Some(Variable::Array(tensor(gradient, shape, &device))),
+                Some(Variable::Vector(tensor(weight, [channels], &device))),
+                Some(Variable::Vector(tensor(bias, [channels], &device))),
+            ]
+        })
+        .ok()?;
+        if phase == Phase::Training {
+            let vector = |of: fn(&Statistics) -> f64| {
+                let values = batch.iter().map(|channel| of(channel) as f32).collect();
+                tensor(values, [channels], &x.clone().inner().device())
+            };
+            self.update((images * area) as f64, vector(|s| s.mean), vector(|s| s.variance));
+        }
+        Some(recorded)
+    }
+
+    /// By Burn's operations, without the ReLU.
+    fn by_tensors(&self, x: Tensor<4>, phase: Phase) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if phase == Phase::Inference {
             let (mean, variance) = (self.running_mean.value(), self.running_var.value());
@@ -53,11 +124,15 @@ impl BatchNorm {
         let result = batch_norm_train(x, weight, bias, self.epsilon);
         if phase == Phase::Training {
             let count = (images * height * width) as f64;
-            let unbiased = result.variance.inner() * (count / (count - 1.0).max(1.0));
-            self.move_towards(&self.running_mean, result.mean.inner());
-            self.move_towards(&self.running_var, unbiased);
+            self.update(count, result.mean.inner(), result.variance.inner());
         }
         result.output
+    }
+
+    /// Moves the running statistics towards those of a batch of `count` pixels per channel.
+    fn update(&self, count: f64, mean: Tensor<1>, variance: Tensor<1>) {
+        self.move_towards(&self.running_mean, mean);
+        self.move_towards(&self.running_var, variance * (count / (count - 1.0).max(1.0)));
     }
 
     fn move_towards(&self, state: &RunningState<Tensor<1>>, batch: Tensor<1>) {

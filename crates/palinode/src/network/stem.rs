@@ -1,9 +1,8 @@
 //! The first convolution.
 
+use crate::convolution::{ConvolutionConfig, convolve};
 use crate::random::Generator;
 use burn::module::{Module, Param};
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 /// 3×3 convolution `[n, C_in, h, w]` → `[n, C₁, h, w]`, stride 1, zero padding 1.
@@ -35,6 +34,6 @@ impl Stem {
     /// The convolution.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
-        conv2d(x, self.weight.val(), bias, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
+        convolve(x, self.weight.val(), bias, ConvolutionConfig::new().with_padding([1, 1]))
     }
 }

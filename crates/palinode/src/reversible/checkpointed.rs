@@ -4,8 +4,9 @@
 //! computes the s states between again and then goes back through them one block at a time, so
 //! about 2√N states are alive at the most.
 
-use super::{Blocks, local, node};
+use super::{Blocks, local};
 use crate::error::Result;
+use crate::node::{Variable, record};
 use crate::residual::{Residual, evaluate};
 use crate::scheme::{Scheme, State, sweep};
 use burn::tensor::Tensor;
@@ -45,8 +46,10 @@ fn segment<R: Residual>(
             .clone()
             .fold(unpack(start.clone()), |state, block| recomputation.step(block, state)),
     );
-    node::record(packed, parameters, output, move |gradient| {
-        recomputation.backward(start, gradient)
+    let parents = [Variable::Array(packed), Variable::Vector(parameters)];
+    record(parents, output, move |gradient, _| {
+        let (gradient, parameters) = recomputation.backward(start, gradient);
+        [Some(Variable::Array(gradient)), Some(Variable::Vector(parameters))]
     })
 }
 

@@ -4,10 +4,12 @@
 //! single-layer Hamiltonian; anything else goes block by block through Burn's operations.
 
 use super::local;
+use super::reversed::LastState;
+use crate::node::{on_kernels, tensor, values};
 use crate::residual::{Residual, Role};
-use crate::scheme::{Drift, Scheme, State, Term, Update};
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use palinode_kernels::unit::{Step, SymmetricUnit};
+use crate::scheme::{Drift, Scheme, State, Streams, Term, Update, sweep};
+use burn::tensor::Tensor;
+use palinode_kernels::unit::{State as Parts, Step, SymmetricUnit};
 
 /// A unit that the kernels can compute.
 pub(super) struct Fused {
@@ -21,8 +23,10 @@ impl Fused {
         scheme: &dyn Scheme,
         input: &Tensor<4>,
     ) -> Option<Self> {
-        let on_cpu = input.dtype() == DType::F32 && input.device() == Device::flex();
-        if !on_cpu || residuals.is_empty() || !residuals.iter().all(Residual::is_relu_symmetric) {
+        if !on_kernels(input)
+            || residuals.is_empty()
+            || !residuals.iter().all(Residual::is_relu_symmetric)
+        {
             return None;
         }
         let blocks = residuals.len() / scheme.residuals_per_block();
@@ -31,44 +35,70 @@ impl Fused {
     }
 
     /// Through all blocks.
-    pub fn forward<R: Residual>(&self, residuals: &[R], start: State) -> State {
-        let shape = start.first.dims();
-        let device = start.first.device();
-        let parameters = parameters(residuals, &start.first);
+    pub fn forward<R: Residual>(
+        &self,
+        residuals: &[R],
+        scheme: &dyn Scheme,
+        input: Tensor<4>,
+    ) -> LastState {
+        let (shape, device) = (input.dims(), input.device());
+        let parameters = parameters(residuals, &input);
+        if scheme.streams() == Streams::Two {
+            let mut both = values(input);
+            self.unit(half(shape), &parameters).forward(Parts::Joined(&mut both));
+            return LastState { output: tensor(both, shape, &device), previous: None };
+        }
+        let start = sweep::open(scheme, input);
         let (mut first, mut second) = (values(start.first), values(start.second));
-        self.unit(shape, &parameters).forward(&mut first, &mut second);
-        State { first: tensor(first, shape, &device), second: tensor(second, shape, &device) }
+        self.unit(shape, &parameters).forward(Parts::Apart(&mut first, &mut second));
+        LastState {
+            output: tensor(second, shape, &device),
+            previous: Some(tensor(first, shape, &device)),
+        }
     }
 
-    /// From the last state and the gradient with respect to it: the gradient with respect to the
-    /// first state, and the parameters', flat.
+    /// From the last state and the gradient with respect to the output: the gradient with respect to
+    /// the input, and the parameters', flat.
     pub fn backward<R: Residual>(
         &self,
         residuals: &[R],
-        last: State,
-        gradient: State,
-    ) -> (State, Tensor<1>) {
-        let shape = last.first.dims();
-        let device = last.first.device();
-        let parameters = parameters(residuals, &last.first);
+        scheme: &dyn Scheme,
+        last: LastState,
+        gradient: Tensor<4>,
+    ) -> (Tensor<4>, Tensor<1>) {
+        let (shape, device) = (last.output.dims(), last.output.device());
+        let parameters = parameters(residuals, &last.output);
         let mut found = vec![0.0; parameters.len()];
-        let (mut first, mut second) = (values(last.first), values(last.second));
-        let (mut g_first, mut g_second) = (values(gradient.first), values(gradient.second));
+        let length = [found.len()];
+        let Some(previous) = last.previous else {
+            let (mut both, mut slopes) = (values(last.output), values(gradient));
+            let unit = self.unit(half(shape), &parameters);
+            unit.backward(Parts::Joined(&mut both), Parts::Joined(&mut slopes), &mut found);
+            return (tensor(slopes, shape, &device), tensor(found, length, &device));
+        };
+        let (mut first, mut second) = (values(previous), values(last.output));
+        let slopes = sweep::close_gradient(scheme, gradient);
+        let (mut g_first, mut g_second) = (values(slopes.first), values(slopes.second));
         self.unit(shape, &parameters).backward(
-            (&mut first, &mut second),
-            (&mut g_first, &mut g_second),
+            Parts::Apart(&mut first, &mut second),
+            Parts::Apart(&mut g_first, &mut g_second),
             &mut found,
         );
         let first = tensor(g_first, shape, &device);
         let second = tensor(g_second, shape, &device);
-        let length = found.len();
-        (State { first, second }, tensor(found, [length], &device))
+        let gradient = sweep::open_gradient(scheme, State { first, second });
+        (gradient, tensor(found, length, &device))
     }
 
     fn unit<'a>(&'a self, shape: [usize; 4], parameters: &'a [f32]) -> SymmetricUnit<'a> {
         let [images, channels, height, width] = shape;
         SymmetricUnit { images, channels, height, width, steps: &self.steps, parameters }
     }
+}
+
+/// The shape of one stream of a state.
+fn half([images, channels, height, width]: [usize; 4]) -> [usize; 4] {
+    [images, channels / 2, height, width]
 }
 
 /// Kernel and bias of every residual behind each other.
@@ -91,13 +121,4 @@ fn step(update: Update) -> Option<Step> {
             Step::Extrapolated { residual: term(residual)? }
         }
     })
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    // `Fused::of` admits f32 alone.
-    tensor.inner().into_data().try_into_vec().unwrap_or_default()
-}
-
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values, shape), device)
 }

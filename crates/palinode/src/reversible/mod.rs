@@ -7,13 +7,12 @@
 //! | [`Reversible`](Differentiation::Reversible) | the last state | N + N |
 //!
 //! Gradients agree to rounding. The last two record one autodiff node per segment or unit
-//! (`node`) whose backward pass works on small graphs of its own (`local`); residuals with side
+//! whose backward pass works on small graphs of its own (`local`); residuals with side
 //! effects are refused there, since a second evaluation would not repeat the first.
 
 mod checkpointed;
 mod fused;
 mod local;
-mod node;
 mod reversed;
 mod stored;
 
@@ -129,10 +128,7 @@ pub(crate) fn forward<R: Residual>(
 fn inference<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> Tensor<4> {
     let scheme = blocks.scheme.as_ref();
     match fused::Fused::of(blocks.residuals, scheme, &input) {
-        Some(fused) => {
-            let start = sweep::open(scheme, input);
-            sweep::close(scheme, fused.forward(blocks.residuals, start))
-        }
+        Some(fused) => fused.forward(blocks.residuals, scheme, input).output,
         None => stored::forward(blocks, input),
     }
 }

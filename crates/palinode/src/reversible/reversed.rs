@@ -1,8 +1,9 @@
 //! The reversible mode: a whole unit as one autodiff node that keeps its last state alone.
 
 use super::fused::Fused;
-use super::{Blocks, local, node};
+use super::{Blocks, local};
 use crate::error::Result;
+use crate::node::{Variable, record};
 use crate::residual::Residual;
 use crate::scheme::{Scheme, State, Streams, sweep};
 use burn::tensor::Tensor;
@@ -14,41 +15,57 @@ pub(super) fn forward<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> R
     let scheme = Arc::clone(blocks.scheme);
     let count = blocks.count();
 
-    let start = sweep::open(scheme.as_ref(), input.clone().inner());
     let fused = Fused::of(&residuals, scheme.as_ref(), &input);
-    let last = match &fused {
-        Some(fused) => fused.forward(&residuals, start),
-        None => Blocks { residuals: &residuals, scheme: &scheme }.forward(start),
+    let start = input.clone().inner();
+    let kept = match &fused {
+        Some(fused) => fused.forward(&residuals, scheme.as_ref(), start),
+        None => {
+            let start = sweep::open(scheme.as_ref(), start);
+            let last = Blocks { residuals: &residuals, scheme: &scheme }.forward(start);
+            LastState::new(scheme.as_ref(), last)
+        }
     };
-    let kept = LastState::new(scheme.as_ref(), last);
     let output = kept.output.clone();
 
-    node::record(input, parameters, output, move |gradient| {
-        let mut state = kept.into_state(scheme.as_ref());
-        let mut gradient = sweep::close_gradient(scheme.as_ref(), gradient);
-        if let Some(fused) = fused {
-            let (gradient, parameters) = fused.backward(&residuals, state, gradient);
-            return (sweep::open_gradient(scheme.as_ref(), gradient), parameters);
-        }
-        let mut parameters = local::ParameterGradients::new(&residuals);
-        for block in (0..count).rev() {
-            (state, gradient) = sweep::unstep_with_gradient(
-                scheme.update(block),
-                state,
-                None,
-                gradient,
-                &mut |term, x, cotangent| parameters.pull_back(term, x, cotangent),
-            );
-        }
-        (sweep::open_gradient(scheme.as_ref(), gradient), parameters.flatten())
+    let parents = [Variable::Array(input), Variable::Vector(parameters)];
+    record(parents, output, move |gradient, _| {
+        let scheme = scheme.as_ref();
+        let (gradient, parameters) = match fused {
+            Some(fused) => fused.backward(&residuals, scheme, kept, gradient),
+            None => pull_back(&residuals, scheme, count, kept, gradient),
+        };
+        [Some(Variable::Array(gradient)), Some(Variable::Vector(parameters))]
     })
 }
 
+/// Back through all blocks on small graphs of their own.
+fn pull_back<R: Residual>(
+    residuals: &[R],
+    scheme: &dyn Scheme,
+    count: usize,
+    kept: LastState,
+    gradient: Tensor<4>,
+) -> (Tensor<4>, Tensor<1>) {
+    let mut state = kept.into_state(scheme);
+    let mut gradient = sweep::close_gradient(scheme, gradient);
+    let mut parameters = local::ParameterGradients::new(residuals);
+    for block in (0..count).rev() {
+        (state, gradient) = sweep::unstep_with_gradient(
+            scheme.update(block),
+            state,
+            None,
+            gradient,
+            &mut |term, x, cotangent| parameters.pull_back(term, x, cotangent),
+        );
+    }
+    (sweep::open_gradient(scheme, gradient), parameters.flatten())
+}
+
 /// A unit's last state, sharing its memory with the unit's output.
-struct LastState {
-    output: Tensor<4>,
+pub(super) struct LastState {
+    pub output: Tensor<4>,
     /// X_{N−1} where the scheme has one state; two streams are the output's own halves.
-    previous: Option<Tensor<4>>,
+    pub previous: Option<Tensor<4>>,
 }
 
 impl LastState {

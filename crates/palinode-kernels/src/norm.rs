@@ -1,0 +1,175 @@
+//! Batch normalisation with the batch's own statistics, and a ReLU behind it if asked for.
+
+use rayon::prelude::*;
+
+/// y = max(w·(x − μ)/√(v + ε) + b, 0), or without the maximum, with mean μ and variance v (biased) of
+/// every channel over the batch.
+///
+/// x and y are `[images, channels, area]`, row-major; w and b `[channels]`. Sums are f64, one channel's
+/// in the order of the images: the same bits for any number of threads.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm {
+    /// Images n.
+    pub images: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Pixels of a channel.
+    pub area: usize,
+    /// ε.
+    pub epsilon: f64,
+    /// Whether a ReLU follows.
+    pub relu: bool,
+}
+
+/// A channel's statistics over a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// μ.
+    pub mean: f64,
+    /// v, biased.
+    pub variance: f64,
+}
+
+impl From<(f32, f32)> for Statistics {
+    /// (μ, v).
+    fn from((mean, variance): (f32, f32)) -> Self {
+        Self { mean: f64::from(mean), variance: f64::from(variance) }
+    }
+}
+
+impl BatchNorm {
+    /// Mean and variance of every channel.
+    ///
+    /// # Panics
+    /// If the length of `x` does not fit the shape.
+    pub fn statistics(&self, x: &[f32]) -> Vec<Statistics> {
+        self.check(x.len());
+        let count = (self.images * self.area).max(1) as f64;
+        let channel = |channel: usize| {
+            let sum: f64 = self.maps(x, channel).map(sum_of).sum();
+            let mean = sum / count;
+            let squares = |map: &[f32]| {
+                let map = map.iter();
+                map.map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>()
+            };
+            let variance = self.maps(x, channel).map(squares).sum::<f64>() / count;
+            Statistics { mean, variance }
+        };
+        (0..self.channels).into_par_iter().map(channel).collect()
+    }
+
+    /// Sets `y`.
+    ///
+    /// # Panics
+    /// If an array's length does not fit the shape.
+    pub fn forward(
+        &self,
+        x: &[f32],
+        statistics: &[Statistics],
+        (weight, bias): (&[f32], &[f32]),
+        y: &mut [f32],
+    ) {
+        self.check(x.len());
+        self.check(y.len());
+        let area = self.area.max(1);
+        let maps = y.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate();
+        maps.for_each(|(index, (y, x))| {
+            let affine = self.affine(index % self.channels, statistics, weight, bias);
+            for (y, &x) in y.iter_mut().zip(x) {
+                let value = affine.scale * x + affine.shift;
+                *y = if self.relu { value.max(0.0) } else { value };
+            }
+        });
+    }
+
+    /// From the gradient with respect to y, in `gradient`, to the one with respect to x, in the same
+    /// place; returns those with respect to w and b.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn backward(
+        &self,
+        x: &[f32],
+        statistics: &[Statistics],
+        (weight, bias): (&[f32], &[f32]),
+        gradient: &mut [f32],
+    ) -> (Vec<f32>, Vec<f32>) {
+        self.check(x.len());
+        self.check(gradient.len());
+        let count = (self.images * self.area).max(1) as f64;
+        let y_gradient = &*gradient;
+        // Per channel: Σ g and Σ g·x̂ over the pixels that the ReLU lets through.
+        let sums: Vec<(f64, f64)> = (0..self.channels)
+            .into_par_iter()
+            .map(|channel| {
+                let affine = self.affine(channel, statistics, weight, bias);
+                let Statistics { mean, variance } = statistics[channel];
+                let deviation = (variance + self.epsilon).sqrt();
+                let maps = self.maps(x, channel).zip(self.maps(y_gradient, channel));
+                maps.fold((0.0, 0.0), |sums, (x, g)| {
+                    let pixels = x.iter().zip(g).filter(|(x, _)| self.passes(affine, **x));
+                    pixels.fold(sums, |(sum, product), (&x, &g)| {
+                        let normal = (f64::from(x) - mean) / deviation;
+                        (sum + f64::from(g), product + f64::from(g) * normal)
+                    })
+                })
+            })
+            .collect();
+        let area = self.area.max(1);
+        let maps = gradient.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate();
+        maps.for_each(|(index, (g, x))| {
+            let channel = index % self.channels;
+            let affine = self.affine(channel, statistics, weight, bias);
+            let Statistics { mean, variance } = statistics[channel];
+            let deviation = (variance + self.epsilon).sqrt();
+            let (sum, product) = sums[channel];
+            // dx = w/σ·(g − mean of g − x̂·mean of g·x̂), an affine function of g and x.
+            let slope = -product / count / deviation;
+            let constant = (-sum / count - slope * mean) as f32 * affine.scale;
+            let slope = slope as f32 * affine.scale;
+            for (g, &x) in g.iter_mut().zip(x) {
+                let passed = if self.passes(affine, x) { *g } else { 0.0 };
+                *g = affine.scale * passed + (slope * x + constant);
+            }
+        });
+        sums.into_iter().map(|(sum, product)| (product as f32, sum as f32)).unzip()
+    }
+
+    /// y = scale·x + shift for one channel.
+    fn affine(
+        &self,
+        channel: usize,
+        statistics: &[Statistics],
+        weight: &[f32],
+        bias: &[f32],
+    ) -> Affine {
+        let Statistics { mean, variance } = statistics[channel];
+        let scale = f64::from(weight[channel]) / (variance + self.epsilon).sqrt();
+        Affine { scale: scale as f32, shift: (f64::from(bias[channel]) - mean * scale) as f32 }
+    }
+
+    fn passes(&self, affine: Affine, x: f32) -> bool {
+        !self.relu || affine.scale * x + affine.shift > 0.0
+    }
+
+    /// One channel's pixels, image by image.
+    fn maps<'a>(&self, x: &'a [f32], channel: usize) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+        let (area, channels) = (self.area, self.channels);
+        x.chunks((channels * area).max(1))
+            .map(move |image| &image[channel * area..(channel + 1) * area])
+    }
+
+    fn check(&self, len: usize) {
+        assert_eq!(len, self.images * self.channels * self.area, "elements of a batch");
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Affine {
+    scale: f32,
+    shift: f32,
+}
+
+fn sum_of(map: &[f32]) -> f64 {
+    map.iter().map(|&x| f64::from(x)).sum()
+}

@@ -1,0 +1,104 @@
+//! 2×2 average pools whose output channels are chosen from the input's or zero.
+
+use rayon::prelude::*;
+
+/// y\[n\]\[o\] = the 2×2 average pool of x\[n\]\[sources\[o\]\], or zeros where there is no source; an odd last
+/// row or column is dropped.
+///
+/// x is `[images, channels, height, width]`, y `[images, sources.len(), height/2, width/2]`, row-major.
+/// The same bits for any number of threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool<'a> {
+    /// Images n.
+    pub images: usize,
+    /// Channels of x.
+    pub channels: usize,
+    /// Rows and columns of x.
+    pub size: [usize; 2],
+    /// For every channel of y the one of x that it comes from; no channel may come twice.
+    pub sources: &'a [Option<usize>],
+}
+
+impl Pool<'_> {
+    /// Sets `y` to the pools of `x`.
+    ///
+    /// # Panics
+    /// If an array's length does not fit the shape or a source is no channel.
+    pub fn forward(&self, x: &[f32], y: &mut [f32]) {
+        self.check(x.len(), y.len());
+        let [rows, columns] = self.output_size();
+        let width = self.size[1];
+        let images = y.par_chunks_mut((self.sources.len() * rows * columns).max(1));
+        images.zip(x.par_chunks(self.image_len().max(1))).for_each(|(y, x)| {
+            let maps = y.chunks_mut((rows * columns).max(1)).zip(self.sources);
+            for (y, source) in maps {
+                let Some(source) = *source else {
+                    y.fill(0.0);
+                    continue;
+                };
+                let x = &x[source * self.area()..(source + 1) * self.area()];
+                let pairs = x.chunks_exact(2 * width.max(1));
+                for (y, pair) in y.chunks_mut(columns.max(1)).zip(pairs) {
+                    let (above, below) = pair.split_at(width);
+                    let squares = above.chunks_exact(2).zip(below.chunks_exact(2));
+                    for (y, (a, b)) in y.iter_mut().zip(squares) {
+                        *y = 0.25 * ((a[0] + a[1]) + (b[0] + b[1]));
+                    }
+                }
+            }
+        });
+    }
+
+    /// Sets `x` to the gradient with respect to the input, from the one with respect to the output.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn backward(&self, y: &[f32], x: &mut [f32]) {
+        self.check(x.len(), y.len());
+        let [rows, columns] = self.output_size();
+        let width = self.size[1];
+        let area = rows * columns;
+        if area == 0 {
+            x.fill(0.0);
+            return;
+        }
+        let images = x.par_chunks_mut(self.image_len().max(1));
+        images.zip(y.par_chunks((self.sources.len() * area).max(1))).for_each(|(x, y)| {
+            x.fill(0.0);
+            for (index, source) in self.sources.iter().enumerate() {
+                let Some(source) = *source else { continue };
+                let y = &y[index * area..(index + 1) * area];
+                let x = &mut x[source * self.area()..(source + 1) * self.area()];
+                let pairs = x.chunks_exact_mut(2 * width.max(1));
+                for (y, pair) in y.chunks(columns.max(1)).zip(pairs) {
+                    let (above, below) = pair.split_at_mut(width);
+                    let squares = above.chunks_exact_mut(2).zip(below.chunks_exact_mut(2));
+                    for (y, (a, b)) in y.iter().zip(squares) {
+                        a.fill(0.25 * y);
+                        b.fill(0.25 * y);
+                    }
+                }
+            }
+        });
+    }
+
+    fn area(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    fn image_len(&self) -> usize {
+        self.channels * self.area()
+    }
+
+    /// Rows and columns of y.
+    pub fn output_size(&self) -> [usize; 2] {
+        self.size.map(|extent| extent / 2)
+    }
+
+    fn check(&self, x: usize, y: usize) {
+        let [rows, columns] = self.output_size();
+        assert_eq!(x, self.images * self.image_len(), "elements of x");
+        assert_eq!(y, self.images * self.sources.len() * rows * columns, "elements of y");
+        assert!(self.sources.iter().flatten().all(|&s| s < self.channels), "sources are channels");
+    }
+}

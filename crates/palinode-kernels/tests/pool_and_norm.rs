@@ -1,0 +1,91 @@
+//! Pools and batch norm against loops and finite differences in f64.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use palinode_kernels::norm::BatchNorm;
+use palinode_kernels::pool::Pool;
+use support::{noise, relative, wide};
+
+#[test]
+fn pools_are_means_of_squares_and_their_gradient_is_the_adjoint() {
+    for size in [[4, 6], [5, 7], [2, 2], [1, 3]] {
+        let sources = [None, Some(2), Some(0), None, Some(1)];
+        let pool = Pool { images: 3, channels: 3, size, sources: &sources };
+        let [rows, columns] = pool.output_size();
+        let x = noise(3 * 3 * size[0] * size[1], 1, 1.0);
+        let slope = noise(3 * 5 * rows * columns, 2, 1.0);
+        let mut truth = vec![0.0; slope.len()];
+        let mut back = vec![0.0; x.len()];
+        for (index, slope) in slope.iter().enumerate() {
+            let (map, row, column) =
+                (index / (rows * columns), index / columns % rows, index % columns);
+            let Some(source) = sources[map % 5] else { continue };
+            for (down, right) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let channel = map / 5 * 3 + source;
+                let at = (channel * size[0] + 2 * row + down) * size[1] + 2 * column + right;
+                truth[index] += 0.25 * f64::from(x[at]);
+                back[at] += 0.25 * f64::from(*slope);
+            }
+        }
+        let mut y = noise(slope.len(), 9, 1.0);
+        pool.forward(&x, &mut y);
+        let mut gradient = noise(x.len(), 9, 1.0);
+        pool.backward(&slope, &mut gradient);
+        assert!(truth.is_empty() || relative(&y, &truth) < 1e-6, "{size:?}");
+        assert!(relative(&gradient, &back) < 1e-6, "{size:?}");
+    }
+}
+
+/// The same in f64, one channel at a time.
+fn normalise(norm: &BatchNorm, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+    let at = |n: usize, c: usize, p: usize| (n * norm.channels + c) * norm.area + p;
+    let count = (norm.images * norm.area) as f64;
+    let mut y = vec![0.0; x.len()];
+    for c in 0..norm.channels {
+        let pixels = (0..norm.images).flat_map(|n| (0..norm.area).map(move |p| (n, p)));
+        let mean = pixels.clone().map(|(n, p)| x[at(n, c, p)]).sum::<f64>() / count;
+        let squares = pixels.clone().map(|(n, p)| (x[at(n, c, p)] - mean).powi(2));
+        let deviation = (squares.sum::<f64>() / count + norm.epsilon).sqrt();
+        for (n, p) in pixels {
+            let value = weight[c] * (x[at(n, c, p)] - mean) / deviation + bias[c];
+            y[at(n, c, p)] = if norm.relu { value.max(0.0) } else { value };
+        }
+    }
+    y
+}
+
+#[test]
+fn batch_norm_and_its_gradients_by_differences() {
+    for relu in [false, true] {
+        let norm = BatchNorm { images: 3, channels: 2, area: 5, epsilon: 1e-3, relu };
+        let x = noise(30, 1, 2.0);
+        let (weight, bias) = (noise(2, 2, 1.0), noise(2, 3, 0.2));
+        let slope = noise(30, 4, 1.0);
+        let statistics = norm.statistics(&x);
+        let mut y = vec![0.0; 30];
+        norm.forward(&x, &statistics, (&weight, &bias), &mut y);
+        let (x64, w64, b64) = (wide(&x), wide(&weight), wide(&bias));
+        assert!(relative(&y, &normalise(&norm, &x64, &w64, &b64)) < 1e-6);
+
+        let mut gradient = slope.clone();
+        let (gw, gb) = norm.backward(&x, &statistics, (&weight, &bias), &mut gradient);
+        let loss = |x: &[f64], w: &[f64], b: &[f64]| -> f64 {
+            normalise(&norm, x, w, b).iter().zip(&slope).map(|(y, &s)| y * f64::from(s)).sum()
+        };
+        let h = 1e-6;
+        let difference = |values: &[f64], loss: &dyn Fn(&[f64]) -> f64| -> Vec<f64> {
+            let moved = |index: usize, by: f64| {
+                let mut values = values.to_vec();
+                values[index] += by;
+                loss(&values)
+            };
+            (0..values.len()).map(|i| (moved(i, h) - moved(i, -h)) / (2.0 * h)).collect()
+        };
+        let dx = difference(&x64, &|x| loss(x, &w64, &b64));
+        let dw = difference(&w64, &|w| loss(&x64, w, &b64));
+        let db = difference(&b64, &|b| loss(&x64, &w64, b));
+        let errors = [relative(&gradient, &dx), relative(&gw, &dw), relative(&gb, &db)];
+        assert!(errors.iter().all(|&error| error < 2e-6), "relu {relu}: {errors:?}");
+    }
+}
