@@ -154,15 +154,16 @@ impl SymmetricUnit<'_> {
         self.channels * self.height * self.width
     }
 
-    /// Images of a chunk: a few, more where they are small, so that transforming the weights for every
-    /// chunk does not count.
+    /// Images of a chunk: so many pixels that a state stays in the cache and transforming the weights
+    /// for every chunk (the more work the wider the unit) does not count; fewer where there would not
+    /// be chunks for several threads. (How many threads there are must not matter: sums are taken
+    /// chunk by chunk.)
     fn chunk_images(&self) -> usize {
-        let pixels = match self.channels {
-            0..=32 => 2048,
-            _ => 4096,
-        };
-        let images = usize::div_ceil(pixels, (self.height * self.width).max(1));
-        images.clamp(1, self.images.max(1))
+        let (pixels, chunks) = if self.channels <= 32 { (2048, 4) } else { (4096, 2) };
+        let area = (self.height * self.width).max(1);
+        let least = usize::div_ceil(1024, area);
+        let images = usize::div_ceil(pixels, area).min(self.images.div_ceil(chunks).max(least));
+        images.clamp(1, self.images.div_ceil(2).max(1))
     }
 
     fn check(&self, state: &State<'_>) {
