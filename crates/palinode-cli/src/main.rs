@@ -15,6 +15,7 @@ mod train;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
+use palinode::Isa;
 use peak_alloc::PeakAlloc;
 use std::process::ExitCode;
 
@@ -31,6 +32,9 @@ struct Arguments {
     /// Threads to compute with (default: all cores); results do not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = at_most(1024))]
     threads: Option<usize>,
+    /// Instruction set of the kernels: avx512, avx2, neon or portable (default: the best there is).
+    #[arg(long, global = true, value_name = "ISA", value_parser = str::parse::<Isa>)]
+    isa: Option<Isa>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,6 +74,9 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(threads) = arguments.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    if let Some(isa) = arguments.isa {
+        isa.select().map_err(|reason| palinode::Error::Config { field: "--isa".into(), reason })?;
     }
     match arguments.command {
         Command::Train(command) => command.run(),

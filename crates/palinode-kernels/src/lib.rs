@@ -31,8 +31,10 @@
 pub mod activation;
 mod aligned;
 pub mod convolution;
+pub mod isa;
 mod layout;
 pub mod norm;
+pub mod peak;
 pub mod pool;
 pub mod reference;
 mod register;

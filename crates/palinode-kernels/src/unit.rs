@@ -6,10 +6,11 @@
 //! gives the same bits for any number of threads.
 
 use crate::aligned::Aligned;
+use crate::isa::dispatch;
 use crate::layout::{Load, Store};
 use crate::schedule::{Ordered, for_each_chunk};
 use crate::winograd::{Geometry, Residual, SetWeights, Update, Weights, Workspace};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 /// What one block does to the state, with residuals counted over the unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,7 +117,7 @@ impl SymmetricUnit<'_> {
         self.check(&state);
         let scratch = || Chunk::new(self, false);
         for_each_chunk(state.chunks(self), scratch, |chunk, _, state| {
-            Arch::new().dispatch(Sweep { chunk, state, backwards });
+            dispatch(Sweep { chunk, state, backwards });
         });
     }
 
@@ -137,7 +138,7 @@ impl SymmetricUnit<'_> {
         let scratch = || (Chunk::new(self, true), vec![0.0; self.residual_len()]);
         for_each_chunk(chunks, scratch, |(chunk, term), index, (state, gradient)| {
             let pull = Pull { chunk, term, index, parameters };
-            Arch::new().dispatch(Backward { pull, state, gradient });
+            dispatch(Backward { pull, state, gradient });
         });
     }
 

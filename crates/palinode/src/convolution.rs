@@ -1,5 +1,6 @@
 //! Plain convolutions with a backward pass of our own, several times as fast on the CPU as Burn's.
 
+use crate::analysis::profile::{Part, time};
 use crate::node::{Variable, on_kernels, record, tensor, values};
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -105,7 +106,9 @@ fn on_kernels_of(
     let mut y = vec![0.0; shape.iter().product()];
     let (x_values, weights) = (values(x.clone()), values(weight.clone()));
     let biases = bias.clone().map(values);
-    kernel.forward(&x_values, &weights, biases.as_deref(), &mut y);
+    time(Part::Convolutions, || {
+        kernel.forward(&x_values, &weights, biases.as_deref(), &mut y);
+    });
     let output = tensor(y, shape, &device);
     let tracked =
         x.is_tracked() || weight.is_tracked() || bias.as_ref().is_some_and(Tensor::is_tracked);
@@ -117,24 +120,29 @@ fn on_kernels_of(
     let bias = bias.unwrap_or_else(|| Tensor::zeros([kernel.outputs], &device));
     let (kept_x, kept_weight) = (x.clone().inner(), weight.clone().inner());
     let parents = [Variable::Array(x), Variable::Array(weight), Variable::Vector(bias)];
-    record(parents, output, move |slope, [x_wanted, weight_wanted, bias_wanted]| {
-        let (x_shape, weight_shape) = (kept_x.dims(), kept_weight.dims());
-        let slopes = values(slope);
-        let mut found = [None, None, None];
-        if x_wanted {
-            let mut gradient = vec![0.0; x_shape.iter().product()];
-            kernel.input_gradient(&slopes, &values(kept_weight), &mut gradient);
-            found[0] = Some(Variable::Array(tensor(gradient, x_shape, &device)));
-        }
-        if weight_wanted || bias_wanted {
-            let mut gradient = vec![0.0; weight_shape.iter().product()];
-            let mut biases = vec![0.0; kernel.outputs];
-            let into = with_bias.then_some(biases.as_mut_slice());
-            kernel.weight_gradient(&values(kept_x), &slopes, &mut gradient, into);
-            found[1] = Some(Variable::Array(tensor(gradient, weight_shape, &device)));
-            found[2] = Some(Variable::Vector(tensor(biases, [kernel.outputs], &device)));
-        }
-        found
-    })
+    record(
+        Part::Convolutions,
+        parents,
+        output,
+        move |slope, [x_wanted, weight_wanted, bias_wanted]| {
+            let (x_shape, weight_shape) = (kept_x.dims(), kept_weight.dims());
+            let slopes = values(slope);
+            let mut found = [None, None, None];
+            if x_wanted {
+                let mut gradient = vec![0.0; x_shape.iter().product()];
+                kernel.input_gradient(&slopes, &values(kept_weight), &mut gradient);
+                found[0] = Some(Variable::Array(tensor(gradient, x_shape, &device)));
+            }
+            if weight_wanted || bias_wanted {
+                let mut gradient = vec![0.0; weight_shape.iter().product()];
+                let mut biases = vec![0.0; kernel.outputs];
+                let into = with_bias.then_some(biases.as_mut_slice());
+                kernel.weight_gradient(&values(kept_x), &slopes, &mut gradient, into);
+                found[1] = Some(Variable::Array(tensor(gradient, weight_shape, &device)));
+                found[2] = Some(Variable::Vector(tensor(biases, [kernel.outputs], &device)));
+            }
+            found
+        },
+    )
     .ok()
 }

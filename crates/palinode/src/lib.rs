@@ -54,3 +54,4 @@ pub use burn;
 pub use burn::tensor;
 pub use error::{Error, Result};
 pub use file::write_atomically;
+pub use palinode_kernels::isa::Isa;

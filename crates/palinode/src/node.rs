@@ -1,6 +1,7 @@
 //! Custom nodes of Burn's autodiff graph: a few parents, one output, and a pull-back written with
 //! ordinary tensors.
 
+use crate::analysis::profile::{Part, time};
 use crate::error::{Error, Result};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
@@ -28,16 +29,20 @@ type PullBack<const N: usize> = dyn FnOnce(Tensor<4>, [bool; N]) -> [Option<Vari
 /// Records `output` as a function of `parents` whose gradient is `pull_back`.
 ///
 /// `output` is computed by the caller outside any graph. What `pull_back` owns is all that the node
-/// keeps, and it is freed as the backward pass goes by; it is told which parents want a gradient.
+/// keeps, and it is freed as the backward pass goes by; it is told which parents want a gradient. Its
+/// time counts as `part`'s.
 ///
 /// # Errors
 /// [`Error::Backend`] where the tensors do not live on Flex.
 pub(crate) fn record<const N: usize>(
+    part: Part,
     parents: [Variable; N],
     output: Tensor<4>,
     pull_back: impl FnOnce(Tensor<4>, [bool; N]) -> [Option<Variable>; N] + Send + 'static,
 ) -> Result<Tensor<4>> {
-    let state = Kept::<N>(Arc::new(Mutex::new(Some(Box::new(pull_back)))));
+    let pull_back: Box<PullBack<N>> =
+        Box::new(move |slope, wanted| time(part, || pull_back(slope, wanted)));
+    let state = Kept(Arc::new(Mutex::new(Some(pull_back))));
     // All parents must be on the graph's side, tracked or not.
     let parents = parents.map(|parent| match parent {
         Variable::Vector(tensor) => Variable::Vector(tensor.autodiff()),

@@ -3,11 +3,12 @@
 
 mod support;
 
-use burn::tensor::{Device, Tensor};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{DType, Device, Tensor};
 use palinode::Activation;
 use palinode::data::{Batches, DataInfo, Dataset, Part, SourceName};
 use palinode::network::weights::{collect, collect_gradients, replace};
-use palinode::network::{Layout, NetworkConfig, Phase, WeightFile, count, load_arrays};
+use palinode::network::{Layout, Network, NetworkConfig, Phase, WeightFile, count, load_arrays};
 use palinode::random::{Generator, Purpose};
 use palinode::reversible::Differentiation;
 use palinode::training::{cross_entropy, evaluate};
@@ -88,6 +89,44 @@ fn whole_networks_have_the_same_gradients_in_every_mode() {
                     let error = support::relative(&as_f64(&array.values), &as_f64(&truth.values));
                     assert!(error < 1e-5, "{model} {layout:?} {mode:?} {name}: {error:e}");
                 }
+            }
+        }
+    }
+}
+
+/// Every parameter in f64, a leaf of its own.
+struct InF64;
+
+impl ModuleMapper for InF64 {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|weight| weight.inner().cast(DType::F64).autodiff().require_grad())
+    }
+}
+
+#[test]
+fn the_kernels_of_a_whole_network_agree_with_burn_in_f64() {
+    let device = Device::flex().autodiff();
+    for model in ["hamiltonian", "leapfrog"] {
+        for (layout, norm) in
+            [(Layout::Report, false), (Layout::Report, true), (Layout::Paper, true)]
+        {
+            let mut config = NetworkConfig { activation: Activation::Tanh, ..small(model, layout) };
+            (config.size, config.stem.norm, config.channels) = ([22, 18], norm, 3);
+            let network = config.init(9, Differentiation::Stored, &device).unwrap();
+            let images: Tensor<4> =
+                Generator::new(1, Purpose::Input).normal([3, 3, 22, 18], 1.0, &device);
+            let gradients = |network: Network, images: Tensor<4>| {
+                let labels = Tensor::from_data([0, 3, 4], &device);
+                let logits = network.forward(images, Phase::BatchStatistics).unwrap();
+                let loss = cross_entropy(logits, labels);
+                collect_gradients(&network, &loss.backward())
+            };
+            let exact = gradients(network.clone().map(&mut InF64), images.clone().cast(DType::F64));
+            for (name, array) in gradients(network, images) {
+                let truth: Vec<f64> = exact[&name].values.iter().map(|&v| f64::from(v)).collect();
+                let found: Vec<f64> = array.values.iter().map(|&v| f64::from(v)).collect();
+                let error = support::relative(&found, &truth);
+                assert!(error < 1e-5, "{model} {layout:?} norm {norm} {name}: {error:e}");
             }
         }
     }

@@ -9,12 +9,13 @@ mod gradient;
 mod packing;
 
 use crate::aligned::Aligned;
+use crate::isa::dispatch;
 use crate::layout::{CHANNEL_BLOCK, Layout, Load, Store};
 use crate::schedule::{Ordered, for_each_chunk};
 use correlate::Correlate;
 use gradient::WeightGradient;
 use packing::{Pass, bias_vector};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 /// The shape of a 2-D convolution with zero padding:
 /// y\[n\]\[o\]\[p\] = b\[o\] + Σ w\[o\]\[i\]\[k\]·x\[n\]\[i\]\[s·p + k − padding\], in `groups` independent groups of
@@ -128,7 +129,7 @@ impl Convolution {
             term: vec![0.0; weights + outputs],
         };
         for_each_chunk(chunks, scratch, |scratch, index, (x, y)| {
-            Arch::new().dispatch(WeightChunk { plan: &plan, scratch, x, y });
+            dispatch(WeightChunk { plan: &plan, scratch, x, y });
             ordered.commit(0, index, &scratch.term);
         });
         drop(ordered);
@@ -234,7 +235,7 @@ impl Plan {
         let padded = |layout: Layout| Aligned::zeros(images * layout.image);
         let scratch = || (padded(from_layout), padded(into_layout));
         for_each_chunk(chunks, scratch, |(padded_from, padded_into), _, (from, into)| {
-            Arch::new().dispatch(Chunk {
+            dispatch(Chunk {
                 passes,
                 biases,
                 from,

@@ -109,7 +109,7 @@ fn six<S: Simd>(simd: S, k: [S::f32s; 3]) -> [S::f32s; 6] {
     let scaled = |scale: f32, value| simd.mul_f32s(simd.splat_f32s(scale), value);
     let outer = scaled(-1.0 / 6.0, simd.add_f32s(k[0], k[2]));
     let middle = scaled(1.0 / 6.0, k[1]);
-    let far = simd.mul_add_f32s(simd.splat_f32s(1.0 / 24.0), k[0], scaled(1.0 / 6.0, k[2]));
+    let far = simd.mul_add_e_f32s(simd.splat_f32s(1.0 / 24.0), k[0], scaled(1.0 / 6.0, k[2]));
     let near = scaled(1.0 / 12.0, k[1]);
     [
         scaled(0.25, k[0]),
@@ -125,7 +125,7 @@ fn six<S: Simd>(simd: S, k: [S::f32s; 3]) -> [S::f32s; 6] {
 #[inline(always)]
 fn three<S: Simd>(simd: S, u: [S::f32s; 6]) -> [S::f32s; 3] {
     let scaled = |scale: f32, value| simd.mul_f32s(simd.splat_f32s(scale), value);
-    let fma = |scale: f32, value, sum| simd.mul_add_f32s(simd.splat_f32s(scale), value, sum);
+    let fma = |scale: f32, value, sum| simd.mul_add_e_f32s(simd.splat_f32s(scale), value, sum);
     let (outer, middle) = (simd.add_f32s(u[1], u[2]), simd.sub_f32s(u[2], u[1]));
     let (far, near) = (simd.add_f32s(u[3], u[4]), simd.sub_f32s(u[3], u[4]));
     let edges = scaled(-1.0 / 6.0, outer);

@@ -2,6 +2,10 @@
 
 mod chart;
 mod memory;
+pub(crate) mod profile;
+mod step;
 
 pub use chart::memory_chart;
-pub use memory::{Meter, PeakBytes, StepMeasurement, measure_step};
+pub use memory::{StepMeasurement, measure_step};
+pub use palinode_kernels::peak::measured_peak;
+pub use step::{Meter, PeakBytes, StepBench, Stepped};

@@ -128,6 +128,30 @@ impl NetworkConfig {
         self.blocks.iter().sum::<usize>() * evaluations * per_residual + 2
     }
 
+    /// Multiplications and additions of a forward pass on one image, counted apart: 2 per term of
+    /// every convolution (as if computed directly) and of the fully connected layer. A backward pass
+    /// has twice as many, and three times where it evaluates the units once more.
+    pub fn forward_operations(&self) -> usize {
+        let [mut rows, mut columns] = self.size;
+        let per_residual = match self.residual {
+            BuiltInConfig::Symmetric => 2,
+            BuiltInConfig::Antisymmetric | BuiltInConfig::Layer => 1,
+        };
+        let per_block = match self.streams() {
+            Streams::Two => 2,
+            Streams::One => 1,
+        };
+        let mut terms = rows * columns * 9 * self.channels * self.widths[0];
+        for (unit, blocks) in self.blocks_per_unit().into_iter().enumerate() {
+            if unit > 0 {
+                (rows, columns) = (rows / 2, columns / 2);
+            }
+            let convolution = rows * columns * 9 * self.residual_channels(unit).pow(2);
+            terms += blocks * per_block * per_residual * convolution;
+        }
+        2 * (terms + self.features() * self.classes)
+    }
+
     /// The kernels' parameters: fewer than all, without building anything.
     pub(crate) fn least_parameters(&self) -> usize {
         let per_block = self.scheme.with_step(self.step, self.start).residuals_per_block();

@@ -2,6 +2,7 @@
 
 use super::Phase;
 use crate::activation::{Activation, activate};
+use crate::analysis::profile::{Part, time};
 use crate::node::{Variable, on_kernels, record, tensor, values};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
@@ -78,11 +79,13 @@ impl BatchNorm {
             let pairs = running(&self.running_mean).into_iter().zip(running(&self.running_var));
             pairs.map(|(mean, variance)| Statistics::from((mean, variance))).collect()
         } else {
-            kernel.statistics(&input)
+            time(Part::Norms, || kernel.statistics(&input))
         };
         let affine = (values(weight.clone()), values(bias.clone()));
         let mut y = vec![0.0; input.len()];
-        kernel.forward(&input, &statistics, (&affine.0, &affine.1), &mut y);
+        time(Part::Norms, || {
+            kernel.forward(&input, &statistics, (&affine.0, &affine.1), &mut y);
+        });
         let output = tensor(y, shape, &device);
         let tracked = x.is_tracked() || weight.is_tracked() || bias.is_tracked();
         if phase == Phase::Inference {
@@ -92,7 +95,7 @@ impl BatchNorm {
         let parents =
             [Variable::Array(x.clone()), Variable::Vector(weight), Variable::Vector(bias)];
         let batch = statistics.clone();
-        let recorded = record(parents, output, move |slope, _| {
+        let recorded = record(Part::Norms, parents, output, move |slope, _| {
             let mut gradient = values(slope);
             let affine = (affine.0.as_slice(), affine.1.as_slice());
             let (weight, bias) = kernel.backward(&values(kept), &statistics, affine, &mut gradient);

@@ -1,6 +1,7 @@
 //! Between two units: half the resolution, more channels.
 
 use super::config::Layout;
+use crate::analysis::profile::{Part, time};
 use crate::node::{Variable, on_kernels, record, tensor, values};
 use crate::scheme::Streams;
 use burn::tensor::Tensor;
@@ -55,12 +56,12 @@ fn by_kernel(x: &Tensor<4>, sources: &[Option<usize>]) -> Option<Tensor<4>> {
     let shape = [images, sources.len(), rows, columns];
     let device = x.clone().inner().device();
     let mut y = vec![0.0; shape.iter().product()];
-    pool.forward(&values(x.clone()), &mut y);
+    time(Part::Transitions, || pool.forward(&values(x.clone()), &mut y));
     let output = tensor(y, shape, &device);
     if !x.is_tracked() {
         return Some(output);
     }
-    record([Variable::Array(x.clone())], output, move |slope, _| {
+    record(Part::Transitions, [Variable::Array(x.clone())], output, move |slope, _| {
         let pool = Pool { images, channels, size, sources: &sources };
         let mut gradient = vec![0.0; images * channels * height * width];
         pool.backward(&values(slope), &mut gradient);

@@ -5,6 +5,7 @@
 //! about 2√N states are alive at the most.
 
 use super::{Blocks, local};
+use crate::analysis::profile::{Part, time};
 use crate::error::Result;
 use crate::node::{Variable, record};
 use crate::residual::{Residual, evaluate};
@@ -40,14 +41,12 @@ fn segment<R: Residual>(
         scheme,
     };
     let start = packed.clone().inner();
-    let output = pack(
-        recomputation
-            .range
-            .clone()
-            .fold(unpack(start.clone()), |state, block| recomputation.step(block, state)),
-    );
+    let output = time(Part::Units, || {
+        let blocks = recomputation.range.clone();
+        pack(blocks.fold(unpack(start.clone()), |state, block| recomputation.step(block, state)))
+    });
     let parents = [Variable::Array(packed), Variable::Vector(parameters)];
-    record(parents, output, move |gradient, _| {
+    record(Part::Units, parents, output, move |gradient, _| {
         let (gradient, parameters) = recomputation.backward(start, gradient);
         [Some(Variable::Array(gradient)), Some(Variable::Vector(parameters))]
     })

@@ -2,6 +2,7 @@
 
 use super::fused::Fused;
 use super::{Blocks, local};
+use crate::analysis::profile::{Part, time};
 use crate::error::Result;
 use crate::node::{Variable, record};
 use crate::residual::Residual;
@@ -17,18 +18,18 @@ pub(super) fn forward<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> R
 
     let fused = Fused::of(&residuals, scheme.as_ref(), &input);
     let start = input.clone().inner();
-    let kept = match &fused {
+    let kept = time(Part::Units, || match &fused {
         Some(fused) => fused.forward(&residuals, scheme.as_ref(), start),
         None => {
             let start = sweep::open(scheme.as_ref(), start);
             let last = Blocks { residuals: &residuals, scheme: &scheme }.forward(start);
             LastState::new(scheme.as_ref(), last)
         }
-    };
+    });
     let output = kept.output.clone();
 
     let parents = [Variable::Array(input), Variable::Vector(parameters)];
-    record(parents, output, move |gradient, _| {
+    record(Part::Units, parents, output, move |gradient, _| {
         let scheme = scheme.as_ref();
         let (gradient, parameters) = match fused {
             Some(fused) => fused.backward(&residuals, scheme, kept, gradient),

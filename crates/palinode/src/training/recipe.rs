@@ -8,6 +8,7 @@ use crate::network::{Layout, NetworkConfig, StemConfig};
 use crate::residual::BuiltInConfig;
 use crate::reversible::Differentiation;
 use crate::scheme::{SchemeName, Start};
+use palinode_kernels::isa::Isa;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::Table;
@@ -126,6 +127,9 @@ pub struct TrainingRecipe {
     pub validate_every: usize,
     /// How units are differentiated.
     pub mode: Differentiation,
+    /// Instruction set of the kernels; a run records the one it began with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isa: Option<Isa>,
 }
 
 impl Default for Recipe {
@@ -186,6 +190,7 @@ impl Default for TrainingRecipe {
             shuffle: true,
             validate_every: 1,
             mode: Differentiation::Reversible,
+            isa: None,
         }
     }
 }
@@ -385,7 +390,9 @@ mod tests {
         let shown = parse(&uncommented, &[]).unwrap().resolved().unwrap();
         let resolved = Recipe::default().resolved().unwrap();
         let with_dir = DataRecipe { dir: shown.data.dir.clone(), ..resolved.data.clone() };
-        assert_eq!(shown, Recipe { data: with_dir, ..resolved.clone() });
+        let with_isa = TrainingRecipe { isa: Some(Isa::Avx2), ..resolved.training.clone() };
+        let expected = Recipe { data: with_dir, training: with_isa, ..resolved.clone() };
+        assert_eq!(shown, expected);
 
         let fields = |text: &str| -> Vec<String> {
             let table: Table = toml::from_str(text).unwrap();
@@ -394,7 +401,7 @@ mod tests {
             fields
         };
         let mut written = fields(&resolved.to_toml().unwrap());
-        written.push("data.dir".to_owned());
+        written.extend(["data.dir".to_owned(), "training.isa".to_owned()]);
         written.sort();
         assert_eq!(fields(&uncommented), written);
     }

@@ -16,6 +16,7 @@ use crate::network::weights::{Arrays, collect};
 use crate::network::{Network, WeightFile};
 use crate::residual::BuiltIn;
 use burn::tensor::Device;
+use palinode_kernels::isa::Isa;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -48,7 +49,9 @@ pub struct Outcome {
 /// Everything that can be wrong with recipe, data or directory; [`Error::NonFinite`] and
 /// [`Error::Interrupted`] with the last checkpoint kept.
 pub fn train(recipe: Recipe, out: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
-    let recipe = recipe.resolved()?;
+    let mut recipe = recipe.resolved()?;
+    select_isa(&recipe)?;
+    recipe.training.isa = Some(Isa::current());
     let data = TrainingData::load(&recipe)?;
     let network = data.network(&recipe)?;
     let directory = RunDirectory::create(out)?;
@@ -68,6 +71,7 @@ pub fn train(recipe: Recipe, out: &Path, observer: &mut dyn Observer) -> Result<
 pub fn resume(path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let directory = RunDirectory::open(path)?;
     let recipe = Recipe::load(&directory.config(), &[])?;
+    select_isa(&recipe)?;
     if let Ok(text) = std::fs::read_to_string(directory.result()) {
         let outcome: Outcome = serde_json::from_str(&text)
             .map_err(|error| Error::format(directory.result(), error.to_string()))?;
@@ -92,6 +96,14 @@ pub fn resume(path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
         run.save_weights("init", &collect(&run.network))?;
     }
     run.finish(observer)
+}
+
+/// Makes the kernels use the instruction set that a recipe names, if it names one.
+fn select_isa(recipe: &Recipe) -> Result<()> {
+    match recipe.training.isa {
+        Some(isa) => isa.select().map_err(|reason| Error::config("training.isa", reason)),
+        None => Ok(()),
+    }
 }
 
 /// The training part, split, and what is known about it.

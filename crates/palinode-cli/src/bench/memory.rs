@@ -1,21 +1,15 @@
-//! `palinode bench`.
+//! `palinode bench memory`.
 
+use super::Allocator;
 use crate::at_most;
 use crate::gradients::Mode;
-use clap::{Args, Subcommand};
-use palinode::analysis::{Meter, StepMeasurement, measure_step, memory_chart};
+use clap::Args;
+use palinode::analysis::{StepMeasurement, measure_step, memory_chart};
 use palinode::network::NetworkConfig;
 use palinode::write_atomically;
 use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
-
-/// Sub-commands of `palinode bench`.
-#[derive(Debug, Subcommand)]
-pub enum Bench {
-    /// Peak bytes and seconds of a training step against depth, on random images.
-    Memory(Memory),
-}
 
 /// Options of `palinode bench memory`.
 #[derive(Debug, Args)]
@@ -51,33 +45,8 @@ pub struct Memory {
     json: bool,
 }
 
-/// The program's counting allocator.
-struct Allocator;
-
-impl Meter for Allocator {
-    fn current(&self) -> usize {
-        crate::MEMORY.current_usage()
-    }
-
-    fn peak(&self) -> usize {
-        crate::MEMORY.peak_usage()
-    }
-
-    fn reset_peak(&self) {
-        crate::MEMORY.reset_peak_usage();
-    }
-}
-
-impl Bench {
-    pub fn run(self) -> anyhow::Result<()> {
-        match self {
-            Self::Memory(memory) => memory.run(),
-        }
-    }
-}
-
 impl Memory {
-    fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<()> {
         let mut rows = Vec::new();
         for &blocks in &self.blocks {
             for &mode in &self.modes {

@@ -1,0 +1,173 @@
+//! `palinode bench step`.
+
+use super::Allocator;
+use super::resident::resident_bytes;
+use crate::at_most;
+use crate::gradients::Mode;
+use clap::Args;
+use palinode::Isa;
+use palinode::analysis::{PeakBytes, StepBench, measured_peak};
+use palinode::network::NetworkConfig;
+use palinode::reversible::Differentiation;
+use serde::Serialize;
+
+/// Options of `palinode bench step`.
+#[derive(Debug, Args)]
+pub struct Step {
+    /// Model name.
+    #[arg(long, value_name = "NAME", default_value = "hamiltonian-218")]
+    model: String,
+    /// Blocks per unit, instead of the model's.
+    #[arg(long, value_name = "N")]
+    blocks: Option<usize>,
+    /// How units are differentiated.
+    #[arg(long, value_enum, default_value = "reversible")]
+    mode: Mode,
+    /// Images per step.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_most(65_536))]
+    batch_size: usize,
+    /// Steps before the clock counts.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    warm_up: usize,
+    /// Steps that are timed.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_most(100_000))]
+    repeats: usize,
+    /// Seed of weights and images.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Figures {
+    model: String,
+    blocks: usize,
+    batch_size: usize,
+    threads: usize,
+    mode: Differentiation,
+    isa: Isa,
+    seconds: Seconds,
+    images_per_second: f64,
+    /// Operations of the convolutions as if computed directly, by the median time.
+    gflops: f64,
+    /// What all threads reach on numbers in registers.
+    peak_gflops: f64,
+    /// The first by the second.
+    share_of_peak: f64,
+    peak_bytes: PeakBytes,
+    /// The most resident bytes of the process, and how much more that is than before the network was
+    /// made: what the operating system sees of `peak_bytes.total`.
+    peak_resident_bytes: Option<u64>,
+    resident_rise_bytes: Option<u64>,
+    /// Seconds of the step of median time.
+    parts: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct Seconds {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Step {
+    pub fn run(self) -> anyhow::Result<()> {
+        let figures = self.measure()?;
+        if self.json {
+            println!("{}", serde_json::to_string(&figures)?);
+        } else {
+            figures.print();
+        }
+        Ok(())
+    }
+
+    fn measure(&self) -> anyhow::Result<Figures> {
+        let mut config = NetworkConfig::named(&self.model)?;
+        if let Some(blocks) = self.blocks {
+            config.blocks = [blocks; 3];
+        }
+        let mode = self.mode.into();
+        let resident_before = resident_bytes();
+        let mut bench = StepBench::new(&config, mode, self.batch_size, self.seed, &Allocator)?;
+        for _ in 0..self.warm_up {
+            bench = bench.step()?.0;
+        }
+        let mut steps = Vec::with_capacity(self.repeats);
+        for _ in 0..self.repeats {
+            let (next, step) = bench.step()?;
+            bench = next;
+            steps.push(step);
+        }
+        let resident = resident_bytes();
+        drop(bench);
+        steps.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        let (first, last) = (&steps[0], &steps[steps.len() - 1]);
+        let middle = &steps[(steps.len() - 1) / 2];
+        let median = (middle.seconds + steps[steps.len() / 2].seconds) / 2.0;
+        // Forward, twice as much backward, and the units once more to reconstruct their states.
+        let passes = if mode == Differentiation::Stored { 3.0 } else { 4.0 };
+        let operations = (config.forward_operations() * self.batch_size) as f64 * passes;
+        let peak = measured_peak();
+        let parts = middle.parts.iter();
+        Ok(Figures {
+            model: self.model.clone(),
+            blocks: config.blocks[0],
+            batch_size: self.batch_size,
+            threads: rayon::current_num_threads(),
+            mode,
+            isa: Isa::current(),
+            seconds: Seconds { min: first.seconds, median, max: last.seconds },
+            images_per_second: self.batch_size as f64 / median,
+            gflops: operations / median / 1e9,
+            peak_gflops: peak / 1e9,
+            share_of_peak: operations / median / peak,
+            peak_bytes: last.peak_bytes,
+            peak_resident_bytes: resident.map(|(_, peak)| peak),
+            resident_rise_bytes: resident
+                .zip(resident_before)
+                .map(|((_, peak), (before, _))| peak.saturating_sub(before)),
+            parts: parts.map(|(name, seconds)| ((*name).to_owned(), (*seconds).into())).collect(),
+        })
+    }
+}
+
+impl Figures {
+    fn print(&self) {
+        println!(
+            "{}, {} blocks per unit, batch {}, {}, {} threads, {}",
+            self.model,
+            self.blocks,
+            self.batch_size,
+            self.mode.name(),
+            self.threads,
+            self.isa,
+        );
+        let Seconds { min, median, max } = self.seconds;
+        println!(
+            "step      {median:.4} s ({min:.4} to {max:.4}), {:.1} images/s",
+            self.images_per_second
+        );
+        println!(
+            "rate      {:.0} GF/s as if computed directly: {:.0} % of the {:.0} GF/s of this machine",
+            self.gflops,
+            100.0 * self.share_of_peak,
+            self.peak_gflops,
+        );
+        for (name, seconds) in &self.parts {
+            let seconds = seconds.as_f64().unwrap_or(f64::NAN);
+            println!("  {name:<13} {seconds:.4} s  {:4.1} %", 100.0 * seconds / median);
+        }
+        let megabytes = |bytes: usize| bytes as f64 / 1e6;
+        let bytes = &self.peak_bytes;
+        println!(
+            "peak      {:.1} MB: activations {:.1}, workspace {:.1}, parameters, gradients and momentum {:.1} each",
+            megabytes(bytes.total),
+            megabytes(bytes.activations),
+            megabytes(bytes.workspace),
+            megabytes(bytes.parameters),
+        );
+    }
+}
