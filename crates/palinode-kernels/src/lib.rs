@@ -1,8 +1,10 @@
 //! Sweeps of reversible residual units over plain slices, without any framework.
 //!
-//! * [`mod@unit`]: units of residuals Kᵀ·max(Kx + b, 0), forwards and backwards with all gradients, by
-//!   Winograd's F(4×4, 3×3), a chunk of images at a time inside the cache. The instruction set
-//!   (AVX-512, AVX2 with FMA, or what the compiler's baseline has) is chosen when the program runs.
+//! * [`mod@unit`]: reversible units, forwards, back, and backwards with all gradients, by Winograd's
+//!   F(4×4, 3×3), a chunk of images at a time inside the cache;
+//! * [`mod@convolution`], [`mod@norm`], [`mod@pool`]: what stands around units in a network;
+//! * [`mod@isa`]: the instruction set (AVX-512, AVX2 with FMA, NEON or none), chosen when the program
+//!   runs;
 //! * [`mod@reference`]: any unit by naive loops in the scalar type of the caller's choice, storing
 //!   every state and differentiating by the chain rule. Every faster path is tested against it, so
 //!   it is written to be read, not to be quick.
@@ -31,6 +33,7 @@
 pub mod activation;
 mod aligned;
 pub mod convolution;
+mod form;
 pub mod isa;
 mod layout;
 pub mod norm;
@@ -39,7 +42,9 @@ pub mod pool;
 pub mod reference;
 mod register;
 mod schedule;
+mod sweep;
 pub mod unit;
 mod winograd;
 
 pub use activation::Activation;
+pub use form::Form;

@@ -7,9 +7,10 @@ mod convolution;
 mod recurrence;
 mod residual;
 
+pub use crate::Form;
 pub use convolution::{adjoint, convolve, weight_gradient};
 pub use recurrence::Recurrence;
-pub use residual::{Form, Residual, ResidualGradient};
+pub use residual::{Residual, ResidualGradient};
 
 use crate::Activation;
 use crate::convolution::Convolution;

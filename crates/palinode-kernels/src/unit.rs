@@ -5,33 +5,46 @@
 //! threads, but their number and their order in every sum depend on the shape alone: the same input
 //! gives the same bits for any number of threads.
 
-use crate::aligned::Aligned;
 use crate::isa::dispatch;
-use crate::layout::{Load, Store};
 use crate::schedule::{Ordered, for_each_chunk};
-use crate::winograd::{Geometry, Residual, SetWeights, Update, Weights, Workspace};
-use pulp::{Simd, WithSimd};
+use crate::sweep::{Backward, Chunk, Pull, Sweep};
+use crate::winograd::Geometry;
+use crate::{Activation, Form};
 
-/// What one block does to the state, with residuals counted over the unit.
+/// One residual's part in a step: scale·F(·).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Term {
+    /// What F is multiplied by.
+    pub scale: f32,
+    /// Which residual, counted over the unit.
+    pub residual: usize,
+    /// Whether the residual's conjugate is meant ([`Form::Layer`]; the other forms have none).
+    pub conjugate: bool,
+}
+
+impl Term {
+    /// scale·F with the residual itself.
+    pub fn new(scale: f32, residual: usize) -> Self {
+        Self { scale, residual, conjugate: false }
+    }
+}
+
+/// What one block does to the state.
+///
+/// No residual may have a part in two steps; the two terms of one step may share theirs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     /// Y⁺ = Y + a·F(Z), then Z⁺ = Z + b·G(Y⁺).
     TwoStream {
-        /// (a, F).
-        first: (f32, usize),
-        /// (b, G).
-        second: (f32, usize),
+        /// a·F.
+        first: Term,
+        /// b·G.
+        second: Term,
     },
     /// X_{j+1} = X_{j−1} + s·F(X_j).
-    Previous {
-        /// (s, F).
-        residual: (f32, usize),
-    },
+    Previous(Term),
     /// X_{j+1} = X_j + ((X_j − X_{j−1}) + s·F(X_j)).
-    Extrapolated {
-        /// (s, F).
-        residual: (f32, usize),
-    },
+    Extrapolated(Term),
 }
 
 /// The two parts of a state, or of the gradient with respect to one.
@@ -45,7 +58,7 @@ pub enum State<'a> {
 
 impl<'a> State<'a> {
     /// The same split into chunks of images.
-    fn chunks(self, unit: &SymmetricUnit<'_>) -> Vec<Self> {
+    fn chunks(self, unit: &Unit<'_>) -> Vec<Self> {
         let length = (unit.chunk_images() * unit.image_len()).max(1);
         match self {
             Self::Joined(both) => both.chunks_mut(2 * length).map(Self::Joined).collect(),
@@ -58,7 +71,7 @@ impl<'a> State<'a> {
 
     /// Both parts from their first image on, with the floats from one image to the next, for images
     /// of `image` floats.
-    fn parts(&self, image: usize) -> ([&[f32]; 2], usize) {
+    pub(crate) fn parts(&self, image: usize) -> ([&[f32]; 2], usize) {
         match self {
             Self::Joined(both) => ([both, &both[image..]], 2 * image),
             Self::Apart(first, second) => ([first, second], image),
@@ -66,7 +79,7 @@ impl<'a> State<'a> {
     }
 
     /// Part 0 or 1, as [`parts`](Self::parts) has it.
-    fn part_mut(&mut self, part: usize, image: usize) -> (&mut [f32], usize) {
+    pub(crate) fn part_mut(&mut self, part: usize, image: usize) -> (&mut [f32], usize) {
         match self {
             Self::Joined(both) => (&mut both[part * image..], 2 * image),
             Self::Apart(first, _) if part == 0 => (first, image),
@@ -75,13 +88,13 @@ impl<'a> State<'a> {
     }
 }
 
-/// A unit of residuals Kᵀσ(Kx + b) with σ = ReLU and 3×3 kernels.
+/// A unit of residuals of one form.
 ///
 /// A [`State`] has two parts `[n, c, h, w]`, row-major: (Y, Z) or (X_{j−1}, X_j). Arithmetic is f32 by
 /// Winograd F(4×4, 3×3): relative to the largest value, F is off by about 2e-6 and gradients by about
 /// 5e-6 from exact arithmetic.
 #[derive(Clone, Copy, Debug)]
-pub struct SymmetricUnit<'a> {
+pub struct Unit<'a> {
     /// Images n.
     pub images: usize,
     /// Channels c of one part of the state.
@@ -90,13 +103,20 @@ pub struct SymmetricUnit<'a> {
     pub height: usize,
     /// Columns w.
     pub width: usize,
+    /// The residuals' formula.
+    pub form: Form,
+    /// σ.
+    pub activation: Activation,
+    /// Whether the residuals have an a.
+    pub input_bias: bool,
     /// What each block does.
     pub steps: &'a [Step],
-    /// For every residual K, `[c, c, 3, 3]` as `[out, in, row, column]`, and behind it b, `[c]`.
+    /// For every residual K, `[c, c, 3, 3]` as `[out, in, row, column]`, behind it b, `[c]`, and behind
+    /// that a, `[c]`, where there is one.
     pub parameters: &'a [f32],
 }
 
-impl SymmetricUnit<'_> {
+impl Unit<'_> {
     /// Replaces a state by the one after the last block.
     ///
     /// # Panics
@@ -143,15 +163,16 @@ impl SymmetricUnit<'_> {
     }
 
     /// Parameters of one residual.
-    fn residual_len(&self) -> usize {
-        self.channels * self.channels * 9 + self.channels
+    pub(crate) fn residual_len(&self) -> usize {
+        let vectors = if self.input_bias { 2 } else { 1 };
+        self.channels * (self.channels * 9 + vectors)
     }
 
-    fn geometry(&self) -> Geometry {
+    pub(crate) fn geometry(&self) -> Geometry {
         Geometry::new(self.channels, self.height, self.width)
     }
 
-    fn image_len(&self) -> usize {
+    pub(crate) fn image_len(&self) -> usize {
         self.channels * self.height * self.width
     }
 
@@ -159,7 +180,7 @@ impl SymmetricUnit<'_> {
     /// for every chunk (the more work the wider the unit) does not count; fewer where there would not
     /// be chunks for several threads. (How many threads there are must not matter: sums are taken
     /// chunk by chunk.)
-    fn chunk_images(&self) -> usize {
+    pub(crate) fn chunk_images(&self) -> usize {
         let (pixels, chunks) = if self.channels <= 32 { (2048, 4) } else { (4096, 2) };
         let area = (self.height * self.width).max(1);
         let least = usize::div_ceil(1024, area);
@@ -181,221 +202,16 @@ impl SymmetricUnit<'_> {
             "a residual has {} parameters",
             self.residual_len()
         );
-    }
-}
-
-/// One chunk of images through all blocks, or back.
-struct Sweep<'a, 'u> {
-    chunk: &'a mut Chunk<'u>,
-    state: State<'a>,
-    backwards: bool,
-}
-
-impl WithSimd for Sweep<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { chunk, mut state, backwards } = self;
-        let mut parts = chunk.take(simd, &state);
-        let steps = chunk.unit.steps;
-        for index in 0..steps.len() {
-            let step = steps[if backwards { steps.len() - 1 - index } else { index }];
-            chunk.step(simd, step, &mut parts, backwards);
+        let residuals = self.parameters.len() / self.residual_len();
+        let mut taken = vec![false; residuals];
+        for step in self.steps {
+            let (one, other) = match step {
+                Step::TwoStream { first, second } => (first.residual, second.residual),
+                Step::Previous(term) | Step::Extrapolated(term) => (term.residual, term.residual),
+            };
+            assert!(one.max(other) < residuals, "{step:?} names one of {residuals} residuals");
+            assert!(!taken[one] && !taken[other], "{step:?} shares a residual with another step");
+            (taken[one], taken[other]) = (true, true);
         }
-        chunk.give(simd, parts, &mut state);
-    }
-}
-
-/// One thread's memory for the way of a chunk through a unit.
-struct Chunk<'a> {
-    unit: &'a SymmetricUnit<'a>,
-    geometry: Geometry,
-    /// Images of the chunk at hand.
-    images: usize,
-    weights: Weights,
-    workspace: Workspace,
-    /// Padded images with zero borders, for the chunk's state and slope.
-    padded: Vec<Aligned>,
-}
-
-impl<'a> Chunk<'a> {
-    fn new(unit: &'a SymmetricUnit<'a>, gradients: bool) -> Self {
-        let geometry = unit.geometry();
-        let images = unit.chunk_images();
-        let image = || Aligned::zeros(images * geometry.image_len());
-        Self {
-            unit,
-            geometry,
-            images,
-            weights: Weights::zeros(&geometry),
-            workspace: Workspace::new(&geometry, gradients),
-            padded: (0..if gradients { 4 } else { 2 }).map(|_| image()).collect(),
-        }
-    }
-
-    /// Padded copies of a chunk's state; to be [given](Self::give) back.
-    #[inline(always)]
-    fn take<S: Simd>(&mut self, simd: S, state: &State<'_>) -> [Aligned; 2] {
-        let layout = self.geometry.layout();
-        let (parts, stride) = state.parts(self.unit.image_len());
-        self.images = parts[0].len() / stride.max(1);
-        parts.map(|plain| {
-            let mut padded = self.padded.pop().unwrap_or_default();
-            simd.vectorize(Load { layout, plain, stride, padded: &mut padded });
-            padded
-        })
-    }
-
-    /// Writes padded images back into a state.
-    #[inline(always)]
-    fn give<S: Simd>(&mut self, simd: S, parts: [Aligned; 2], state: &mut State<'_>) {
-        let layout = self.geometry.layout();
-        for (part, padded) in parts.into_iter().enumerate() {
-            let (plain, stride) = state.part_mut(part, self.unit.image_len());
-            simd.vectorize(Store { layout, padded: &padded, plain, stride });
-            self.padded.push(padded);
-        }
-    }
-
-    /// One block's update, or with `backwards` its inverse.
-    #[inline(always)]
-    fn step<S: Simd>(&mut self, simd: S, step: Step, parts: &mut [Aligned; 2], backwards: bool) {
-        let [first, second] = parts;
-        match step {
-            Step::TwoStream { first: f, second: g } if backwards => {
-                self.advance(simd, g.1, Update::Add(-g.0), first, second);
-                self.advance(simd, f.1, Update::Add(-f.0), second, first);
-            }
-            Step::TwoStream { first: f, second: g } => {
-                self.advance(simd, f.1, Update::Add(f.0), second, first);
-                self.advance(simd, g.1, Update::Add(g.0), first, second);
-            }
-            // (X_{j−1}, X_j) → (X_j, X_{j+1}), and (X_j, X_{j+1}) → (X_{j−1}, X_j).
-            Step::Previous { residual: (scale, residual) } if backwards => {
-                self.advance(simd, residual, Update::Add(-scale), first, second);
-                parts.swap(0, 1);
-            }
-            Step::Previous { residual: (scale, residual) } => {
-                self.advance(simd, residual, Update::Add(scale), second, first);
-                parts.swap(0, 1);
-            }
-            Step::Extrapolated { residual: (scale, residual) } if backwards => {
-                self.advance(simd, residual, Update::Extrapolate(scale), first, second);
-                parts.swap(0, 1);
-            }
-            Step::Extrapolated { residual: (scale, residual) } => {
-                self.advance(simd, residual, Update::Extrapolate(scale), second, first);
-                parts.swap(0, 1);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn set_weights<S: Simd>(&mut self, simd: S, residual: usize) {
-        let len = self.unit.residual_len();
-        let parameters = &self.unit.parameters[residual * len..(residual + 1) * len];
-        let (kernel, bias) = parameters.split_at(len - self.unit.channels);
-        let Self { geometry, weights, .. } = self;
-        simd.vectorize(SetWeights { geometry, kernel, bias, weights });
-    }
-
-    /// Updates `state` with F(x).
-    #[inline(always)]
-    fn advance<S: Simd>(
-        &mut self,
-        simd: S,
-        residual: usize,
-        update: Update,
-        x: &[f32],
-        state: &mut [f32],
-    ) {
-        self.set_weights(simd, residual);
-        let Self { geometry, weights, workspace, images, .. } = self;
-        let images = *images;
-        Residual { geometry, weights, images }.value(simd, workspace, x, update, state);
-    }
-}
-
-/// One chunk of images, backwards.
-struct Backward<'a, 'u, 'p> {
-    pull: Pull<'a, 'u, 'p>,
-    state: State<'a>,
-    gradient: State<'a>,
-}
-
-impl WithSimd for Backward<'_, '_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { mut pull, state: mut last, mut gradient } = self;
-        let mut state = pull.chunk.take(simd, &last);
-        let mut slope = pull.chunk.take(simd, &gradient);
-        for step in pull.chunk.unit.steps.iter().rev() {
-            let ([first, second], [g_first, g_second]) = (&mut state, &mut slope);
-            match *step {
-                Step::TwoStream { first: f, second: g } => {
-                    let back = Update::Add(-g.0);
-                    pull.back(simd, g, (&*first, &*g_second), (back, &mut *second), g_first);
-                    let back = Update::Add(-f.0);
-                    pull.back(simd, f, (&*second, &*g_first), (back, first), g_second);
-                }
-                Step::Previous { residual } => {
-                    // (X_j, X_{j+1}) → (X_{j−1}, X_j)
-                    let back = Update::Add(-residual.0);
-                    pull.back(simd, residual, (&*first, &*g_second), (back, second), g_first);
-                    state.swap(0, 1);
-                    slope.swap(0, 1);
-                }
-                Step::Extrapolated { residual } => {
-                    let back = Update::Extrapolate(residual.0);
-                    pull.back(simd, residual, (&*first, &*g_second), (back, second), g_first);
-                    for (slope, next) in g_first.iter_mut().zip(g_second.iter_mut()) {
-                        *slope += 2.0 * *next;
-                        *next = -*next;
-                    }
-                    state.swap(0, 1);
-                    slope.swap(0, 1);
-                }
-            }
-        }
-        pull.chunk.give(simd, state, &mut last);
-        pull.chunk.give(simd, slope, &mut gradient);
-    }
-}
-
-/// One chunk's pull-backs: memory and what it commits to.
-///
-/// (A struct and not a closure: a closure would be compiled without the instruction set that its
-/// surroundings were dispatched to.)
-struct Pull<'a, 'u, 'p> {
-    chunk: &'a mut Chunk<'u>,
-    /// The chunk's share of one residual's gradient: K's and b's.
-    term: &'a mut [f32],
-    /// The chunk's number.
-    index: usize,
-    parameters: &'a Ordered<'p>,
-}
-
-impl Pull<'_, '_, '_> {
-    /// Updates a state with F(x) and `slope` with scale·Jᵀv; commits the parameters' gradients.
-    #[inline(always)]
-    fn back<S: Simd>(
-        &mut self,
-        simd: S,
-        (scale, residual): (f32, usize),
-        at: (&[f32], &[f32]),
-        state: (Update, &mut [f32]),
-        slope: &mut [f32],
-    ) {
-        self.chunk.set_weights(simd, residual);
-        let Chunk { geometry, weights, workspace, images, .. } = &mut *self.chunk;
-        let kernel_len = self.term.len() - geometry.channels;
-        let (kernel, bias) = self.term.split_at_mut(kernel_len);
-        let images = *images;
-        let residual_at = Residual { geometry, weights, images };
-        residual_at.pull_back(simd, workspace, at, state, (scale, slope), (kernel, bias));
-        self.parameters.commit(residual, self.index, self.term);
     }
 }

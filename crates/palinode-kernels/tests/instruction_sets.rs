@@ -3,11 +3,11 @@
 
 mod support;
 
-use palinode_kernels::Activation;
 use palinode_kernels::convolution::Convolution;
 use palinode_kernels::isa::Isa;
-use palinode_kernels::reference::{self, Form, Recurrence, Shape};
-use palinode_kernels::unit::{State, Step, SymmetricUnit};
+use palinode_kernels::reference::{self, Recurrence, Shape};
+use palinode_kernels::unit::{State, Step, Term, Unit};
+use palinode_kernels::{Activation, Form};
 use support::{noise, relative, wide};
 
 /// Largest relative errors of state, reconstruction, state gradient and parameter gradient.
@@ -20,7 +20,10 @@ fn unit_errors(shape: Shape) -> [f64; 4] {
     let (kernels, biases): (Vec<&[f32]>, Vec<&[f32]>) = residuals.unzip();
     let (kernels, biases) = (kernels.concat(), biases.concat());
     let steps: Vec<Step> = (0..blocks)
-        .map(|j| Step::TwoStream { first: (0.25, 2 * j), second: (-0.25, 2 * j + 1) })
+        .map(|j| Step::TwoStream {
+            first: Term::new(0.25, 2 * j),
+            second: Term::new(-0.25, 2 * j + 1),
+        })
         .collect();
     let [y, z, gy, gz] = [3, 4, 5, 6].map(|seed| noise(shape.len(), seed, 1.0));
     let twin = reference::Unit::<f64> {
@@ -36,7 +39,10 @@ fn unit_errors(shape: Shape) -> [f64; 4] {
     };
     let last = twin.forward((wide(&y), wide(&z)));
     let slopes = twin.backward((wide(&y), wide(&z)), (wide(&gy), wide(&gz)));
-    let unit = SymmetricUnit {
+    let unit = Unit {
+        form: Form::Symmetric,
+        activation: Activation::Relu,
+        input_bias: false,
         images: shape.batch,
         channels,
         height: shape.height,

@@ -3,45 +3,83 @@
 
 mod support;
 
-use palinode_kernels::Activation;
-use palinode_kernels::reference::{Form, Recurrence, Shape, Unit};
-use palinode_kernels::unit::{State, Step, SymmetricUnit};
+use palinode_kernels::reference::{self, Recurrence, Shape};
+use palinode_kernels::unit::{State, Step, Term, Unit};
+use palinode_kernels::{Activation, Form};
 use support::{noise, relative, wide};
 
+#[derive(Clone, Copy, Debug)]
 struct Case {
     recurrence: Recurrence,
+    form: Form,
+    activation: Activation,
+    input_bias: bool,
     shape: Shape,
     blocks: usize,
 }
 
-/// K and b of every residual behind each other.
-fn joined(kernels: &[f32], biases: &[f32], channels: usize) -> Vec<f32> {
-    let pairs = kernels.chunks(channels * channels * 9).zip(biases.chunks(channels));
-    pairs.flat_map(|(kernel, bias)| kernel.iter().chain(bias).copied()).collect()
-}
-
 impl Case {
+    /// ReLU and the paper's residual.
+    fn new(recurrence: Recurrence, shape: Shape, blocks: usize) -> Self {
+        let form = Form::Symmetric;
+        Self { recurrence, form, activation: Activation::Relu, input_bias: false, shape, blocks }
+    }
+
+    fn residuals(&self) -> usize {
+        self.blocks * self.recurrence.residuals_per_block()
+    }
+
     fn steps(&self, h: f32) -> Vec<Step> {
+        let pair = |scales: [f32; 2], j: usize| Step::TwoStream {
+            first: Term::new(scales[0], 2 * j),
+            second: Term::new(scales[1], 2 * j + 1),
+        };
         let step = |j: usize| match self.recurrence {
-            Recurrence::Verlet => Step::TwoStream { first: (h, 2 * j), second: (-h, 2 * j + 1) },
-            Recurrence::Coupling => {
-                Step::TwoStream { first: (1.0, 2 * j), second: (1.0, 2 * j + 1) }
-            }
-            Recurrence::Midpoint => {
-                Step::Previous { residual: (if j == 0 { h } else { 2.0 * h }, j) }
-            }
-            _ => Step::Extrapolated { residual: (-h * h, j) },
+            Recurrence::Verlet => pair([h, -h], j),
+            Recurrence::Coupling => pair([1.0, 1.0], j),
+            Recurrence::Hamiltonian => Step::TwoStream {
+                first: Term::new(h, j),
+                second: Term { conjugate: true, ..Term::new(-h, j) },
+            },
+            Recurrence::Midpoint => Step::Previous(Term::new(if j == 0 { h } else { 2.0 * h }, j)),
+            Recurrence::Leapfrog => Step::Extrapolated(Term::new(-h * h, j)),
         };
         (0..self.blocks).map(step).collect()
     }
 
-    /// Largest relative errors of (state, reconstruction, state gradient, kernels, biases).
-    fn errors(&self) -> [f64; 5] {
-        let Shape { batch, channels, height, width } = self.shape;
-        let residuals = self.blocks * self.recurrence.residuals_per_block();
+    /// K, b and, where there is one, a of every residual behind each other.
+    fn joined<T: Copy>(&self, kernels: &[T], biases: &[T], input_biases: &[T]) -> Vec<T> {
+        let channels = self.shape.channels;
+        let vectors = biases.chunks(channels).zip(input_biases.chunks(channels));
+        let residuals = kernels.chunks(self.shape.kernel_len()).zip(vectors);
+        let joined = residuals.flat_map(|(kernel, (bias, input_bias))| {
+            let input_bias = if self.input_bias { input_bias } else { &[] };
+            [kernel, bias, input_bias].concat()
+        });
+        joined.collect()
+    }
+
+    /// Kernels, biases and input biases.
+    fn parameters(&self) -> [Vec<f32>; 3] {
+        let (residuals, channels) = (self.residuals(), self.shape.channels);
         let deviation = 0.3 * (2.0 / (9 * channels) as f64).sqrt();
-        let kernels = noise(residuals * self.shape.kernel_len(), 1, deviation);
-        let biases = noise(residuals * channels, 2, 0.3);
+        let input = if self.input_bias { 0.3 } else { 0.0 };
+        [
+            noise(residuals * self.shape.kernel_len(), 1, deviation),
+            noise(residuals * channels, 2, 0.3),
+            noise(residuals * channels, 7, input),
+        ]
+    }
+
+    fn unit<'a>(&self, steps: &'a [Step], parameters: &'a [f32]) -> Unit<'a> {
+        let Shape { batch: images, channels, height, width } = self.shape;
+        let Self { form, activation, input_bias, .. } = *self;
+        Unit { images, channels, height, width, form, activation, input_bias, steps, parameters }
+    }
+
+    /// Largest relative errors of (state, reconstruction, state gradient, kernels, vectors).
+    fn errors(&self) -> [f64; 5] {
+        let [kernels, biases, input_biases] = self.parameters();
         let first = noise(self.shape.len(), 3, 1.0);
         let mut second = noise(self.shape.len(), 4, 1.0);
         if self.recurrence == Recurrence::Leapfrog {
@@ -50,45 +88,47 @@ impl Case {
         }
         let (g1, g2) = (noise(self.shape.len(), 5, 1.0), noise(self.shape.len(), 6, 1.0));
         let h = 0.25_f32;
-        let twin = Unit::<f64> {
+        let twin = reference::Unit::<f64> {
             recurrence: self.recurrence,
-            form: Form::Symmetric,
-            activation: Activation::Relu,
+            form: self.form,
+            activation: self.activation,
             step: f64::from(h),
             shape: self.shape,
             blocks: self.blocks,
             kernels: wide(&kernels),
             biases: wide(&biases),
-            input_biases: vec![0.0; biases.len()],
+            input_biases: wide(&input_biases),
         };
         let truth = twin.forward((wide(&first), wide(&second)));
         let slopes = twin.backward((wide(&first), wide(&second)), (wide(&g1), wide(&g2)));
 
         let steps = self.steps(h);
-        let parameters = joined(&kernels, &biases, channels);
-        let unit = SymmetricUnit {
-            images: batch,
-            channels,
-            height,
-            width,
-            steps: &steps,
-            parameters: &parameters,
-        };
+        let parameters = self.joined(&kernels, &biases, &input_biases);
+        let unit = self.unit(&steps, &parameters);
         let (mut y, mut z) = (first.clone(), second.clone());
         unit.forward(State::Apart(&mut y, &mut z));
         let state = relative(&y, &truth.0).max(relative(&z, &truth.1));
         let (mut gy, mut gz) = (g1, g2);
         let mut found = vec![0.0; parameters.len()];
         unit.backward(State::Apart(&mut y, &mut z), State::Apart(&mut gy, &mut gz), &mut found);
-        let residuals = found.chunks(channels * channels * 9 + channels);
-        let (found_kernels, found_biases): (Vec<&[f32]>, Vec<&[f32]>) =
-            residuals.map(|residual| residual.split_at(residual.len() - channels)).unzip();
+        let length = parameters.len() / self.residuals();
+        let split = |all: &[f32]| -> (Vec<f32>, Vec<f32>) {
+            let residuals = all.chunks(length).map(|r| r.split_at(self.shape.kernel_len()));
+            let (kernels, vectors): (Vec<&[f32]>, Vec<&[f32]>) = residuals.unzip();
+            (kernels.concat(), vectors.concat())
+        };
+        let (found_kernels, found_vectors) = split(&found);
+        let channels = self.shape.channels;
+        let vectors = slopes.biases.chunks(channels).zip(slopes.input_biases.chunks(channels));
+        let vectors: Vec<f64> = vectors
+            .flat_map(|(bias, input)| [bias, if self.input_bias { input } else { &[] }].concat())
+            .collect();
         [
             state,
             relative(&y, &wide(&first)).max(relative(&z, &wide(&second))),
             relative(&gy, &slopes.start.0).max(relative(&gz, &slopes.start.1)),
-            relative(&found_kernels.concat(), &slopes.kernels),
-            relative(&found_biases.concat(), &slopes.biases),
+            relative(&found_kernels, &slopes.kernels),
+            relative(&found_vectors, &vectors),
         ]
     }
 }
@@ -117,7 +157,7 @@ fn values_and_gradients_are_the_references_for_every_shape() {
     for recurrence in RECURRENCES {
         for (batch, channels, height, width) in SHAPES {
             let shape = Shape { batch, channels, height, width };
-            let errors = Case { recurrence, shape, blocks: 2 }.errors();
+            let errors = Case::new(recurrence, shape, 2).errors();
             assert!(
                 errors.iter().all(|&error| error <= 1e-5),
                 "{recurrence:?} {shape:?}: {errors:?}"
@@ -130,41 +170,69 @@ fn values_and_gradients_are_the_references_for_every_shape() {
 fn depth_does_not_spoil_the_reversal() {
     for recurrence in [Recurrence::Verlet, Recurrence::Leapfrog] {
         let shape = Shape { batch: 1, channels: 8, height: 8, width: 8 };
-        let errors = Case { recurrence, shape, blocks: 40 }.errors();
+        let errors = Case::new(recurrence, shape, 40).errors();
         assert!(errors.iter().all(|&error| error <= 2e-5), "{recurrence:?}: {errors:?}");
+    }
+}
+
+#[test]
+fn every_form_and_activation_is_the_references() {
+    let smooth = [Activation::Tanh, Activation::Softplus];
+    let forms = [
+        (Recurrence::Verlet, Form::Symmetric),
+        (Recurrence::Verlet, Form::Layer),
+        (Recurrence::Coupling, Form::Antisymmetric),
+        (Recurrence::Hamiltonian, Form::Layer),
+        (Recurrence::Hamiltonian, Form::Symmetric),
+        (Recurrence::Midpoint, Form::Antisymmetric),
+        (Recurrence::Midpoint, Form::Layer),
+        (Recurrence::Leapfrog, Form::Symmetric),
+        (Recurrence::Leapfrog, Form::Antisymmetric),
+    ];
+    for (recurrence, form) in forms {
+        for activation in [Activation::Relu, smooth[0], smooth[1]] {
+            for input_bias in [false, true] {
+                for (batch, channels, height, width) in [(3, 5, 7, 9), (2, 18, 8, 5), (1, 33, 4, 4)]
+                {
+                    let shape = Shape { batch, channels, height, width };
+                    let case = Case { recurrence, form, activation, input_bias, shape, blocks: 2 };
+                    let errors = case.errors();
+                    assert!(errors.iter().all(|&error| error <= 1e-5), "{case:?}: {errors:?}");
+                }
+            }
+        }
     }
 }
 
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
     let shape = Shape { batch: 9, channels: 16, height: 32, width: 32 };
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let kernels = noise(4 * shape.kernel_len(), 1, 0.05);
-            let biases = noise(4 * shape.channels, 2, 0.3);
-            let parameters = joined(&kernels, &biases, shape.channels);
-            let steps = [0, 2].map(|k| Step::TwoStream { first: (0.1, k), second: (-0.1, k + 1) });
-            let unit = SymmetricUnit {
-                images: shape.batch,
-                channels: shape.channels,
-                height: shape.height,
-                width: shape.width,
-                steps: &steps,
-                parameters: &parameters,
-            };
-            let mut arrays: Vec<Vec<f32>> =
-                (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
-            let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
-            unit.forward(State::Apart(y, z));
-            let mut gradients = vec![0.0; parameters.len()];
-            unit.backward(State::Apart(y, z), State::Apart(gy, gz), &mut gradients);
-            (arrays, gradients)
-        })
-    };
-    let one = run(1);
-    for threads in [2, 3, 4] {
-        assert!(run(threads) == one, "{threads} threads give other bits");
+    let forms = [
+        (Recurrence::Verlet, Form::Symmetric),
+        (Recurrence::Hamiltonian, Form::Layer),
+        (Recurrence::Midpoint, Form::Antisymmetric),
+    ];
+    for (recurrence, form) in forms {
+        let case = Case { form, input_bias: true, ..Case::new(recurrence, shape, 2) };
+        let [kernels, biases, input_biases] = case.parameters();
+        let (steps, parameters) = (case.steps(0.1), case.joined(&kernels, &biases, &input_biases));
+        let unit = case.unit(&steps, &parameters);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut arrays: Vec<Vec<f32>> =
+                    (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
+                let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
+                unit.forward(State::Apart(y, z));
+                let mut gradients = vec![0.0; parameters.len()];
+                unit.backward(State::Apart(y, z), State::Apart(gy, gz), &mut gradients);
+                (arrays, gradients)
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3, 4] {
+            assert!(run(threads) == one, "{case:?}: {threads} threads give other bits");
+        }
     }
 }
 
@@ -178,19 +246,10 @@ fn side_by_side(first: &[f32], second: &[f32], image: usize) -> Vec<f32> {
 fn joined_states_are_the_same_and_the_inverse_undoes_a_sweep() {
     for recurrence in RECURRENCES {
         let shape = Shape { batch: 5, channels: 6, height: 9, width: 7 };
-        let steps = Case { recurrence, shape, blocks: 3 }.steps(0.1);
-        let residuals = 3 * recurrence.residuals_per_block();
-        let kernels = noise(residuals * shape.kernel_len(), 1, 0.1);
-        let biases = noise(residuals * shape.channels, 2, 0.3);
-        let parameters = joined(&kernels, &biases, shape.channels);
-        let unit = SymmetricUnit {
-            images: shape.batch,
-            channels: shape.channels,
-            height: shape.height,
-            width: shape.width,
-            steps: &steps,
-            parameters: &parameters,
-        };
+        let case = Case::new(recurrence, shape, 3);
+        let [kernels, biases, input_biases] = case.parameters();
+        let (steps, parameters) = (case.steps(0.1), case.joined(&kernels, &biases, &input_biases));
+        let unit = case.unit(&steps, &parameters);
         let image = shape.len() / shape.batch;
         let start: Vec<Vec<f32>> = (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
         let mut apart = start.clone();

@@ -5,8 +5,8 @@ use crate::node::{Variable, on_kernels, record, tensor, values};
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use palinode_kernels::convolution::Convolution as Kernel;
 
 /// Step, padding and groups of a 2-D convolution.
@@ -66,83 +66,153 @@ pub fn convolve(
     bias: Option<Tensor<1>>,
     config: ConvolutionConfig,
 ) -> Tensor<4> {
-    let ours = if on_kernels(&x) { shape(&x, &weight, config) } else { None };
-    if let Some((kernel, size)) = ours {
-        let recorded = on_kernels_of(kernel, size, x.clone(), weight.clone(), bias.clone());
-        if let Some(output) = recorded {
-            return output;
-        }
+    let [images, inputs, height, width] = x.dims();
+    if let Some(kernel) = config.kernel([images, inputs], [height, width], &weight)
+        && on_kernels(&x)
+        && let Some(y) = convolve_on_kernels(kernel, &x, &weight, bias.as_ref())
+    {
+        return y;
     }
     let ConvolutionConfig { stride, padding, groups } = config;
     conv2d(x, weight, bias, ConvOptions::new(stride, padding, [1, 1], groups))
 }
 
-/// The convolution's shape and the size of its output, if the arrays fit each other.
-fn shape(
-    x: &Tensor<4>,
-    weight: &Tensor<4>,
+/// Kᵀy: the exact adjoint of [`convolve`] with the same weight and no bias, giving images of `size`;
+/// differentiable with respect to both. ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
+///
+/// # Panics
+/// As Burn's transposed convolution: if the shapes do not fit each other.
+pub fn adjoint(
+    y: Tensor<4>,
+    weight: Tensor<4>,
+    size: [usize; 2],
     config: ConvolutionConfig,
-) -> Option<(Kernel, [usize; 2])> {
-    let [images, inputs, height, width] = x.dims();
-    let [outputs, per_group, rows, columns] = weight.dims();
+) -> Tensor<4> {
+    let [images, outputs, rows, columns] = y.dims();
+    let inputs = weight.dims()[1] * config.groups;
+    if let Some(kernel) = config.kernel([images, inputs], size, &weight)
+        && kernel.output_size() == Ok([rows, columns])
+        && kernel.outputs == outputs
+        && on_kernels(&y)
+        && let Some(x) = adjoint_on_kernels(kernel, &y, &weight)
+    {
+        return x;
+    }
     let ConvolutionConfig { stride, padding, groups } = config;
-    let size = [height, width];
-    let kernel = [rows, columns];
-    let shape = Kernel { images, inputs, outputs, size, kernel, stride, padding, groups };
-    let output = shape.output_size().ok()?;
-    (per_group * groups == inputs).then_some((shape, output))
+    let [.., kernel_rows, kernel_columns] = weight.dims();
+    let least = |axis: usize, results: usize, kernel: usize| {
+        (results.saturating_sub(1) * stride[axis] + kernel).saturating_sub(2 * padding[axis])
+    };
+    let least = [least(0, rows, kernel_rows), least(1, columns, kernel_columns)];
+    let more = [0, 1].map(|axis| size[axis].saturating_sub(least[axis]));
+    let options = ConvTransposeOptions::new(stride, padding, more, [1, 1], groups);
+    conv_transpose2d(y, weight, None, options)
 }
 
-/// By the kernels; `None` where the graph is not one they can be recorded on.
-fn on_kernels_of(
+impl ConvolutionConfig {
+    /// The convolution of images of `size` with `weight`, if these fit each other.
+    fn kernel(
+        self,
+        [images, inputs]: [usize; 2],
+        size: [usize; 2],
+        weight: &Tensor<4>,
+    ) -> Option<Kernel> {
+        let [outputs, per_group, rows, columns] = weight.dims();
+        let Self { stride, padding, groups } = self;
+        let kernel = [rows, columns];
+        let shape = Kernel { images, inputs, outputs, size, kernel, stride, padding, groups };
+        (per_group * groups == inputs && shape.output_size().is_ok()).then_some(shape)
+    }
+}
+
+/// `None` where the graph is not one that this can be recorded on.
+fn convolve_on_kernels(
     kernel: Kernel,
-    [rows, columns]: [usize; 2],
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
+    x: &Tensor<4>,
+    weight: &Tensor<4>,
+    bias: Option<&Tensor<1>>,
 ) -> Option<Tensor<4>> {
+    let [rows, columns] = kernel.output_size().ok()?;
     let shape = [kernel.images, kernel.outputs, rows, columns];
     let device = x.clone().inner().device();
     let mut y = vec![0.0; shape.iter().product()];
     let (x_values, weights) = (values(x.clone()), values(weight.clone()));
-    let biases = bias.clone().map(values);
+    let biases = bias.cloned().map(values);
     time(Part::Convolutions, || {
         kernel.forward(&x_values, &weights, biases.as_deref(), &mut y);
     });
     let output = tensor(y, shape, &device);
-    let tracked =
-        x.is_tracked() || weight.is_tracked() || bias.as_ref().is_some_and(Tensor::is_tracked);
-    if !tracked {
+    if !x.is_tracked() && !weight.is_tracked() && !bias.is_some_and(Tensor::is_tracked) {
         return Some(output);
     }
     let with_bias = bias.is_some();
     // A node has as many parents as its type says; a bias that is not there is an untracked one.
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([kernel.outputs], &device));
+    let bias = bias.cloned().unwrap_or_else(|| Tensor::zeros([kernel.outputs], &device));
     let (kept_x, kept_weight) = (x.clone().inner(), weight.clone().inner());
-    let parents = [Variable::Array(x), Variable::Array(weight), Variable::Vector(bias)];
+    let parents =
+        [Variable::Array(x.clone()), Variable::Array(weight.clone()), Variable::Vector(bias)];
     record(
         Part::Convolutions,
         parents,
         output,
         move |slope, [x_wanted, weight_wanted, bias_wanted]| {
-            let (x_shape, weight_shape) = (kept_x.dims(), kept_weight.dims());
             let slopes = values(slope);
             let mut found = [None, None, None];
             if x_wanted {
-                let mut gradient = vec![0.0; x_shape.iter().product()];
-                kernel.input_gradient(&slopes, &values(kept_weight), &mut gradient);
-                found[0] = Some(Variable::Array(tensor(gradient, x_shape, &device)));
+                let shape = kept_x.dims();
+                let mut gradient = vec![0.0; shape.iter().product()];
+                kernel.input_gradient(&slopes, &values(kept_weight.clone()), &mut gradient);
+                found[0] = Some(Variable::Array(tensor(gradient, shape, &device)));
             }
             if weight_wanted || bias_wanted {
-                let mut gradient = vec![0.0; weight_shape.iter().product()];
                 let mut biases = vec![0.0; kernel.outputs];
                 let into = with_bias.then_some(biases.as_mut_slice());
-                kernel.weight_gradient(&values(kept_x), &slopes, &mut gradient, into);
-                found[1] = Some(Variable::Array(tensor(gradient, weight_shape, &device)));
+                let gradient = weight_gradient(kernel, &values(kept_x), &slopes, into);
+                found[1] = Some(Variable::Array(tensor(gradient, kept_weight.dims(), &device)));
                 found[2] = Some(Variable::Vector(tensor(biases, [kernel.outputs], &device)));
             }
             found
         },
     )
     .ok()
+}
+
+/// `None` where the graph is not one that this can be recorded on.
+fn adjoint_on_kernels(kernel: Kernel, y: &Tensor<4>, weight: &Tensor<4>) -> Option<Tensor<4>> {
+    let shape = [kernel.images, kernel.inputs, kernel.size[0], kernel.size[1]];
+    let device = y.clone().inner().device();
+    let mut x = vec![0.0; shape.iter().product()];
+    let (y_values, weights) = (values(y.clone()), values(weight.clone()));
+    time(Part::Convolutions, || kernel.input_gradient(&y_values, &weights, &mut x));
+    let output = tensor(x, shape, &device);
+    if !y.is_tracked() && !weight.is_tracked() {
+        return Some(output);
+    }
+    let (kept_y, kept_weight) = (y.clone().inner(), weight.clone().inner());
+    let parents = [Variable::Array(y.clone()), Variable::Array(weight.clone())];
+    record(Part::Convolutions, parents, output, move |slope, [y_wanted, weight_wanted]| {
+        // ⟨g, Kᵀy⟩ = ⟨Kg, y⟩: with respect to y that is Kg, and K's gradient is that of ⟨Kg, y⟩.
+        let slopes = values(slope);
+        let mut found = [None, None];
+        if y_wanted {
+            let shape = kept_y.dims();
+            let mut gradient = vec![0.0; shape.iter().product()];
+            kernel.forward(&slopes, &values(kept_weight.clone()), None, &mut gradient);
+            found[0] = Some(Variable::Array(tensor(gradient, shape, &device)));
+        }
+        if weight_wanted {
+            let gradient = weight_gradient(kernel, &slopes, &values(kept_y), None);
+            found[1] = Some(Variable::Array(tensor(gradient, kept_weight.dims(), &device)));
+        }
+        found
+    })
+    .ok()
+}
+
+/// The gradient of ⟨Kx, y⟩ with respect to K's weight; that with respect to a bias is added to `bias`.
+fn weight_gradient(kernel: Kernel, x: &[f32], y: &[f32], bias: Option<&mut [f32]>) -> Vec<f32> {
+    let taps = kernel.kernel[0] * kernel.kernel[1];
+    let mut gradient = vec![0.0; kernel.outputs * (kernel.inputs / kernel.groups) * taps];
+    kernel.weight_gradient(x, y, &mut gradient, bias);
+    gradient
 }

@@ -75,12 +75,18 @@ impl WithSimd for WeightGradient<'_> {
             }
             for vector in 0..vectors {
                 let mut sum = simd.splat_f32s(0.0);
-                for pixel in 0..y.height * y.width {
-                    // SAFETY: a pixel of image `image`, asserted above.
-                    unsafe {
-                        let at = image * y.image + pixel * y.depth + vector * S::F32_LANES;
-                        sum = simd.add_f32s(sum, load::<S>(self.y.as_ptr().add(at)));
+                // Row by row: these sums may cancel, and short ones lose less.
+                for row in 0..y.height {
+                    let mut row_sum = simd.splat_f32s(0.0);
+                    for column in 0..y.width {
+                        // SAFETY: a pixel of image `image`, asserted above.
+                        unsafe {
+                            let pixel = row * y.width + column;
+                            let at = image * y.image + pixel * y.depth + vector * S::F32_LANES;
+                            row_sum = simd.add_f32s(row_sum, load::<S>(self.y.as_ptr().add(at)));
+                        }
                     }
+                    sum = simd.add_f32s(sum, row_sum);
                 }
                 // SAFETY: the bias holds `vectors` vectors, asserted above.
                 unsafe {

@@ -1,20 +1,9 @@
 //! The residual functions F and their vector–Jacobian products.
 
 use super::{Shape, adjoint, convolve, weight_gradient};
-use crate::Activation;
 use crate::convolution::Convolution;
+use crate::{Activation, Form};
 use num_traits::Float;
-
-/// What a residual computes from its argument x.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Kᵀσ(K(x + a) + b).
-    Symmetric,
-    /// σ(K(x + a) + b).
-    Layer,
-    /// σ((K − Kᵀ)(x + a) + b).
-    Antisymmetric,
-}
 
 /// One residual with its parameters.
 #[derive(Clone, Copy, Debug)]

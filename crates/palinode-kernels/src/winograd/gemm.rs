@@ -122,15 +122,15 @@ unsafe fn block<S: Simd, const R: usize, const N: usize>(
 }
 
 /// At every point: out\[i\]\[o\] += Σ_t a\[t\]\[i\]·b\[t\]\[o\] over pairs (a, b), t a tile, i and o channels.
-pub(super) struct AddOuter<'a> {
+pub(super) struct AddOuter<'a, const P: usize> {
     pub at: Points,
     pub tiles: usize,
-    pub pairs: [(&'a [f32], &'a [f32]); 2],
+    pub pairs: [(&'a [f32], &'a [f32]); P],
     /// A packed matrix per point.
     pub out: &'a mut [f32],
 }
 
-impl WithSimd for AddOuter<'_> {
+impl<const P: usize> WithSimd for AddOuter<'_, P> {
     type Output = ();
 
     /// # Panics
@@ -149,10 +149,10 @@ impl WithSimd for AddOuter<'_> {
                 let pairs = pairs.map(|(a, b)| (a.as_ptr().add(from), b.as_ptr().add(from)));
                 let out = out.as_mut_ptr().add(point * plane);
                 match depth {
-                    16 => add_outer::<S, 16>(simd, tiles, depth, pairs, out),
-                    32 => add_outer::<S, 32>(simd, tiles, depth, pairs, out),
-                    64 => add_outer::<S, 64>(simd, tiles, depth, pairs, out),
-                    _ => add_outer::<S, 0>(simd, tiles, depth, pairs, out),
+                    16 => add_outer::<S, 16, P>(simd, tiles, depth, pairs, out),
+                    32 => add_outer::<S, 32, P>(simd, tiles, depth, pairs, out),
+                    64 => add_outer::<S, 64, P>(simd, tiles, depth, pairs, out),
+                    _ => add_outer::<S, 0, P>(simd, tiles, depth, pairs, out),
                 }
             }
         }
@@ -164,11 +164,11 @@ impl WithSimd for AddOuter<'_> {
 /// # Safety
 /// The depth is a multiple of 16; the pointers cover the pairs' `terms` tiles and out.
 #[inline(always)]
-unsafe fn add_outer<S: Simd, const DEPTH: usize>(
+unsafe fn add_outer<S: Simd, const DEPTH: usize, const P: usize>(
     simd: S,
     terms: usize,
     depth: usize,
-    pairs: [(*const f32, *const f32); 2],
+    pairs: [(*const f32, *const f32); P],
     out: *mut f32,
 ) {
     let depth = if DEPTH == 0 { depth } else { DEPTH };
@@ -189,17 +189,19 @@ unsafe fn add_outer<S: Simd, const DEPTH: usize>(
                         })
                     };
                     match (S::F32_LANES, single) {
-                        (16.., true) => outer::<S, 8, 1>(simd, terms, terms_of(row), out, width),
-                        (16.., false) => outer::<S, 8, 2>(simd, terms, terms_of(row), out, width),
+                        (16.., true) => outer::<S, 8, 1, P>(simd, terms, terms_of(row), out, width),
+                        (16.., false) => {
+                            outer::<S, 8, 2, P>(simd, terms, terms_of(row), out, width)
+                        }
                         (_, true) => {
-                            outer::<S, 4, 1>(simd, terms, terms_of(row), out, width);
+                            outer::<S, 4, 1, P>(simd, terms, terms_of(row), out, width);
                             let out = out.add(4 * width);
-                            outer::<S, 4, 1>(simd, terms, terms_of(row + 4), out, width);
+                            outer::<S, 4, 1, P>(simd, terms, terms_of(row + 4), out, width);
                         }
                         (_, false) => {
-                            outer::<S, 4, 2>(simd, terms, terms_of(row), out, width);
+                            outer::<S, 4, 2, P>(simd, terms, terms_of(row), out, width);
                             let out = out.add(4 * width);
-                            outer::<S, 4, 2>(simd, terms, terms_of(row + 4), out, width);
+                            outer::<S, 4, 2, P>(simd, terms, terms_of(row + 4), out, width);
                         }
                     }
                 }
@@ -213,10 +215,10 @@ unsafe fn add_outer<S: Simd, const DEPTH: usize>(
 /// # Safety
 /// All cover `R` rows, `terms` terms and `N` vectors.
 #[inline(always)]
-unsafe fn outer<S: Simd, const R: usize, const N: usize>(
+unsafe fn outer<S: Simd, const R: usize, const N: usize, const P: usize>(
     simd: S,
     terms: usize,
-    pairs: [(Factors, Matrix); 2],
+    pairs: [(Factors, Matrix); P],
     out: *mut f32,
     out_row: usize,
 ) {
@@ -224,8 +226,9 @@ unsafe fn outer<S: Simd, const R: usize, const N: usize>(
     unsafe {
         // From zero and not from what is there: short sums lose less.
         let mut sums = [[simd.splat_f32s(0.0); N]; R];
-        accumulate(simd, terms, pairs[0].0, pairs[0].1, &mut sums);
-        accumulate(simd, terms, pairs[1].0, pairs[1].1, &mut sums);
+        for (a, b) in pairs {
+            accumulate(simd, terms, a, b, &mut sums);
+        }
         for (r, sums) in sums.iter().enumerate() {
             for (n, &sum) in sums.iter().enumerate() {
                 let out = out.add(r * out_row + n * S::F32_LANES);

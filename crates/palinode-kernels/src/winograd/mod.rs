@@ -9,15 +9,20 @@
 
 mod gemm;
 mod geometry;
+mod layer;
+mod residual;
 mod rows;
+mod sigma;
+mod strip;
 mod symmetric;
 mod tile;
 mod transform;
 mod weights;
 
 pub(crate) use geometry::Geometry;
+pub(crate) use residual::{Argument, ParameterSlopes, Residual};
 pub(crate) use rows::Update;
-pub(crate) use symmetric::{Residual, Workspace};
+pub(crate) use strip::Workspace;
 pub(crate) use weights::{SetWeights, Weights};
 
 /// Points of the transform domain.

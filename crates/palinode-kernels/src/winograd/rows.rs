@@ -3,6 +3,7 @@
 use super::Geometry;
 use super::tile::{Points, scatter};
 use crate::aligned::Aligned;
+use crate::register::{load, store};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -16,23 +17,44 @@ pub(crate) enum Update {
 }
 
 impl Update {
+    /// Updates one vector of numbers.
+    #[inline(always)]
+    pub fn one<S: Simd>(self, simd: S, value: S::f32s, x: &[f32], state: &mut [f32]) {
+        assert!(x.len().min(state.len()) >= S::F32_LANES);
+        // SAFETY: both are a vector long.
+        unsafe {
+            let (x, old) = (load::<S>(x.as_ptr()), load::<S>(state.as_ptr()));
+            store::<S>(state.as_mut_ptr(), self.of(simd, value, x, old));
+        }
+    }
+
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, f: S::f32s, x: S::f32s, state: S::f32s) -> S::f32s {
+        match self {
+            Self::Add(scale) => simd.mul_add_e_f32s(simd.splat_f32s(scale), f, state),
+            Self::Extrapolate(scale) => {
+                let difference = simd.sub_f32s(x, state);
+                let moved = simd.mul_add_e_f32s(simd.splat_f32s(scale), f, difference);
+                simd.add_f32s(x, moved)
+            }
+        }
+    }
+
     /// Updates as many numbers as `values` has.
     #[inline(always)]
     pub fn apply<S: Simd>(self, simd: S, values: &[f32], x: &[f32], state: &mut [f32]) {
-        let (Self::Add(scale) | Self::Extrapolate(scale)) = self;
-        let scale = simd.splat_f32s(scale);
         let (values, x) = (S::as_simd_f32s(values).0, S::as_simd_f32s(x).0);
         let state = S::as_mut_simd_f32s(state).0;
+        // (Two loops: the first does not read x.)
         match self {
             Self::Add(_) => {
                 for (state, &f) in state.iter_mut().zip(values) {
-                    *state = simd.mul_add_e_f32s(scale, f, *state);
+                    *state = self.of(simd, f, f, *state);
                 }
             }
             Self::Extrapolate(_) => {
                 for ((state, &f), &x) in state.iter_mut().zip(values).zip(x) {
-                    let moved = simd.mul_add_e_f32s(scale, f, simd.sub_f32s(x, *state));
-                    *state = simd.add_f32s(x, moved);
+                    *state = self.of(simd, f, x, *state);
                 }
             }
         }
@@ -63,6 +85,8 @@ pub(super) struct AddUp<'a> {
     pub x: &'a [f32],
     /// What is updated, padded images.
     pub state: &'a mut [f32],
+    /// Sums of the values per channel, added to; empty where nobody wants them.
+    pub totals: &'a mut [f32],
 }
 
 impl WithSimd for AddUp<'_> {
@@ -70,7 +94,8 @@ impl WithSimd for AddUp<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { geometry, rows, points, at, sum: RowSum { rows: sum }, update, x, state } = self;
+        let Self { geometry, rows, points, at, sum, update, x, state, totals } = self;
+        let sum = &mut sum.rows;
         let (row, depth) = (geometry.row_stride(), geometry.depth);
         let mut tile = 0;
         for tile_row in rows {
@@ -93,6 +118,11 @@ impl WithSimd for AddUp<'_> {
                 let at = image + padded * row;
                 let x = &x[at..][inside.clone()];
                 update.apply(simd, values, x, &mut state[at..][inside]);
+                if !totals.is_empty() {
+                    for pixel in values.chunks_exact(depth) {
+                        totals.iter_mut().zip(pixel).for_each(|(total, value)| *total += value);
+                    }
+                }
             }
             let (finished, carried) = sum.split_at_mut(4 * row);
             finished[..2 * row].copy_from_slice(carried);

@@ -1,7 +1,7 @@
 //! F(x) = σ((K − Kᵀ)x + b).
 
 use super::convolution::{convolve, initial_bias, initial_kernel};
-use super::{Effects, Residual};
+use super::{Effects, Form, KernelForm, Residual};
 use crate::activation::{Activation, activate};
 use crate::random::Generator;
 use burn::config::Config;
@@ -52,6 +52,11 @@ impl Residual for Antisymmetric {
         let kernel = self.kernel.val();
         let difference = kernel.clone() - kernel.swap_dims(0, 1).flip([2, 3]);
         activate(self.activation, convolve(difference, Some(self.bias.val()), x))
+    }
+
+    fn kernel_form(&self) -> Option<KernelForm> {
+        let (form, activation) = (Form::Antisymmetric, self.activation);
+        Some(KernelForm { form, activation, input_bias: false })
     }
 
     fn effects(&self) -> Effects {

@@ -1,8 +1,8 @@
 //! The built-in residuals under one type, chosen by name in a recipe.
 
 use super::{
-    Antisymmetric, AntisymmetricConfig, Effects, Layer, LayerConfig, Residual, Symmetric,
-    SymmetricConfig,
+    Antisymmetric, AntisymmetricConfig, Effects, KernelForm, Layer, LayerConfig, Residual,
+    Symmetric, SymmetricConfig,
 };
 use crate::random::Generator;
 use burn::module::Module;
@@ -78,10 +78,11 @@ impl Residual for BuiltIn {
         }
     }
 
-    fn is_relu_symmetric(&self) -> bool {
+    fn kernel_form(&self) -> Option<KernelForm> {
         match self {
-            Self::Symmetric(residual) => residual.is_relu_symmetric(),
-            Self::Layer(_) | Self::Antisymmetric(_) => false,
+            Self::Symmetric(residual) => residual.kernel_form(),
+            Self::Layer(residual) => residual.kernel_form(),
+            Self::Antisymmetric(residual) => residual.kernel_form(),
         }
     }
 

@@ -1,20 +1,26 @@
 //! The linear part of the built-in residuals: K and its adjoint, from one array.
 
+use crate::convolution::{self, ConvolutionConfig};
 use crate::random::Generator;
 use burn::module::Param;
-use burn::tensor::module::{conv_transpose2d, conv2d};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
+
+/// Stride 1 and zero padding 1.
+const SAME: ConvolutionConfig = ConvolutionConfig { stride: [1, 1], padding: [1, 1], groups: 1 };
 
 /// Kx: 3×3 convolution, stride 1, zero padding 1; K is `[c, c, 3, 3]` as `[out, in, row, column]`.
 pub(super) fn convolve(kernel: Tensor<4>, bias: Option<Tensor<1>>, x: Tensor<4>) -> Tensor<4> {
-    conv2d(x, kernel, bias, ConvOptions::new([1, 1], [1, 1], [1, 1], 1))
+    convolution::convolve(x, kernel, bias, SAME)
 }
 
 /// Kᵀy, the exact adjoint of [`convolve`] with the same array: ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
 pub(super) fn adjoint(kernel: Tensor<4>, bias: Option<Tensor<1>>, y: Tensor<4>) -> Tensor<4> {
-    let options = ConvTransposeOptions::new([1, 1], [1, 1], [0, 0], [1, 1], 1);
-    conv_transpose2d(y, kernel, bias, options)
+    let [.., height, width] = y.dims();
+    let x = convolution::adjoint(y, kernel, [height, width], SAME);
+    match bias {
+        Some(bias) => x + bias.reshape([1, -1, 1, 1]),
+        None => x,
+    }
 }
 
 /// A kernel `[c, c, 3, 3]` drawn from the normal distribution of standard deviation √(2/(9c)),

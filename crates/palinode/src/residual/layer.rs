@@ -1,7 +1,7 @@
 //! F(x) = σ(Kx + b).
 
 use super::convolution::{adjoint, convolve, initial_bias, initial_kernel};
-use super::{Effects, Residual};
+use super::{Effects, Form, KernelForm, Residual};
 use crate::activation::{Activation, activate};
 use crate::random::Generator;
 use burn::config::Config;
@@ -50,6 +50,11 @@ impl Residual for Layer {
 
     fn conjugate(&self, x: Tensor<4>) -> Tensor<4> {
         activate(self.activation, adjoint(self.kernel.val(), Some(self.bias.val()), x))
+    }
+
+    fn kernel_form(&self) -> Option<KernelForm> {
+        let (form, activation) = (Form::Layer, self.activation);
+        Some(KernelForm { form, activation, input_bias: false })
     }
 
     fn effects(&self) -> Effects {

@@ -17,6 +17,8 @@ pub use symmetric::{Symmetric, SymmetricConfig};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
+use palinode_kernels::Activation;
+pub use palinode_kernels::Form;
 
 /// Whether evaluating a residual twice on the same input gives the same result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,20 @@ pub enum Effects {
     Randomness,
     /// Updates state while it runs (the running statistics of batch norm).
     RunningState,
+}
+
+/// A residual that `palinode-kernels` can compute.
+///
+/// Its only parameters are a 3×3 K `[c, c, 3, 3]`, b `[c]` and, where `input_bias` says so, a `[c]`,
+/// visited in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelForm {
+    /// The formula.
+    pub form: Form,
+    /// σ.
+    pub activation: Activation,
+    /// Whether there is an a.
+    pub input_bias: bool,
 }
 
 /// A residual function F: `[n, c, h, w]` → `[n, c, h, w]`.
@@ -44,10 +60,10 @@ pub trait Residual: Module + ModuleDisplay + 'static {
         self.forward(x)
     }
 
-    /// Whether F(x) = Kᵀ·max(Kx + b, 0) with a 3×3 K `[c, c, 3, 3]` and b `[c]`, its only parameters,
-    /// visited in this order: units of such residuals are computed as a whole, inside the cache.
-    fn is_relu_symmetric(&self) -> bool {
-        false
+    /// The formula that the kernels know this residual by, if they do: units of such residuals are
+    /// computed as a whole, inside the cache.
+    fn kernel_form(&self) -> Option<KernelForm> {
+        None
     }
 
     /// What else an evaluation does. Anything but [`Effects::None`] is refused by the modes that

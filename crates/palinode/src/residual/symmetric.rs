@@ -1,7 +1,7 @@
 //! F(x) = Kᵀσ(K(x + a) + b).
 
 use super::convolution::{adjoint, convolve, initial_bias, initial_kernel};
-use super::{Effects, Residual};
+use super::{Effects, Form, KernelForm, Residual};
 use crate::activation::{Activation, activate};
 use crate::random::Generator;
 use burn::config::Config;
@@ -62,8 +62,9 @@ impl Residual for Symmetric {
         adjoint(self.kernel.val(), None, activate(self.activation, hidden))
     }
 
-    fn is_relu_symmetric(&self) -> bool {
-        self.activation == Activation::Relu && self.input_bias.is_none()
+    fn kernel_form(&self) -> Option<KernelForm> {
+        let (activation, input_bias) = (self.activation, self.input_bias.is_some());
+        Some(KernelForm { form: Form::Symmetric, activation, input_bias })
     }
 
     fn effects(&self) -> Effects {

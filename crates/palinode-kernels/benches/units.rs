@@ -1,0 +1,72 @@
+//! Six blocks of a two-layer Hamiltonian unit on 128 images, at the sizes of the report's networks.
+//!
+//! Items are operations as if every convolution were computed directly: `Gitem/s` is GF/s.
+//! Run: `cargo bench -p palinode-kernels --bench units`.
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use palinode_kernels::unit::{State, Step, Term, Unit};
+use palinode_kernels::{Activation, Form};
+
+const IMAGES: usize = 128;
+const BLOCKS: usize = 6;
+/// (channels, rows and columns); 56 is hamiltonian-74's last.
+const SHAPES: [(usize, usize); 4] = [(16, 32), (32, 16), (56, 8), (64, 8)];
+
+fn main() {
+    divan::main();
+}
+
+fn noise(count: usize, scale: f32) -> Vec<f32> {
+    (0..count).map(|i| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * scale).collect()
+}
+
+/// Calls `work` with a unit, counting `passes` forward passes' operations.
+fn with_unit(
+    (channels, size): (usize, usize),
+    passes: usize,
+    bencher: Bencher<'_, '_>,
+    work: impl Fn(&Unit<'_>, &mut [f32], &mut [f32], &mut [f32]),
+) {
+    let kernel = channels * channels * 9;
+    let parameters = noise(2 * BLOCKS * (kernel + channels), 0.05);
+    let steps: Vec<Step> = (0..BLOCKS)
+        .map(|j| Step::TwoStream {
+            first: Term::new(0.1, 2 * j),
+            second: Term::new(-0.1, 2 * j + 1),
+        })
+        .collect();
+    let unit = Unit {
+        images: IMAGES,
+        channels,
+        height: size,
+        width: size,
+        form: Form::Symmetric,
+        activation: Activation::Relu,
+        input_bias: false,
+        steps: &steps,
+        parameters: &parameters,
+    };
+    let operations = 2 * 4 * BLOCKS * kernel * size * size * IMAGES * passes;
+    let len = 2 * IMAGES * channels * size * size;
+    let mut gradients = vec![0.0; parameters.len()];
+    bencher
+        .counter(ItemsCount::new(operations))
+        .with_inputs(|| (noise(len, 1.0), noise(len, 0.3)))
+        .bench_local_values(|(mut state, mut slope)| {
+            work(&unit, &mut state, &mut slope, &mut gradients);
+            black_box((&state, &slope, &gradients));
+        });
+}
+
+#[divan::bench(args = SHAPES)]
+fn forward(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    with_unit(shape, 1, bencher, |unit, state, _, _| unit.forward(State::Joined(state)));
+}
+
+#[divan::bench(args = SHAPES)]
+fn backward(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    with_unit(shape, 3, bencher, |unit, state, slope, gradients| {
+        unit.backward(State::Joined(state), State::Joined(slope), gradients);
+    });
+}
