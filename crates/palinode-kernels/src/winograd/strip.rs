@@ -8,9 +8,11 @@ use crate::aligned::Aligned;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Tiles that are worked on at a time, about. (From 8 to 64 the time is the same within 3 %; fewer
-/// take less memory.)
-const STRIP_TILES: usize = 16;
+/// Tiles that are worked on at a time, about: few enough for the first-level cache to help, and as
+/// many for wide units as the products' loads of the weights are worth.
+fn strip_tiles(geometry: &Geometry) -> usize {
+    if geometry.depth <= 32 { 8 } else { 16 }
+}
 
 /// Memory of one thread for one residual, used again for every strip.
 pub(crate) struct Workspace {
@@ -46,7 +48,7 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// For values alone, or for gradients too.
     pub fn new(geometry: &Geometry, gradients: bool) -> Self {
-        let tile_rows = (STRIP_TILES / geometry.tile_columns.max(1)).max(1);
+        let tile_rows = (strip_tiles(geometry) / geometry.tile_columns.max(1)).max(1);
         let tiles = (tile_rows * geometry.tile_columns).next_multiple_of(ROWS);
         let depth = geometry.depth;
         let stride = tiles * depth + 16;
