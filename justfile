@@ -24,6 +24,14 @@ train:
 memory-picture:
     cargo run --release -- bench memory --model hamiltonian-74 --blocks 2,6,12,18 --batch-size 16 --csv docs/memory.csv --svg docs/memory.svg
 
+# Palinode beside its rivals (Python 3.10, several minutes, a quiet machine)
+rivals:
+    python3 benchmarks/run.py
+
+# Kernels by themselves
+bench:
+    cargo bench -p palinode-kernels
+
 # Licences and advisories of all dependencies
 deny:
     cargo deny check

@@ -91,29 +91,36 @@ impl BatchNorm {
         if phase == Phase::Inference {
             return (!tracked).then_some(output);
         }
-        let kept = x.clone().inner();
-        let parents =
-            [Variable::Array(x.clone()), Variable::Vector(weight), Variable::Vector(bias)];
-        let batch = statistics.clone();
-        let recorded = record(Part::Norms, parents, output, move |slope, _| {
-            let mut gradient = values(slope);
-            let affine = (affine.0.as_slice(), affine.1.as_slice());
-            let (weight, bias) = kernel.backward(&values(kept), &statistics, affine, &mut gradient);
-            [
-                Some(Variable::Array(tensor(gradient, shape, &device))),
-                Some(Variable::Vector(tensor(weight, [channels], &device))),
-                Some(Variable::Vector(tensor(bias, [channels], &device))),
-            ]
-        })
-        .ok()?;
-        if phase == Phase::Training {
-            let vector = |of: fn(&Statistics) -> f64| {
-                let values = batch.iter().map(|channel| of(channel) as f32).collect();
-                tensor(values, [channels], &x.clone().inner().device())
+        let batch = {
+            let vector = |of: fn(&Statistics) -> f64| -> Tensor<1> {
+                let values = statistics.iter().map(|channel| of(channel) as f32).collect();
+                tensor(values, [channels], &device)
             };
-            self.update((images * area) as f64, vector(|s| s.mean), vector(|s| s.variance));
+            (vector(|s| s.mean), vector(|s| s.variance))
+        };
+        let output = if tracked {
+            let kept = x.clone().inner();
+            let parents =
+                [Variable::Array(x.clone()), Variable::Vector(weight), Variable::Vector(bias)];
+            let pull_back = move |slope, _| {
+                let mut gradient = values(slope);
+                let affine = (affine.0.as_slice(), affine.1.as_slice());
+                let (weight, bias) =
+                    kernel.backward(&values(kept), &statistics, affine, &mut gradient);
+                [
+                    Some(Variable::Array(tensor(gradient, shape, &device))),
+                    Some(Variable::Vector(tensor(weight, [channels], &device))),
+                    Some(Variable::Vector(tensor(bias, [channels], &device))),
+                ]
+            };
+            record(Part::Norms, parents, output, pull_back).ok()?
+        } else {
+            output
+        };
+        if phase == Phase::Training {
+            self.update((images * area) as f64, batch.0, batch.1);
         }
-        Some(recorded)
+        Some(output)
     }
 
     /// By Burn's operations, without the ReLU.

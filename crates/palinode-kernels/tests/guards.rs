@@ -1,0 +1,132 @@
+//! Random shapes with guard numbers around every array that a kernel is given: none may change, and
+//! every result must be finite and the reference's.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use palinode_kernels::convolution::Convolution;
+use palinode_kernels::reference::{adjoint, convolve, weight_gradient};
+use palinode_kernels::unit::{State, Step, Term, Unit};
+use palinode_kernels::{Activation, Form};
+use proptest::prelude::*;
+use support::{noise, relative, wide};
+
+const GUARD: f32 = 1234.5;
+const MARGIN: usize = 37;
+
+/// An array between two margins of guard numbers, so that it begins on no boundary of anything.
+struct Guarded(Vec<f32>);
+
+impl Guarded {
+    fn new(values: &[f32]) -> Self {
+        let margin = [GUARD; MARGIN];
+        Self([&margin, values, &margin].concat())
+    }
+
+    fn inner(&mut self) -> &mut [f32] {
+        let end = self.0.len() - MARGIN;
+        &mut self.0[MARGIN..end]
+    }
+
+    /// The array, if its margins are what they were.
+    fn checked(&self) -> &[f32] {
+        let (before, rest) = self.0.split_at(MARGIN);
+        let (inner, after) = rest.split_at(rest.len() - MARGIN);
+        assert!(before.iter().chain(after).all(|&guard| guard == GUARD), "a guard has changed");
+        assert!(inner.iter().all(|value| value.is_finite()), "a result is not finite");
+        inner
+    }
+}
+
+fn form() -> impl Strategy<Value = Form> {
+    prop_oneof![Just(Form::Symmetric), Just(Form::Layer), Just(Form::Antisymmetric)]
+}
+
+fn activation() -> impl Strategy<Value = Activation> {
+    prop_oneof![Just(Activation::Relu), Just(Activation::Tanh), Just(Activation::Softplus)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn units_stay_inside_their_arrays(
+        (images, channels) in (1_usize..6, 1_usize..40),
+        (height, width) in (1_usize..20, 1_usize..20),
+        form in form(),
+        activation in activation(),
+        input_bias: bool,
+        kind in 0..3,
+    ) {
+        let vectors = if input_bias { 2 } else { 1 };
+        let residual = channels * (9 * channels + vectors);
+        let steps: Vec<Step> = (0..2)
+            .map(|j| match kind {
+                0 => Step::TwoStream {
+                    first: Term::new(0.1, 2 * j),
+                    second: Term::new(-0.1, 2 * j + 1),
+                },
+                1 => Step::Previous(Term::new(0.1, j)),
+                _ => Step::Extrapolated(Term::new(-0.01, j)),
+            })
+            .collect();
+        let mut parameters = Guarded::new(&noise(4 * residual, 1, 0.1));
+        let len = images * channels * height * width;
+        let start = noise(2 * len, 2, 1.0);
+        let mut state = Guarded::new(&start);
+        let mut slope = Guarded::new(&noise(2 * len, 3, 1.0));
+        let mut gradients = Guarded::new(&vec![0.0; 4 * residual]);
+        let parameters = parameters.inner();
+        let unit = Unit {
+            images, channels, height, width, form, activation, input_bias,
+            steps: &steps,
+            parameters,
+        };
+        unit.forward(State::Joined(state.inner()));
+        unit.backward(
+            State::Joined(state.inner()),
+            State::Joined(slope.inner()),
+            gradients.inner(),
+        );
+        prop_assert!(relative(state.checked(), &wide(&start)) < 1e-5);
+        slope.checked();
+        gradients.checked();
+    }
+
+    #[test]
+    fn convolutions_stay_inside_their_arrays_and_are_right(
+        (images, inputs, outputs) in (1_usize..5, 1_usize..20, 1_usize..20),
+        groups in 1_usize..3,
+        (height, width) in (1_usize..14, 1_usize..14),
+        kernel in (1_usize..6, 1_usize..6),
+        stride in (1_usize..4, 1_usize..4),
+        padding in (0_usize..4, 0_usize..4),
+    ) {
+        let shape = Convolution {
+            images,
+            inputs: inputs * groups,
+            outputs: outputs * groups,
+            size: [height, width],
+            kernel: kernel.into(),
+            stride: stride.into(),
+            padding: padding.into(),
+            groups,
+        };
+        let Ok([rows, columns]) = shape.output_size() else { return Ok(()) };
+        let x = noise(images * shape.inputs * height * width, 1, 1.0);
+        let weight = noise(shape.outputs * inputs * kernel.0 * kernel.1, 2, 0.3);
+        let gradient = noise(images * shape.outputs * rows * columns, 3, 1.0);
+        let mut y = Guarded::new(&vec![9.0; gradient.len()]);
+        let mut gx = Guarded::new(&vec![9.0; x.len()]);
+        let mut gw = Guarded::new(&vec![0.0; weight.len()]);
+        let mut gb = Guarded::new(&vec![0.0; shape.outputs]);
+        shape.forward(&x, &weight, None, y.inner());
+        shape.input_gradient(&gradient, &weight, gx.inner());
+        shape.weight_gradient(&x, &gradient, gw.inner(), Some(gb.inner()));
+        let (x, weight, gradient) = (wide(&x), wide(&weight), wide(&gradient));
+        prop_assert!(relative(y.checked(), &convolve(&shape, &weight, &x)) < 2e-6);
+        prop_assert!(relative(gx.checked(), &adjoint(&shape, &weight, &gradient)) < 2e-6);
+        prop_assert!(relative(gw.checked(), &weight_gradient(&shape, &x, &gradient)) < 2e-6);
+        gb.checked();
+    }
+}
