@@ -53,7 +53,7 @@ impl Isa {
         }
     }
 
-    /// The one in use: the best that this machine has, unless another was [selected](select).
+    /// The one in use: the best that this machine has, unless another was [selected](Self::select).
     pub fn current() -> Self {
         let current = CURRENT.load(Ordering::Relaxed);
         if let Some(isa) = Self::ALL.into_iter().find(|isa| *isa as u8 == current) {

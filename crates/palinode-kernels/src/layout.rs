@@ -119,6 +119,7 @@ impl WithSimd for Store<'_> {
 }
 
 /// Exchanges rows and columns.
+#[allow(clippy::needless_range_loop)] // both sides of an exchange are indexed
 #[inline(always)]
 fn transpose(square: &mut [[f32; CHANNEL_BLOCK]; CHANNEL_BLOCK]) {
     for row in 0..CHANNEL_BLOCK {

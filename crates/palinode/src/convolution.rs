@@ -1,7 +1,7 @@
 //! Plain convolutions with a backward pass of our own, several times as fast on the CPU as Burn's.
 
 use crate::analysis::profile::{Part, time};
-use crate::node::{Variable, on_kernels, record, tensor, values};
+use crate::node::{Variable, on_kernels, record, tensor, view};
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -136,8 +136,8 @@ fn convolve_on_kernels(
     let shape = [kernel.images, kernel.outputs, rows, columns];
     let device = x.clone().inner().device();
     let mut y = vec![0.0; shape.iter().product()];
-    let (x_values, weights) = (values(x.clone()), values(weight.clone()));
-    let biases = bias.cloned().map(values);
+    let (x_values, weights) = (view(x.clone()), view(weight.clone()));
+    let biases = bias.cloned().map(view);
     time(Part::Convolutions, || {
         kernel.forward(&x_values, &weights, biases.as_deref(), &mut y);
     });
@@ -156,18 +156,18 @@ fn convolve_on_kernels(
         parents,
         output,
         move |slope, [x_wanted, weight_wanted, bias_wanted]| {
-            let slopes = values(slope);
+            let slopes = view(slope);
             let mut found = [None, None, None];
             if x_wanted {
                 let shape = kept_x.dims();
                 let mut gradient = vec![0.0; shape.iter().product()];
-                kernel.input_gradient(&slopes, &values(kept_weight.clone()), &mut gradient);
+                kernel.input_gradient(&slopes, &view(kept_weight.clone()), &mut gradient);
                 found[0] = Some(Variable::Array(tensor(gradient, shape, &device)));
             }
             if weight_wanted || bias_wanted {
                 let mut biases = vec![0.0; kernel.outputs];
                 let into = with_bias.then_some(biases.as_mut_slice());
-                let gradient = weight_gradient(kernel, &values(kept_x), &slopes, into);
+                let gradient = weight_gradient(kernel, &view(kept_x), &slopes, into);
                 found[1] = Some(Variable::Array(tensor(gradient, kept_weight.dims(), &device)));
                 found[2] = Some(Variable::Vector(tensor(biases, [kernel.outputs], &device)));
             }
@@ -182,7 +182,7 @@ fn adjoint_on_kernels(kernel: Kernel, y: &Tensor<4>, weight: &Tensor<4>) -> Opti
     let shape = [kernel.images, kernel.inputs, kernel.size[0], kernel.size[1]];
     let device = y.clone().inner().device();
     let mut x = vec![0.0; shape.iter().product()];
-    let (y_values, weights) = (values(y.clone()), values(weight.clone()));
+    let (y_values, weights) = (view(y.clone()), view(weight.clone()));
     time(Part::Convolutions, || kernel.input_gradient(&y_values, &weights, &mut x));
     let output = tensor(x, shape, &device);
     if !y.is_tracked() && !weight.is_tracked() {
@@ -192,16 +192,16 @@ fn adjoint_on_kernels(kernel: Kernel, y: &Tensor<4>, weight: &Tensor<4>) -> Opti
     let parents = [Variable::Array(y.clone()), Variable::Array(weight.clone())];
     record(Part::Convolutions, parents, output, move |slope, [y_wanted, weight_wanted]| {
         // ⟨g, Kᵀy⟩ = ⟨Kg, y⟩: with respect to y that is Kg, and K's gradient is that of ⟨Kg, y⟩.
-        let slopes = values(slope);
+        let slopes = view(slope);
         let mut found = [None, None];
         if y_wanted {
             let shape = kept_y.dims();
             let mut gradient = vec![0.0; shape.iter().product()];
-            kernel.forward(&slopes, &values(kept_weight.clone()), None, &mut gradient);
+            kernel.forward(&slopes, &view(kept_weight.clone()), None, &mut gradient);
             found[0] = Some(Variable::Array(tensor(gradient, shape, &device)));
         }
         if weight_wanted {
-            let gradient = weight_gradient(kernel, &slopes, &values(kept_y), None);
+            let gradient = weight_gradient(kernel, &slopes, &view(kept_y), None);
             found[1] = Some(Variable::Array(tensor(gradient, kept_weight.dims(), &device)));
         }
         found

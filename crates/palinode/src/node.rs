@@ -9,9 +9,10 @@ use burn::backend::autodiff::checkpoint::strategy::{
 };
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::{Autodiff, DispatchKindConversion, DispatchTensor, Flex};
+use burn::backend::{Autodiff, BackendTypes, DispatchKindConversion, DispatchTensor, Flex};
 use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor, TensorData};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A parent of a node, or the gradient with respect to one.
@@ -130,8 +131,36 @@ pub(crate) fn on_kernels<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && tensor.device() == Device::flex()
 }
 
-/// The numbers of a tensor that is [on the kernels' side](on_kernels); copied only where they are
-/// shared.
+/// The numbers of a tensor that is [on the kernels' side](on_kernels), to read; copied only where they
+/// do not lie side by side.
+pub(crate) fn view<const D: usize>(tensor: Tensor<D>) -> View {
+    let tensor = tensor.inner();
+    match tensor.clone().try_into_primitive::<Flex>() {
+        Ok(primitive) if primitive.as_slice::<f32>().is_some() => View::Shared(primitive),
+        _ => View::Own(values(tensor)),
+    }
+}
+
+/// See [`view`].
+pub(crate) enum View {
+    Shared(<Flex as BackendTypes>::FloatTensorPrimitive),
+    Own(Vec<f32>),
+}
+
+impl Deref for View {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            // `view` has seen that there is a slice.
+            Self::Shared(primitive) => primitive.as_slice().unwrap_or_default(),
+            Self::Own(values) => values,
+        }
+    }
+}
+
+/// The numbers of a tensor that is [on the kernels' side](on_kernels), to change; copied only where
+/// they are shared.
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.inner().into_data().try_into_vec().unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use super::Phase;
 use crate::activation::{Activation, activate};
 use crate::analysis::profile::{Part, time};
-use crate::node::{Variable, on_kernels, record, tensor, values};
+use crate::node::{Variable, on_kernels, record, tensor, values, view};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
@@ -73,7 +73,7 @@ impl BatchNorm {
         let device = x.clone().inner().device();
         let kernel = Kernel { images, channels, area, epsilon: self.epsilon, relu };
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        let input = values(x.clone());
+        let input = view(x.clone());
         let statistics = if phase == Phase::Inference {
             let running = |state: &RunningState<Tensor<1>>| values(state.value());
             let pairs = running(&self.running_mean).into_iter().zip(running(&self.running_var));
@@ -81,7 +81,7 @@ impl BatchNorm {
         } else {
             time(Part::Norms, || kernel.statistics(&input))
         };
-        let affine = (values(weight.clone()), values(bias.clone()));
+        let affine = (view(weight.clone()), view(bias.clone()));
         let mut y = vec![0.0; input.len()];
         time(Part::Norms, || {
             kernel.forward(&input, &statistics, (&affine.0, &affine.1), &mut y);
@@ -104,9 +104,9 @@ impl BatchNorm {
                 [Variable::Array(x.clone()), Variable::Vector(weight), Variable::Vector(bias)];
             let pull_back = move |slope, _| {
                 let mut gradient = values(slope);
-                let affine = (affine.0.as_slice(), affine.1.as_slice());
+                let affine = (&*affine.0, &*affine.1);
                 let (weight, bias) =
-                    kernel.backward(&values(kept), &statistics, affine, &mut gradient);
+                    kernel.backward(&view(kept), &statistics, affine, &mut gradient);
                 [
                     Some(Variable::Array(tensor(gradient, shape, &device))),
                     Some(Variable::Vector(tensor(weight, [channels], &device))),

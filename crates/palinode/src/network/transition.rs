@@ -2,7 +2,7 @@
 
 use super::config::Layout;
 use crate::analysis::profile::{Part, time};
-use crate::node::{Variable, on_kernels, record, tensor, values};
+use crate::node::{Variable, on_kernels, record, tensor, view};
 use crate::scheme::Streams;
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
@@ -56,7 +56,7 @@ fn by_kernel(x: &Tensor<4>, sources: &[Option<usize>]) -> Option<Tensor<4>> {
     let shape = [images, sources.len(), rows, columns];
     let device = x.clone().inner().device();
     let mut y = vec![0.0; shape.iter().product()];
-    time(Part::Transitions, || pool.forward(&values(x.clone()), &mut y));
+    time(Part::Transitions, || pool.forward(&view(x.clone()), &mut y));
     let output = tensor(y, shape, &device);
     if !x.is_tracked() {
         return Some(output);
@@ -64,7 +64,7 @@ fn by_kernel(x: &Tensor<4>, sources: &[Option<usize>]) -> Option<Tensor<4>> {
     record(Part::Transitions, [Variable::Array(x.clone())], output, move |slope, _| {
         let pool = Pool { images, channels, size, sources: &sources };
         let mut gradient = vec![0.0; images * channels * height * width];
-        pool.backward(&values(slope), &mut gradient);
+        pool.backward(&view(slope), &mut gradient);
         [Some(Variable::Array(tensor(gradient, [images, channels, height, width], &device)))]
     })
     .ok()
