@@ -32,6 +32,10 @@ rivals:
 bench:
     cargo bench -p palinode-kernels
 
+# The kernels' tests under AddressSanitizer (an unstable flag of the compiler, let through by the variable)
+sanitize:
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_leaks=0 cargo test -p palinode-kernels --tests --target x86_64-unknown-linux-gnu --target-dir target/sanitize
+
 # Licences and advisories of all dependencies
 deny:
     cargo deny check
