@@ -5,8 +5,8 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use palinode_kernels::unit::{State, Step, Term, Unit};
-use palinode_kernels::{Activation, Form};
+use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
+use palinode_kernels::{Activation, Algorithm, Form};
 
 const IMAGES: usize = 128;
 const BLOCKS: usize = 6;
@@ -23,10 +23,11 @@ fn noise(count: usize, scale: f32) -> Vec<f32> {
 
 /// Calls `work` with a unit, counting `passes` forward passes' operations.
 fn with_unit(
+    algorithm: Algorithm,
     (channels, size): (usize, usize),
     passes: usize,
     bencher: Bencher<'_, '_>,
-    work: impl Fn(&Unit<'_>, &mut [f32], &mut [f32], &mut [f32]),
+    work: impl Fn(&Unit<'_>, &mut [f32], &mut [f32], Vec<Gradients<'_>>),
 ) {
     let kernel = channels * channels * 9;
     let parameters = noise(2 * BLOCKS * (kernel + channels), 0.05);
@@ -43,9 +44,9 @@ fn with_unit(
         width: size,
         form: Form::Symmetric,
         activation: Activation::Relu,
-        input_bias: false,
+        algorithm,
         steps: &steps,
-        parameters: &parameters,
+        parameters: &Parameters::split(&parameters, channels, false),
     };
     let operations = 2 * 4 * BLOCKS * kernel * size * size * IMAGES * passes;
     let len = 2 * IMAGES * channels * size * size;
@@ -54,19 +55,24 @@ fn with_unit(
         .counter(ItemsCount::new(operations))
         .with_inputs(|| (noise(len, 1.0), noise(len, 0.3)))
         .bench_local_values(|(mut state, mut slope)| {
-            work(&unit, &mut state, &mut slope, &mut gradients);
+            let into = Gradients::split(&mut gradients, channels, false);
+            work(&unit, &mut state, &mut slope, into);
             black_box((&state, &slope, &gradients));
         });
 }
 
-#[divan::bench(args = SHAPES)]
-fn forward(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    with_unit(shape, 1, bencher, |unit, state, _, _| unit.forward(State::Joined(state)));
+const ALGORITHMS: [Algorithm; 3] = Algorithm::ALL;
+
+#[divan::bench(args = SHAPES, consts = [0, 1, 2])]
+fn forward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    with_unit(ALGORITHMS[ALGORITHM], shape, 1, bencher, |unit, state, _, _| {
+        unit.forward(State::Joined(state))
+    });
 }
 
-#[divan::bench(args = SHAPES)]
-fn backward(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    with_unit(shape, 3, bencher, |unit, state, slope, gradients| {
+#[divan::bench(args = SHAPES, consts = [0, 1, 2])]
+fn backward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    with_unit(ALGORITHMS[ALGORITHM], shape, 3, bencher, |unit, state, slope, gradients| {
         unit.backward(State::Joined(state), State::Joined(slope), gradients);
     });
 }

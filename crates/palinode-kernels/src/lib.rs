@@ -31,9 +31,13 @@
 //! ```
 
 pub mod activation;
+mod algorithm;
 mod aligned;
 pub mod convolution;
+mod direct;
+mod engine;
 mod form;
+mod geometry;
 pub mod isa;
 mod layout;
 pub mod norm;
@@ -42,9 +46,12 @@ pub mod pool;
 pub mod reference;
 mod register;
 mod schedule;
+mod sigma;
 mod sweep;
 pub mod unit;
+mod update;
 mod winograd;
 
 pub use activation::Activation;
+pub use algorithm::Algorithm;
 pub use form::Form;

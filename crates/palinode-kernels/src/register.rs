@@ -15,6 +15,11 @@ pub(crate) fn packed(terms: usize, columns: usize, term: usize, column: usize) -
     start * terms + term * width + (column - start)
 }
 
+/// Rows of a register tile: 8 where there are 32 registers to hold it, else 4.
+pub(crate) const fn tile_rows<S: Simd>() -> usize {
+    if S::F32_LANES >= 16 { 8 } else { 4 }
+}
+
 /// The left side of a product, read one number at a time.
 #[derive(Clone, Copy)]
 pub(crate) struct Factors {
@@ -23,18 +28,6 @@ pub(crate) struct Factors {
     pub row: usize,
     /// Floats from term to term.
     pub term: usize,
-}
-
-impl Factors {
-    /// From `rows` rows further down.
-    ///
-    /// # Safety
-    /// They are inside the same slice.
-    #[inline(always)]
-    pub unsafe fn below(self, rows: usize) -> Self {
-        // SAFETY: the caller's.
-        Self { at: unsafe { self.at.add(rows * self.row) }, ..self }
-    }
 }
 
 /// The right side of a product, read in vectors.

@@ -44,17 +44,18 @@ pub(crate) struct Ordered<'a> {
 struct Slot<'a> {
     /// The chunk whose turn it is.
     next: usize,
-    sum: &'a mut [f32],
+    sums: Vec<&'a mut [f32]>,
 }
 
 impl<'a> Ordered<'a> {
-    /// Sums of `len` numbers each, in `sums`, which begin with what is there.
-    pub fn new(sums: &'a mut [f32], len: usize) -> Self {
-        let slot = |sum| (Mutex::new(Slot { next: 0, sum }), Condvar::new());
-        Self { slots: sums.chunks_mut(len).map(slot).collect() }
+    /// Slots of a few arrays each, which begin with what is there.
+    pub fn new(slots: impl IntoIterator<Item = Vec<&'a mut [f32]>>) -> Self {
+        let slot = |sums| (Mutex::new(Slot { next: 0, sums }), Condvar::new());
+        Self { slots: slots.into_iter().map(slot).collect() }
     }
 
-    /// Adds chunk `chunk`'s term to slot `slot`, after those of all earlier chunks.
+    /// Adds chunk `chunk`'s term, the arrays' behind each other, to slot `slot`, after those of all
+    /// earlier chunks.
     ///
     /// Every chunk must commit to every slot once.
     pub fn commit(&self, slot: usize, chunk: usize, term: &[f32]) {
@@ -63,8 +64,11 @@ impl<'a> Ordered<'a> {
         while slot.next != chunk {
             slot = turn.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
-        for (sum, term) in slot.sum.iter_mut().zip(term) {
-            *sum += term;
+        let mut rest = term;
+        for sums in &mut slot.sums {
+            let (own, others) = rest.split_at(sums.len());
+            sums.iter_mut().zip(own).for_each(|(sum, term)| *sum += term);
+            rest = others;
         }
         slot.next += 1;
         turn.notify_all();

@@ -1,12 +1,12 @@
 //! A chunk of images on its way through a unit, inside the cache.
 
 use crate::aligned::Aligned;
+use crate::engine::{Cotangent, Engine, Evaluation, ParameterSlopes};
+use crate::geometry::Geometry;
 use crate::layout::{Load, Store};
 use crate::schedule::Ordered;
-use crate::unit::{State, Step, Term, Unit};
-use crate::winograd::{
-    Argument, Geometry, ParameterSlopes, Residual, SetWeights, Update, Weights, Workspace,
-};
+use crate::unit::{Parameters, State, Step, Term, Unit};
+use crate::update::Update;
 use pulp::{Simd, WithSimd};
 
 /// One chunk of images through all blocks, or back.
@@ -38,10 +38,9 @@ pub(crate) struct Chunk<'a> {
     geometry: Geometry,
     /// Images of the chunk at hand.
     images: usize,
-    weights: Weights,
+    engine: Engine,
     /// The array of the convolution before σ, and the gradient with respect to it.
     inner: Vec<f32>,
-    workspace: Workspace,
     /// x + a, padded images; nothing where there is no a.
     shifted: Aligned,
     /// Padded images with zero borders, for the chunk's state and slope.
@@ -57,10 +56,9 @@ impl<'a> Chunk<'a> {
             unit,
             geometry,
             images,
-            weights: Weights::zeros(&geometry),
+            engine: Engine::new(unit.algorithm, geometry, images, gradients),
             inner: vec![0.0; 9 * unit.channels * unit.channels],
-            workspace: Workspace::new(&geometry, gradients),
-            shifted: if unit.input_bias { image() } else { Aligned::default() },
+            shifted: if unit.has_input_bias() { image() } else { Aligned::default() },
             padded: (0..if gradients { 4 } else { 2 }).map(|_| image()).collect(),
         }
     }
@@ -103,20 +101,10 @@ impl<'a> Chunk<'a> {
                 self.advance(simd, g, Update::Add(g.scale), first, second);
             }
             // (X_{j−1}, X_j) → (X_j, X_{j+1}), and (X_j, X_{j+1}) → (X_{j−1}, X_j).
-            Step::Previous(term) if backwards => {
-                self.advance(simd, term, Update::Add(-term.scale), first, second);
-                parts.swap(0, 1);
-            }
-            Step::Previous(term) => {
-                self.advance(simd, term, Update::Add(term.scale), second, first);
-                parts.swap(0, 1);
-            }
-            Step::Extrapolated(term) if backwards => {
-                self.advance(simd, term, Update::Extrapolate(term.scale), first, second);
-                parts.swap(0, 1);
-            }
-            Step::Extrapolated(term) => {
-                self.advance(simd, term, Update::Extrapolate(term.scale), second, first);
+            Step::Previous(term) | Step::Extrapolated(term) => {
+                let update = two_step_update(step, term, backwards);
+                let (x, other) = if backwards { (first, second) } else { (second, first) };
+                self.advance(simd, term, update, x, other);
                 parts.swap(0, 1);
             }
         }
@@ -125,27 +113,39 @@ impl<'a> Chunk<'a> {
     /// Makes a term's residual the one that is evaluated, at `x`.
     #[inline(always)]
     fn prepare<S: Simd>(&mut self, simd: S, term: Term, x: &[f32]) {
-        let (unit, c) = (self.unit, self.unit.channels);
-        let len = unit.residual_len();
-        let parameters = &unit.parameters[term.residual * len..(term.residual + 1) * len];
-        let (kernel, vectors) = parameters.split_at(9 * c * c);
-        let (bias, input_bias) = vectors.split_at(c);
-        unit.form.inner(term.conjugate, c, kernel, &mut self.inner);
-        let Self { geometry, weights, .. } = self;
-        simd.vectorize(SetWeights { geometry, kernel: &self.inner, bias, weights });
-        if unit.input_bias {
+        let unit = self.unit;
+        let Parameters { kernel, bias, input_bias } = unit.parameters[term.residual];
+        unit.form.inner(term.conjugate, unit.channels, kernel, &mut self.inner);
+        self.engine.set(simd, &self.inner, bias);
+        if !input_bias.is_empty() {
             self.shift(x, input_bias);
         }
+    }
+
+    /// The engine, what it is to evaluate, and the place for the gradient of the convolution before σ.
+    #[inline(always)]
+    fn evaluation<'x>(
+        &'x mut self,
+        term: Term,
+        x: &'x [f32],
+    ) -> (&'x mut Engine, Evaluation<'x>, &'x mut [f32]) {
+        let Self { unit, engine, inner, shifted, images, .. } = self;
+        let is_shifted = !unit.parameters[term.residual].input_bias.is_empty();
+        let at = Evaluation {
+            form: unit.form,
+            activation: unit.activation,
+            images: *images,
+            x,
+            shifted: if is_shifted { shifted } else { x },
+        };
+        (engine, at, inner)
     }
 
     /// `shifted` ← x + a inside the images.
     #[inline(always)]
     fn shift(&mut self, x: &[f32], a: &[f32]) {
-        let Geometry { depth, height, width, .. } = self.geometry;
-        let (row, image) = (self.geometry.row_stride(), self.geometry.image_len());
-        for index in 0..self.images * height {
-            let start = index / height * image + (index % height + 1) * row + depth;
-            let pixels = start..start + width * depth;
+        let depth = self.geometry.depth;
+        for pixels in self.geometry.inside_rows(self.images) {
             let into = self.shifted[pixels.clone()].chunks_exact_mut(depth);
             for (into, x) in into.zip(x[pixels].chunks_exact(depth)) {
                 for ((into, x), a) in into.iter_mut().zip(x).zip(a) {
@@ -166,11 +166,19 @@ impl<'a> Chunk<'a> {
         state: &mut [f32],
     ) {
         self.prepare(simd, term, x);
-        let Self { unit, geometry, weights, workspace, shifted, images, .. } = self;
-        let (form, activation, images) = (unit.form, unit.activation, *images);
-        let at = Argument { x, shifted: if unit.input_bias { shifted } else { x } };
-        let residual = Residual { form, activation, geometry, weights, images };
-        residual.value(simd, workspace, at, update, state);
+        let (engine, at, _) = self.evaluation(term, x);
+        engine.value(simd, at, update, state);
+    }
+}
+
+/// What a two-step scheme's residual, evaluated at the state between, does to X_{j−1} to make it X_{j+1},
+/// or `backwards`.
+fn two_step_update(step: Step, term: Term, backwards: bool) -> Update {
+    match step {
+        // The extrapolation is its own inverse.
+        Step::Extrapolated(_) => Update::Extrapolate(term.scale),
+        _ if backwards => Update::Add(-term.scale),
+        _ => Update::Add(term.scale),
     }
 }
 
@@ -204,23 +212,17 @@ impl WithSimd for Backward<'_, '_, '_> {
                     pull.back(simd, f, (&*second, &*g_first), (back, first), g_second);
                     pull.commit(f.residual);
                 }
-                Step::Previous(term) => {
+                Step::Previous(term) | Step::Extrapolated(term) => {
                     // (X_j, X_{j+1}) → (X_{j−1}, X_j)
-                    let back = Update::Add(-term.scale);
+                    let back = two_step_update(*step, term, true);
                     pull.term.fill(0.0);
                     pull.back(simd, term, (&*first, &*g_second), (back, second), g_first);
                     pull.commit(term.residual);
-                    state.swap(0, 1);
-                    slope.swap(0, 1);
-                }
-                Step::Extrapolated(term) => {
-                    let back = Update::Extrapolate(term.scale);
-                    pull.term.fill(0.0);
-                    pull.back(simd, term, (&*first, &*g_second), (back, second), g_first);
-                    pull.commit(term.residual);
-                    for (slope, next) in g_first.iter_mut().zip(g_second.iter_mut()) {
-                        *slope += 2.0 * *next;
-                        *next = -*next;
+                    if matches!(step, Step::Extrapolated(_)) {
+                        for (slope, next) in g_first.iter_mut().zip(g_second.iter_mut()) {
+                            *slope += 2.0 * *next;
+                            *next = -*next;
+                        }
                     }
                     state.swap(0, 1);
                     slope.swap(0, 1);
@@ -238,7 +240,7 @@ impl WithSimd for Backward<'_, '_, '_> {
 /// surroundings were dispatched to.)
 pub(crate) struct Pull<'a, 'u, 'p> {
     pub chunk: &'a mut Chunk<'u>,
-    /// The chunk's share of one residual's gradient: K's, b's and a's.
+    /// The chunk's share of one residual's gradient: K's, b's and, where there is one, a's.
     pub term: &'a mut [f32],
     /// The chunk's number.
     pub index: usize,
@@ -257,21 +259,16 @@ impl Pull<'_, '_, '_> {
         slope: &mut [f32],
     ) {
         self.chunk.prepare(simd, term, x);
-        let Chunk { unit, geometry, weights, inner, workspace, shifted, images, .. } =
-            &mut *self.chunk;
-        let (form, activation, images) = (unit.form, unit.activation, *images);
-        let at = Argument { x, shifted: if unit.input_bias { shifted } else { x } };
-        let residual = Residual { form, activation, geometry, weights, images };
-        let c = unit.channels;
-        let (mut bias, mut input_bias) = (vec![0.0; c], vec![0.0; c]);
-        if !unit.input_bias {
-            input_bias.clear();
-        }
-        let parameters = ParameterSlopes { inner, bias: &mut bias, input_bias: &mut input_bias };
-        residual.pull_back(simd, workspace, (at, v), state, (term.scale, slope), parameters);
+        let (form, c) = (self.chunk.unit.form, self.chunk.unit.channels);
+        let wanted = c + self.chunk.unit.parameters[term.residual].input_bias.len();
+        let (engine, at, inner) = self.chunk.evaluation(term, x);
         let (kernel, vectors) = self.term.split_at_mut(9 * c * c);
+        let mut found = vec![0.0; wanted];
+        let (bias, input_bias) = found.split_at_mut(c);
+        let parameters = ParameterSlopes { inner: &mut *inner, bias, input_bias };
+        let cotangent = Cotangent { v, scale: term.scale, slope };
+        engine.pull_back(simd, at, cotangent, state, parameters);
         form.add_gradient(term.conjugate, c, inner, kernel);
-        let found = bias.iter().chain(&input_bias);
         vectors.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
     }
 

@@ -5,11 +5,11 @@
 //! threads, but their number and their order in every sum depend on the shape alone: the same input
 //! gives the same bits for any number of threads.
 
+use crate::geometry::Geometry;
 use crate::isa::dispatch;
 use crate::schedule::{Ordered, for_each_chunk};
 use crate::sweep::{Backward, Chunk, Pull, Sweep};
-use crate::winograd::Geometry;
-use crate::{Activation, Form};
+use crate::{Activation, Algorithm, Form};
 
 /// One residual's part in a step: scale·F(·).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,11 +88,70 @@ impl<'a> State<'a> {
     }
 }
 
+/// One residual's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters<'a> {
+    /// K, `[c, c, 3, 3]` as `[out, in, row, column]`.
+    pub kernel: &'a [f32],
+    /// b, `[c]`.
+    pub bias: &'a [f32],
+    /// a, `[c]`; empty where there is none.
+    pub input_bias: &'a [f32],
+}
+
+impl<'a> Parameters<'a> {
+    /// Those of all residuals in one array: K, b and, with `input_bias`, a of one behind those of another.
+    ///
+    /// # Panics
+    /// If `all` does not hold whole residuals.
+    pub fn split(all: &'a [f32], channels: usize, input_bias: bool) -> Vec<Self> {
+        let length = residual_len(channels, input_bias);
+        assert!(all.len().is_multiple_of(length), "a residual has {length} parameters");
+        let split = |residual: &'a [f32]| {
+            let (kernel, vectors) = residual.split_at(9 * channels * channels);
+            let (bias, input_bias) = vectors.split_at(channels);
+            Self { kernel, bias, input_bias }
+        };
+        all.chunks_exact(length).map(split).collect()
+    }
+}
+
+/// Where the gradients with respect to one residual's parameters are added.
+#[derive(Debug)]
+pub struct Gradients<'a> {
+    /// `[c, c, 3, 3]`.
+    pub kernel: &'a mut [f32],
+    /// `[c]`.
+    pub bias: &'a mut [f32],
+    /// `[c]`, or empty as the parameter.
+    pub input_bias: &'a mut [f32],
+}
+
+impl<'a> Gradients<'a> {
+    /// As [`Parameters::split`].
+    ///
+    /// # Panics
+    /// If `all` does not hold whole residuals.
+    pub fn split(all: &'a mut [f32], channels: usize, input_bias: bool) -> Vec<Self> {
+        let length = residual_len(channels, input_bias);
+        assert!(all.len().is_multiple_of(length), "a residual has {length} parameters");
+        let split = |residual: &'a mut [f32]| {
+            let (kernel, vectors) = residual.split_at_mut(9 * channels * channels);
+            let (bias, input_bias) = vectors.split_at_mut(channels);
+            Self { kernel, bias, input_bias }
+        };
+        all.chunks_exact_mut(length).map(split).collect()
+    }
+}
+
+fn residual_len(channels: usize, input_bias: bool) -> usize {
+    channels * (9 * channels + if input_bias { 2 } else { 1 })
+}
+
 /// A unit of residuals of one form.
 ///
-/// A [`State`] has two parts `[n, c, h, w]`, row-major: (Y, Z) or (X_{j−1}, X_j). Arithmetic is f32 by
-/// Winograd F(4×4, 3×3): relative to the largest value, F is off by about 2e-6 and gradients by about
-/// 5e-6 from exact arithmetic.
+/// A [`State`] has two parts `[n, c, h, w]`, row-major: (Y, Z) or (X_{j−1}, X_j). Arithmetic is f32;
+/// [`Algorithm`] says how far from exact.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit<'a> {
     /// Images n.
@@ -107,13 +166,12 @@ pub struct Unit<'a> {
     pub form: Form,
     /// σ.
     pub activation: Activation,
-    /// Whether the residuals have an a.
-    pub input_bias: bool,
+    /// How convolutions are computed; [`Algorithm::quickest`] unless exactness matters more.
+    pub algorithm: Algorithm,
     /// What each block does.
     pub steps: &'a [Step],
-    /// For every residual K, `[c, c, 3, 3]` as `[out, in, row, column]`, behind it b, `[c]`, and behind
-    /// that a, `[c]`, where there is one.
-    pub parameters: &'a [f32],
+    /// Of every residual.
+    pub parameters: &'a [Parameters<'a>],
 }
 
 impl Unit<'_> {
@@ -143,33 +201,41 @@ impl Unit<'_> {
 
     /// Replaces the last state and the gradient with respect to it by the state before the first
     /// block, reconstructed, and the gradient with respect to that; adds the parameters' gradients
-    /// to `parameters`, which is laid out as the unit's own.
+    /// to `parameters`, one for every residual.
     ///
     /// One evaluation of F per residual serves reconstruction and gradient.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn backward(&self, state: State<'_>, gradient: State<'_>, parameters: &mut [f32]) {
-        assert_eq!(parameters.len(), self.parameters.len(), "as many gradients as parameters");
+    pub fn backward(&self, state: State<'_>, gradient: State<'_>, parameters: Vec<Gradients<'_>>) {
         self.check(&state);
         self.check(&gradient);
-        let parameters = &Ordered::new(parameters, self.residual_len());
+        assert_eq!(parameters.len(), self.parameters.len(), "as many gradients as residuals");
+        for (into, of) in parameters.iter().zip(self.parameters) {
+            let lens = [into.kernel.len(), into.bias.len(), into.input_bias.len()];
+            let expected = [of.kernel.len(), of.bias.len(), of.input_bias.len()];
+            assert_eq!(lens, expected, "elements of a residual's gradients");
+        }
+        let slots = parameters.into_iter().map(|of| vec![of.kernel, of.bias, of.input_bias]);
+        let parameters = &Ordered::new(slots);
         let chunks = state.chunks(self).into_iter().zip(gradient.chunks(self)).collect();
-        let scratch = || (Chunk::new(self, true), vec![0.0; self.residual_len()]);
+        let scratch = || {
+            let term = vec![0.0; residual_len(self.channels, true)];
+            (Chunk::new(self, true), term)
+        };
         for_each_chunk(chunks, scratch, |(chunk, term), index, (state, gradient)| {
             let pull = Pull { chunk, term, index, parameters };
             dispatch(Backward { pull, state, gradient });
         });
     }
 
-    /// Parameters of one residual.
-    pub(crate) fn residual_len(&self) -> usize {
-        let vectors = if self.input_bias { 2 } else { 1 };
-        self.channels * (self.channels * 9 + vectors)
+    pub(crate) fn geometry(&self) -> Geometry {
+        Geometry::new(self.channels, self.height, self.width, self.algorithm.tile())
     }
 
-    pub(crate) fn geometry(&self) -> Geometry {
-        Geometry::new(self.channels, self.height, self.width)
+    /// Whether any residual has an a.
+    pub(crate) fn has_input_bias(&self) -> bool {
+        self.parameters.iter().any(|of| !of.input_bias.is_empty())
     }
 
     pub(crate) fn image_len(&self) -> usize {
@@ -197,21 +263,35 @@ impl Unit<'_> {
             }
         }
         assert!(self.channels > 0, "a residual has channels");
-        assert!(
-            self.parameters.len().is_multiple_of(self.residual_len()),
-            "a residual has {} parameters",
-            self.residual_len()
-        );
-        let residuals = self.parameters.len() / self.residual_len();
-        let mut taken = vec![false; residuals];
-        for step in self.steps {
-            let (one, other) = match step {
-                Step::TwoStream { first, second } => (first.residual, second.residual),
-                Step::Previous(term) | Step::Extrapolated(term) => (term.residual, term.residual),
-            };
-            assert!(one.max(other) < residuals, "{step:?} names one of {residuals} residuals");
-            assert!(!taken[one] && !taken[other], "{step:?} shares a residual with another step");
-            (taken[one], taken[other]) = (true, true);
+        let c = self.channels;
+        for of in self.parameters {
+            assert_eq!((of.kernel.len(), of.bias.len()), (9 * c * c, c), "elements of K and b");
+            assert!([0, c].contains(&of.input_bias.len()), "elements of a");
+        }
+        if let Err(reason) = check_steps(self.steps, self.parameters.len()) {
+            panic!("{reason}");
         }
     }
+}
+
+/// Whether `steps` are those of a unit of `residuals` residuals.
+///
+/// # Errors
+/// A sentence that names the first step with a residual that is not there or is another step's too.
+pub fn check_steps(steps: &[Step], residuals: usize) -> Result<(), String> {
+    let mut taken = vec![false; residuals];
+    for step in steps {
+        let (one, other) = match step {
+            Step::TwoStream { first, second } => (first.residual, second.residual),
+            Step::Previous(term) | Step::Extrapolated(term) => (term.residual, term.residual),
+        };
+        if one.max(other) >= residuals {
+            return Err(format!("{step:?} names one of {residuals} residuals that is not there"));
+        }
+        if taken[one] || taken[other] {
+            return Err(format!("{step:?} shares a residual with another step"));
+        }
+        (taken[one], taken[other]) = (true, true);
+    }
+    Ok(())
 }

@@ -6,8 +6,8 @@ mod support;
 
 use palinode_kernels::convolution::Convolution;
 use palinode_kernels::reference::{adjoint, convolve, weight_gradient};
-use palinode_kernels::unit::{State, Step, Term, Unit};
-use palinode_kernels::{Activation, Form};
+use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
+use palinode_kernels::{Activation, Algorithm, Form};
 use proptest::prelude::*;
 use support::{noise, relative, wide};
 
@@ -46,6 +46,10 @@ fn activation() -> impl Strategy<Value = Activation> {
     prop_oneof![Just(Activation::Relu), Just(Activation::Tanh), Just(Activation::Softplus)]
 }
 
+fn algorithm() -> impl Strategy<Value = Algorithm> {
+    prop_oneof![Just(Algorithm::Winograd4), Just(Algorithm::Winograd2), Just(Algorithm::Direct)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
@@ -55,6 +59,7 @@ proptest! {
         (height, width) in (1_usize..20, 1_usize..20),
         form in form(),
         activation in activation(),
+        algorithm in algorithm(),
         input_bias: bool,
         kind in 0..3,
     ) {
@@ -76,17 +81,17 @@ proptest! {
         let mut state = Guarded::new(&start);
         let mut slope = Guarded::new(&noise(2 * len, 3, 1.0));
         let mut gradients = Guarded::new(&vec![0.0; 4 * residual]);
-        let parameters = parameters.inner();
+        let parameters = Parameters::split(parameters.inner(), channels, input_bias);
         let unit = Unit {
-            images, channels, height, width, form, activation, input_bias,
+            images, channels, height, width, form, activation, algorithm,
             steps: &steps,
-            parameters,
+            parameters: &parameters,
         };
         unit.forward(State::Joined(state.inner()));
         unit.backward(
             State::Joined(state.inner()),
             State::Joined(slope.inner()),
-            gradients.inner(),
+            Gradients::split(gradients.inner(), channels, input_bias),
         );
         prop_assert!(relative(state.checked(), &wide(&start)) < 1e-5);
         slope.checked();

@@ -6,12 +6,12 @@ mod support;
 use palinode_kernels::convolution::Convolution;
 use palinode_kernels::isa::Isa;
 use palinode_kernels::reference::{self, Recurrence, Shape};
-use palinode_kernels::unit::{State, Step, Term, Unit};
-use palinode_kernels::{Activation, Form};
+use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
+use palinode_kernels::{Activation, Algorithm, Form};
 use support::{noise, relative, wide};
 
 /// Largest relative errors of state, reconstruction, state gradient and parameter gradient.
-fn unit_errors(shape: Shape) -> [f64; 4] {
+fn unit_errors(shape: Shape, algorithm: Algorithm) -> [f64; 4] {
     let (blocks, channels) = (2, shape.channels);
     let residual = shape.kernel_len() + channels;
     let parameters = noise(2 * blocks * residual, 1, 0.1 / (channels as f64).sqrt());
@@ -42,13 +42,13 @@ fn unit_errors(shape: Shape) -> [f64; 4] {
     let unit = Unit {
         form: Form::Symmetric,
         activation: Activation::Relu,
-        input_bias: false,
+        algorithm,
         images: shape.batch,
         channels,
         height: shape.height,
         width: shape.width,
         steps: &steps,
-        parameters: &parameters,
+        parameters: &Parameters::split(&parameters, channels, false),
     };
     let (mut first, mut second) = (y.clone(), z.clone());
     unit.forward(State::Apart(&mut first, &mut second));
@@ -58,7 +58,7 @@ fn unit_errors(shape: Shape) -> [f64; 4] {
     unit.backward(
         State::Apart(&mut first, &mut second),
         State::Apart(&mut g_first, &mut g_second),
-        &mut found,
+        Gradients::split(&mut found, channels, false),
     );
     let kernels: Vec<f32> =
         found.chunks(residual).flat_map(|r| r[..residual - channels].to_vec()).collect();
@@ -96,8 +96,11 @@ fn every_instruction_set_agrees_with_the_reference() {
         assert_eq!(Isa::current(), isa);
         for (batch, channels, height, width) in [(2, 3, 5, 9), (3, 17, 6, 6), (2, 40, 8, 7)] {
             let shape = Shape { batch, channels, height, width };
-            let errors = unit_errors(shape);
-            assert!(errors.iter().all(|&error| error <= 1e-5), "{isa} {shape:?}: {errors:?}");
+            for algorithm in Algorithm::ALL {
+                let errors = unit_errors(shape, algorithm);
+                let fits = errors.iter().all(|&error| error <= 1e-5);
+                assert!(fits, "{isa} {algorithm} {shape:?}: {errors:?}");
+            }
             let convolution = Convolution {
                 outputs: channels + 5,
                 stride: [2, 2],

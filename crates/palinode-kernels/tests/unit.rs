@@ -4,8 +4,8 @@
 mod support;
 
 use palinode_kernels::reference::{self, Recurrence, Shape};
-use palinode_kernels::unit::{State, Step, Term, Unit};
-use palinode_kernels::{Activation, Form};
+use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
+use palinode_kernels::{Activation, Algorithm, Form};
 use support::{noise, relative, wide};
 
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,7 @@ struct Case {
     form: Form,
     activation: Activation,
     input_bias: bool,
+    algorithm: Algorithm,
     shape: Shape,
     blocks: usize,
 }
@@ -21,8 +22,15 @@ struct Case {
 impl Case {
     /// ReLU and the paper's residual.
     fn new(recurrence: Recurrence, shape: Shape, blocks: usize) -> Self {
-        let form = Form::Symmetric;
-        Self { recurrence, form, activation: Activation::Relu, input_bias: false, shape, blocks }
+        Self {
+            recurrence,
+            form: Form::Symmetric,
+            activation: Activation::Relu,
+            input_bias: false,
+            algorithm: Algorithm::Winograd4,
+            shape,
+            blocks,
+        }
     }
 
     fn residuals(&self) -> usize {
@@ -71,10 +79,18 @@ impl Case {
         ]
     }
 
-    fn unit<'a>(&self, steps: &'a [Step], parameters: &'a [f32]) -> Unit<'a> {
+    fn unit<'a>(&self, steps: &'a [Step], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
         let Shape { batch: images, channels, height, width } = self.shape;
-        let Self { form, activation, input_bias, .. } = *self;
-        Unit { images, channels, height, width, form, activation, input_bias, steps, parameters }
+        let Self { form, activation, algorithm, .. } = *self;
+        Unit { images, channels, height, width, form, activation, algorithm, steps, parameters }
+    }
+
+    fn split<'a>(&self, parameters: &'a [f32]) -> Vec<Parameters<'a>> {
+        Parameters::split(parameters, self.shape.channels, self.input_bias)
+    }
+
+    fn split_mut<'a>(&self, gradients: &'a mut [f32]) -> Vec<Gradients<'a>> {
+        Gradients::split(gradients, self.shape.channels, self.input_bias)
     }
 
     /// Largest relative errors of (state, reconstruction, state gradient, kernels, vectors).
@@ -104,13 +120,18 @@ impl Case {
 
         let steps = self.steps(h);
         let parameters = self.joined(&kernels, &biases, &input_biases);
-        let unit = self.unit(&steps, &parameters);
+        let split = self.split(&parameters);
+        let unit = self.unit(&steps, &split);
         let (mut y, mut z) = (first.clone(), second.clone());
         unit.forward(State::Apart(&mut y, &mut z));
         let state = relative(&y, &truth.0).max(relative(&z, &truth.1));
         let (mut gy, mut gz) = (g1, g2);
         let mut found = vec![0.0; parameters.len()];
-        unit.backward(State::Apart(&mut y, &mut z), State::Apart(&mut gy, &mut gz), &mut found);
+        unit.backward(
+            State::Apart(&mut y, &mut z),
+            State::Apart(&mut gy, &mut gz),
+            self.split_mut(&mut found),
+        );
         let length = parameters.len() / self.residuals();
         let split = |all: &[f32]| -> (Vec<f32>, Vec<f32>) {
             let residuals = all.chunks(length).map(|r| r.split_at(self.shape.kernel_len()));
@@ -195,9 +216,12 @@ fn every_form_and_activation_is_the_references() {
                 for (batch, channels, height, width) in [(3, 5, 7, 9), (2, 18, 8, 5), (1, 33, 4, 4)]
                 {
                     let shape = Shape { batch, channels, height, width };
-                    let case = Case { recurrence, form, activation, input_bias, shape, blocks: 2 };
-                    let errors = case.errors();
-                    assert!(errors.iter().all(|&error| error <= 1e-5), "{case:?}: {errors:?}");
+                    for algorithm in Algorithm::ALL {
+                        let case = Case::new(recurrence, shape, 2);
+                        let case = Case { form, activation, input_bias, algorithm, ..case };
+                        let errors = case.errors();
+                        assert!(errors.iter().all(|&error| error <= 1e-5), "{case:?}: {errors:?}");
+                    }
                 }
             }
         }
@@ -216,7 +240,8 @@ fn the_same_bits_for_any_number_of_threads() {
         let case = Case { form, input_bias: true, ..Case::new(recurrence, shape, 2) };
         let [kernels, biases, input_biases] = case.parameters();
         let (steps, parameters) = (case.steps(0.1), case.joined(&kernels, &biases, &input_biases));
-        let unit = case.unit(&steps, &parameters);
+        let split = case.split(&parameters);
+        let unit = case.unit(&steps, &split);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
@@ -225,7 +250,11 @@ fn the_same_bits_for_any_number_of_threads() {
                 let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
                 unit.forward(State::Apart(y, z));
                 let mut gradients = vec![0.0; parameters.len()];
-                unit.backward(State::Apart(y, z), State::Apart(gy, gz), &mut gradients);
+                unit.backward(
+                    State::Apart(y, z),
+                    State::Apart(gy, gz),
+                    case.split_mut(&mut gradients),
+                );
                 (arrays, gradients)
             })
         };
@@ -249,7 +278,8 @@ fn joined_states_are_the_same_and_the_inverse_undoes_a_sweep() {
         let case = Case::new(recurrence, shape, 3);
         let [kernels, biases, input_biases] = case.parameters();
         let (steps, parameters) = (case.steps(0.1), case.joined(&kernels, &biases, &input_biases));
-        let unit = case.unit(&steps, &parameters);
+        let split = case.split(&parameters);
+        let unit = case.unit(&steps, &split);
         let image = shape.len() / shape.batch;
         let start: Vec<Vec<f32>> = (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
         let mut apart = start.clone();
@@ -265,8 +295,10 @@ fn joined_states_are_the_same_and_the_inverse_undoes_a_sweep() {
         assert!(error < 5e-6, "{recurrence:?}: off by {error:e} after the inverse");
 
         let mut gradients = [vec![0.0; parameters.len()], vec![0.0; parameters.len()]];
-        unit.backward(State::Apart(y, z), State::Apart(gy, gz), &mut gradients[0]);
-        unit.backward(State::Joined(&mut both), State::Joined(&mut slopes), &mut gradients[1]);
+        let [apart, joined] = &mut gradients;
+        unit.backward(State::Apart(y, z), State::Apart(gy, gz), case.split_mut(apart));
+        let slope = State::Joined(&mut slopes);
+        unit.backward(State::Joined(&mut both), slope, case.split_mut(joined));
         assert!(gradients[0] == gradients[1], "{recurrence:?}: parameters");
         assert!(slopes == side_by_side(gy, gz, image), "{recurrence:?}: gradient");
         assert!(*y == first && *z == second, "{recurrence:?}: reconstruction");

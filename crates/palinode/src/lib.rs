@@ -42,6 +42,7 @@ mod error;
 mod file;
 pub mod network;
 mod node;
+mod parameters;
 pub mod random;
 pub mod residual;
 pub mod reversible;

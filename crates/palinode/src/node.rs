@@ -3,6 +3,7 @@
 
 use crate::analysis::profile::{Part, time};
 use crate::error::{Error, Result};
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
     BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
@@ -25,7 +26,8 @@ pub(crate) enum Variable {
 }
 
 /// From the gradient of the output to those of the parents that want one, in their order.
-type PullBack<const N: usize> = dyn FnOnce(Tensor<4>, [bool; N]) -> [Option<Variable>; N] + Send;
+type PullBack<const N: usize> =
+    dyn FnOnce(Tensor<4>, [bool; N], &mut Gradients) -> [Option<Variable>; N] + Send;
 
 /// Records `output` as a function of `parents` whose gradient is `pull_back`.
 ///
@@ -41,8 +43,20 @@ pub(crate) fn record<const N: usize>(
     output: Tensor<4>,
     pull_back: impl FnOnce(Tensor<4>, [bool; N]) -> [Option<Variable>; N] + Send + 'static,
 ) -> Result<Tensor<4>> {
+    record_into(part, parents, output, move |slope, wanted, _| pull_back(slope, wanted))
+}
+
+/// [`record`] with a pull-back that may also give gradients to leaves that are no parents.
+pub(crate) fn record_into<const N: usize>(
+    part: Part,
+    parents: [Variable; N],
+    output: Tensor<4>,
+    pull_back: impl FnOnce(Tensor<4>, [bool; N], &mut Gradients) -> [Option<Variable>; N]
+    + Send
+    + 'static,
+) -> Result<Tensor<4>> {
     let pull_back: Box<PullBack<N>> =
-        Box::new(move |slope, wanted| time(part, || pull_back(slope, wanted)));
+        Box::new(move |slope, wanted, graph| time(part, || pull_back(slope, wanted, graph)));
     let state = Kept(Arc::new(Mutex::new(Some(pull_back))));
     // All parents must be on the graph's side, tracked or not.
     let parents = parents.map(|parent| match parent {
@@ -103,14 +117,14 @@ impl<const N: usize> Backward<Flex, N> for CustomNode {
         let Some(pull_back) = kept else { return };
         let gradient = gradients.consume::<Flex>(&ops.node);
         let wanted = std::array::from_fn(|parent| ops.parents[parent].is_some());
-        let found = pull_back(Tensor::from_primitive::<Flex>(gradient), wanted);
+        let found = pull_back(Tensor::from_primitive::<Flex>(gradient), wanted, gradients);
         for (node, gradient) in ops.parents.into_iter().zip(found) {
             let primitive = match gradient {
-                Some(Variable::Vector(tensor)) => tensor.try_into_primitive::<Flex>(),
-                Some(Variable::Array(tensor)) => tensor.try_into_primitive::<Flex>(),
+                Some(Variable::Vector(tensor)) => flex_primitive(tensor),
+                Some(Variable::Array(tensor)) => flex_primitive(tensor),
                 None => continue,
             };
-            if let (Some(node), Ok(gradient)) = (node, primitive) {
+            if let (Some(node), Some(gradient)) = (node, primitive) {
                 gradients.register::<Flex>(node.id, gradient);
             }
         }
@@ -123,6 +137,25 @@ struct Kept<const N: usize>(Arc<Mutex<Option<Box<PullBack<N>>>>>);
 impl<const N: usize> fmt::Debug for Kept<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Kept")
+    }
+}
+
+/// What Flex knows a tensor outside any graph by.
+pub(crate) fn flex_primitive<const D: usize>(tensor: Tensor<D>) -> Option<FlexPrimitive> {
+    tensor.try_into_primitive::<Flex>().ok()
+}
+
+type FlexPrimitive = <Flex as BackendTypes>::FloatTensorPrimitive;
+
+/// The node of a tensor on the graph's side.
+pub(crate) fn node_id<const D: usize>(tensor: &Tensor<D>) -> Option<NodeId> {
+    let tensor = tensor.clone();
+    if tensor.gradient_checkpointing_strategy() == Some(GradientCheckpointingStrategy::Balanced) {
+        let primitive = tensor.try_into_primitive::<Autodiff<Flex, BalancedCheckpointing>>();
+        primitive.ok().map(|primitive| primitive.id())
+    } else {
+        let primitive = tensor.try_into_primitive::<Autodiff<Flex, NoCheckpointing>>();
+        primitive.ok().map(|primitive| primitive.id())
     }
 }
 
@@ -143,7 +176,7 @@ pub(crate) fn view<const D: usize>(tensor: Tensor<D>) -> View {
 
 /// See [`view`].
 pub(crate) enum View {
-    Shared(<Flex as BackendTypes>::FloatTensorPrimitive),
+    Shared(FlexPrimitive),
     Own(Vec<f32>),
 }
 

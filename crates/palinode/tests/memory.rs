@@ -28,8 +28,9 @@ impl Meter for Allocator {
 const BATCH: usize = 16;
 const DEPTHS: [usize; 3] = [6, 18, 54];
 /// What a step may need per byte of parameters: the parameters, their gradients and the momentum
-/// make 3; the optimiser's new weights and momentum, and the gradients joined per unit, the rest.
-const PARAMETER_MULTIPLE: f64 = 5.0;
+/// make 3; the optimiser's new weights and momentum of one parameter, and the graph's book-keeping, the
+/// rest.
+const PARAMETER_MULTIPLE: f64 = 3.1;
 
 fn config(blocks: usize) -> NetworkConfig {
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [16, 16], 10);

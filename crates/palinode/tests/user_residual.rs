@@ -3,7 +3,7 @@
 
 mod support;
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamId};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor, activation};
@@ -123,6 +123,54 @@ fn a_residual_without_parameters_works_in_every_mode() {
     let stored = gradient(Differentiation::Stored);
     for mode in [Differentiation::Checkpointed, Differentiation::Reversible] {
         assert!(relative(&gradient(mode), &stored) < 1e-6);
+    }
+}
+
+/// A residual whose parameters are computed from another tensor, as a hypernetwork's are.
+#[derive(Module, Debug)]
+struct Scaled {
+    scale: Param<Tensor<1>>,
+    shift: Param<Tensor<1>>,
+}
+
+impl Residual for Scaled {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let vector = |param: &Param<Tensor<1>>| param.val().reshape([1, -1, 1, 1]);
+        (x * vector(&self.scale) + vector(&self.shift)).tanh()
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::None
+    }
+}
+
+/// Leaves and constants are also parents of other nodes here: nothing may be lost or counted twice.
+#[test]
+fn computed_shared_and_frozen_parameters_get_their_gradients() {
+    let device = Device::flex().autodiff();
+    let input: Tensor<4> =
+        Generator::new(4, Purpose::Input).normal([2, 2, 3, 3], 1.0, &Device::flex());
+    let gradients = |mode, computed: bool| {
+        let leaf = Tensor::<1>::from_data([0.3, -0.8], &device).require_grad();
+        let frozen = Tensor::<1>::from_data([0.1, 0.2], &device);
+        let own = if computed { leaf.clone() * 2.0 } else { leaf.clone() };
+        let param = |tensor: &Tensor<1>| Param::initialized(ParamId::new(), tensor.clone());
+        let residuals: Vec<_> =
+            (0..3).map(|_| Scaled { scale: param(&own), shift: param(&frozen) }).collect();
+        let scheme = SchemeName::Leapfrog.with_step(0.5, Start::AtRest);
+        let unit = Unit::new(residuals, scheme, mode).unwrap();
+        let output = unit.forward(input.clone().autodiff()).unwrap();
+        let penalty = leaf.clone().powi_scalar(2).sum();
+        let gradients = (output.powi_scalar(2).sum() + penalty).backward();
+        assert!(frozen.grad(&gradients).is_none(), "{mode:?}: a frozen parameter");
+        values(leaf.grad(&gradients).unwrap())
+    };
+    for computed in [false, true] {
+        let stored = gradients(Differentiation::Stored, computed);
+        for mode in [Differentiation::Checkpointed, Differentiation::Reversible] {
+            let error = relative(&gradients(mode, computed), &stored);
+            assert!(error < 1e-6, "{mode:?}, computed: {computed}: {error:e}");
+        }
     }
 }
 

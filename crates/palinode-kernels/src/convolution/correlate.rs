@@ -1,11 +1,11 @@
 //! Sums over the taps of a kernel, in register tiles of pixels by channels.
 
 use super::packing::Pass;
-use crate::register::{Factors, Matrix, PANEL, accumulate, load, store};
+use crate::register::{Factors, Matrix, PANEL, accumulate, load, store, tile_rows};
 use pulp::{Simd, WithSimd};
 
 /// A [`Pass`] over a chunk of padded images; each side with its floats per image.
-pub(super) struct Correlate<'a> {
+pub(crate) struct Correlate<'a> {
     pub pass: &'a Pass,
     /// Where the sums begin, `[depth]`.
     pub bias: &'a [f32],
@@ -83,7 +83,7 @@ impl Line<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const N: usize>(self, simd: S) {
         let columns = self.pass.columns;
-        let full = if S::F32_LANES >= 16 { 8 } else { 4 };
+        let full = tile_rows::<S>();
         let mut column = 0;
         while column < columns {
             let left = columns - column;

@@ -1,17 +1,90 @@
 //! Weight and bias gradients of a chunk of images.
 
-use crate::layout::Layout;
-use crate::register::{Factors, Matrix, accumulate, load, store};
+use super::Plan;
+use crate::aligned::Aligned;
+use crate::layout::{Layout, Load};
+use crate::register::{Factors, Matrix, accumulate, load, store, tile_rows};
 use pulp::{Simd, WithSimd};
 
+/// One thread's memory for weight gradients.
+pub(super) struct WeightScratch {
+    x: Aligned,
+    y: Aligned,
+    /// `[kernel row][kernel column, input][output]`, padded, of one group.
+    points: Aligned,
+    bias: Aligned,
+    /// The chunk's share: w's and b's.
+    pub term: Vec<f32>,
+}
+
+impl WeightScratch {
+    pub fn new(plan: &Plan) -> Self {
+        let (x, y, images) = (plan.x, plan.y, plan.images_per_chunk());
+        let weights = plan.shape.outputs * x.channels * plan.kernel_area();
+        Self {
+            x: Aligned::zeros(images * x.image),
+            y: Aligned::zeros(images * y.image),
+            points: Aligned::zeros(plan.kernel_area() * x.depth * y.depth),
+            bias: Aligned::zeros(y.depth),
+            term: vec![0.0; weights + plan.shape.outputs],
+        }
+    }
+}
+
+/// One chunk's weight and bias gradient.
+pub(super) struct WeightChunk<'a> {
+    pub plan: &'a Plan,
+    pub scratch: &'a mut WeightScratch,
+    pub x: &'a [f32],
+    pub y: &'a [f32],
+}
+
+impl WithSimd for WeightChunk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { plan, scratch, .. } = self;
+        let (x, y) = (plan.x, plan.y);
+        let images = self.x.len() / plan.x_image();
+        for group in plan.groups() {
+            let plain = &self.x[group * x.channels * x.height * x.width..];
+            let (stride, padded) = (plan.x_image(), &mut *scratch.x);
+            simd.vectorize(Load { layout: x, plain, stride, padded });
+            let plain = &self.y[group * y.channels * y.height * y.width..];
+            let (stride, padded) = (plan.y_image(), &mut *scratch.y);
+            simd.vectorize(Load { layout: y, plain, stride, padded });
+            scratch.points.fill(0.0);
+            scratch.bias.fill(0.0);
+            simd.vectorize(WeightGradient {
+                layouts: (x, y),
+                kernel: plan.shape.kernel,
+                stride: plan.shape.stride,
+                images,
+                x: &scratch.x,
+                y: &scratch.y,
+                weight: &mut scratch.points,
+                bias: &mut scratch.bias,
+            });
+            let split = scratch.term.len() - plan.shape.outputs;
+            let (weights, biases) = scratch.term.split_at_mut(split);
+            let count = y.channels * x.channels * plan.kernel_area();
+            plan.unpack(&scratch.points, &mut weights[group * count..(group + 1) * count]);
+            let biases = &mut biases[group * y.channels..(group + 1) * y.channels];
+            biases.copy_from_slice(&scratch.bias[..y.channels]);
+        }
+    }
+}
+
 /// weight\[k\]\[i\]\[o\] += Σ x\[s·p + k\]\[i\]·y\[p\]\[o\] and bias\[o\] += Σ y\[p\]\[o\] over images and pixels p.
-pub(super) struct WeightGradient<'a> {
-    /// Of `x`, with its padding, and of `y`, without.
+pub(crate) struct WeightGradient<'a> {
+    /// Of `x`, with its padding, and of `y`.
     pub layouts: (Layout, Layout),
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
     pub images: usize,
     pub x: &'a [f32],
+    /// From its first pixel on.
     pub y: &'a [f32],
     /// `[kernel row][kernel column][x's depth][y's depth]`.
     pub weight: &'a mut [f32],
@@ -27,7 +100,7 @@ impl WithSimd for WeightGradient<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (x, y) = self.layouts;
-        if y.height == 0 || y.width == 0 {
+        if y.height == 0 || y.width == 0 || self.images == 0 {
             return;
         }
         // A row of the kernel reaches this many neighbouring floats of a row of x.
@@ -35,15 +108,16 @@ impl WithSimd for WeightGradient<'_> {
         let last = (y.height - 1) * self.stride[0] + self.kernel[0] - 1;
         let last = last * x.row + (y.width - 1) * self.stride[1] * x.depth + reach;
         assert!(last <= x.image && self.x.len() >= self.images * x.image);
-        assert!(self.y.len() >= self.images * y.image);
+        let last = (y.height - 1) * y.row + y.width * y.depth;
+        assert!(self.y.len() >= (self.images - 1) * y.image + last);
         assert!(self.weight.len() >= self.kernel[0] * reach * y.depth);
         assert!(self.bias.len() >= y.depth && y.depth.is_multiple_of(16));
         let vectors = y.depth / S::F32_LANES;
         for image in 0..self.images {
             for row in 0..self.kernel[0] {
-                for factor in (0..reach).step_by(8) {
+                for factor in (0..reach).step_by(tile_rows::<S>()) {
                     for vector in (0..vectors).step_by(2) {
-                        // SAFETY: `factor` + 8 ≤ reach, a multiple of 16, and the vectors end at
+                        // SAFETY: `factor` and a tile's rows end at reach, a multiple of 16, and the vectors end at
                         // `vectors`; the assertions above do the rest.
                         unsafe {
                             let tile = Tile {
@@ -57,17 +131,11 @@ impl WithSimd for WeightGradient<'_> {
                                     .as_mut_ptr()
                                     .add((row * reach + factor) * y.depth + vector * S::F32_LANES),
                             };
-                            match (S::F32_LANES, vectors - vector) {
-                                (16.., 1) => tile.add::<S, 8, 1>(simd),
-                                (16.., _) => tile.add::<S, 8, 2>(simd),
-                                (_, 1) => {
-                                    tile.add::<S, 4, 1>(simd);
-                                    tile.below(4).add::<S, 4, 1>(simd);
-                                }
-                                _ => {
-                                    tile.add::<S, 4, 2>(simd);
-                                    tile.below(4).add::<S, 4, 2>(simd);
-                                }
+                            match (tile_rows::<S>(), vectors - vector) {
+                                (8, 1) => tile.add::<S, 8, 1>(simd),
+                                (8, _) => tile.add::<S, 8, 2>(simd),
+                                (_, 1) => tile.add::<S, 4, 1>(simd),
+                                _ => tile.add::<S, 4, 2>(simd),
                             }
                         }
                     }
@@ -81,8 +149,8 @@ impl WithSimd for WeightGradient<'_> {
                     for column in 0..y.width {
                         // SAFETY: a pixel of image `image`, asserted above.
                         unsafe {
-                            let pixel = row * y.width + column;
-                            let at = image * y.image + pixel * y.depth + vector * S::F32_LANES;
+                            let at = image * y.image + row * y.row + column * y.depth;
+                            let at = at + vector * S::F32_LANES;
                             row_sum = simd.add_f32s(row_sum, load::<S>(self.y.as_ptr().add(at)));
                         }
                     }
@@ -112,19 +180,6 @@ struct Tile {
 }
 
 impl Tile {
-    /// The tile `rows` factors further on.
-    ///
-    /// # Safety
-    /// It is inside the same arrays.
-    #[inline(always)]
-    unsafe fn below(self, rows: usize) -> Self {
-        // SAFETY: the caller's.
-        unsafe {
-            let into = self.into.add(rows * self.layout.depth);
-            Self { x: self.x.add(rows), into, ..self }
-        }
-    }
-
     /// Adds `R` factors' gradients, `N` vectors of outputs.
     ///
     /// # Safety

@@ -4,16 +4,16 @@
 //! output channels; the copies never leave the cache. Chunks of images depend on the shape alone and
 //! their weight gradients are added in their order: the same bits for any number of threads.
 
-mod correlate;
-mod gradient;
-mod packing;
+pub(crate) mod correlate;
+pub(crate) mod gradient;
+pub(crate) mod packing;
 
 use crate::aligned::Aligned;
 use crate::isa::dispatch;
 use crate::layout::{CHANNEL_BLOCK, Layout, Load, Store};
 use crate::schedule::{Ordered, for_each_chunk};
 use correlate::Correlate;
-use gradient::WeightGradient;
+use gradient::{WeightChunk, WeightScratch};
 use packing::{Pass, bias_vector};
 use pulp::{Simd, WithSimd};
 
@@ -117,30 +117,16 @@ impl Convolution {
         plan.check(x.len(), weight.len(), bias.as_ref().map(|b| b.len()), y.len());
         let images = plan.images_per_chunk();
         let (x_len, y_len) = (images * plan.x_image(), images * plan.y_image());
-        let (weights, outputs) = (weight.len(), self.outputs);
-        let mut sums = vec![0.0; weights + outputs];
-        let ordered = Ordered::new(&mut sums, weights + outputs);
+        let ordered = Ordered::new([[weight].into_iter().chain(bias).collect()]);
         let chunks = x.chunks(x_len.max(1)).zip(y.chunks(y_len.max(1))).collect();
-        let scratch = || WeightScratch {
-            x: Aligned::zeros(images * plan.x.image),
-            y: Aligned::zeros(images * plan.y.image),
-            points: Aligned::zeros(plan.kernel_area() * plan.x.depth * plan.y.depth),
-            bias: Aligned::zeros(plan.y.depth),
-            term: vec![0.0; weights + outputs],
-        };
+        let scratch = || WeightScratch::new(&plan);
         for_each_chunk(chunks, scratch, |scratch, index, (x, y)| {
             dispatch(WeightChunk { plan: &plan, scratch, x, y });
             ordered.commit(0, index, &scratch.term);
         });
-        drop(ordered);
-        let (weight_sums, bias_sums) = sums.split_at(weights);
-        weight.iter_mut().zip(weight_sums).for_each(|(into, sum)| *into += sum);
-        if let Some(bias) = bias {
-            bias.iter_mut().zip(bias_sums).for_each(|(into, sum)| *into += sum);
-        }
     }
 
-    fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         // Documented: a shape that is none panics.
         let output = self.output_size().unwrap_or_else(|reason| panic!("{reason}"));
         let padded = |channels: usize, size: [usize; 2], before: [usize; 2], total: [usize; 2]| {
@@ -175,7 +161,7 @@ impl Convolution {
 }
 
 /// A convolution's layouts; channels are those of one group.
-struct Plan {
+pub(crate) struct Plan {
     shape: Convolution,
     /// The input with its padding.
     x: Layout,
@@ -288,64 +274,6 @@ impl WithSimd for Chunk<'_> {
             let plain = &mut self.into[group * into.channels * into.height * into.width..];
             let (stride, padded) = (self.into_image, &*self.padded_into);
             simd.vectorize(Store { layout: into, padded, plain, stride });
-        }
-    }
-}
-
-/// One thread's memory for weight gradients.
-struct WeightScratch {
-    x: Aligned,
-    y: Aligned,
-    /// `[kernel row][kernel column, input][output]`, padded, of one group.
-    points: Aligned,
-    bias: Aligned,
-    /// The chunk's share: w's and b's.
-    term: Vec<f32>,
-}
-
-/// One chunk's weight and bias gradient.
-struct WeightChunk<'a> {
-    plan: &'a Plan,
-    scratch: &'a mut WeightScratch,
-    x: &'a [f32],
-    y: &'a [f32],
-}
-
-impl WithSimd for WeightChunk<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, scratch, .. } = self;
-        let (x, y) = (plan.x, plan.y);
-        let images = self.x.len() / plan.x_image();
-        for group in plan.groups() {
-            let plain = &self.x[group * x.channels * x.height * x.width..];
-            let (stride, padded) = (plan.x_image(), &mut *scratch.x);
-            simd.vectorize(Load { layout: x, plain, stride, padded });
-            let plain = &self.y[group * y.channels * y.height * y.width..];
-            let (stride, padded) = (plan.y_image(), &mut *scratch.y);
-            simd.vectorize(Load { layout: y, plain, stride, padded });
-            scratch.points.fill(0.0);
-            scratch.bias.fill(0.0);
-            simd.vectorize(WeightGradient {
-                layouts: (x, y),
-                kernel: plan.shape.kernel,
-                stride: plan.shape.stride,
-                images,
-                x: &scratch.x,
-                y: &scratch.y,
-                weight: &mut scratch.points,
-                bias: &mut scratch.bias,
-            });
-            let (weights, biases) = {
-                let split = scratch.term.len() - plan.shape.outputs;
-                scratch.term.split_at_mut(split)
-            };
-            let count = y.channels * x.channels * plan.kernel_area();
-            plan.unpack(&scratch.points, &mut weights[group * count..(group + 1) * count]);
-            let biases = &mut biases[group * y.channels..(group + 1) * y.channels];
-            biases.copy_from_slice(&scratch.bias[..y.channels]);
         }
     }
 }

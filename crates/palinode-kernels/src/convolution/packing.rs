@@ -7,14 +7,14 @@ use std::ops::Range;
 
 /// A stretch of floats of the input that is multiplied by as many rows of the weights.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// From the first pixel's place.
     pub offset: usize,
     pub terms: usize,
 }
 
 /// One correlation: a grid of results, each a sum over the same runs.
-pub(super) struct Pass {
+pub(crate) struct Pass {
     pub runs: Vec<Run>,
     /// A packed matrix `[all runs' terms][depth]`.
     pub weights: Aligned,
@@ -176,7 +176,8 @@ impl Pass {
         Self { rows, columns, from, ..self }
     }
 
-    fn to(self, into: [usize; 3]) -> Self {
+    /// Puts the results there: first, from row to row and from column to column.
+    pub fn to(self, into: [usize; 3]) -> Self {
         Self { into, ..self }
     }
 }

@@ -1,11 +1,10 @@
-//! The matrix products at the 36 points, in register tiles.
+//! The matrix products at the points of the transform domain, in register tiles.
 
-use super::POINTS;
 use super::tile::Points;
-use crate::register::{Factors, Matrix, PANEL, accumulate, load, store};
+use crate::register::{Factors, Matrix, PANEL, accumulate, load, store, tile_rows};
 use pulp::{Simd, WithSimd};
 
-/// Rows are computed in blocks of this many.
+/// Tiles are computed in blocks of this many: the most rows that a register tile has.
 pub(super) const ROWS: usize = 8;
 
 /// At every point: out\[m\]\[n\] = Σ_k a\[m\]\[k\]·u\[k\]\[n\], m a tile, k and n channels.
@@ -26,73 +25,76 @@ impl WithSimd for Multiply<'_> {
     /// If the depth is no multiple of 16 or a slice is too short.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { at: Points { stride, depth }, tiles, a, u, out } = self;
+        let Self { at: Points { count, stride, channels, depth }, tiles, a, u, out } = self;
         let (rows, plane) = (tiles.next_multiple_of(ROWS), depth * depth);
-        let end = (POINTS - 1) * stride + rows * depth;
-        assert!(depth.is_multiple_of(16) && u.len() >= POINTS * plane);
+        let end = (count - 1) * stride + rows * depth;
+        assert!(channels <= depth && depth.is_multiple_of(16) && u.len() >= count * plane);
         assert!(a.len() >= end && out.len() >= end);
-        for point in 0..POINTS {
-            // Depths of the report's networks with their loops' lengths known to the compiler.
+        for point in 0..count {
+            // Widths of the report's networks with their loops' lengths known to the compiler.
             // SAFETY: the assertions above.
             unsafe {
                 let a = a.as_ptr().add(point * stride);
                 let u = u.as_ptr().add(point * plane);
                 let out = out.as_mut_ptr().add(point * stride);
-                match depth {
-                    16 => multiply::<S, 16>(simd, rows, depth, a, u, out),
-                    32 => multiply::<S, 32>(simd, rows, depth, a, u, out),
-                    64 => multiply::<S, 64>(simd, rows, depth, a, u, out),
-                    _ => multiply::<S, 0>(simd, rows, depth, a, u, out),
+                let size = (channels, depth);
+                match channels {
+                    16 => multiply::<S, 16>(simd, rows, size, a, u, out),
+                    32 => multiply::<S, 32>(simd, rows, size, a, u, out),
+                    56 => multiply::<S, 56>(simd, rows, size, a, u, out),
+                    64 => multiply::<S, 64>(simd, rows, size, a, u, out),
+                    _ => multiply::<S, 0>(simd, rows, size, a, u, out),
                 }
             }
         }
     }
 }
 
-/// [`Multiply`] at one point for `DEPTH` channels, or `depth` where that is 0.
+/// [`Multiply`] at one point for `CHANNELS` channels, or those of `size` where that is 0.
 ///
 /// # Safety
 /// `rows` is a multiple of 8, the depth one of 16; the pointers cover a, u and out.
 #[inline(always)]
-unsafe fn multiply<S: Simd, const DEPTH: usize>(
+unsafe fn multiply<S: Simd, const CHANNELS: usize>(
     simd: S,
     rows: usize,
-    depth: usize,
+    size: (usize, usize),
     a: *const f32,
     u: *const f32,
     out: *mut f32,
 ) {
-    let depth = if DEPTH == 0 { depth } else { DEPTH };
+    let (channels, depth) = extents::<CHANNELS>(size);
     for start in (0..depth).step_by(PANEL) {
         let width = PANEL.min(depth - start);
         let vectors = width / S::F32_LANES;
         for vector in (0..vectors).step_by(2) {
             let column = vector * S::F32_LANES;
-            // SAFETY: a tile has ROWS_OF rows below `rows`, and columns below start + width ≤ depth.
+            // SAFETY: rows end at `rows`, columns at start + width ≤ depth.
             unsafe {
                 let b = Matrix { at: u.add(start * depth + column), row: width };
                 let out = out.add(start + column);
                 let single = vectors - vector == 1;
-                for row in (0..rows).step_by(ROWS) {
+                for row in (0..rows).step_by(tile_rows::<S>()) {
                     let a = Factors { at: a.add(row * depth), row: depth, term: 1 };
                     let out = out.add(row * depth);
-                    match (S::F32_LANES, single) {
-                        (16.., true) => block::<S, 8, 1>(simd, depth, a, b, out, depth),
-                        (16.., false) => block::<S, 8, 2>(simd, depth, a, b, out, depth),
-                        (_, true) => {
-                            block::<S, 4, 1>(simd, depth, a, b, out, depth);
-                            let (a, out) = (a.below(4), out.add(4 * depth));
-                            block::<S, 4, 1>(simd, depth, a, b, out, depth);
-                        }
-                        (_, false) => {
-                            block::<S, 4, 2>(simd, depth, a, b, out, depth);
-                            let (a, out) = (a.below(4), out.add(4 * depth));
-                            block::<S, 4, 2>(simd, depth, a, b, out, depth);
-                        }
+                    match (tile_rows::<S>(), single) {
+                        (8, true) => block::<S, 8, 1>(simd, channels, a, b, out, depth),
+                        (8, false) => block::<S, 8, 2>(simd, channels, a, b, out, depth),
+                        (_, true) => block::<S, 4, 1>(simd, channels, a, b, out, depth),
+                        (_, false) => block::<S, 4, 2>(simd, channels, a, b, out, depth),
                     }
                 }
             }
         }
+    }
+}
+
+/// Channels that are there, and with padding; known to the compiler where `CHANNELS` is not 0.
+#[inline(always)]
+fn extents<const CHANNELS: usize>((channels, depth): (usize, usize)) -> (usize, usize) {
+    match CHANNELS {
+        0 => (channels, depth),
+        _ => (CHANNELS, CHANNELS.next_multiple_of(16)),
     }
 }
 
@@ -137,72 +139,62 @@ impl<const P: usize> WithSimd for AddOuter<'_, P> {
     /// If the depth is no multiple of 16 or a slice is too short.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { at: Points { stride, depth }, tiles, pairs, out } = self;
+        let Self { at: Points { count, stride, channels, depth }, tiles, pairs, out } = self;
         let plane = depth * depth;
-        let end = (POINTS - 1) * stride + tiles * depth;
-        assert!(depth.is_multiple_of(16) && out.len() >= POINTS * plane);
+        let end = (count - 1) * stride + tiles * depth;
+        assert!(channels <= depth && depth.is_multiple_of(16) && out.len() >= count * plane);
         assert!(pairs.iter().all(|(a, b)| a.len().min(b.len()) >= end));
-        for point in 0..POINTS {
+        for point in 0..count {
             // SAFETY: the assertions above.
             unsafe {
                 let from = point * stride;
                 let pairs = pairs.map(|(a, b)| (a.as_ptr().add(from), b.as_ptr().add(from)));
                 let out = out.as_mut_ptr().add(point * plane);
-                match depth {
-                    16 => add_outer::<S, 16, P>(simd, tiles, depth, pairs, out),
-                    32 => add_outer::<S, 32, P>(simd, tiles, depth, pairs, out),
-                    64 => add_outer::<S, 64, P>(simd, tiles, depth, pairs, out),
-                    _ => add_outer::<S, 0, P>(simd, tiles, depth, pairs, out),
+                let size = (channels, depth);
+                match channels {
+                    16 => add_outer::<S, 16, P>(simd, tiles, size, pairs, out),
+                    32 => add_outer::<S, 32, P>(simd, tiles, size, pairs, out),
+                    56 => add_outer::<S, 56, P>(simd, tiles, size, pairs, out),
+                    64 => add_outer::<S, 64, P>(simd, tiles, size, pairs, out),
+                    _ => add_outer::<S, 0, P>(simd, tiles, size, pairs, out),
                 }
             }
         }
     }
 }
 
-/// [`AddOuter`] at one point for `DEPTH` channels, or `depth` where that is 0.
+/// [`AddOuter`] at one point for `CHANNELS` channels, or those of `size` where that is 0.
 ///
 /// # Safety
 /// The depth is a multiple of 16; the pointers cover the pairs' `terms` tiles and out.
 #[inline(always)]
-unsafe fn add_outer<S: Simd, const DEPTH: usize, const P: usize>(
+unsafe fn add_outer<S: Simd, const CHANNELS: usize, const P: usize>(
     simd: S,
     terms: usize,
-    depth: usize,
+    size: (usize, usize),
     pairs: [(*const f32, *const f32); P],
     out: *mut f32,
 ) {
-    let depth = if DEPTH == 0 { depth } else { DEPTH };
+    let (channels, depth) = extents::<CHANNELS>(size);
     for start in (0..depth).step_by(PANEL) {
         let width = PANEL.min(depth - start);
         let vectors = width / S::F32_LANES;
         for vector in (0..vectors).step_by(2) {
             let column = vector * S::F32_LANES;
             let single = vectors - vector == 1;
-            for row in (0..depth).step_by(ROWS) {
-                // SAFETY: rows end at `depth`, columns at start + width ≤ depth.
+            for row in (0..channels).step_by(tile_rows::<S>()) {
+                // SAFETY: rows end at `depth`, which is a multiple of a tile's rows, columns at start + width ≤ depth.
                 unsafe {
                     let out = out.add(start * depth + row * width + column);
-                    let terms_of = |row: usize| {
-                        pairs.map(|(a, b)| {
-                            let a = Factors { at: a.add(row), row: 1, term: depth };
-                            (a, Matrix { at: b.add(start + column), row: depth })
-                        })
-                    };
-                    match (S::F32_LANES, single) {
-                        (16.., true) => outer::<S, 8, 1, P>(simd, terms, terms_of(row), out, width),
-                        (16.., false) => {
-                            outer::<S, 8, 2, P>(simd, terms, terms_of(row), out, width)
-                        }
-                        (_, true) => {
-                            outer::<S, 4, 1, P>(simd, terms, terms_of(row), out, width);
-                            let out = out.add(4 * width);
-                            outer::<S, 4, 1, P>(simd, terms, terms_of(row + 4), out, width);
-                        }
-                        (_, false) => {
-                            outer::<S, 4, 2, P>(simd, terms, terms_of(row), out, width);
-                            let out = out.add(4 * width);
-                            outer::<S, 4, 2, P>(simd, terms, terms_of(row + 4), out, width);
-                        }
+                    let pairs = pairs.map(|(a, b)| {
+                        let a = Factors { at: a.add(row), row: 1, term: depth };
+                        (a, Matrix { at: b.add(start + column), row: depth })
+                    });
+                    match (tile_rows::<S>(), single) {
+                        (8, true) => outer::<S, 8, 1, P>(simd, terms, pairs, out, width),
+                        (8, false) => outer::<S, 8, 2, P>(simd, terms, pairs, out, width),
+                        (_, true) => outer::<S, 4, 1, P>(simd, terms, pairs, out, width),
+                        (_, false) => outer::<S, 4, 2, P>(simd, terms, pairs, out, width),
                     }
                 }
             }

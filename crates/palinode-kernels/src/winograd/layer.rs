@@ -1,83 +1,82 @@
 //! F(x) = σ(M(x + a) + b) with one convolution M: K, Kᵀ or K − Kᵀ.
 
-use super::Weights;
 use super::gemm::{AddOuter, Multiply};
-use super::residual::{Argument, ParameterSlopes, Residual};
-use super::rows::{AddUp, Update};
-use super::sigma::{apply, pull};
+use super::residual::{Residual, Slope};
 use super::strip::{Gather, Workspace};
 use super::tile::{Points, to_pixels, to_points};
-use super::weights::KernelGradient;
+use crate::engine::Evaluation;
 use crate::register::{load, store};
+use crate::sigma::{apply, pull};
+use crate::update::Update;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// See [`Residual::value`].
 #[inline(always)]
-pub(super) fn value<S: Simd>(
+pub(super) fn value<S: Simd, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace,
-    Argument { x, shifted }: Argument<'_>,
     update: Update,
     state: &mut [f32],
 ) {
-    let Residual { geometry, weights, images, .. } = of;
+    let Residual { geometry, weights, at: Evaluation { images, shifted, .. } } = of;
     let at = w.points;
     for rows in w.strips(geometry, images) {
         let tiles = rows.len() * geometry.tile_columns;
-        simd.vectorize(Gather { geometry, rows: rows.clone(), x: shifted, points: &mut w.x, at });
-        let u = &*weights.forward;
-        simd.vectorize(Multiply { at, tiles, a: &w.x, u, out: &mut w.hidden });
+        simd.vectorize(Gather::<M, P> {
+            geometry,
+            rows: rows.clone(),
+            x: shifted,
+            points: &mut w.x,
+            at,
+        });
+        simd.vectorize(Multiply { at, tiles, a: &w.x, u: &weights.forward, out: &mut w.hidden });
         let (points, state) = (&*w.hidden, &mut *state);
-        simd.vectorize(Finish { of, rows, points, at, update, x, state, pull_back: None });
+        simd.vectorize(Finish::<M, P> { of, rows, points, at, update, state, pull_back: None });
     }
 }
 
 /// See [`Residual::pull_back`]. dU = V_x ⊗ D̂ with D̂ = A·δ·Aᵀ and δ = σ′(pre) ⊙ v.
 #[inline(always)]
-pub(super) fn pull_back<S: Simd>(
+pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace,
-    (Argument { x, shifted }, v): (Argument<'_>, &[f32]),
+    v: &[f32],
     (update, state): (Update, &mut [f32]),
-    (scale, slope): (f32, &mut [f32]),
-    parameters: ParameterSlopes<'_>,
+    mut slope: Slope<'_>,
 ) {
-    let Residual { geometry, weights: Weights { forward, adjoint, .. }, images, .. } = of;
+    let Residual { geometry, weights, at: Evaluation { images, shifted, .. } } = of;
     let at = w.points;
-    w.clear_sums();
     for rows in w.strips(geometry, images) {
         let tiles = rows.len() * geometry.tile_columns;
-        simd.vectorize(Gather { geometry, rows: rows.clone(), x: shifted, points: &mut w.x, at });
-        simd.vectorize(Multiply { at, tiles, a: &w.x, u: forward, out: &mut w.hidden });
+        simd.vectorize(Gather::<M, P> {
+            geometry,
+            rows: rows.clone(),
+            x: shifted,
+            points: &mut w.x,
+            at,
+        });
+        simd.vectorize(Multiply { at, tiles, a: &w.x, u: &weights.forward, out: &mut w.hidden });
         let range = rows.clone();
         let (points, state) = (&*w.hidden, &mut *state);
         let pull_back = Some(PullBack { v, delta: &mut w.delta, bias_sums: &mut w.bias });
-        simd.vectorize(Finish { of, rows: range, points, at, update, x, state, pull_back });
-        simd.vectorize(Multiply { at, tiles, a: &w.delta, u: adjoint, out: &mut w.back });
-        let (points, sum, state) = (&*w.back, &mut w.pulled, &mut *slope);
-        let (update, wanted) = (Update::Add(scale), !parameters.input_bias.is_empty());
-        let totals = if wanted { &mut *w.input_bias } else { &mut [] };
-        simd.vectorize(AddUp { geometry, rows, points, at, sum, update, x, state, totals });
+        simd.vectorize(Finish::<M, P> { of, rows: range, points, at, update, state, pull_back });
+        slope.add_strip::<S, M, P>(simd, of, w, rows);
         let pairs = [(&*w.x, &*w.delta)];
         simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
         w.finish_strip();
     }
-    let (points, gradient) = (&*w.kernel_points, parameters.inner);
-    simd.vectorize(KernelGradient { geometry, points, scale, gradient });
-    w.vector_gradients(scale, parameters.bias, parameters.input_bias);
 }
 
 /// Updates a state with σ(Aᵀ·m·A + b) of some rows of tiles.
-struct Finish<'a> {
+struct Finish<'a, const M: usize, const P: usize> {
     of: Residual<'a>,
     rows: Range<usize>,
     points: &'a [f32],
     at: Points,
     update: Update,
-    x: &'a [f32],
     state: &'a mut [f32],
     pull_back: Option<PullBack<'a>>,
 }
@@ -92,12 +91,13 @@ struct PullBack<'a> {
     bias_sums: &'a mut [f32],
 }
 
-impl WithSimd for Finish<'_> {
+impl<const M: usize, const P: usize> WithSimd for Finish<'_, M, P> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, rows, points, at, update, x, state, mut pull_back } = self;
+        let Self { of, rows, points, at, update, state, mut pull_back } = self;
+        let x = of.at.x;
         let geometry = of.geometry;
         let columns = geometry.tile_columns;
         for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
@@ -106,7 +106,7 @@ impl WithSimd for Finish<'_> {
             let first = geometry.patch(tile) + geometry.row_stride() + geometry.depth;
             for channel in (0..at.depth).step_by(S::F32_LANES) {
                 let bias = of.bias::<S>(channel);
-                let mut pixels = to_pixels(simd, points, at, index, channel);
+                let mut pixels = to_pixels::<S, M, P>(simd, points, at, index, channel);
                 for (row, pixels) in pixels.iter_mut().enumerate() {
                     for (column, pixel) in pixels.iter_mut().enumerate() {
                         if row >= rows || column >= columns {
@@ -116,12 +116,12 @@ impl WithSimd for Finish<'_> {
                         let from = row * geometry.row_stride() + column * geometry.depth;
                         let place = first + from + channel..first + from + channel + S::F32_LANES;
                         let pre = simd.add_f32s(*pixel, bias);
-                        let value = apply(simd, of.activation, pre);
+                        let value = apply(simd, of.at.activation, pre);
                         update.one(simd, value, &x[place.clone()], &mut state[place.clone()]);
                         if let Some(PullBack { v, .. }) = &pull_back {
                             // SAFETY: a vector long, as the range says.
                             let v = unsafe { load::<S>(v[place].as_ptr()) };
-                            *pixel = pull(simd, of.activation, pre, v);
+                            *pixel = pull(simd, of.at.activation, pre, v);
                         }
                     }
                 }
@@ -136,7 +136,7 @@ impl WithSimd for Finish<'_> {
                         let total = simd.add_f32s(load::<S>(sums.as_ptr()), sum);
                         store::<S>(sums.as_mut_ptr(), total);
                     }
-                    to_points(simd, pixels, delta, at, index, channel);
+                    to_points::<S, M, P>(simd, pixels, delta, at, index, channel);
                 }
             }
         }

@@ -1,29 +1,86 @@
-//! Winograd F(4×4, 3×3) for whole residuals, fused per strip of tiles.
+//! Winograd F(4×4, 3×3) and F(2×2, 3×3) for whole residuals, fused per strip of tiles.
 //!
-//! A 4×4 tile of Kz comes from the 6×6 patch d of z around it: Aᵀ\[U ⊙ (BᵀdB)\]A with U = GKGᵀ, summed
-//! over the input channels at each of the 36 points (a small matrix product per point). The exact
-//! adjoint runs the same factors the other way: Kᵀa adds B\[Uᵀ ⊙ (AaAᵀ)\]Bᵀ into the patch, Uᵀ being U
-//! with its channels exchanged. F(z) = Kᵀσ(Kz + b) therefore works tile by tile: the hidden layer is
-//! never written in the spatial domain and needs no halo. Source of B, G and A: Lavin & Gray,
-//! CVPR 2016, for the points 0, ±1, ±2, ∞.
+//! An m×m tile of Kz comes from the p×p patch d of z around it, p = m + 2: Aᵀ\[U ⊙ (BᵀdB)\]A with
+//! U = GKGᵀ, summed over the input channels at each of the p² points (a small matrix product per point).
+//! The exact adjoint runs the same factors the other way: Kᵀa adds B\[Uᵀ ⊙ (AaAᵀ)\]Bᵀ into the patch,
+//! Uᵀ being U with its channels exchanged. F(z) = Kᵀσ(Kz + b) therefore works tile by tile: the hidden
+//! layer is never written in the spatial domain and needs no halo. M and P stand for m and p throughout.
 
 mod gemm;
-mod geometry;
 mod layer;
 mod residual;
 mod rows;
-mod sigma;
 mod strip;
 mod symmetric;
 mod tile;
 mod transform;
 mod weights;
 
-pub(crate) use geometry::Geometry;
-pub(crate) use residual::{Argument, ParameterSlopes, Residual};
-pub(crate) use rows::Update;
-pub(crate) use strip::Workspace;
-pub(crate) use weights::{SetWeights, Weights};
+use crate::engine::{Cotangent, Evaluation, ParameterSlopes};
+use crate::geometry::Geometry;
+use crate::update::Update;
+use pulp::Simd;
+use residual::Residual;
+use strip::Workspace;
+use weights::{SetWeights, Weights};
 
-/// Points of the transform domain.
-pub(crate) const POINTS: usize = 36;
+/// Winograd's algorithm with one thread's memory for it.
+pub(crate) struct Winograd {
+    geometry: Geometry,
+    weights: Weights,
+    workspace: Workspace,
+}
+
+impl Winograd {
+    /// For values alone, or for gradients too. The geometry's tiles have 4 or 2 rows.
+    pub fn new(geometry: Geometry, gradients: bool) -> Self {
+        let (weights, workspace) =
+            (Weights::zeros(&geometry), Workspace::new(&geometry, gradients));
+        Self { geometry, weights, workspace }
+    }
+
+    /// Makes a convolution `[c, c, 3, 3]` and a bias `[c]` the ones that are evaluated.
+    #[inline(always)]
+    pub fn set<S: Simd>(&mut self, simd: S, kernel: &[f32], bias: &[f32]) {
+        let Self { geometry, weights, .. } = self;
+        match geometry.tile {
+            4 => simd.vectorize(SetWeights::<6> { geometry, kernel, bias, weights }),
+            _ => simd.vectorize(SetWeights::<4> { geometry, kernel, bias, weights }),
+        }
+    }
+
+    /// See [`Engine::value`](crate::engine::Engine::value).
+    #[inline(always)]
+    pub fn value<S: Simd>(
+        &mut self,
+        simd: S,
+        at: Evaluation<'_>,
+        update: Update,
+        state: &mut [f32],
+    ) {
+        let Self { geometry, weights, workspace } = self;
+        let residual = Residual { at, geometry, weights };
+        match geometry.tile {
+            4 => residual.value::<S, 4, 6>(simd, workspace, update, state),
+            _ => residual.value::<S, 2, 4>(simd, workspace, update, state),
+        }
+    }
+
+    /// See [`Engine::pull_back`](crate::engine::Engine::pull_back).
+    #[inline(always)]
+    pub fn pull_back<S: Simd>(
+        &mut self,
+        simd: S,
+        at: Evaluation<'_>,
+        cotangent: Cotangent<'_>,
+        state: (Update, &mut [f32]),
+        parameters: ParameterSlopes<'_>,
+    ) {
+        let Self { geometry, weights, workspace } = self;
+        let residual = Residual { at, geometry, weights };
+        match geometry.tile {
+            4 => residual.pull_back::<S, 4, 6>(simd, workspace, cotangent, state, parameters),
+            _ => residual.pull_back::<S, 2, 4>(simd, workspace, cotangent, state, parameters),
+        }
+    }
+}

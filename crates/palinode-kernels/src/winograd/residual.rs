@@ -1,79 +1,96 @@
 //! One residual on a chunk of padded images: its value and its vector–Jacobian product.
 
-use super::rows::Update;
+use super::gemm::Multiply;
+use super::rows::AddUp;
 use super::strip::Workspace;
-use super::{Geometry, Weights, layer, symmetric};
+use super::weights::{KernelGradient, Weights};
+use super::{layer, symmetric};
+use crate::Form;
+use crate::engine::{Cotangent, Evaluation, ParameterSlopes};
+use crate::geometry::Geometry;
 use crate::register::load;
-use crate::{Activation, Form};
+use crate::update::Update;
 use pulp::Simd;
+use std::ops::Range;
 
 /// A residual whose weights are set.
 #[derive(Clone, Copy)]
-pub(crate) struct Residual<'a> {
-    pub form: Form,
-    pub activation: Activation,
+pub(super) struct Residual<'a> {
+    pub at: Evaluation<'a>,
     pub geometry: &'a Geometry,
     pub weights: &'a Weights,
-    /// Images of the chunk.
-    pub images: usize,
 }
 
-/// Where a residual is evaluated, padded images with zero padding.
-#[derive(Clone, Copy)]
-pub(crate) struct Argument<'a> {
-    /// The state x.
-    pub x: &'a [f32],
-    /// x + a, or x again where there is no a.
-    pub shifted: &'a [f32],
+/// Where Jᵀv goes.
+pub(super) struct Slope<'a> {
+    pub scale: f32,
+    /// Added to: scale·Jᵀv, padded images.
+    pub slope: &'a mut [f32],
+    /// Whether its sums per channel are wanted too.
+    pub totals: bool,
 }
 
-/// The gradients that a pull-back sets, without padding.
-pub(crate) struct ParameterSlopes<'a> {
-    /// Of the convolution before σ, `[c, c, 3, 3]`; of K, where that is K.
-    pub inner: &'a mut [f32],
-    /// `[c]`.
-    pub bias: &'a mut [f32],
-    /// `[c]`, or empty where there is no a.
-    pub input_bias: &'a mut [f32],
+impl Slope<'_> {
+    /// Adds what the strip of tiles at hand contributes: Mᵀδ, from `w.delta`.
+    #[inline(always)]
+    pub fn add_strip<S: Simd, const M: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        of: Residual<'_>,
+        w: &mut Workspace,
+        rows: Range<usize>,
+    ) {
+        let (geometry, at, x) = (of.geometry, w.points, of.at.x);
+        let (tiles, u) = (rows.len() * geometry.tile_columns, &*of.weights.adjoint);
+        simd.vectorize(Multiply { at, tiles, a: &w.delta, u, out: &mut w.back });
+        let (points, sum, state) = (&*w.back, &mut w.pulled, &mut *self.slope);
+        let totals = if self.totals { &mut *w.input_bias } else { &mut [] };
+        let update = Update::Add(self.scale);
+        simd.vectorize(AddUp::<M, P> { geometry, rows, points, at, sum, update, x, state, totals });
+    }
 }
 
 impl Residual<'_> {
-    /// Updates `state`, padded images, with F(x).
+    /// See [`Engine::value`](crate::engine::Engine::value).
     #[inline(always)]
-    pub fn value<S: Simd>(
+    pub fn value<S: Simd, const M: usize, const P: usize>(
         self,
         simd: S,
         w: &mut Workspace,
-        at: Argument<'_>,
         update: Update,
         state: &mut [f32],
     ) {
-        match self.form {
-            Form::Symmetric => symmetric::value(simd, self, w, at, update, state),
-            Form::Layer | Form::Antisymmetric => layer::value(simd, self, w, at, update, state),
+        match self.at.form {
+            Form::Symmetric => symmetric::value::<S, M, P>(simd, self, w, update, state),
+            Form::Layer | Form::Antisymmetric => {
+                layer::value::<S, M, P>(simd, self, w, update, state);
+            }
         }
     }
 
-    /// Updates `state` with F(x) and `slope` with s·Jᵀv, with one evaluation of F; sets the gradients
-    /// of s·⟨v, F(x)⟩ with respect to the parameters.
+    /// See [`Engine::pull_back`](crate::engine::Engine::pull_back).
     #[inline(always)]
-    pub fn pull_back<S: Simd>(
+    pub fn pull_back<S: Simd, const M: usize, const P: usize>(
         self,
         simd: S,
         w: &mut Workspace,
-        (at, v): (Argument<'_>, &[f32]),
+        Cotangent { v, scale, slope }: Cotangent<'_>,
         state: (Update, &mut [f32]),
-        slope: (f32, &mut [f32]),
         parameters: ParameterSlopes<'_>,
     ) {
-        match self.form {
+        w.clear_sums();
+        let slope = Slope { scale, slope, totals: !parameters.input_bias.is_empty() };
+        match self.at.form {
             Form::Symmetric => {
-                symmetric::pull_back(simd, self, w, (at, v), state, slope, parameters);
+                symmetric::pull_back::<S, M, P>(simd, self, w, v, state, slope);
             }
             Form::Layer | Form::Antisymmetric => {
-                layer::pull_back(simd, self, w, (at, v), state, slope, parameters);
+                layer::pull_back::<S, M, P>(simd, self, w, v, state, slope);
             }
         }
+        let (geometry, points, gradient) = (self.geometry, &*w.kernel_points, parameters.inner);
+        simd.vectorize(KernelGradient::<P> { geometry, points, scale, gradient });
+        w.vector_gradients(scale, parameters.bias, parameters.input_bias);
     }
 
     /// b of one vector of channels.

@@ -3,15 +3,17 @@
 use super::gemm::ROWS;
 use super::rows::RowSum;
 use super::tile::{Points, gather};
-use super::{Geometry, POINTS};
 use crate::aligned::Aligned;
+use crate::geometry::Geometry;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Tiles that are worked on at a time, about: few enough for the first-level cache to help, and as
 /// many for wide units as the products' loads of the weights are worth.
 fn strip_tiles(geometry: &Geometry) -> usize {
-    if geometry.depth <= 32 { 8 } else { 16 }
+    let tiles = if geometry.depth <= 32 { 8 } else { 16 };
+    // Smaller tiles have fewer points each.
+    if geometry.tile < 4 { 2 * tiles } else { tiles }
 }
 
 /// Memory of one thread for one residual, used again for every strip.
@@ -50,20 +52,20 @@ impl Workspace {
     pub fn new(geometry: &Geometry, gradients: bool) -> Self {
         let tile_rows = (strip_tiles(geometry) / geometry.tile_columns.max(1)).max(1);
         let tiles = (tile_rows * geometry.tile_columns).next_multiple_of(ROWS);
-        let depth = geometry.depth;
-        let stride = tiles * depth + 16;
+        let Geometry { channels, depth, .. } = *geometry;
+        let (count, stride) = (geometry.points(), tiles * depth + 16);
         let for_gradients = |len: usize| Aligned::zeros(if gradients { len } else { 0 });
         Self {
             tile_rows,
-            points: Points { stride, depth },
-            x: Aligned::zeros(POINTS * stride),
-            hidden: Aligned::zeros(POINTS * stride),
-            cotangent: for_gradients(POINTS * stride),
-            delta: for_gradients(POINTS * stride),
-            back: for_gradients(POINTS * stride),
+            points: Points { count, stride, channels, depth },
+            x: Aligned::zeros(count * stride),
+            hidden: Aligned::zeros(count * stride),
+            cotangent: for_gradients(count * stride),
+            delta: for_gradients(count * stride),
+            back: for_gradients(count * stride),
             value: RowSum::new(geometry),
             pulled: RowSum::new(geometry),
-            kernel_points: for_gradients(POINTS * depth * depth),
+            kernel_points: for_gradients(count * depth * depth),
             bias: for_gradients(depth),
             input_bias: for_gradients(depth),
             totals: [(); 2].map(|()| vec![0.0; if gradients { depth } else { 0 }]),
@@ -110,9 +112,9 @@ impl Workspace {
 
 /// Zeros outside the first (rows, columns) pixels.
 #[inline(always)]
-pub(super) fn clear_outside<S: Simd>(
+pub(super) fn clear_outside<S: Simd, const M: usize>(
     simd: S,
-    pixels: &mut [[S::f32s; 4]; 4],
+    pixels: &mut [[S::f32s; M]; M],
     (rows, columns): (usize, usize),
 ) {
     for (row, pixels) in pixels.iter_mut().enumerate() {
@@ -125,7 +127,7 @@ pub(super) fn clear_outside<S: Simd>(
 }
 
 /// BᵀdB of every tile of some rows of tiles.
-pub(super) struct Gather<'a> {
+pub(super) struct Gather<'a, const M: usize, const P: usize> {
     pub geometry: &'a Geometry,
     pub rows: Range<usize>,
     pub x: &'a [f32],
@@ -133,7 +135,7 @@ pub(super) struct Gather<'a> {
     pub at: Points,
 }
 
-impl WithSimd for Gather<'_> {
+impl<const M: usize, const P: usize> WithSimd for Gather<'_, M, P> {
     type Output = ();
 
     #[inline(always)]
@@ -143,7 +145,7 @@ impl WithSimd for Gather<'_> {
         for (index, tile_row) in rows.enumerate() {
             let patch = geometry.patch(tile_row * columns);
             let tiles = (index * columns, columns);
-            gather(simd, &x[patch..], geometry.row_stride(), points, at, tiles);
+            gather::<S, M, P>(simd, &x[patch..], geometry.row_stride(), points, at, tiles);
         }
     }
 }

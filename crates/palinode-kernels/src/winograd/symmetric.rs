@@ -1,62 +1,74 @@
 //! F(x) = Kᵀσ(K(x + a) + b).
 
-use super::Weights;
 use super::gemm::{AddOuter, Multiply};
-use super::residual::{Argument, ParameterSlopes, Residual};
-use super::rows::{AddUp, Update};
-use super::sigma::{apply, pull};
+use super::residual::{Residual, Slope};
+use super::rows::AddUp;
 use super::strip::{Gather, Workspace, clear_outside};
 use super::tile::{Points, to_pixels, to_points};
-use super::weights::KernelGradient;
+use super::weights::Weights;
+use crate::engine::Evaluation;
 use crate::register::{load, store};
+use crate::sigma::{apply, pull};
+use crate::update::Update;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// See [`Residual::value`].
 #[inline(always)]
-pub(super) fn value<S: Simd>(
+pub(super) fn value<S: Simd, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace,
-    Argument { x, shifted }: Argument<'_>,
     update: Update,
     state: &mut [f32],
 ) {
-    let Residual { geometry, weights: Weights { forward, adjoint, .. }, images, .. } = of;
+    let Residual { geometry, weights: Weights { forward, adjoint, .. }, at: evaluation } = of;
+    let Evaluation { images, x, shifted, .. } = evaluation;
     let at = w.points;
     for rows in w.strips(geometry, images) {
         let tiles = rows.len() * geometry.tile_columns;
-        simd.vectorize(Gather { geometry, rows: rows.clone(), x: shifted, points: &mut w.x, at });
+        simd.vectorize(Gather::<M, P> {
+            geometry,
+            rows: rows.clone(),
+            x: shifted,
+            points: &mut w.x,
+            at,
+        });
         simd.vectorize(Multiply { at, tiles, a: &w.x, u: forward, out: &mut w.hidden });
-        simd.vectorize(Activate { of, rows: rows.clone(), points: &mut w.hidden, at });
+        simd.vectorize(Activate::<M, P> { of, rows: rows.clone(), points: &mut w.hidden, at });
         simd.vectorize(Multiply { at, tiles, a: &w.hidden, u: adjoint, out: &mut w.x });
         let (points, sum, state, totals) = (&*w.x, &mut w.value, &mut *state, &mut [][..]);
-        simd.vectorize(AddUp { geometry, rows, points, at, sum, update, x, state, totals });
+        simd.vectorize(AddUp::<M, P> { geometry, rows, points, at, sum, update, x, state, totals });
     }
 }
 
 /// See [`Residual::pull_back`]. With Â = A·σ·Aᵀ and D̂ = A·δ·Aᵀ, dU = V_x ⊗ D̂ + V_v ⊗ Â.
 #[inline(always)]
-pub(super) fn pull_back<S: Simd>(
+pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace,
-    (Argument { x, shifted }, v): (Argument<'_>, &[f32]),
+    v: &[f32],
     (update, state): (Update, &mut [f32]),
-    (scale, slope): (f32, &mut [f32]),
-    parameters: ParameterSlopes<'_>,
+    mut slope: Slope<'_>,
 ) {
-    let Residual { geometry, weights: Weights { forward, adjoint, .. }, images, .. } = of;
+    let Residual { geometry, weights: Weights { forward, adjoint, .. }, at: evaluation } = of;
+    let Evaluation { images, x, shifted, .. } = evaluation;
     let at = w.points;
-    w.clear_sums();
     for rows in w.strips(geometry, images) {
         let tiles = rows.len() * geometry.tile_columns;
-        simd.vectorize(Gather { geometry, rows: rows.clone(), x: shifted, points: &mut w.x, at });
+        simd.vectorize(Gather::<M, P> {
+            geometry,
+            rows: rows.clone(),
+            x: shifted,
+            points: &mut w.x,
+            at,
+        });
         let points = &mut *w.cotangent;
-        simd.vectorize(Gather { geometry, rows: rows.clone(), x: v, points, at });
+        simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x: v, points, at });
         simd.vectorize(Multiply { at, tiles, a: &w.x, u: forward, out: &mut w.hidden });
         simd.vectorize(Multiply { at, tiles, a: &w.cotangent, u: forward, out: &mut w.delta });
-        simd.vectorize(ActivateBoth {
+        simd.vectorize(ActivateBoth::<M, P> {
             of,
             rows: rows.clone(),
             hidden: &mut w.hidden,
@@ -67,30 +79,33 @@ pub(super) fn pull_back<S: Simd>(
         simd.vectorize(Multiply { at, tiles, a: &w.hidden, u: adjoint, out: &mut w.back });
         let (points, sum, state, totals) = (&*w.back, &mut w.value, &mut *state, &mut [][..]);
         let range = rows.clone();
-        simd.vectorize(AddUp { geometry, rows: range, points, at, sum, update, x, state, totals });
-        simd.vectorize(Multiply { at, tiles, a: &w.delta, u: adjoint, out: &mut w.back });
-        let (points, sum, state) = (&*w.back, &mut w.pulled, &mut *slope);
-        let (update, wanted) = (Update::Add(scale), !parameters.input_bias.is_empty());
-        let totals = if wanted { &mut *w.input_bias } else { &mut [] };
-        simd.vectorize(AddUp { geometry, rows, points, at, sum, update, x, state, totals });
+        simd.vectorize(AddUp::<M, P> {
+            geometry,
+            rows: range,
+            points,
+            at,
+            sum,
+            update,
+            x,
+            state,
+            totals,
+        });
+        slope.add_strip::<S, M, P>(simd, of, w, rows);
         let pairs = [(&*w.x, &*w.delta), (&*w.cotangent, &*w.hidden)];
         simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
         w.finish_strip();
     }
-    let (points, gradient) = (&*w.kernel_points, parameters.inner);
-    simd.vectorize(KernelGradient { geometry, points, scale, gradient });
-    w.vector_gradients(scale, parameters.bias, parameters.input_bias);
 }
 
 /// σ(Aᵀ·m·A + b) in the transform domain again; pixels outside the image become zero.
-struct Activate<'a> {
+struct Activate<'a, const M: usize, const P: usize> {
     of: Residual<'a>,
     rows: Range<usize>,
     points: &'a mut [f32],
     at: Points,
 }
 
-impl WithSimd for Activate<'_> {
+impl<const M: usize, const P: usize> WithSimd for Activate<'_, M, P> {
     type Output = ();
 
     #[inline(always)]
@@ -101,14 +116,14 @@ impl WithSimd for Activate<'_> {
             let inside = of.geometry.inside(tile);
             for channel in (0..at.depth).step_by(S::F32_LANES) {
                 let bias = of.bias::<S>(channel);
-                let mut pixels = to_pixels(simd, points, at, index, channel);
+                let mut pixels = to_pixels::<S, M, P>(simd, points, at, index, channel);
                 for pixel in pixels.iter_mut().flatten() {
-                    *pixel = apply(simd, of.activation, simd.add_f32s(*pixel, bias));
+                    *pixel = apply(simd, of.at.activation, simd.add_f32s(*pixel, bias));
                 }
-                if inside != (4, 4) {
+                if inside != (M, M) {
                     clear_outside(simd, &mut pixels, inside);
                 }
-                to_points(simd, pixels, points, at, index, channel);
+                to_points::<S, M, P>(simd, pixels, points, at, index, channel);
             }
         }
     }
@@ -116,7 +131,7 @@ impl WithSimd for Activate<'_> {
 
 /// [`Activate`] of `hidden`, and δ = σ′(pre) ⊙ (Aᵀ·delta·A) in the place of `delta`, its sums added
 /// to `bias_sums`.
-struct ActivateBoth<'a> {
+struct ActivateBoth<'a, const M: usize, const P: usize> {
     of: Residual<'a>,
     rows: Range<usize>,
     hidden: &'a mut [f32],
@@ -125,7 +140,7 @@ struct ActivateBoth<'a> {
     at: Points,
 }
 
-impl WithSimd for ActivateBoth<'_> {
+impl<const M: usize, const P: usize> WithSimd for ActivateBoth<'_, M, P> {
     type Output = ();
 
     #[inline(always)]
@@ -137,15 +152,15 @@ impl WithSimd for ActivateBoth<'_> {
             let inside = of.geometry.inside(tile);
             for channel in (0..at.depth).step_by(S::F32_LANES) {
                 let bias = of.bias::<S>(channel);
-                let mut pixels = to_pixels(simd, hidden, at, index, channel);
-                let mut slopes = to_pixels(simd, delta, at, index, channel);
+                let mut pixels = to_pixels::<S, M, P>(simd, hidden, at, index, channel);
+                let mut slopes = to_pixels::<S, M, P>(simd, delta, at, index, channel);
                 let pairs = pixels.iter_mut().flatten().zip(slopes.iter_mut().flatten());
                 for (pixel, slope) in pairs {
                     let pre = simd.add_f32s(*pixel, bias);
-                    *pixel = apply(simd, of.activation, pre);
-                    *slope = pull(simd, of.activation, pre, *slope);
+                    *pixel = apply(simd, of.at.activation, pre);
+                    *slope = pull(simd, of.at.activation, pre, *slope);
                 }
-                if inside != (4, 4) {
+                if inside != (M, M) {
                     clear_outside(simd, &mut pixels, inside);
                     clear_outside(simd, &mut slopes, inside);
                 }
@@ -158,8 +173,8 @@ impl WithSimd for ActivateBoth<'_> {
                     let sums = bias_sums.as_mut_ptr().add(channel);
                     store::<S>(sums, simd.add_f32s(load::<S>(sums), sum));
                 }
-                to_points(simd, pixels, hidden, at, index, channel);
-                to_points(simd, slopes, delta, at, index, channel);
+                to_points::<S, M, P>(simd, pixels, hidden, at, index, channel);
+                to_points::<S, M, P>(simd, slopes, delta, at, index, channel);
             }
         }
     }

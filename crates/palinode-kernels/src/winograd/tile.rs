@@ -1,4 +1,5 @@
-//! The two-dimensional transforms of single tiles, sixteen (or so) channels at a time.
+//! The two-dimensional transforms of single tiles, sixteen (or so) channels at a time: m×m pixels,
+//! patches of p×p, p = m + 2.
 
 // The transposes between two one-dimensional transforms index by row and column.
 #![allow(clippy::needless_range_loop)]
@@ -10,25 +11,29 @@ use pulp::Simd;
 /// Where the points of a strip's tiles lie: `[point][tile][channel]`.
 #[derive(Clone, Copy)]
 pub(super) struct Points {
+    /// Points, p².
+    pub count: usize,
     /// Floats from one point to the next.
     pub stride: usize,
-    /// Channels, a multiple of 16.
+    /// Channels that are there.
+    pub channels: usize,
+    /// Channels with padding, a multiple of 16.
     pub depth: usize,
 }
 
 impl Points {
     /// Floats from the first point's first channel to the end of tile `tile` at the last point.
     fn end(self, tile: usize) -> usize {
-        35 * self.stride + (tile + 1) * self.depth
+        (self.count - 1) * self.stride + (tile + 1) * self.depth
     }
 }
 
-/// BᵀdB of the overlapping 6×6 patches of a row of `columns` tiles, the first at the start of `x`
+/// BᵀdB of the overlapping p×p patches of a row of `columns` tiles, the first at the start of `x`
 /// (`row` floats from row to row), into the tiles from `first` on.
 ///
 /// Neighbouring patches share two columns, whose vertical transforms are computed once.
 #[inline(always)]
-pub(super) fn gather<S: Simd>(
+pub(super) fn gather<S: Simd, const M: usize, const P: usize>(
     simd: S,
     x: &[f32],
     row: usize,
@@ -36,50 +41,45 @@ pub(super) fn gather<S: Simd>(
     at: Points,
     (first, columns): (usize, usize),
 ) {
-    assert!(columns > 0 && x.len() >= 5 * row + (4 * columns + 2) * at.depth);
-    assert!(points.len() >= at.end(first + columns - 1));
+    assert!(columns > 0 && x.len() >= (P - 1) * row + (M * columns + 2) * at.depth);
+    assert!(at.count == P * P && points.len() >= at.end(first + columns - 1));
     for channel in (0..at.depth).step_by(S::F32_LANES) {
-        // SAFETY: columns up to 4·columns + 1, five rows down: inside `x` as asserted; points up to
+        // SAFETY: columns up to M·columns + 1, P − 1 rows down: inside `x` as asserted; points up to
         // `end` of the last tile with the vector.
         unsafe {
             let mut x = x.as_ptr().add(channel);
             let mut points = points.as_mut_ptr().add(first * at.depth + channel);
             let mut shared = [vertical(simd, x, row), vertical(simd, x.add(at.depth), row)];
             for _ in 0..columns {
-                let fresh = [
-                    vertical(simd, x.add(2 * at.depth), row),
-                    vertical(simd, x.add(3 * at.depth), row),
-                    vertical(simd, x.add(4 * at.depth), row),
-                    vertical(simd, x.add(5 * at.depth), row),
-                ];
-                for r in 0..6 {
-                    let d = [
-                        shared[0][r],
-                        shared[1][r],
-                        fresh[0][r],
-                        fresh[1][r],
-                        fresh[2][r],
-                        fresh[3][r],
-                    ];
+                let mut patch = [[simd.splat_f32s(0.0); P]; P];
+                [patch[0], patch[1]] = shared;
+                for column in 2..P {
+                    patch[column] = vertical::<S, P>(simd, x.add(column * at.depth), row);
+                }
+                for r in 0..P {
+                    let mut d = [simd.splat_f32s(0.0); P];
+                    for column in 0..P {
+                        d[column] = patch[column][r];
+                    }
                     for (column, value) in transform::input(simd, d).into_iter().enumerate() {
-                        store::<S>(points.add((r * 6 + column) * at.stride), value);
+                        store::<S>(points.add((r * P + column) * at.stride), value);
                     }
                 }
-                shared = [fresh[2], fresh[3]];
-                x = x.add(4 * at.depth);
+                shared = [patch[P - 2], patch[P - 1]];
+                x = x.add(M * at.depth);
                 points = points.add(at.depth);
             }
         }
     }
 }
 
-/// Bᵀ of the six pixels below each other from `x` on.
+/// Bᵀ of the p pixels below each other from `x` on.
 ///
 /// # Safety
-/// `x` is valid for reads of a vector in six rows, `row` floats apart.
+/// `x` is valid for reads of a vector in p rows, `row` floats apart.
 #[inline(always)]
-unsafe fn vertical<S: Simd>(simd: S, x: *const f32, row: usize) -> [S::f32s; 6] {
-    let mut d = [simd.splat_f32s(0.0); 6];
+unsafe fn vertical<S: Simd, const P: usize>(simd: S, x: *const f32, row: usize) -> [S::f32s; P] {
+    let mut d = [simd.splat_f32s(0.0); P];
     for (r, d) in d.iter_mut().enumerate() {
         // SAFETY: the caller's.
         *d = unsafe { load::<S>(x.add(r * row)) };
@@ -87,12 +87,12 @@ unsafe fn vertical<S: Simd>(simd: S, x: *const f32, row: usize) -> [S::f32s; 6] 
     transform::input(simd, d)
 }
 
-/// Adds up BnBᵀ of a row of `columns` tiles from `first` on, at the start of `into`, six rows of
-/// 4·columns + 2 pixels (`row` floats each). The two upper rows are added to, the others overwritten.
+/// Adds up BnBᵀ of a row of `columns` tiles from `first` on, at the start of `into`, p rows of
+/// m·columns + 2 pixels (`row` floats each). The two upper rows are added to, the others overwritten.
 ///
 /// Where neighbouring patches overlap, their sum is taken before the vertical transform.
 #[inline(always)]
-pub(super) fn scatter<S: Simd>(
+pub(super) fn scatter<S: Simd, const M: usize, const P: usize>(
     simd: S,
     points: &[f32],
     at: Points,
@@ -100,37 +100,37 @@ pub(super) fn scatter<S: Simd>(
     into: &mut [f32],
     row: usize,
 ) {
-    assert!(columns > 0 && into.len() >= 5 * row + (4 * columns + 2) * at.depth);
-    assert!(points.len() >= at.end(first + columns - 1));
+    assert!(columns > 0 && into.len() >= (P - 1) * row + (M * columns + 2) * at.depth);
+    assert!(at.count == P * P && points.len() >= at.end(first + columns - 1));
     for channel in (0..at.depth).step_by(S::F32_LANES) {
         let zero = simd.splat_f32s(0.0);
-        let mut shared = [[zero; 6]; 2];
+        let mut shared = [[zero; P]; 2];
         // SAFETY: as in `gather`.
         unsafe {
             let mut points = points.as_ptr().add(first * at.depth + channel);
             let mut into = into.as_mut_ptr().add(channel);
             for _ in 0..columns {
-                let mut half = [[zero; 6]; 6];
+                let mut half = [[zero; P]; P];
                 for (r, half) in half.iter_mut().enumerate() {
-                    let mut n = [zero; 6];
+                    let mut n = [zero; P];
                     for (column, n) in n.iter_mut().enumerate() {
-                        *n = load::<S>(points.add((r * 6 + column) * at.stride));
+                        *n = load::<S>(points.add((r * P + column) * at.stride));
                     }
                     *half = transform::input_adjoint(simd, n);
                     half[0] = simd.add_f32s(half[0], shared[0][r]);
                     half[1] = simd.add_f32s(half[1], shared[1][r]);
-                    shared[0][r] = half[4];
-                    shared[1][r] = half[5];
+                    shared[0][r] = half[P - 2];
+                    shared[1][r] = half[P - 1];
                 }
-                for column in 0..4 {
-                    let mut n = [zero; 6];
-                    for r in 0..6 {
+                for column in 0..M {
+                    let mut n = [zero; P];
+                    for r in 0..P {
                         n[r] = half[r][column];
                     }
                     add_column(simd, n, into.add(column * at.depth), row);
                 }
                 points = points.add(at.depth);
-                into = into.add(4 * at.depth);
+                into = into.add(M * at.depth);
             }
             add_column(simd, shared[0], into, row);
             add_column(simd, shared[1], into.add(at.depth), row);
@@ -138,12 +138,17 @@ pub(super) fn scatter<S: Simd>(
     }
 }
 
-/// B of six points into the six pixels below each other from `into` on: two added to, four set.
+/// B of p points into the p pixels below each other from `into` on: two added to, the others set.
 ///
 /// # Safety
-/// `into` is valid for reads and writes of a vector in six rows, `row` floats apart.
+/// `into` is valid for reads and writes of a vector in p rows, `row` floats apart.
 #[inline(always)]
-unsafe fn add_column<S: Simd>(simd: S, n: [S::f32s; 6], into: *mut f32, row: usize) {
+unsafe fn add_column<S: Simd, const P: usize>(
+    simd: S,
+    n: [S::f32s; P],
+    into: *mut f32,
+    row: usize,
+) {
     for (r, value) in transform::input_adjoint(simd, n).into_iter().enumerate() {
         // SAFETY: the caller's.
         unsafe {
@@ -156,31 +161,33 @@ unsafe fn add_column<S: Simd>(simd: S, n: [S::f32s; 6], into: *mut f32, row: usi
 
 /// Aᵀ·m·A of one tile and vector of channels.
 #[inline(always)]
-pub(super) fn to_pixels<S: Simd>(
+pub(super) fn to_pixels<S: Simd, const M: usize, const P: usize>(
     simd: S,
     points: &[f32],
     at: Points,
     tile: usize,
     channel: usize,
-) -> [[S::f32s; 4]; 4] {
+) -> [[S::f32s; M]; M] {
+    assert!(at.count == P * P);
     assert!(channel + S::F32_LANES <= at.depth && points.len() >= at.end(tile));
-    let mut half = [[simd.splat_f32s(0.0); 4]; 6];
+    let mut half = [[simd.splat_f32s(0.0); M]; P];
     for (row, half) in half.iter_mut().enumerate() {
-        let mut m = [simd.splat_f32s(0.0); 6];
+        let mut m = [simd.splat_f32s(0.0); P];
         for (column, m) in m.iter_mut().enumerate() {
-            let from = (row * 6 + column) * at.stride + tile * at.depth + channel;
+            let from = (row * P + column) * at.stride + tile * at.depth + channel;
             // SAFETY: at most `end(tile)` with the vector, as asserted.
             *m = unsafe { load::<S>(points.as_ptr().add(from)) };
         }
         *half = transform::output(simd, m);
     }
-    let mut pixels = [[simd.splat_f32s(0.0); 4]; 4];
-    for column in 0..4 {
-        let mut m = [simd.splat_f32s(0.0); 6];
-        for row in 0..6 {
+    let mut pixels = [[simd.splat_f32s(0.0); M]; M];
+    for column in 0..M {
+        let mut m = [simd.splat_f32s(0.0); P];
+        for row in 0..P {
             m[row] = half[row][column];
         }
-        for (row, value) in transform::output(simd, m).into_iter().enumerate() {
+        let values: [S::f32s; M] = transform::output(simd, m);
+        for (row, value) in values.into_iter().enumerate() {
             pixels[row][column] = value;
         }
     }
@@ -189,26 +196,28 @@ pub(super) fn to_pixels<S: Simd>(
 
 /// A·pixels·Aᵀ into one tile and vector of channels.
 #[inline(always)]
-pub(super) fn to_points<S: Simd>(
+pub(super) fn to_points<S: Simd, const M: usize, const P: usize>(
     simd: S,
-    pixels: [[S::f32s; 4]; 4],
+    pixels: [[S::f32s; M]; M],
     points: &mut [f32],
     at: Points,
     tile: usize,
     channel: usize,
 ) {
+    assert!(at.count == P * P);
     assert!(channel + S::F32_LANES <= at.depth && points.len() >= at.end(tile));
-    let mut half = [[simd.splat_f32s(0.0); 6]; 4];
+    let mut half = [[simd.splat_f32s(0.0); P]; M];
     for (half, row) in half.iter_mut().zip(pixels) {
         *half = transform::output_adjoint(simd, row);
     }
-    for column in 0..6 {
-        let mut y = [simd.splat_f32s(0.0); 4];
-        for row in 0..4 {
+    for column in 0..P {
+        let mut y = [simd.splat_f32s(0.0); M];
+        for row in 0..M {
             y[row] = half[row][column];
         }
-        for (row, value) in transform::output_adjoint(simd, y).into_iter().enumerate() {
-            let to = (row * 6 + column) * at.stride + tile * at.depth + channel;
+        let values: [S::f32s; P] = transform::output_adjoint(simd, y);
+        for (row, value) in values.into_iter().enumerate() {
+            let to = (row * P + column) * at.stride + tile * at.depth + channel;
             // SAFETY: at most `end(tile)` with the vector, as asserted.
             unsafe { store::<S>(points.as_mut_ptr().add(to), value) };
         }

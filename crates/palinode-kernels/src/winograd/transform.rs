@@ -1,77 +1,194 @@
-//! The four one-dimensional transforms, on vectors of channels.
+//! The one-dimensional transforms of F(m, 3), on vectors of channels: m pixels come from a patch of
+//! p = m + 2 by p multiplications.
+//!
+//! F(4, 3) uses the points 0, ±1, ±2, ∞, F(2, 3) the points 0, ±1, ∞. Source of B, G and A: Lavin &
+//! Gray, CVPR 2016. Every function knows both by the length of its arrays.
 
 use pulp::Simd;
 
-/// Bᵀd: six pixels to six points.
-#[inline(always)]
-pub(super) fn input<S: Simd>(simd: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
-    let (two, four, minus_five) =
-        (simd.splat_f32s(2.0), simd.splat_f32s(4.0), simd.splat_f32s(-5.0));
-    let minus_four = simd.splat_f32s(-4.0);
-    let fma = |a, b, c| simd.mul_add_e_f32s(a, b, c);
-    let even = fma(minus_four, d[2], d[4]);
-    let odd = fma(minus_four, d[1], d[3]);
-    let close = simd.sub_f32s(d[4], d[2]);
-    let twice = simd.mul_f32s(two, simd.sub_f32s(d[3], d[1]));
-    [
-        fma(four, d[0], fma(minus_five, d[2], d[4])),
-        simd.add_f32s(even, odd),
-        simd.sub_f32s(even, odd),
-        simd.add_f32s(close, twice),
-        simd.sub_f32s(close, twice),
-        fma(four, d[1], fma(minus_five, d[3], d[5])),
-    ]
+/// a + b, a − b and the other operations that the formulas are written in.
+#[derive(Clone, Copy)]
+struct Arithmetic<S>(S);
+
+impl<S: Simd> Arithmetic<S> {
+    #[inline(always)]
+    fn add(self, a: S::f32s, b: S::f32s) -> S::f32s {
+        self.0.add_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: S::f32s, b: S::f32s) -> S::f32s {
+        self.0.sub_f32s(a, b)
+    }
+
+    /// a·x.
+    #[inline(always)]
+    fn scale(self, a: f32, x: S::f32s) -> S::f32s {
+        self.0.mul_f32s(self.0.splat_f32s(a), x)
+    }
+
+    /// a·x + y.
+    #[inline(always)]
+    fn fma(self, a: f32, x: S::f32s, y: S::f32s) -> S::f32s {
+        self.0.mul_add_e_f32s(self.0.splat_f32s(a), x, y)
+    }
+
+    #[inline(always)]
+    fn zero(self) -> S::f32s {
+        self.0.splat_f32s(0.0)
+    }
 }
 
-/// Aᵀm: six points to four pixels.
+/// Bᵀd: p pixels to p points.
 #[inline(always)]
-pub(super) fn output<S: Simd>(simd: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
-    let (two, four, eight) = (simd.splat_f32s(2.0), simd.splat_f32s(4.0), simd.splat_f32s(8.0));
-    let fma = |a, b, c| simd.mul_add_e_f32s(a, b, c);
-    let (sum1, difference1) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
-    let (sum2, difference2) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
-    [
-        simd.add_f32s(simd.add_f32s(m[0], sum1), sum2),
-        fma(two, difference2, difference1),
-        fma(four, sum2, sum1),
-        simd.add_f32s(fma(eight, difference2, difference1), m[5]),
-    ]
+pub(super) fn input<S: Simd, const P: usize>(simd: S, d: [S::f32s; P]) -> [S::f32s; P] {
+    let v = Arithmetic(simd);
+    let mut points = [v.zero(); P];
+    match P {
+        4 => {
+            points[0] = v.sub(d[0], d[2]);
+            points[1] = v.add(d[1], d[2]);
+            points[2] = v.sub(d[2], d[1]);
+            points[3] = v.sub(d[1], d[3]);
+        }
+        _ => {
+            let (even, odd) = (v.fma(-4.0, d[2], d[4]), v.fma(-4.0, d[1], d[3]));
+            let (close, twice) = (v.sub(d[4], d[2]), v.scale(2.0, v.sub(d[3], d[1])));
+            points[0] = v.fma(4.0, d[0], v.fma(-5.0, d[2], d[4]));
+            points[1] = v.add(even, odd);
+            points[2] = v.sub(even, odd);
+            points[3] = v.add(close, twice);
+            points[4] = v.sub(close, twice);
+            points[5] = v.fma(4.0, d[1], v.fma(-5.0, d[3], d[5]));
+        }
+    }
+    points
 }
 
-/// Ay: four pixels to six points, the adjoint of [`output`].
+/// Bn: p points to p pixels, the adjoint of [`input`].
 #[inline(always)]
-pub(super) fn output_adjoint<S: Simd>(simd: S, y: [S::f32s; 4]) -> [S::f32s; 6] {
-    let (two, four, eight) = (simd.splat_f32s(2.0), simd.splat_f32s(4.0), simd.splat_f32s(8.0));
-    let fma = |a, b, c| simd.mul_add_e_f32s(a, b, c);
-    let (even1, odd1) = (simd.add_f32s(y[0], y[2]), simd.add_f32s(y[1], y[3]));
-    let even2 = fma(four, y[2], y[0]);
-    let odd2 = fma(eight, y[3], simd.mul_f32s(two, y[1]));
-    [
-        y[0],
-        simd.add_f32s(even1, odd1),
-        simd.sub_f32s(even1, odd1),
-        simd.add_f32s(even2, odd2),
-        simd.sub_f32s(even2, odd2),
-        y[3],
-    ]
+pub(super) fn input_adjoint<S: Simd, const P: usize>(simd: S, n: [S::f32s; P]) -> [S::f32s; P] {
+    let v = Arithmetic(simd);
+    let mut pixels = [v.zero(); P];
+    match P {
+        4 => {
+            pixels[0] = n[0];
+            pixels[1] = v.add(v.sub(n[1], n[2]), n[3]);
+            pixels[2] = v.sub(v.add(n[1], n[2]), n[0]);
+            pixels[3] = v.scale(-1.0, n[3]);
+        }
+        _ => {
+            let (sum1, difference1) = (v.add(n[1], n[2]), v.sub(n[1], n[2]));
+            let (sum2, difference2) = (v.add(n[3], n[4]), v.sub(n[3], n[4]));
+            let twice2 = v.scale(2.0, difference2);
+            pixels[0] = v.scale(4.0, n[0]);
+            pixels[1] = v.sub(v.fma(4.0, n[5], v.scale(-4.0, difference1)), twice2);
+            pixels[2] = v.sub(v.fma(-5.0, n[0], v.scale(-4.0, sum1)), sum2);
+            pixels[3] = v.fma(-5.0, n[5], v.add(difference1, twice2));
+            pixels[4] = v.add(n[0], v.add(sum1, sum2));
+            pixels[5] = n[5];
+        }
+    }
+    pixels
 }
 
-/// Bn: six points to six pixels, the adjoint of [`input`].
+/// Aᵀm: p points to m pixels.
 #[inline(always)]
-pub(super) fn input_adjoint<S: Simd>(simd: S, n: [S::f32s; 6]) -> [S::f32s; 6] {
-    let (two, four, minus_five) =
-        (simd.splat_f32s(2.0), simd.splat_f32s(4.0), simd.splat_f32s(-5.0));
-    let minus_four = simd.splat_f32s(-4.0);
-    let fma = |a, b, c| simd.mul_add_e_f32s(a, b, c);
-    let (sum1, difference1) = (simd.add_f32s(n[1], n[2]), simd.sub_f32s(n[1], n[2]));
-    let (sum2, difference2) = (simd.add_f32s(n[3], n[4]), simd.sub_f32s(n[3], n[4]));
-    let twice2 = simd.mul_f32s(two, difference2);
-    [
-        simd.mul_f32s(four, n[0]),
-        simd.sub_f32s(fma(four, n[5], simd.mul_f32s(minus_four, difference1)), twice2),
-        simd.sub_f32s(fma(minus_five, n[0], simd.mul_f32s(minus_four, sum1)), sum2),
-        fma(minus_five, n[5], simd.add_f32s(difference1, twice2)),
-        simd.add_f32s(n[0], simd.add_f32s(sum1, sum2)),
-        n[5],
-    ]
+pub(super) fn output<S: Simd, const M: usize, const P: usize>(
+    simd: S,
+    m: [S::f32s; P],
+) -> [S::f32s; M] {
+    let v = Arithmetic(simd);
+    let mut pixels = [v.zero(); M];
+    let (sum1, difference1) = (v.add(m[1], m[2]), v.sub(m[1], m[2]));
+    match M {
+        2 => {
+            pixels[0] = v.add(m[0], sum1);
+            pixels[1] = v.sub(difference1, m[3]);
+        }
+        _ => {
+            let (sum2, difference2) = (v.add(m[3], m[4]), v.sub(m[3], m[4]));
+            pixels[0] = v.add(v.add(m[0], sum1), sum2);
+            pixels[1] = v.fma(2.0, difference2, difference1);
+            pixels[2] = v.fma(4.0, sum2, sum1);
+            pixels[3] = v.add(v.fma(8.0, difference2, difference1), m[5]);
+        }
+    }
+    pixels
+}
+
+/// Ay: m pixels to p points, the adjoint of [`output`].
+#[inline(always)]
+pub(super) fn output_adjoint<S: Simd, const M: usize, const P: usize>(
+    simd: S,
+    y: [S::f32s; M],
+) -> [S::f32s; P] {
+    let v = Arithmetic(simd);
+    let mut points = [v.zero(); P];
+    points[0] = y[0];
+    match M {
+        2 => {
+            points[1] = v.add(y[0], y[1]);
+            points[2] = v.sub(y[0], y[1]);
+            points[3] = v.scale(-1.0, y[1]);
+        }
+        _ => {
+            let (even1, odd1) = (v.add(y[0], y[2]), v.add(y[1], y[3]));
+            let (even2, odd2) = (v.fma(4.0, y[2], y[0]), v.fma(8.0, y[3], v.scale(2.0, y[1])));
+            points[1] = v.add(even1, odd1);
+            points[2] = v.sub(even1, odd1);
+            points[3] = v.add(even2, odd2);
+            points[4] = v.sub(even2, odd2);
+            points[5] = y[3];
+        }
+    }
+    points
+}
+
+/// Gk: three taps to p points.
+#[inline(always)]
+pub(super) fn kernel<S: Simd, const P: usize>(simd: S, k: [S::f32s; 3]) -> [S::f32s; P] {
+    let v = Arithmetic(simd);
+    let mut points = [v.zero(); P];
+    points[P - 1] = k[2];
+    match P {
+        4 => {
+            let (outer, middle) = (v.scale(0.5, v.add(k[0], k[2])), v.scale(0.5, k[1]));
+            points[0] = k[0];
+            points[1] = v.add(outer, middle);
+            points[2] = v.sub(outer, middle);
+        }
+        _ => {
+            let outer = v.scale(-1.0 / 6.0, v.add(k[0], k[2]));
+            let middle = v.scale(1.0 / 6.0, k[1]);
+            let far = v.fma(1.0 / 24.0, k[0], v.scale(1.0 / 6.0, k[2]));
+            let near = v.scale(1.0 / 12.0, k[1]);
+            points[0] = v.scale(0.25, k[0]);
+            points[1] = v.sub(outer, middle);
+            points[2] = v.add(outer, middle);
+            points[3] = v.add(far, near);
+            points[4] = v.sub(far, near);
+        }
+    }
+    points
+}
+
+/// Gᵀu: p points to three taps, the adjoint of [`kernel`].
+#[inline(always)]
+pub(super) fn kernel_adjoint<S: Simd, const P: usize>(simd: S, u: [S::f32s; P]) -> [S::f32s; 3] {
+    let v = Arithmetic(simd);
+    let outer = v.add(u[1], u[2]);
+    match P {
+        4 => [v.fma(0.5, outer, u[0]), v.scale(0.5, v.sub(u[1], u[2])), v.fma(0.5, outer, u[3])],
+        _ => {
+            let middle = v.sub(u[2], u[1]);
+            let (far, near) = (v.add(u[3], u[4]), v.sub(u[3], u[4]));
+            let edges = v.scale(-1.0 / 6.0, outer);
+            [
+                v.add(v.fma(0.25, u[0], edges), v.scale(1.0 / 24.0, far)),
+                v.fma(1.0 / 6.0, middle, v.scale(1.0 / 12.0, near)),
+                v.add(v.fma(1.0 / 6.0, far, edges), u[5]),
+            ]
+        }
+    }
 }

@@ -7,7 +7,7 @@
 use super::{Blocks, local};
 use crate::analysis::profile::{Part, time};
 use crate::error::Result;
-use crate::node::{Variable, record};
+use crate::parameters::record_modules;
 use crate::residual::{Residual, evaluate};
 use crate::scheme::{Scheme, State, sweep};
 use burn::tensor::Tensor;
@@ -32,7 +32,6 @@ fn segment<R: Residual>(
 ) -> Result<Tensor<4>> {
     let per_block = blocks.scheme.residuals_per_block();
     let own = &blocks.residuals[range.start * per_block..range.end * per_block];
-    let parameters = local::flatten(own, &packed);
     let scheme = Arc::clone(blocks.scheme);
     let recomputation = Segment {
         first_residual: range.start * per_block,
@@ -45,10 +44,8 @@ fn segment<R: Residual>(
         let blocks = recomputation.range.clone();
         pack(blocks.fold(unpack(start.clone()), |state, block| recomputation.step(block, state)))
     });
-    let parents = [Variable::Array(packed), Variable::Vector(parameters)];
-    record(Part::Units, parents, output, move |gradient, _| {
-        let (gradient, parameters) = recomputation.backward(start, gradient);
-        [Some(Variable::Array(gradient)), Some(Variable::Vector(parameters))]
+    record_modules(Part::Units, packed, own, output, move |gradient| {
+        recomputation.backward(start, gradient)
     })
 }
 
@@ -68,7 +65,7 @@ impl<R: Residual> Segment<R> {
         })
     }
 
-    fn backward(self, start: Tensor<4>, gradient: Tensor<4>) -> (Tensor<4>, Tensor<1>) {
+    fn backward(self, start: Tensor<4>, gradient: Tensor<4>) -> (Tensor<4>, Vec<Tensor<1>>) {
         let mut states = vec![unpack(start)];
         for block in self.range.clone() {
             if let Some(state) = states.last().cloned() {
@@ -93,7 +90,7 @@ impl<R: Residual> Segment<R> {
             gradient = earlier;
             after = Some(before);
         }
-        (pack(gradient), parameters.flatten())
+        (pack(gradient), parameters.finish())
     }
 }
 

@@ -21,24 +21,6 @@ pub(super) fn any_tracked<R: Residual>(residuals: &[R]) -> bool {
     visitor.0
 }
 
-/// All parameters behind each other in one tensor, recorded on the outer graph.
-///
-/// Residuals without parameters give a single zero on `like`'s device.
-pub(super) fn flatten<R: Residual>(residuals: &[R], like: &Tensor<4>) -> Tensor<1> {
-    struct Visitor(Vec<Tensor<1>>);
-    impl ModuleVisitor for Visitor {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.push(param.val().reshape([-1]));
-        }
-    }
-    let mut visitor = Visitor(Vec::new());
-    residuals.iter().for_each(|residual| residual.visit(&mut visitor));
-    if visitor.0.is_empty() {
-        return Tensor::zeros([1], &like.device());
-    }
-    Tensor::cat(visitor.0, 0)
-}
-
 /// The residuals outside any autodiff graph, sharing the parameters' memory.
 pub(super) fn detach<R: Residual>(residuals: &[R]) -> Vec<R> {
     struct Mapper;
@@ -101,16 +83,10 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
         (plain, pulled)
     }
 
-    /// All gradients behind each other, in the order of [`flatten`](self::flatten).
-    pub fn flatten(self) -> Tensor<1> {
-        let mut parts = Vec::new();
-        for (sum, residual) in self.sums.into_iter().zip(self.residuals) {
-            parts.extend(sum.unwrap_or_else(|| zeros(residual)));
-        }
-        if parts.is_empty() {
-            return Tensor::zeros([1], &Default::default());
-        }
-        Tensor::cat(parts, 0)
+    /// All gradients, flat, in the order of a visit.
+    pub fn finish(self) -> Vec<Tensor<1>> {
+        let sums = self.sums.into_iter().zip(self.residuals);
+        sums.flat_map(|(sum, residual)| sum.unwrap_or_else(|| zeros(residual))).collect()
     }
 }
 

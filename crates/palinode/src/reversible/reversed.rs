@@ -4,14 +4,13 @@ use super::fused::Fused;
 use super::{Blocks, local};
 use crate::analysis::profile::{Part, time};
 use crate::error::Result;
-use crate::node::{Variable, record};
+use crate::parameters::record_modules;
 use crate::residual::Residual;
 use crate::scheme::{Scheme, State, Streams, sweep};
 use burn::tensor::Tensor;
 use std::sync::Arc;
 
 pub(super) fn forward<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> Result<Tensor<4>> {
-    let parameters = local::flatten(blocks.residuals, &input);
     let residuals = local::detach(blocks.residuals);
     let scheme = Arc::clone(blocks.scheme);
     let count = blocks.count();
@@ -28,14 +27,12 @@ pub(super) fn forward<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> R
     });
     let output = kept.output.clone();
 
-    let parents = [Variable::Array(input), Variable::Vector(parameters)];
-    record(Part::Units, parents, output, move |gradient, _| {
+    record_modules(Part::Units, input, blocks.residuals, output, move |gradient| {
         let scheme = scheme.as_ref();
-        let (gradient, parameters) = match fused {
+        match fused {
             Some(fused) => fused.backward(&residuals, scheme, kept, gradient),
             None => pull_back(&residuals, scheme, count, kept, gradient),
-        };
-        [Some(Variable::Array(gradient)), Some(Variable::Vector(parameters))]
+        }
     })
 }
 
@@ -46,7 +43,7 @@ fn pull_back<R: Residual>(
     count: usize,
     kept: LastState,
     gradient: Tensor<4>,
-) -> (Tensor<4>, Tensor<1>) {
+) -> (Tensor<4>, Vec<Tensor<1>>) {
     let mut state = kept.into_state(scheme);
     let mut gradient = sweep::close_gradient(scheme, gradient);
     let mut parameters = local::ParameterGradients::new(residuals);
@@ -59,7 +56,7 @@ fn pull_back<R: Residual>(
             &mut |term, x, cotangent| parameters.pull_back(term, x, cotangent),
         );
     }
-    (sweep::open_gradient(scheme, gradient), parameters.flatten())
+    (sweep::open_gradient(scheme, gradient), parameters.finish())
 }
 
 /// A unit's last state, sharing its memory with the unit's output.

@@ -1,11 +1,12 @@
 //! Where tiles lie in a padded image.
 
 use crate::layout::{CHANNEL_BLOCK, Layout};
+use std::ops::Range;
 
 /// Extents of one stream's images and of their padded copies `[row][column][channel]`.
 ///
-/// A padded image has a border of one zero pixel and is rounded up to whole 4×4 tiles; the patch of
-/// tile (r, c) is rows 4r…4r+5 and columns 4c…4c+5 of it.
+/// A padded image has a border of one zero pixel and is rounded up to whole m×m tiles; the patch of
+/// tile (r, c) is rows mr…mr+m+1 and columns mc…mc+m+1 of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     /// Channels that are there.
@@ -14,30 +15,53 @@ pub(crate) struct Geometry {
     pub depth: usize,
     pub height: usize,
     pub width: usize,
+    /// Rows and columns m of a tile.
+    pub tile: usize,
     pub tile_rows: usize,
     pub tile_columns: usize,
 }
 
 impl Geometry {
-    pub fn new(channels: usize, height: usize, width: usize) -> Self {
+    pub fn new(channels: usize, height: usize, width: usize, tile: usize) -> Self {
         Self {
             channels,
             depth: channels.next_multiple_of(CHANNEL_BLOCK),
             height,
             width,
-            tile_rows: height.div_ceil(4),
-            tile_columns: width.div_ceil(4),
+            tile,
+            tile_rows: height.div_ceil(tile),
+            tile_columns: width.div_ceil(tile),
         }
     }
 
     /// Floats from one row of a padded image to the next.
     pub fn row_stride(&self) -> usize {
-        (4 * self.tile_columns + 2) * self.depth
+        (self.tile * self.tile_columns + 2) * self.depth
     }
 
     /// Floats of a padded image.
     pub fn image_len(&self) -> usize {
-        (4 * self.tile_rows + 2) * self.row_stride()
+        (self.tile * self.tile_rows + 2) * self.row_stride()
+    }
+
+    /// Points of the transform domain: (m + 2)².
+    pub fn points(&self) -> usize {
+        (self.tile + 2).pow(2)
+    }
+
+    /// Floats of a row of pixels without its border.
+    pub fn row_len(&self) -> usize {
+        self.width * self.depth
+    }
+
+    /// Where the rows of pixels of a chunk's padded images lie.
+    pub fn inside_rows(&self, images: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let Self { height, .. } = *self;
+        let (layout, len) = (self.layout(), self.row_len());
+        (0..images * height).map(move |row| {
+            let start = row / height * layout.image + layout.origin + row % height * layout.row;
+            start..start + len
+        })
     }
 
     /// Tiles of an image.
@@ -49,14 +73,15 @@ impl Geometry {
     pub fn patch(&self, tile: usize) -> usize {
         let (image, tile) = (tile / self.tiles(), tile % self.tiles());
         let (row, column) = (tile / self.tile_columns, tile % self.tile_columns);
-        image * self.image_len() + 4 * row * self.row_stride() + 4 * column * self.depth
+        image * self.image_len() + self.tile * (row * self.row_stride() + column * self.depth)
     }
 
     /// Rows and columns of a tile that lie inside the image.
     pub fn inside(&self, tile: usize) -> (usize, usize) {
         let tile = tile % self.tiles();
         let (row, column) = (tile / self.tile_columns, tile % self.tile_columns);
-        ((self.height - 4 * row).min(4), (self.width - 4 * column).min(4))
+        let extent = |size: usize, index: usize| (size - self.tile * index).min(self.tile);
+        (extent(self.height, row), extent(self.width, column))
     }
 
     /// Where the pixels lie.

@@ -5,7 +5,7 @@ use pulp::Simd;
 
 /// σ(pre). (ReLU in vectors; the others number by number.)
 #[inline(always)]
-pub(super) fn apply<S: Simd>(simd: S, activation: Activation, pre: S::f32s) -> S::f32s {
+pub(crate) fn apply<S: Simd>(simd: S, activation: Activation, pre: S::f32s) -> S::f32s {
     match activation {
         Activation::Relu => simd.max_f32s(pre, simd.splat_f32s(0.0)),
         smooth => each::<S>(pre, |x| smooth.apply(x)),
@@ -14,7 +14,7 @@ pub(super) fn apply<S: Simd>(simd: S, activation: Activation, pre: S::f32s) -> S
 
 /// σ′(pre) ⊙ v.
 #[inline(always)]
-pub(super) fn pull<S: Simd>(simd: S, activation: Activation, pre: S::f32s, v: S::f32s) -> S::f32s {
+pub(crate) fn pull<S: Simd>(simd: S, activation: Activation, pre: S::f32s, v: S::f32s) -> S::f32s {
     let zero = simd.splat_f32s(0.0);
     match activation {
         Activation::Relu => simd.select_f32s(simd.greater_than_f32s(pre, zero), v, zero),

@@ -1,0 +1,139 @@
+//! The parameters of modules as parents of one node of the graph, and their numbers.
+
+use crate::analysis::profile::Part;
+use crate::error::Result;
+use crate::node::{Variable, View, flex_primitive, node_id, record_into, view};
+use burn::backend::Flex;
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::grads::Gradients;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+/// The parameters of some modules, in the order of a visit, as parents of one node.
+///
+/// A node has as many parents as its type says; modules have any number of parameters. Where these are
+/// leaves of the graph, as a module's own parameters are, nothing of the graph lies behind them, so
+/// their gradients are handed over without an edge. One of them, or all joined where they are no
+/// leaves, is a parent, so that the node is part of the graph.
+struct Parameters {
+    parent: Tensor<1>,
+    rest: Rest,
+}
+
+enum Rest {
+    /// All are in the parent.
+    Joined,
+    /// Each leaf by itself; the parent is one of them.
+    Leaves(Vec<Leaf>),
+}
+
+enum Leaf {
+    /// Outside the graph.
+    Constant,
+    Parent,
+    Other(Box<dyn FnOnce(Tensor<1>, &mut Gradients) + Send>),
+}
+
+/// Records `output` as a function of `input` and the parameters of `modules`. `pull_back` maps the
+/// gradient with respect to `output` to those with respect to `input` and to every parameter, flat, in
+/// the order of a visit.
+///
+/// # Errors
+/// [`Error::Backend`](crate::Error::Backend) where the tensors do not live on Flex.
+pub(crate) fn record_modules<M: Module>(
+    part: Part,
+    input: Tensor<4>,
+    modules: &[M],
+    output: Tensor<4>,
+    pull_back: impl FnOnce(Tensor<4>) -> (Tensor<4>, Vec<Tensor<1>>) + Send + 'static,
+) -> Result<Tensor<4>> {
+    let Parameters { parent, rest } = Parameters::of(modules, &input);
+    let parents = [Variable::Array(input), Variable::Vector(parent)];
+    record_into(part, parents, output, move |gradient, _, graph| {
+        let (gradient, found) = pull_back(gradient);
+        [Some(Variable::Array(gradient)), rest.give(found, graph)]
+    })
+}
+
+impl Parameters {
+    fn of<M: Module>(modules: &[M], like: &Tensor<4>) -> Self {
+        let mut all = Collect { flat: Vec::new(), leaves: Vec::new(), are_leaves: true };
+        modules.iter().for_each(|module| module.visit(&mut all));
+        let Collect { flat, mut leaves, are_leaves } = all;
+        if !are_leaves {
+            return Self { parent: Tensor::cat(flat, 0), rest: Rest::Joined };
+        }
+        let tracked = leaves.iter_mut().zip(flat).find(|(leaf, _)| matches!(leaf, Leaf::Other(_)));
+        let parent = match tracked {
+            Some((leaf, tensor)) => {
+                *leaf = Leaf::Parent;
+                tensor
+            }
+            None => Tensor::zeros([1], &like.device()),
+        };
+        Self { parent, rest: Rest::Leaves(leaves) }
+    }
+}
+
+impl Rest {
+    /// Gives all gradients away but the parent's, which it returns.
+    fn give(self, found: Vec<Tensor<1>>, graph: &mut Gradients) -> Option<Variable> {
+        let leaves = match self {
+            Self::Joined => return Some(Variable::Vector(Tensor::cat(found, 0))),
+            Self::Leaves(leaves) => leaves,
+        };
+        let mut parent = None;
+        for (leaf, gradient) in leaves.into_iter().zip(found) {
+            match leaf {
+                Leaf::Constant => (),
+                Leaf::Parent => parent = Some(Variable::Vector(gradient)),
+                Leaf::Other(register) => register(gradient, graph),
+            }
+        }
+        parent
+    }
+}
+
+struct Collect {
+    flat: Vec<Tensor<1>>,
+    leaves: Vec<Leaf>,
+    are_leaves: bool,
+}
+
+impl ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let tracked = value.is_tracked();
+        self.are_leaves &= !tracked || value.is_require_grad();
+        self.leaves.push(match node_id(&value).filter(|_| tracked) {
+            Some(id) => Leaf::Other(register::<D>(id, value.dims())),
+            None => Leaf::Constant,
+        });
+        self.flat.push(value.reshape([-1]));
+    }
+}
+
+/// Adds a gradient to those of the leaf `id`.
+fn register<const D: usize>(
+    id: NodeId,
+    shape: [usize; D],
+) -> Box<dyn FnOnce(Tensor<1>, &mut Gradients) + Send> {
+    Box::new(move |gradient, graph| {
+        if let Some(primitive) = flex_primitive(gradient.reshape(shape)) {
+            graph.register::<Flex>(id, primitive);
+        }
+    })
+}
+
+/// The numbers of all parameters of a module, in the order of a visit.
+pub(crate) fn views<M: Module>(module: &M) -> Vec<View> {
+    struct Visitor(Vec<View>);
+    impl ModuleVisitor for Visitor {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(view(param.val()));
+        }
+    }
+    let mut visitor = Visitor(Vec::new());
+    module.visit(&mut visitor);
+    visitor.0
+}
