@@ -53,19 +53,46 @@ pub(crate) unsafe fn accumulate<S: Simd, const R: usize, const N: usize>(
     // SAFETY: the caller's.
     unsafe {
         let (mut left, mut right) = (a.at, b.at);
-        for _ in 0..terms {
-            let mut vectors = [simd.splat_f32s(0.0); N];
-            for (n, vector) in vectors.iter_mut().enumerate() {
-                *vector = load::<S>(right.add(n * S::F32_LANES));
+        for _ in 0..terms / UNROLLED {
+            // (Written out by the compiler: a short loop's last jump is foreseen, a long one's is not.)
+            for term in 0..UNROLLED {
+                add_products(simd, left.add(term * a.term), a.row, right.add(term * b.row), sums);
             }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let factor = simd.splat_f32s(*left.add(r * a.row));
-                for (sum, &vector) in sums.iter_mut().zip(&vectors) {
-                    *sum = simd.mul_add_e_f32s(factor, vector, *sum);
-                }
+            left = left.add(UNROLLED * a.term);
+            right = right.add(UNROLLED * b.row);
+        }
+        for term in 0..terms % UNROLLED {
+            add_products(simd, left.add(term * a.term), a.row, right.add(term * b.row), sums);
+        }
+    }
+}
+
+/// Terms of a sum between two jumps.
+const UNROLLED: usize = 4;
+
+/// sums\[r\]\[n\] += a(r)·b\[n\].
+///
+/// # Safety
+/// `left` covers `R` rows, `right` `N` vectors.
+#[inline(always)]
+unsafe fn add_products<S: Simd, const R: usize, const N: usize>(
+    simd: S,
+    left: *const f32,
+    row: usize,
+    right: *const f32,
+    sums: &mut [[S::f32s; N]; R],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut vectors = [simd.splat_f32s(0.0); N];
+        for (n, vector) in vectors.iter_mut().enumerate() {
+            *vector = load::<S>(right.add(n * S::F32_LANES));
+        }
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let factor = simd.splat_f32s(*left.add(r * row));
+            for (sum, &vector) in sums.iter_mut().zip(&vectors) {
+                *sum = simd.mul_add_e_f32s(factor, vector, *sum);
             }
-            left = left.add(a.term);
-            right = right.add(b.row);
         }
     }
 }

@@ -243,11 +243,11 @@ impl Unit<'_> {
     }
 
     /// Images of a chunk: so many pixels that a state stays in the cache and transforming the weights
-    /// for every chunk (the more work the wider the unit) does not count; fewer where there would not
+    /// for every chunk does not count; fewer where there would not
     /// be chunks for several threads. (How many threads there are must not matter: sums are taken
     /// chunk by chunk.)
     pub(crate) fn chunk_images(&self) -> usize {
-        let (pixels, chunks) = if self.channels <= 32 { (2048, 4) } else { (4096, 2) };
+        let (pixels, chunks) = (4096, if self.channels <= 32 { 4 } else { 2 });
         let area = (self.height * self.width).max(1);
         let least = usize::div_ceil(1024, area);
         let images = usize::div_ceil(pixels, area).min(self.images.div_ceil(chunks).max(least));

@@ -8,12 +8,10 @@ use crate::geometry::Geometry;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Tiles that are worked on at a time, about: few enough for the first-level cache to help, and as
-/// many for wide units as the products' loads of the weights are worth.
+/// Tiles that are worked on at a time, about: few enough for the second-level cache, and as many as the
+/// products' loads of the weights are worth. (Smaller tiles have fewer points each.)
 fn strip_tiles(geometry: &Geometry) -> usize {
-    let tiles = if geometry.depth <= 32 { 8 } else { 16 };
-    // Smaller tiles have fewer points each.
-    if geometry.tile < 4 { 2 * tiles } else { tiles }
+    if geometry.tile < 4 { 32 } else { 16 }
 }
 
 /// Memory of one thread for one residual, used again for every strip.
