@@ -5,6 +5,7 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
+use palinode_kernels::Algorithm;
 use palinode_kernels::convolution::Convolution;
 
 const IMAGES: usize = 128;
@@ -46,6 +47,7 @@ fn with_convolution(
         stride: [stride; 2],
         padding: [kernel / 2; 2],
         groups: 1,
+        algorithm: Algorithm::quickest([size; 2]),
     };
     let extent = (size - 1) / stride + 1;
     let mut x = noise(IMAGES * inputs * size * size);

@@ -1,6 +1,5 @@
 //! Residuals by direct convolutions: slower than Winograd's, and as exact as f32 sums are.
 
-use crate::Form;
 use crate::aligned::Aligned;
 use crate::convolution::correlate::Correlate;
 use crate::convolution::gradient::WeightGradient;
@@ -12,6 +11,7 @@ use crate::layout::Layout;
 use crate::register::{load, store};
 use crate::sigma::{apply, pull};
 use crate::update::Update;
+use crate::{Algorithm, Form};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -49,6 +49,7 @@ impl Direct {
             stride: [1, 1],
             padding: [1, 1],
             groups: 1,
+            algorithm: Algorithm::Direct,
         };
         let padded = || Aligned::zeros(images * geometry.image_len());
         let for_gradients = |len: usize| Aligned::zeros(if gradients { len } else { 0 });

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 /// y = max(w·(x − μ)/√(v + ε) + b, 0), or without the maximum, with mean μ and variance v (biased) of
 /// every channel over the batch.
 ///
-/// x and y are `[images, channels, area]`, row-major; w and b `[channels]`. Sums are f64, one channel's
-/// in the order of the images: the same bits for any number of threads.
+/// x and y are `[images, channels, area]`, row-major; w and b `[channels]`. Sums are f64 over short
+/// stretches in f32, one channel's in the order of the images: the same bits for any number of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm {
     /// Images n.
@@ -46,13 +46,13 @@ impl BatchNorm {
         self.check(x.len());
         let count = (self.images * self.area).max(1) as f64;
         let channel = |channel: usize| {
-            let sum: f64 = self.maps(x, channel).map(sum_of).sum();
-            let mean = sum / count;
-            let squares = |map: &[f32]| {
-                let map = map.iter();
-                map.map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>()
-            };
+            let total: f64 = self.maps(x, channel).map(|map| sum(map, |x| x)).sum();
+            let mean = total / count;
+            // (Deviations first: a difference of sums of squares would cancel.)
+            let middle = mean as f32;
+            let squares = |map| sum(map, |x| (x - middle) * (x - middle));
             let variance = self.maps(x, channel).map(squares).sum::<f64>() / count;
+            let variance = variance - (mean - f64::from(middle)).powi(2);
             Statistics { mean, variance }
         };
         (0..self.channels).into_par_iter().map(channel).collect()
@@ -105,14 +105,15 @@ impl BatchNorm {
                 let affine = self.affine(channel, statistics, weight, bias);
                 let Statistics { mean, variance } = statistics[channel];
                 let deviation = (variance + self.epsilon).sqrt();
+                let middle = mean as f32;
+                let passed = |x, g| if self.passes(affine, x) { g } else { 0.0 };
                 let maps = self.maps(x, channel).zip(self.maps(y_gradient, channel));
-                maps.fold((0.0, 0.0), |sums, (x, g)| {
-                    let pixels = x.iter().zip(g).filter(|(x, _)| self.passes(affine, **x));
-                    pixels.fold(sums, |(sum, product), (&x, &g)| {
-                        let normal = (f64::from(x) - mean) / deviation;
-                        (sum + f64::from(g), product + f64::from(g) * normal)
-                    })
-                })
+                let (total, product) = maps.fold((0.0, 0.0), |(total, product), (x, g)| {
+                    let total = total + sum_of_pairs(x, g, passed);
+                    (total, product + sum_of_pairs(x, g, |x, g| passed(x, g) * (x - middle)))
+                });
+                // Σ g·(x − μ) from Σ g·(x − μ rounded).
+                (total, (product - total * (mean - f64::from(middle))) / deviation)
             })
             .collect();
         let area = self.area.max(1);
@@ -170,6 +171,29 @@ struct Affine {
     shift: f32,
 }
 
-fn sum_of(map: &[f32]) -> f64 {
-    map.iter().map(|&x| f64::from(x)).sum()
+/// Numbers that are added side by side, in f32 for a stretch at a time and in f64 from there on.
+const LANES: usize = 16;
+const STRETCH: usize = 16 * LANES;
+
+/// Σ of `value` over a map.
+fn sum(map: &[f32], value: impl Fn(f32) -> f32) -> f64 {
+    sum_of_pairs(map, map, |x, _| value(x))
+}
+
+/// Σ of `value` over the pixels of two maps.
+fn sum_of_pairs(a: &[f32], b: &[f32], value: impl Fn(f32, f32) -> f32) -> f64 {
+    let stretches = a.chunks(STRETCH).zip(b.chunks(STRETCH));
+    let sums = stretches.map(|(a, b)| {
+        let mut lanes = [0.0_f32; LANES];
+        let (a_lines, a_rest) = a.as_chunks::<LANES>();
+        let (b_lines, b_rest) = b.as_chunks::<LANES>();
+        for (a, b) in a_lines.iter().zip(b_lines) {
+            for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+                *lane += value(a, b);
+            }
+        }
+        let rest: f32 = a_rest.iter().zip(b_rest).map(|(&a, &b)| value(a, b)).sum();
+        lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>() + f64::from(rest)
+    });
+    sums.sum()
 }

@@ -12,8 +12,8 @@ pub use convolution::{adjoint, convolve, weight_gradient};
 pub use recurrence::Recurrence;
 pub use residual::{Residual, ResidualGradient};
 
-use crate::Activation;
 use crate::convolution::Convolution;
+use crate::{Activation, Algorithm};
 use num_traits::Float;
 
 /// Extent of one stream's state, row-major `[batch, channels, height, width]`.
@@ -46,6 +46,7 @@ impl Shape {
             stride: [1, 1],
             padding: [1, 1],
             groups: 1,
+            algorithm: Algorithm::Direct,
         }
     }
 

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Calls `work(scratch, index, chunk)` for every chunk, on all threads of the current Rayon pool;
-/// `scratch` is made once per thread.
+/// `scratch` is made once per thread, all of it by the caller: a thread's own allocations would stay
+/// with it, one heap a thread.
 ///
 /// Chunks begin in their order, so one may wait for what an earlier one [commits](Ordered::commit).
-pub(crate) fn for_each_chunk<T: Send, W>(
+pub(crate) fn for_each_chunk<T: Send, W: Send>(
     chunks: Vec<T>,
-    scratch: impl Fn() -> W + Sync,
+    scratch: impl Fn() -> W,
     work: impl Fn(&mut W, usize, T) + Sync,
 ) {
     if rayon::current_num_threads() == 1 || chunks.len() == 1 {
@@ -19,20 +20,24 @@ pub(crate) fn for_each_chunk<T: Send, W>(
         return;
     }
     let count = chunks.len();
+    let threads = rayon::current_num_threads().min(count);
+    let scratches = Mutex::new((0..threads).map(|_| scratch()).collect::<Vec<_>>());
     let next = AtomicUsize::new(0);
     let chunks: Vec<Mutex<Option<T>>> =
         chunks.into_iter().map(|chunk| Mutex::new(Some(chunk))).collect();
     rayon::broadcast(|_| {
-        let mut scratch = scratch();
+        let Some(mut scratch) = lock(&scratches).pop() else { return };
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= count {
-                return;
+                break;
             }
             if let Some(chunk) = lock(&chunks[index]).take() {
                 work(&mut scratch, index, chunk);
             }
         }
+        // Given back, to be freed by the caller too.
+        lock(&scratches).push(scratch);
     });
 }
 

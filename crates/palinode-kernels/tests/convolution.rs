@@ -3,6 +3,7 @@
 
 mod support;
 
+use palinode_kernels::Algorithm;
 use palinode_kernels::convolution::Convolution;
 use palinode_kernels::reference::{adjoint, convolve, weight_gradient};
 use support::{noise, relative, wide};
@@ -16,7 +17,8 @@ fn shape(
 ) -> Convolution {
     let (kernel, stride) = ([kernel; 2], [stride; 2]);
     let padding = [kernel[0] / 2; 2];
-    Convolution { images, inputs, outputs, size, kernel, stride, padding, groups }
+    let algorithm = Algorithm::Direct;
+    Convolution { images, inputs, outputs, size, kernel, stride, padding, groups, algorithm }
 }
 
 fn shapes() -> Vec<Convolution> {
@@ -57,30 +59,50 @@ fn arrays(shape: &Convolution) -> [Vec<f32>; 4] {
 #[test]
 fn value_and_gradients_are_the_references_for_every_shape() {
     for shape in shapes() {
-        let [x, weight, bias, slope] = arrays(&shape);
-        let area = slope.len() / shape.images / shape.outputs;
-        let mut truth = convolve(&shape, &wide(&weight), &wide(&x));
-        let mut bias_truth = vec![0.0; shape.outputs];
-        for (index, value) in truth.iter_mut().enumerate() {
-            let channel = index / area % shape.outputs;
-            *value += f64::from(bias[channel]);
-            bias_truth[channel] += f64::from(slope[index]);
-        }
-        // What is there before must not matter, except where it is added to.
-        let mut y = noise(slope.len(), 9, 1.0);
-        shape.forward(&x, &weight, Some(&bias), &mut y);
-        let mut gx = noise(x.len(), 9, 1.0);
-        shape.input_gradient(&slope, &weight, &mut gx);
-        let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
-        shape.weight_gradient(&x, &slope, &mut gw, Some(&mut gb));
-        let errors = [
-            relative(&y, &truth),
-            relative(&gx, &adjoint(&shape, &wide(&weight), &wide(&slope))),
-            relative(&gw, &weight_gradient(&shape, &wide(&x), &wide(&slope))),
-            relative(&gb, &bias_truth),
-        ];
-        assert!(errors.iter().all(|&error| error <= 2e-6), "{shape:?}: {errors:?}");
+        check(shape, 2e-6);
     }
+}
+
+#[test]
+fn winograds_algorithms_are_the_references_too() {
+    for (images, channels, size) in [
+        (1, 1, [1, 1]),
+        (2, 16, [32, 32]),
+        (70, 16, [4, 4]),
+        (3, 17, [7, 9]),
+        (2, 64, [8, 8]),
+        (2, 56, [5, 6]),
+    ] {
+        let direct = shape((images, channels, channels), size, 3, 1, 1);
+        check(Convolution { algorithm: Algorithm::Winograd2, ..direct }, 1e-6);
+        check(Convolution { algorithm: Algorithm::Winograd4, ..direct }, 3e-6);
+    }
+}
+
+fn check(shape: Convolution, bound: f64) {
+    let [x, weight, bias, slope] = arrays(&shape);
+    let area = slope.len() / shape.images / shape.outputs;
+    let mut truth = convolve(&shape, &wide(&weight), &wide(&x));
+    let mut bias_truth = vec![0.0; shape.outputs];
+    for (index, value) in truth.iter_mut().enumerate() {
+        let channel = index / area % shape.outputs;
+        *value += f64::from(bias[channel]);
+        bias_truth[channel] += f64::from(slope[index]);
+    }
+    // What is there before must not matter, except where it is added to.
+    let mut y = noise(slope.len(), 9, 1.0);
+    shape.forward(&x, &weight, Some(&bias), &mut y);
+    let mut gx = noise(x.len(), 9, 1.0);
+    shape.input_gradient(&slope, &weight, &mut gx);
+    let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
+    shape.weight_gradient(&x, &slope, &mut gw, Some(&mut gb));
+    let errors = [
+        relative(&y, &truth),
+        relative(&gx, &adjoint(&shape, &wide(&weight), &wide(&slope))),
+        relative(&gw, &weight_gradient(&shape, &wide(&x), &wide(&slope))),
+        relative(&gb, &bias_truth),
+    ];
+    assert!(errors.iter().all(|&error| error <= bound), "{shape:?}: {errors:?}");
 }
 
 #[test]
@@ -97,7 +119,13 @@ fn gradients_are_added_to_what_is_there() {
 
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
-    let shape = shape((33, 16, 16), [32, 32], 3, 1, 1);
+    let direct = shape((33, 16, 16), [32, 32], 3, 1, 1);
+    for algorithm in Algorithm::ALL {
+        check_threads(Convolution { algorithm, ..direct });
+    }
+}
+
+fn check_threads(shape: Convolution) {
     let [x, weight, bias, slope] = arrays(&shape);
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -113,7 +141,7 @@ fn the_same_bits_for_any_number_of_threads() {
     };
     let one = run(1);
     for threads in [2, 3] {
-        assert!(run(threads) == one, "{threads} threads give other bits");
+        assert!(run(threads) == one, "{shape:?}: {threads} threads give other bits");
     }
 }
 

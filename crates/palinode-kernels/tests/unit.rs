@@ -58,10 +58,11 @@ impl Case {
     /// K, b and, where there is one, a of every residual behind each other.
     fn joined<T: Copy>(&self, kernels: &[T], biases: &[T], input_biases: &[T]) -> Vec<T> {
         let channels = self.shape.channels;
-        let vectors = biases.chunks(channels).zip(input_biases.chunks(channels));
+        let vectors = biases.chunks(channels).enumerate();
         let residuals = kernels.chunks(self.shape.kernel_len()).zip(vectors);
-        let joined = residuals.flat_map(|(kernel, (bias, input_bias))| {
-            let input_bias = if self.input_bias { input_bias } else { &[] };
+        let joined = residuals.flat_map(|(kernel, (index, bias))| {
+            let a = index * channels..(index + 1) * channels;
+            let input_bias = if self.input_bias { &input_biases[a] } else { &[] };
             [kernel, bias, input_bias].concat()
         });
         joined.collect()
@@ -180,10 +181,87 @@ fn values_and_gradients_are_the_references_for_every_shape() {
             let shape = Shape { batch, channels, height, width };
             let errors = Case::new(recurrence, shape, 2).errors();
             assert!(
-                errors.iter().all(|&error| error <= 1e-5),
+                errors.iter().all(|&error| error <= 5e-6),
                 "{recurrence:?} {shape:?}: {errors:?}"
             );
         }
+    }
+}
+
+/// What [`Algorithm`]'s documentation promises: F itself and its gradients, at the sizes of the report's
+/// networks and their initial weights.
+#[test]
+fn every_algorithm_keeps_its_bounds() {
+    for (algorithm, bounds) in [
+        (Algorithm::Winograd4, [2e-6, 3e-6]),
+        (Algorithm::Winograd2, [5e-7, 1e-6]),
+        (Algorithm::Direct, [1e-6, 1e-6]),
+    ] {
+        for (batch, channels, size) in [(2, 16, 32), (4, 32, 16), (8, 56, 8), (8, 64, 8)] {
+            let shape = Shape { batch, channels, height: size, width: size };
+            let case = Case { algorithm, ..Case::new(Recurrence::Midpoint, shape, 1) };
+            let kernel = noise(shape.kernel_len(), 1, (2.0 / (9 * channels) as f64).sqrt());
+            let (bias, x) = (noise(channels, 2, 0.1), noise(shape.len(), 3, 1.0));
+            let v = noise(shape.len(), 4, 1.0);
+            let (steps, parameters) =
+                ([Step::Previous(Term::new(1.0, 0))], [kernel, bias].concat());
+            let split = case.split(&parameters);
+            let unit = case.unit(&steps, &split);
+            // From (0, x) to (x, F(x)).
+            let (mut first, mut second) = (vec![0.0; x.len()], x.clone());
+            unit.forward(State::Apart(&mut first, &mut second));
+            let twin = reference::Residual::<f64> {
+                form: case.form,
+                activation: case.activation,
+                shape,
+                kernel: &wide(&parameters[..shape.kernel_len()]),
+                bias: &wide(&parameters[shape.kernel_len()..]),
+                input_bias: &vec![0.0; channels],
+            };
+            let value = relative(&second, &twin.value(&wide(&x), false));
+            let truth = twin.gradient(&wide(&x), &wide(&v), false);
+            let (mut g_first, mut g_second) = (vec![0.0; x.len()], v);
+            let mut found = vec![0.0; parameters.len()];
+            unit.backward(
+                State::Apart(&mut first, &mut second),
+                State::Apart(&mut g_first, &mut g_second),
+                case.split_mut(&mut found),
+            );
+            let (found_kernel, found_bias) = found.split_at(shape.kernel_len());
+            let gradient = relative(&g_second, &truth.x)
+                .max(relative(found_kernel, &truth.kernel))
+                .max(relative(found_bias, &truth.bias));
+            let errors = [value, gradient];
+            println!("{algorithm} {shape:?}: F {value:.1e}, gradients {gradient:.1e}");
+            let kept = errors.iter().zip(bounds).all(|(error, bound)| *error <= bound);
+            assert!(kept, "{algorithm} {shape:?}: {errors:?}, more than {bounds:?}");
+        }
+    }
+}
+
+#[test]
+fn two_hundred_blocks_do_not_spoil_the_reversal() {
+    for algorithm in Algorithm::ALL {
+        let shape = Shape { batch: 1, channels: 16, height: 16, width: 16 };
+        let case = Case { algorithm, ..Case::new(Recurrence::Verlet, shape, 200) };
+        let kernels = case.residuals() * shape.kernel_len();
+        // Half of the initial deviation. (At all of it, random weights let a state grow to 26 and a
+        // reversal miss by 6e-5 with direct sums and by 1.3e-4 with F(4×4).)
+        let kernels = noise(kernels, 1, 0.5 * (2.0 / (9 * shape.channels) as f64).sqrt());
+        let biases = vec![0.0; case.residuals() * shape.channels];
+        let (steps, parameters) = (case.steps(0.1), case.joined(&kernels, &biases, &[]));
+        let split = case.split(&parameters);
+        let unit = case.unit(&steps, &split);
+        let (y, z) = (noise(shape.len(), 3, 1.0), noise(shape.len(), 4, 1.0));
+        let (mut first, mut second) = (y.clone(), z.clone());
+        unit.forward(State::Apart(&mut first, &mut second));
+        unit.inverse(State::Apart(&mut first, &mut second));
+        let furthest = |a: &[f32], b: &[f32]| {
+            a.iter().zip(b).fold(0.0_f32, |furthest, (a, b)| furthest.max((a - b).abs()))
+        };
+        let error = furthest(&first, &y).max(furthest(&second, &z));
+        println!("{algorithm}: {error:.1e} after 200 blocks");
+        assert!(error <= 2e-5, "{algorithm}: off by {error:e}");
     }
 }
 
@@ -220,7 +298,7 @@ fn every_form_and_activation_is_the_references() {
                         let case = Case::new(recurrence, shape, 2);
                         let case = Case { form, activation, input_bias, algorithm, ..case };
                         let errors = case.errors();
-                        assert!(errors.iter().all(|&error| error <= 1e-5), "{case:?}: {errors:?}");
+                        assert!(errors.iter().all(|&error| error <= 5e-6), "{case:?}: {errors:?}");
                     }
                 }
             }

@@ -7,6 +7,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use palinode_kernels::Algorithm;
 use palinode_kernels::convolution::Convolution as Kernel;
 
 /// Step, padding and groups of a 2-D convolution.
@@ -21,6 +22,10 @@ pub struct ConvolutionConfig {
     /// Groups that the channels are split into.
     #[config(default = "1")]
     pub groups: usize,
+    /// Whether convolutions in training are computed as exactly as those in inference always are: by
+    /// direct sums, where Winograd's algorithm would be two to three times as fast.
+    #[config(default = false)]
+    pub exact: bool,
 }
 
 /// A 2-D convolution `[n, inputs, h, w]` → `[n, outputs, h′, w′]`, as PyTorch's `Conv2d` has it.
@@ -67,13 +72,14 @@ pub fn convolve(
     config: ConvolutionConfig,
 ) -> Tensor<4> {
     let [images, inputs, height, width] = x.dims();
-    if let Some(kernel) = config.kernel([images, inputs], [height, width], &weight)
+    let tracked = x.is_tracked() || weight.is_tracked();
+    if let Some(kernel) = config.kernel([images, inputs], [height, width], &weight, tracked)
         && on_kernels(&x)
         && let Some(y) = convolve_on_kernels(kernel, &x, &weight, bias.as_ref())
     {
         return y;
     }
-    let ConvolutionConfig { stride, padding, groups } = config;
+    let ConvolutionConfig { stride, padding, groups, .. } = config;
     conv2d(x, weight, bias, ConvOptions::new(stride, padding, [1, 1], groups))
 }
 
@@ -90,7 +96,8 @@ pub fn adjoint(
 ) -> Tensor<4> {
     let [images, outputs, rows, columns] = y.dims();
     let inputs = weight.dims()[1] * config.groups;
-    if let Some(kernel) = config.kernel([images, inputs], size, &weight)
+    let tracked = y.is_tracked() || weight.is_tracked();
+    if let Some(kernel) = config.kernel([images, inputs], size, &weight, tracked)
         && kernel.output_size() == Ok([rows, columns])
         && kernel.outputs == outputs
         && on_kernels(&y)
@@ -98,7 +105,7 @@ pub fn adjoint(
     {
         return x;
     }
-    let ConvolutionConfig { stride, padding, groups } = config;
+    let ConvolutionConfig { stride, padding, groups, .. } = config;
     let [.., kernel_rows, kernel_columns] = weight.dims();
     let least = |axis: usize, results: usize, kernel: usize| {
         (results.saturating_sub(1) * stride[axis] + kernel).saturating_sub(2 * padding[axis])
@@ -116,11 +123,15 @@ impl ConvolutionConfig {
         [images, inputs]: [usize; 2],
         size: [usize; 2],
         weight: &Tensor<4>,
+        tracked: bool,
     ) -> Option<Kernel> {
         let [outputs, per_group, rows, columns] = weight.dims();
-        let Self { stride, padding, groups } = self;
+        let Self { stride, padding, groups, exact } = self;
         let kernel = [rows, columns];
-        let shape = Kernel { images, inputs, outputs, size, kernel, stride, padding, groups };
+        let quick = tracked && !exact;
+        let algorithm = if quick { Algorithm::quickest(size) } else { Algorithm::Direct };
+        let shape =
+            Kernel { images, inputs, outputs, size, kernel, stride, padding, groups, algorithm };
         (per_group * groups == inputs && shape.output_size().is_ok()).then_some(shape)
     }
 }

@@ -7,7 +7,9 @@
 pub(crate) mod correlate;
 pub(crate) mod gradient;
 pub(crate) mod packing;
+mod square;
 
+use crate::Algorithm;
 use crate::aligned::Aligned;
 use crate::isa::dispatch;
 use crate::layout::{CHANNEL_BLOCK, Layout, Load, Store};
@@ -23,7 +25,8 @@ use pulp::{Simd, WithSimd};
 ///
 /// Arrays are row-major: x `[images, inputs, height, width]`, w `[outputs, inputs/groups, kh, kw]`,
 /// b `[outputs]`, y `[images, outputs, height′, width′]` with [`output_size`](Self::output_size).
-/// Arithmetic is f32; relative to the largest value, results are off by about 1e-6.
+/// Arithmetic is f32; relative to the largest value, direct sums are off by about 1e-6, Winograd's as
+/// [`Algorithm`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
     /// Images n.
@@ -42,6 +45,9 @@ pub struct Convolution {
     pub padding: [usize; 2],
     /// Groups that inputs and outputs are split into.
     pub groups: usize,
+    /// How it is computed. Winograd's algorithms are for 3×3 kernels at stride 1 with padding 1, as many
+    /// outputs as inputs and one group; everything else is computed directly.
+    pub algorithm: Algorithm,
 }
 
 impl Convolution {
@@ -80,6 +86,9 @@ impl Convolution {
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
         let plan = self.plan();
         plan.check(x.len(), weight.len(), bias.map(<[f32]>::len), y.len());
+        if let Some(square) = self.square() {
+            return square.value(x, weight, bias, y);
+        }
         let passes: Vec<Vec<Pass>> =
             plan.groups().map(|group| vec![plan.forward_pass(group, weight)]).collect();
         let biases = plan.groups().map(|g| bias_vector(plan.y.depth, plan.y.channels, bias, g));
@@ -94,6 +103,9 @@ impl Convolution {
     pub fn input_gradient(&self, y: &[f32], weight: &[f32], x: &mut [f32]) {
         let plan = self.plan();
         plan.check(x.len(), weight.len(), None, y.len());
+        if let Some(square) = self.square() {
+            return square.adjoint(y, weight, x);
+        }
         let passes: Vec<Vec<Pass>> =
             plan.groups().map(|group| plan.backward_passes(group, weight)).collect();
         let zeros = vec![Aligned::zeros(plan.x_plain.depth); self.groups];
@@ -115,6 +127,9 @@ impl Convolution {
     ) {
         let plan = self.plan();
         plan.check(x.len(), weight.len(), bias.as_ref().map(|b| b.len()), y.len());
+        if let Some(square) = self.square() {
+            return square.gradient(x, y, weight, bias);
+        }
         let images = plan.images_per_chunk();
         let (x_len, y_len) = (images * plan.x_image(), images * plan.y_image());
         let ordered = Ordered::new([[weight].into_iter().chain(bias).collect()]);

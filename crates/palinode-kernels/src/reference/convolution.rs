@@ -76,6 +76,7 @@ mod tests {
             stride: [1, 1],
             padding: [1, 1],
             groups: 1,
+            algorithm: crate::Algorithm::Direct,
         };
         let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let mut kernel = [0.0; 9];

@@ -8,6 +8,7 @@
 
 mod gemm;
 mod layer;
+pub(crate) mod plain;
 mod residual;
 mod rows;
 mod strip;

@@ -4,6 +4,9 @@ use super::{Augmentation, DataInfo, Dataset};
 use crate::random::{Generator, Purpose};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
+use std::borrow::Borrow;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{self, JoinHandle};
 
 /// A batch on a device.
 #[derive(Clone, Debug)]
@@ -16,10 +19,10 @@ pub struct Batch {
     pub indices: Vec<usize>,
 }
 
-/// One pass over a data set.
+/// One pass over a data set, borrowed or shared.
 #[derive(Clone, Debug)]
-pub struct Batches<'a> {
-    dataset: &'a Dataset,
+pub struct Batches<D> {
+    dataset: D,
     lookup: Vec<[f32; 256]>,
     augmentation: Augmentation,
     /// Seed and epoch of the augmentation.
@@ -29,15 +32,16 @@ pub struct Batches<'a> {
     next: usize,
 }
 
-impl<'a> Batches<'a> {
+impl<D: Borrow<Dataset>> Batches<D> {
     /// All images in their order, unchanged.
-    pub fn in_order(dataset: &'a Dataset, info: &DataInfo, size: usize) -> Self {
+    pub fn in_order(dataset: D, info: &DataInfo, size: usize) -> Self {
+        let order = (0..dataset.borrow().len()).collect();
         Self {
             dataset,
             lookup: info.lookup(),
             augmentation: Augmentation::NONE,
             key: (0, 0),
-            order: (0..dataset.len()).collect(),
+            order,
             size: size.max(1),
             next: 0,
         }
@@ -45,7 +49,7 @@ impl<'a> Batches<'a> {
 
     /// The training images of epoch `epoch`: shuffled, if asked, and augmented, both by `seed`.
     pub fn for_training(
-        dataset: &'a Dataset,
+        dataset: D,
         info: &DataInfo,
         size: usize,
         augmentation: Augmentation,
@@ -79,19 +83,60 @@ impl<'a> Batches<'a> {
         if indices.is_empty() {
             return None;
         }
-        let length = self.dataset.image_len();
+        let dataset = self.dataset.borrow();
+        let length = dataset.image_len();
         let mut images = vec![0.0_f32; indices.len() * length];
         images.par_chunks_mut(length).zip(&indices).for_each(|(into, &index)| {
-            self.augmentation.write(self.dataset, index, self.key, &self.lookup, into);
+            self.augmentation.write(dataset, index, self.key, &self.lookup, into);
         });
         let labels: Vec<i64> =
-            indices.iter().map(|&index| i64::from(self.dataset.labels[index])).collect();
-        let [rows, columns] = self.dataset.size;
-        let shape = [indices.len(), self.dataset.channels, rows, columns];
+            indices.iter().map(|&index| i64::from(dataset.labels[index])).collect();
+        let [rows, columns] = dataset.size;
+        let shape = [indices.len(), dataset.channels, rows, columns];
         Some(Batch {
             images: Tensor::from_data(TensorData::new(images, shape), device),
             labels: Tensor::from_data(TensorData::new(labels, [indices.len()]), device),
             indices,
         })
+    }
+}
+
+impl<D: Borrow<Dataset> + Send + 'static> Batches<D> {
+    /// The batches still to come, each prepared while the one before it is in use.
+    pub fn ahead(mut self, device: &Device) -> Ahead {
+        let (sender, receiver) = sync_channel(1);
+        let device = device.clone();
+        let worker = thread::spawn(move || {
+            while let Some(batch) = self.next_on(&device) {
+                // Nobody wants the rest once the receiver is gone.
+                if sender.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        Ahead { receiver, worker: Some(worker) }
+    }
+}
+
+/// See [`Batches::ahead`].
+#[derive(Debug)]
+pub struct Ahead {
+    receiver: Receiver<Batch>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Iterator for Ahead {
+    type Item = Batch;
+
+    /// # Panics
+    /// If the preparation of a batch panicked: the pass is not over then.
+    fn next(&mut self) -> Option<Batch> {
+        if let Ok(batch) = self.receiver.recv() {
+            return Some(batch);
+        }
+        if let Some(Err(panic)) = self.worker.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+        None
     }
 }

@@ -12,7 +12,7 @@ mod source;
 mod split;
 
 pub use augment::Augmentation;
-pub use batch::{Batch, Batches};
+pub use batch::{Ahead, Batch, Batches};
 pub use info::DataInfo;
 pub use picture::load_pictures;
 pub use source::{Part, SourceName};

@@ -5,8 +5,9 @@ use crate::random::Generator;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
-/// Stride 1 and zero padding 1.
-const SAME: ConvolutionConfig = ConvolutionConfig { stride: [1, 1], padding: [1, 1], groups: 1 };
+/// Stride 1 and zero padding 1. Exact: what the reversible mode is compared with.
+const SAME: ConvolutionConfig =
+    ConvolutionConfig { stride: [1, 1], padding: [1, 1], groups: 1, exact: true };
 
 /// Kx: 3×3 convolution, stride 1, zero padding 1; K is `[c, c, 3, 3]` as `[out, in, row, column]`.
 pub(super) fn convolve(kernel: Tensor<4>, bias: Option<Tensor<1>>, x: Tensor<4>) -> Tensor<4> {

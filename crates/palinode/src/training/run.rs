@@ -19,6 +19,7 @@ use burn::tensor::Device;
 use palinode_kernels::isa::Isa;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Time between two checkpoints inside a long epoch.
@@ -108,7 +109,8 @@ fn select_isa(recipe: &Recipe) -> Result<()> {
 
 /// The training part, split, and what is known about it.
 struct TrainingData {
-    training: Dataset,
+    /// Shared with the thread that prepares batches.
+    training: Arc<Dataset>,
     validation: Dataset,
     info: DataInfo,
     checksum: u32,
@@ -128,7 +130,7 @@ impl TrainingData {
         Ok(Self {
             info: DataInfo::of(&training),
             validation: all.select(&validation),
-            training,
+            training: Arc::new(training),
             checksum: all.checksum(),
         })
     }
@@ -188,7 +190,7 @@ impl Run {
     fn epoch(mut self, observer: &mut dyn Observer) -> Result<Self> {
         let (epoch, epochs) = (self.position.epoch, self.recipe.training.epochs);
         let mut batches = Batches::for_training(
-            &self.data.training,
+            Arc::clone(&self.data.training),
             &self.data.info,
             self.recipe.training.batch_size,
             self.recipe.augmentation,
@@ -199,7 +201,7 @@ impl Run {
         batches.skip_steps(self.position.step);
         let device = Device::flex().autodiff();
         let (mut saved, mut since) = (Instant::now(), Instant::now());
-        while let Some(batch) = batches.next_on(&device) {
+        for batch in batches.ahead(&device) {
             let labels: Vec<u8> =
                 batch.indices.iter().map(|&i| self.data.training.labels[i]).collect();
             let rate = learning_rate(&self.recipe, epoch, self.position.step, steps);
@@ -236,7 +238,6 @@ impl Run {
                 return Err(self.interrupted());
             }
         }
-        drop(batches);
         self.close_epoch(learning_rate(&self.recipe, epoch, steps - 1, steps), observer)?;
         Ok(self)
     }

@@ -1,0 +1,233 @@
+//! One 3×3 convolution by itself, with as many outputs as inputs: y = Kx + b, and its gradients.
+//!
+//! (The gradient with respect to x is Kᵀ of that with respect to y, again such a convolution.)
+
+use super::gemm::{AddOuter, Multiply};
+use super::strip::{Gather, Workspace, clear_outside};
+use super::tile::{Points, to_pixels, to_points};
+use super::weights::{KernelGradient, SetWeights, Weights};
+use crate::geometry::Geometry;
+use crate::register::{load, store};
+use pulp::{Simd, WithSimd};
+use std::ops::Range;
+
+/// Winograd's algorithm with one thread's memory for it, for values or for gradients.
+pub(crate) struct Plain {
+    geometry: Geometry,
+    weights: Weights,
+    workspace: Workspace,
+}
+
+impl Plain {
+    /// The geometry's tiles have 4 or 2 rows.
+    pub fn new(geometry: Geometry, gradients: bool) -> Self {
+        let (weights, workspace) =
+            (Weights::zeros(&geometry), Workspace::new(&geometry, gradients));
+        Self { geometry, weights, workspace }
+    }
+}
+
+/// Makes K `[c, c, 3, 3]` and b `[c]` the ones that [`Value`] computes with.
+pub(crate) struct Set<'a> {
+    pub plain: &'a mut Plain,
+    pub kernel: &'a [f32],
+    pub bias: &'a [f32],
+}
+
+impl WithSimd for Set<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { plain: Plain { geometry, weights, .. }, kernel, bias } = self;
+        match geometry.tile {
+            4 => simd.vectorize(SetWeights::<6> { geometry, kernel, bias, weights }),
+            _ => simd.vectorize(SetWeights::<4> { geometry, kernel, bias, weights }),
+        }
+    }
+}
+
+/// Sets `y` to Kx + b; padded images.
+pub(crate) struct Value<'a> {
+    pub plain: &'a mut Plain,
+    pub images: usize,
+    pub x: &'a [f32],
+    pub y: &'a mut [f32],
+}
+
+impl WithSimd for Value<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.plain.geometry.tile {
+            4 => self.run::<S, 4, 6>(simd),
+            _ => self.run::<S, 2, 4>(simd),
+        }
+    }
+}
+
+impl Value<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const M: usize, const P: usize>(self, simd: S) {
+        let Self { plain: Plain { geometry, weights, workspace: w }, images, x, y } = self;
+        let at = w.points;
+        for rows in w.strips(geometry, images) {
+            let tiles = rows.len() * geometry.tile_columns;
+            simd.vectorize(Gather::<M, P> {
+                geometry,
+                rows: rows.clone(),
+                x,
+                points: &mut w.x,
+                at,
+            });
+            let u = &*weights.forward;
+            simd.vectorize(Multiply { at, tiles, a: &w.x, u, out: &mut w.hidden });
+            let (points, bias, y) = (&*w.hidden, &*weights.bias, &mut *y);
+            simd.vectorize(ToImages::<M, P> { geometry, rows, points, at, bias, y });
+        }
+    }
+}
+
+/// Where the first pixel of a tile and a vector of channels lies in padded images.
+fn first_pixel(geometry: &Geometry, tile: usize, channel: usize) -> usize {
+    // The patch's second pixel of its second row.
+    geometry.patch(tile) + geometry.row_stride() + geometry.depth + channel
+}
+
+/// Aᵀ·points·A + b of some rows of tiles.
+struct ToImages<'a, const M: usize, const P: usize> {
+    geometry: &'a Geometry,
+    rows: Range<usize>,
+    points: &'a [f32],
+    at: Points,
+    bias: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl<const M: usize, const P: usize> WithSimd for ToImages<'_, M, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { geometry, rows, points, at, bias, y } = self;
+        let columns = geometry.tile_columns;
+        for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
+            let (height, width) = geometry.inside(tile);
+            for channel in (0..at.depth).step_by(S::F32_LANES) {
+                let first = first_pixel(geometry, tile, channel);
+                let bias = &bias[channel..channel + S::F32_LANES];
+                let pixels = to_pixels::<S, M, P>(simd, points, at, index, channel);
+                for (row, pixels) in pixels.iter().enumerate().take(height) {
+                    for (column, &pixel) in pixels.iter().enumerate().take(width) {
+                        let from = first + row * geometry.row_stride() + column * geometry.depth;
+                        let into = &mut y[from..from + S::F32_LANES];
+                        // SAFETY: both are a vector long, as the ranges say.
+                        unsafe {
+                            let value = simd.add_f32s(pixel, load::<S>(bias.as_ptr()));
+                            store::<S>(into.as_mut_ptr(), value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The gradients with respect to K and b, without padding, from x and that with respect to y, padded
+/// images.
+pub(crate) struct Gradient<'a> {
+    pub plain: &'a mut Plain,
+    pub images: usize,
+    pub x: &'a [f32],
+    pub y: &'a [f32],
+    /// `[c, c, 3, 3]`, set.
+    pub kernel: &'a mut [f32],
+    /// `[c]`, set.
+    pub bias: &'a mut [f32],
+}
+
+impl WithSimd for Gradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.plain.geometry.tile {
+            4 => self.run::<S, 4, 6>(simd),
+            _ => self.run::<S, 2, 4>(simd),
+        }
+    }
+}
+
+impl Gradient<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const M: usize, const P: usize>(self, simd: S) {
+        let Self { plain: Plain { geometry, workspace: w, .. }, images, x, y, kernel, bias } = self;
+        let at = w.points;
+        w.clear_sums();
+        for rows in w.strips(geometry, images) {
+            let tiles = rows.len() * geometry.tile_columns;
+            simd.vectorize(Gather::<M, P> {
+                geometry,
+                rows: rows.clone(),
+                x,
+                points: &mut w.x,
+                at,
+            });
+            let (points, sums) = (&mut *w.delta, &mut *w.bias);
+            simd.vectorize(ToPoints::<M, P> { geometry, rows, y, points, at, sums });
+            let pairs = [(&*w.x, &*w.delta)];
+            simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
+            w.finish_strip();
+        }
+        let points = &*w.kernel_points;
+        simd.vectorize(KernelGradient::<P> { geometry, points, scale: 1.0, gradient: kernel });
+        w.vector_gradients(1.0, bias, &mut []);
+    }
+}
+
+/// A·y·Aᵀ of some rows of tiles, and y's sums per channel, added to.
+struct ToPoints<'a, const M: usize, const P: usize> {
+    geometry: &'a Geometry,
+    rows: Range<usize>,
+    y: &'a [f32],
+    points: &'a mut [f32],
+    at: Points,
+    sums: &'a mut [f32],
+}
+
+impl<const M: usize, const P: usize> WithSimd for ToPoints<'_, M, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { geometry, rows, y, points, at, sums } = self;
+        let columns = geometry.tile_columns;
+        for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
+            let inside = geometry.inside(tile);
+            for channel in (0..at.depth).step_by(S::F32_LANES) {
+                let first = first_pixel(geometry, tile, channel);
+                let sums = &mut sums[channel..channel + S::F32_LANES];
+                let mut pixels = [[simd.splat_f32s(0.0); M]; M];
+                for (row, pixels) in pixels.iter_mut().enumerate() {
+                    for (column, pixel) in pixels.iter_mut().enumerate() {
+                        let from = first + row * geometry.row_stride() + column * geometry.depth;
+                        // SAFETY: a vector long, as the range says.
+                        *pixel = unsafe { load::<S>(y[from..from + S::F32_LANES].as_ptr()) };
+                    }
+                }
+                if inside != (M, M) {
+                    clear_outside(simd, &mut pixels, inside);
+                }
+                // SAFETY: a vector long, as the range says.
+                let mut sum = unsafe { load::<S>(sums.as_ptr()) };
+                for &pixel in pixels.iter().flatten() {
+                    sum = simd.add_f32s(sum, pixel);
+                }
+                // SAFETY: as above.
+                unsafe { store::<S>(sums.as_mut_ptr(), sum) };
+                to_points::<S, M, P>(simd, pixels, points, at, index, channel);
+            }
+        }
+    }
+}
