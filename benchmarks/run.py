@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Runs Palinode's training step against its rivals and writes a table of ratios.
+"""Runs Palinode against its rivals and writes a table of ratios.
 
-    python3 benchmarks/run.py [--rounds 5] [--out benchmarks/results]
+    python3 benchmarks/run.py [--what step|convolutions] [--rounds 5] [--out benchmarks/results]
+
+`step` is a whole training step of hamiltonian-218, `convolutions` those of resnet-32 by themselves.
 
 Needs Python 3.10 and cargo. Makes a virtual environment in target/benchmarks with the packages of
 requirements.txt, builds the release program, and runs all rivals in turn, a process each, round
@@ -42,15 +44,43 @@ def environment():
     return str(python)
 
 
+TITLES = {
+    "step": "One training step, stem to optimiser",
+    "convolutions": "The 31 convolutions of resnet-32: value, input and weight gradients",
+}
+
+
 def rivals(arguments, python, program):
     """Name and command of everything that is timed."""
+    if arguments.what == "convolutions":
+        everything = convolutions(arguments, python, program)
+    else:
+        everything = steps(arguments, python, program)
+    chosen = arguments.only.split(",") if arguments.only else list(everything)
+    return {name: [str(part) for part in everything[name]] for name in chosen}
+
+
+def convolutions(arguments, python, program):
+    timing = ["--batch-size", arguments.batch_size, "--threads", arguments.threads]
+    timing += ["--warm-up", 1, "--repeats", arguments.repeats]
+    ours = [program, "bench", "convolutions", "--json", *timing]
+    torch = [python, HERE / "pytorch_convolutions.py", *timing]
+    return {
+        BASE: ours,
+        "palinode f32, avx2": [*ours, "--isa", "avx2"],
+        "PyTorch f32": torch,
+        "PyTorch f32, channels_last": [*torch, "--channels-last"],
+    }
+
+
+def steps(arguments, python, program):
     step = ["--batch-size", arguments.batch_size, "--threads", arguments.threads]
     step += ["--warm-up", 1, "--repeats", arguments.repeats]
     depth = ["--blocks", arguments.blocks]
     ours = [program, "bench", "step", "--json", "--model", "hamiltonian-218", *depth, *step]
     torch = [python, HERE / "pytorch_step.py", *depth, *step]
     last = ["--channels-last"]
-    everything = {
+    return {
         BASE: ours,
         "palinode f32, avx2": [*ours, "--isa", "avx2"],
         "palinode f32, stored": [*ours, "--mode", "stored"],
@@ -62,8 +92,6 @@ def rivals(arguments, python, program):
         "PyTorch reversible f32": [*torch, "--mode", "reversible"],
         "PyTorch reversible f32, channels_last": [*torch, *last, "--mode", "reversible"],
     }
-    chosen = arguments.only.split(",") if arguments.only else list(everything)
-    return {name: [str(part) for part in everything[name]] for name in chosen}
 
 
 def cpu_times():
@@ -98,6 +126,7 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--what", choices=tuple(TITLES), default="step")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3, help="timed steps per process")
     parser.add_argument("--batch-size", type=int, default=128)
@@ -156,7 +185,8 @@ def main():
         "date": datetime.date.today().isoformat(),
         "commit": commit,
         "machine": f"{machine()}, {os.cpu_count()} cores",
-        "command": "python3 benchmarks/run.py "
+        "title": TITLES[arguments.what],
+        "command": f"python3 benchmarks/run.py --what {arguments.what} "
         f"--rounds {arguments.rounds} --repeats {arguments.repeats} "
         f"--batch-size {arguments.batch_size} --blocks {arguments.blocks} "
         f"--threads {arguments.threads}",
@@ -166,7 +196,9 @@ def main():
         "runs": runs,
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
-    stem = f"step-batch{arguments.batch_size}-threads{arguments.threads}-blocks{arguments.blocks}"
+    stem = f"{arguments.what}-batch{arguments.batch_size}-threads{arguments.threads}"
+    if arguments.what == "step":
+        stem += f"-blocks{arguments.blocks}"
     (arguments.out / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
     (arguments.out / f"{stem}.md").write_text(table(record, base))
     print(table(record, base))
@@ -174,7 +206,7 @@ def main():
 
 def table(record, base):
     lines = [
-        "# One training step, stem to optimiser",
+        f"# {record['title']}",
         "",
         f"{record['machine']}; {record['date']}, commit {record['commit']}; seed 0; "
         f"`{record['command']}`.",

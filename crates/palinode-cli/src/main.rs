@@ -65,6 +65,7 @@ pub(crate) fn at_most(limit: u64) -> RangedU64ValueParser<usize> {
 }
 
 fn main() -> ExitCode {
+    palinode::give_large_blocks_back();
     match Arguments::try_parse() {
         Ok(arguments) => outcome::report(run(arguments)),
         Err(error) => outcome::usage(&error),

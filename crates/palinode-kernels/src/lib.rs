@@ -38,6 +38,7 @@ mod direct;
 mod engine;
 mod form;
 mod geometry;
+pub mod heap;
 pub mod isa;
 mod layout;
 pub mod norm;

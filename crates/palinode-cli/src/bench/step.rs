@@ -1,8 +1,7 @@
 //! `palinode bench step`.
 
-use super::Allocator;
 use super::resident::resident_bytes;
-use crate::at_most;
+use super::{Allocator, Repeats, Seconds};
 use crate::gradients::Mode;
 use clap::Args;
 use palinode::Isa;
@@ -23,21 +22,9 @@ pub struct Step {
     /// How units are differentiated.
     #[arg(long, value_enum, default_value = "reversible")]
     mode: Mode,
-    /// Images per step.
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_most(65_536))]
-    batch_size: usize,
-    /// Steps before the clock counts.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    warm_up: usize,
-    /// Steps that are timed.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_most(100_000))]
-    repeats: usize,
-    /// Seed of weights and images.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Print the result as one line of JSON.
-    #[arg(long)]
-    json: bool,
+    /// What is timed, and how often.
+    #[command(flatten)]
+    repeats: Repeats,
 }
 
 /// What `--json` prints.
@@ -66,17 +53,10 @@ struct Figures {
     parts: serde_json::Map<String, serde_json::Value>,
 }
 
-#[derive(Serialize)]
-struct Seconds {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
 impl Step {
     pub fn run(self) -> anyhow::Result<()> {
         let figures = self.measure()?;
-        if self.json {
+        if self.repeats.json {
             println!("{}", serde_json::to_string(&figures)?);
         } else {
             figures.print();
@@ -90,13 +70,18 @@ impl Step {
             config.blocks = [blocks; 3];
         }
         let mode = self.mode.into();
+        let Repeats { batch_size, warm_up, repeats, seed, .. } = self.repeats;
+        // Code, threads and tables that belong to the process: they are there before the clock and the
+        // meters count.
+        let small = NetworkConfig { blocks: [1; 3], ..config.clone() };
+        StepBench::new(&small, mode, 1, seed, &Allocator)?.step()?;
         let resident_before = resident_bytes();
-        let mut bench = StepBench::new(&config, mode, self.batch_size, self.seed, &Allocator)?;
-        for _ in 0..self.warm_up {
+        let mut bench = StepBench::new(&config, mode, batch_size, seed, &Allocator)?;
+        for _ in 0..warm_up {
             bench = bench.step()?.0;
         }
-        let mut steps = Vec::with_capacity(self.repeats);
-        for _ in 0..self.repeats {
+        let mut steps = Vec::with_capacity(repeats);
+        for _ in 0..repeats {
             let (next, step) = bench.step()?;
             bench = next;
             steps.push(step);
@@ -104,23 +89,24 @@ impl Step {
         let resident = resident_bytes();
         drop(bench);
         steps.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-        let (first, last) = (&steps[0], &steps[steps.len() - 1]);
+        let last = &steps[steps.len() - 1];
         let middle = &steps[(steps.len() - 1) / 2];
-        let median = (middle.seconds + steps[steps.len() / 2].seconds) / 2.0;
+        let seconds = Seconds::of(steps.iter().map(|step| step.seconds).collect());
+        let median = seconds.median;
         // Forward, twice as much backward, and the units once more to reconstruct their states.
         let passes = if mode == Differentiation::Stored { 3.0 } else { 4.0 };
-        let operations = (config.forward_operations() * self.batch_size) as f64 * passes;
+        let operations = (config.forward_operations() * batch_size) as f64 * passes;
         let peak = measured_peak();
         let parts = middle.parts.iter();
         Ok(Figures {
             model: self.model.clone(),
             blocks: config.blocks[0],
-            batch_size: self.batch_size,
+            batch_size,
             threads: rayon::current_num_threads(),
             mode,
             isa: Isa::current(),
-            seconds: Seconds { min: first.seconds, median, max: last.seconds },
-            images_per_second: self.batch_size as f64 / median,
+            seconds,
+            images_per_second: batch_size as f64 / median,
             gflops: operations / median / 1e9,
             peak_gflops: peak / 1e9,
             share_of_peak: operations / median / peak,
@@ -145,11 +131,8 @@ impl Figures {
             self.threads,
             self.isa,
         );
-        let Seconds { min, median, max } = self.seconds;
-        println!(
-            "step      {median:.4} s ({min:.4} to {max:.4}), {:.1} images/s",
-            self.images_per_second
-        );
+        let median = self.seconds.median;
+        println!("step      {}, {:.1} images/s", self.seconds, self.images_per_second);
         println!(
             "rate      {:.0} GF/s as if computed directly: {:.0} % of the {:.0} GF/s of this machine",
             self.gflops,

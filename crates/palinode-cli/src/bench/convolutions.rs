@@ -1,0 +1,43 @@
+//! `palinode bench convolutions`.
+
+use super::{Repeats, Seconds};
+use clap::Args;
+use palinode::Isa;
+use palinode::analysis::ConvolutionStack;
+use serde_json::json;
+
+/// Options of `palinode bench convolutions`.
+#[derive(Debug, Args)]
+pub struct Convolutions {
+    /// What is timed, and how often.
+    #[command(flatten)]
+    repeats: Repeats,
+}
+
+impl Convolutions {
+    pub fn run(self) -> anyhow::Result<()> {
+        let Repeats { batch_size, warm_up, repeats, seed, json } = self.repeats;
+        let stack = ConvolutionStack::new(batch_size, seed);
+        (0..warm_up).for_each(|_| drop(stack.step()));
+        let seconds = Seconds::of((0..repeats).map(|_| stack.step()).collect());
+        let (threads, isa) = (rayon::current_num_threads(), Isa::current());
+        let gflops = stack.operations() / seconds.median / 1e9;
+        let images_per_second = batch_size as f64 / seconds.median;
+        if json {
+            let figures = json!({
+                "batch_size": batch_size,
+                "threads": threads,
+                "isa": isa,
+                "seconds": seconds,
+                "images_per_second": images_per_second,
+                "gflops": gflops,
+            });
+            println!("{figures}");
+            return Ok(());
+        }
+        println!("the 31 convolutions of resnet-32, batch {batch_size}, {threads} threads, {isa}");
+        println!("step      {seconds}, {images_per_second:.1} images/s");
+        println!("rate      {gflops:.0} GF/s as if computed directly");
+        Ok(())
+    }
+}
