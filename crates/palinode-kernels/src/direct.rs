@@ -95,12 +95,12 @@ impl Direct {
         };
         let (layout, images) = (geometry.layout(), at.images);
         let on = Images { layout, images };
-        simd.vectorize(on.correlate(forward, &**bias, at.shifted, &mut **hidden));
+        simd.vectorize(on.correlate(forward, bias, at.shifted, hidden));
         let rows = || geometry.inside_rows(images);
         simd.vectorize(Activate { at, rows: rows(), hidden, delta: &mut [] });
         let value = match at.form {
             Form::Symmetric => {
-                simd.vectorize(on.correlate(adjoint, &**zeros, &**hidden, &mut **product));
+                simd.vectorize(on.correlate(adjoint, zeros, hidden, product));
                 product
             }
             Form::Layer | Form::Antisymmetric => hidden,
@@ -128,16 +128,16 @@ impl Direct {
         bias_sums.fill(0.0);
         let rows = || geometry.inside_rows(images);
 
-        simd.vectorize(on.correlate(forward, &*self.bias, at.shifted, &mut *hidden));
+        simd.vectorize(on.correlate(forward, &self.bias, at.shifted, &mut *hidden));
         match at.form {
-            Form::Symmetric => simd.vectorize(on.correlate(forward, &*self.zeros, v, &mut *delta)),
+            Form::Symmetric => simd.vectorize(on.correlate(forward, &self.zeros, v, &mut *delta)),
             Form::Layer | Form::Antisymmetric => delta.copy_from_slice(&v[..delta.len()]),
         }
         simd.vectorize(Activate { at, rows: rows(), hidden, delta });
         let value = match at.form {
             Form::Symmetric => {
-                simd.vectorize(on.correlate(adjoint, &*self.zeros, &*hidden, &mut *product));
-                simd.vectorize(on.gradient(v, &*hidden, &mut *taps, &mut **unwanted));
+                simd.vectorize(on.correlate(adjoint, &self.zeros, &*hidden, &mut *product));
+                simd.vectorize(on.gradient(v, &*hidden, &mut *taps, unwanted));
                 &*product
             }
             Form::Layer | Form::Antisymmetric => &*hidden,
@@ -145,7 +145,7 @@ impl Direct {
         simd.vectorize(Apply { rows: rows(), update, values: value, x: at.x, state });
         let (weight, bias) = (&mut *taps, &mut **bias_sums);
         simd.vectorize(on.gradient(at.shifted, &*delta, weight, bias));
-        simd.vectorize(on.correlate(adjoint, &*self.zeros, &*delta, &mut *product));
+        simd.vectorize(on.correlate(adjoint, &self.zeros, &*delta, &mut *product));
         let update = Update::Add(scale);
         simd.vectorize(Apply { rows: rows(), update, values: product, x: product, state: slope });
 

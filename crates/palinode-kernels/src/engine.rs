@@ -10,8 +10,8 @@ use pulp::Simd;
 /// An algorithm with one thread's memory for it.
 pub(crate) enum Engine {
     /// F(4×4, 3×3) or F(2×2, 3×3), as the geometry says.
-    Winograd(Winograd),
-    Direct(Direct),
+    Winograd(Box<Winograd>),
+    Direct(Box<Direct>),
 }
 
 /// A residual, and where it is evaluated: padded images with zero padding.
@@ -50,9 +50,9 @@ impl Engine {
     pub fn new(algorithm: Algorithm, geometry: Geometry, images: usize, gradients: bool) -> Self {
         match algorithm {
             Algorithm::Winograd4 | Algorithm::Winograd2 => {
-                Self::Winograd(Winograd::new(geometry, gradients))
+                Self::Winograd(Box::new(Winograd::new(geometry, gradients)))
             }
-            Algorithm::Direct => Self::Direct(Direct::new(geometry, images, gradients)),
+            Algorithm::Direct => Self::Direct(Box::new(Direct::new(geometry, images, gradients))),
         }
     }
 
