@@ -27,11 +27,14 @@ enum Rest {
     Leaves(Vec<Leaf>),
 }
 
+/// Adds a gradient, flat, to those of a leaf.
+type Register = Box<dyn FnOnce(Tensor<1>, &mut Gradients) + Send>;
+
 enum Leaf {
     /// Outside the graph.
     Constant,
     Parent,
-    Other(Box<dyn FnOnce(Tensor<1>, &mut Gradients) + Send>),
+    Other(Register),
 }
 
 /// Records `output` as a function of `input` and the parameters of `modules`. `pull_back` maps the
@@ -114,10 +117,7 @@ impl ModuleVisitor for Collect {
 }
 
 /// Adds a gradient to those of the leaf `id`.
-fn register<const D: usize>(
-    id: NodeId,
-    shape: [usize; D],
-) -> Box<dyn FnOnce(Tensor<1>, &mut Gradients) + Send> {
+fn register<const D: usize>(id: NodeId, shape: [usize; D]) -> Register {
     Box::new(move |gradient, graph| {
         if let Some(primitive) = flex_primitive(gradient.reshape(shape)) {
             graph.register::<Flex>(id, primitive);
