@@ -18,8 +18,8 @@ impl Convolutions {
     pub fn run(self) -> anyhow::Result<()> {
         let Repeats { batch_size, warm_up, repeats, seed, json } = self.repeats;
         let stack = ConvolutionStack::new(batch_size, seed);
-        (0..warm_up).for_each(|_| drop(stack.step()));
-        let seconds = Seconds::of((0..repeats).map(|_| stack.step()).collect());
+        let times = (0..warm_up + repeats).map(|_| stack.step()).skip(warm_up);
+        let seconds = Seconds::of(times.collect());
         let (threads, isa) = (rayon::current_num_threads(), Isa::current());
         let gflops = stack.operations() / seconds.median / 1e9;
         let images_per_second = batch_size as f64 / seconds.median;
