@@ -1,5 +1,6 @@
 //! Padded images with channels last, and the copies from and to `[n][channel][row][column]`.
 
+use crate::transpose::transpose;
 use pulp::{Simd, WithSimd};
 
 /// Channels are padded to a multiple of this, one AVX-512 vector.
@@ -23,21 +24,25 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Where pixel `pixel` of an image, counted row by row, begins.
-    fn pixel(&self, pixel: usize) -> usize {
-        let (row, column) = (pixel / self.width, pixel % self.width);
-        self.origin + row * self.row + column * self.depth
-    }
-
-    /// Calls `copy` with every block of up to 16 pixels and channels of an image: its first pixel, its
-    /// first channel, and how many of both it has.
+    /// Calls `copy` with every block of up to 16 pixels and channels of an image: its first pixel, where
+    /// its pixels begin, its first channel and how many of those it has.
     #[inline(always)]
-    fn for_each_block(&self, mut copy: impl FnMut(usize, usize, usize, usize)) {
+    fn for_each_block(&self, mut copy: impl FnMut(usize, &[usize], usize, usize)) {
         let area = self.height * self.width;
+        let (mut row, mut column) = (self.origin, 0);
         for pixel in (0..area).step_by(CHANNEL_BLOCK) {
+            let pixels = CHANNEL_BLOCK.min(area - pixel);
+            let mut places = [0; CHANNEL_BLOCK];
+            for place in &mut places[..pixels] {
+                *place = row + column * self.depth;
+                column += 1;
+                if column == self.width {
+                    (row, column) = (row + self.row, 0);
+                }
+            }
             for channel in (0..self.channels).step_by(CHANNEL_BLOCK) {
-                let pixels = CHANNEL_BLOCK.min(area - pixel);
-                copy(pixel, channel, pixels, CHANNEL_BLOCK.min(self.channels - channel));
+                let channels = CHANNEL_BLOCK.min(self.channels - channel);
+                copy(pixel, &places[..pixels], channel, channels);
             }
         }
     }
@@ -58,22 +63,22 @@ impl WithSimd for Load<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { layout, plain, stride, padded } = self;
         let area = layout.height * layout.width;
         for (plain, padded) in plain.chunks(stride).zip(padded.chunks_mut(layout.image)) {
-            layout.for_each_block(|pixel, channel, pixels, channels| {
+            layout.for_each_block(|pixel, places, channel, channels| {
                 let mut square = [[0.0; CHANNEL_BLOCK]; CHANNEL_BLOCK];
                 for (index, line) in square.iter_mut().take(channels).enumerate() {
-                    let from = &plain[(channel + index) * area + pixel..][..pixels];
+                    let from = &plain[(channel + index) * area + pixel..][..places.len()];
                     match from.try_into() {
                         Ok(whole) => *line = whole,
-                        Err(_) => line[..pixels].copy_from_slice(from),
+                        Err(_) => line[..places.len()].copy_from_slice(from),
                     }
                 }
-                transpose(&mut square);
-                for (index, line) in square.iter().take(pixels).enumerate() {
-                    let into = &mut padded[layout.pixel(pixel + index) + channel..];
+                transpose(simd, &mut square);
+                for (line, place) in square.iter().zip(places) {
+                    let into = &mut padded[place + channel..];
                     into[..CHANNEL_BLOCK].copy_from_slice(line);
                 }
             });
@@ -95,38 +100,25 @@ impl WithSimd for Store<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { layout, padded, plain, stride } = self;
         let area = layout.height * layout.width;
         for (plain, padded) in plain.chunks_mut(stride).zip(padded.chunks(layout.image)) {
-            layout.for_each_block(|pixel, channel, pixels, channels| {
+            layout.for_each_block(|pixel, places, channel, channels| {
                 let mut square = [[0.0; CHANNEL_BLOCK]; CHANNEL_BLOCK];
-                for (index, line) in square.iter_mut().take(pixels).enumerate() {
-                    let from = &padded[layout.pixel(pixel + index) + channel..];
+                for (line, place) in square.iter_mut().zip(places) {
+                    let from = &padded[place + channel..];
                     line.copy_from_slice(&from[..CHANNEL_BLOCK]);
                 }
-                transpose(&mut square);
+                transpose(simd, &mut square);
                 for (index, line) in square.iter().take(channels).enumerate() {
-                    let into = &mut plain[(channel + index) * area + pixel..][..pixels];
+                    let into = &mut plain[(channel + index) * area + pixel..][..places.len()];
                     match <&mut [f32; CHANNEL_BLOCK]>::try_from(&mut *into) {
                         Ok(whole) => *whole = *line,
-                        Err(_) => into.copy_from_slice(&line[..pixels]),
+                        Err(_) => into.copy_from_slice(&line[..places.len()]),
                     }
                 }
             });
-        }
-    }
-}
-
-/// Exchanges rows and columns.
-#[allow(clippy::needless_range_loop)] // both sides of an exchange are indexed
-#[inline(always)]
-fn transpose(square: &mut [[f32; CHANNEL_BLOCK]; CHANNEL_BLOCK]) {
-    for row in 0..CHANNEL_BLOCK {
-        for column in 0..row {
-            let value = square[row][column];
-            square[row][column] = square[column][row];
-            square[column][row] = value;
         }
     }
 }

@@ -49,6 +49,7 @@ mod register;
 mod schedule;
 mod sigma;
 mod sweep;
+mod transpose;
 pub mod unit;
 mod update;
 mod winograd;
