@@ -1,7 +1,9 @@
 //! Padded images with channels last, and the copies from and to `[n][channel][row][column]`.
 
+use crate::output::Output;
 use crate::transpose::transpose;
 use pulp::{Simd, WithSimd};
+use std::mem::MaybeUninit;
 
 /// Channels are padded to a multiple of this, one AVX-512 vector.
 pub(crate) const CHANNEL_BLOCK: usize = 16;
@@ -86,12 +88,12 @@ impl WithSimd for Load<'_> {
     }
 }
 
-/// The way back of [`Load`].
+/// The way back of [`Load`]; sets all channels of all pixels of the plain images.
 pub(crate) struct Store<'a> {
     pub layout: Layout,
     pub padded: &'a [f32],
     /// Begins with the first image's first channel.
-    pub plain: &'a mut [f32],
+    pub plain: &'a mut Output,
     /// Floats from one plain image to the next.
     pub stride: usize,
 }
@@ -113,9 +115,11 @@ impl WithSimd for Store<'_> {
                 transpose(simd, &mut square);
                 for (index, line) in square.iter().take(channels).enumerate() {
                     let into = &mut plain[(channel + index) * area + pixel..][..places.len()];
-                    match <&mut [f32; CHANNEL_BLOCK]>::try_from(&mut *into) {
-                        Ok(whole) => *whole = *line,
-                        Err(_) => into.copy_from_slice(&line[..places.len()]),
+                    match <&mut [_; CHANNEL_BLOCK]>::try_from(&mut *into) {
+                        Ok(whole) => *whole = line.map(MaybeUninit::new),
+                        Err(_) => into.iter_mut().zip(line).for_each(|(into, value)| {
+                            into.write(*value);
+                        }),
                     }
                 }
             });

@@ -42,6 +42,7 @@ pub mod heap;
 pub mod isa;
 mod layout;
 pub mod norm;
+mod output;
 pub mod peak;
 pub mod pool;
 pub mod reference;

@@ -4,6 +4,7 @@ use crate::aligned::Aligned;
 use crate::engine::{Cotangent, Engine, Evaluation, ParameterSlopes};
 use crate::geometry::Geometry;
 use crate::layout::{Load, Store};
+use crate::output::overwritten;
 use crate::schedule::Ordered;
 use crate::unit::{Parameters, State, Step, Term, Unit};
 use crate::update::Update;
@@ -82,6 +83,7 @@ impl<'a> Chunk<'a> {
         let layout = self.geometry.layout();
         for (part, padded) in parts.into_iter().enumerate() {
             let (plain, stride) = state.part_mut(part, self.unit.image_len());
+            let plain = overwritten(plain);
             simd.vectorize(Store { layout, padded: &padded, plain, stride });
             self.padded.push(padded);
         }

@@ -103,6 +103,8 @@ fn check(shape: Convolution, bound: f64) {
         relative(&gb, &bias_truth),
     ];
     assert!(errors.iter().all(|&error| error <= bound), "{shape:?}: {errors:?}");
+    assert!(shape.value(&x, &weight, Some(&bias)) == y, "{shape:?}: in new memory");
+    assert!(shape.adjoint(&slope, &weight) == gx, "{shape:?}: in new memory");
 }
 
 #[test]
@@ -152,7 +154,8 @@ fn impossible_shapes_are_named() {
         (Convolution { groups: 3, ..valid }, "4 input channels do not split into 3 groups"),
         (Convolution { outputs: 3, groups: 2, ..valid }, "3 output channels"),
         (Convolution { stride: [0, 1], ..valid }, "stride [0, 1] visits nothing"),
-        (Convolution { size: [0, 5], padding: [1, 1], ..valid }, "larger than [0, 5] pixels"),
+        (Convolution { size: [1, 5], padding: [0, 1], ..valid }, "larger than [1, 5] pixels"),
+        (Convolution { size: [0, 5], padding: [2, 2], ..valid }, "[0, 5] pixels has none"),
     ];
     for (shape, reason) in refused {
         let message = shape.output_size().unwrap_err();

@@ -146,12 +146,9 @@ fn convolve_on_kernels(
     let [rows, columns] = kernel.output_size().ok()?;
     let shape = [kernel.images, kernel.outputs, rows, columns];
     let device = x.clone().inner().device();
-    let mut y = vec![0.0; shape.iter().product()];
     let (x_values, weights) = (view(x.clone()), view(weight.clone()));
     let biases = bias.cloned().map(view);
-    time(Part::Convolutions, || {
-        kernel.forward(&x_values, &weights, biases.as_deref(), &mut y);
-    });
+    let y = time(Part::Convolutions, || kernel.value(&x_values, &weights, biases.as_deref()));
     let output = tensor(y, shape, &device);
     if !x.is_tracked() && !weight.is_tracked() && !bias.is_some_and(Tensor::is_tracked) {
         return Some(output);
@@ -170,10 +167,8 @@ fn convolve_on_kernels(
             let slopes = view(slope);
             let mut found = [None, None, None];
             if x_wanted {
-                let shape = kept_x.dims();
-                let mut gradient = vec![0.0; shape.iter().product()];
-                kernel.input_gradient(&slopes, &view(kept_weight.clone()), &mut gradient);
-                found[0] = Some(Variable::Array(tensor(gradient, shape, &device)));
+                let gradient = kernel.adjoint(&slopes, &view(kept_weight.clone()));
+                found[0] = Some(Variable::Array(tensor(gradient, kept_x.dims(), &device)));
             }
             if weight_wanted || bias_wanted {
                 let mut biases = vec![0.0; kernel.outputs];
@@ -192,9 +187,8 @@ fn convolve_on_kernels(
 fn adjoint_on_kernels(kernel: Kernel, y: &Tensor<4>, weight: &Tensor<4>) -> Option<Tensor<4>> {
     let shape = [kernel.images, kernel.inputs, kernel.size[0], kernel.size[1]];
     let device = y.clone().inner().device();
-    let mut x = vec![0.0; shape.iter().product()];
     let (y_values, weights) = (view(y.clone()), view(weight.clone()));
-    time(Part::Convolutions, || kernel.input_gradient(&y_values, &weights, &mut x));
+    let x = time(Part::Convolutions, || kernel.adjoint(&y_values, &weights));
     let output = tensor(x, shape, &device);
     if !y.is_tracked() && !weight.is_tracked() {
         return Some(output);
@@ -206,10 +200,8 @@ fn adjoint_on_kernels(kernel: Kernel, y: &Tensor<4>, weight: &Tensor<4>) -> Opti
         let slopes = view(slope);
         let mut found = [None, None];
         if y_wanted {
-            let shape = kept_y.dims();
-            let mut gradient = vec![0.0; shape.iter().product()];
-            kernel.forward(&slopes, &view(kept_weight.clone()), None, &mut gradient);
-            found[0] = Some(Variable::Array(tensor(gradient, shape, &device)));
+            let gradient = kernel.value(&slopes, &view(kept_weight.clone()), None);
+            found[0] = Some(Variable::Array(tensor(gradient, kept_y.dims(), &device)));
         }
         if weight_wanted {
             let gradient = weight_gradient(kernel, &slopes, &view(kept_y), None);

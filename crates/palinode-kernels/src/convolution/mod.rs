@@ -13,6 +13,7 @@ use crate::Algorithm;
 use crate::aligned::Aligned;
 use crate::isa::dispatch;
 use crate::layout::{CHANNEL_BLOCK, Layout, Load, Store};
+use crate::output::{Output, overwritten, written};
 use crate::schedule::{Ordered, for_each_chunk};
 use correlate::Correlate;
 use gradient::{WeightChunk, WeightScratch};
@@ -63,6 +64,9 @@ impl Convolution {
         if !outputs.is_multiple_of(groups) {
             return Err(format!("{outputs} output channels do not split into {groups} groups"));
         }
+        if size.contains(&0) {
+            return Err(format!("an image of {size:?} pixels has none"));
+        }
         if kernel.contains(&0) || stride.contains(&0) {
             return Err(format!("a kernel of {kernel:?} at stride {stride:?} visits nothing"));
         }
@@ -84,6 +88,20 @@ impl Convolution {
     /// # Panics
     /// If the shape has no [`output_size`](Self::output_size) or an array's length does not fit it.
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        self.write_value(x, weight, bias, overwritten(y));
+    }
+
+    /// The convolution of `x`, in new memory.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn value(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let plan = self.plan();
+        // SAFETY: every chunk of images stores all its images' pixels and channels.
+        unsafe { written(self.images * plan.y_image(), |y| self.write_value(x, weight, bias, y)) }
+    }
+
+    fn write_value(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut Output) {
         let plan = self.plan();
         plan.check(x.len(), weight.len(), bias.map(<[f32]>::len), y.len());
         if let Some(square) = self.square() {
@@ -101,6 +119,22 @@ impl Convolution {
     /// # Panics
     /// As [`forward`](Self::forward).
     pub fn input_gradient(&self, y: &[f32], weight: &[f32], x: &mut [f32]) {
+        self.write_input_gradient(y, weight, overwritten(x));
+    }
+
+    /// The gradient with respect to the input, in new memory; Kᵀy.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn adjoint(&self, y: &[f32], weight: &[f32]) -> Vec<f32> {
+        let plan = self.plan();
+        // SAFETY: every chunk of images stores all its images' pixels and channels.
+        unsafe {
+            written(self.images * plan.x_image(), |x| self.write_input_gradient(y, weight, x))
+        }
+    }
+
+    fn write_input_gradient(&self, y: &[f32], weight: &[f32], x: &mut Output) {
         let plan = self.plan();
         plan.check(x.len(), weight.len(), None, y.len());
         if let Some(square) = self.square() {
@@ -226,7 +260,7 @@ impl Plan {
     fn sweep(
         &self,
         (from, from_layout, from_image): (&[f32], Layout, usize),
-        (into, into_layout, into_image): (&mut [f32], Layout, usize),
+        (into, into_layout, into_image): (&mut Output, Layout, usize),
         passes: &[Vec<Pass>],
         biases: &[Aligned],
     ) {
@@ -260,7 +294,7 @@ struct Chunk<'a> {
     from_image: usize,
     from_layout: Layout,
     padded_from: &'a mut [f32],
-    into: &'a mut [f32],
+    into: &'a mut Output,
     into_image: usize,
     into_layout: Layout,
     padded_into: &'a mut [f32],

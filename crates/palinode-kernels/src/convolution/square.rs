@@ -5,8 +5,9 @@ use crate::aligned::Aligned;
 use crate::geometry::Geometry;
 use crate::isa::dispatch;
 use crate::layout::{Load, Store};
+use crate::output::Output;
 use crate::schedule::{Ordered, for_each_chunk};
-use crate::winograd::plain::{Gradient, Plain, Set, Value};
+use crate::winograd::plain::{Gradient, Plain, PlainWeights, Value};
 use crate::{Algorithm, Form};
 use pulp::{Simd, WithSimd};
 
@@ -38,21 +39,20 @@ impl Convolution {
 }
 
 impl Square {
-    pub fn value(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    pub fn value(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>, y: &mut Output) {
         let zeros = vec![0.0; self.geometry.channels];
-        let scratch = || {
-            let mut scratch = Scratch::new(self, false);
-            let plain = &mut scratch.plain;
-            dispatch(Set { plain, kernel, bias: bias.unwrap_or(&zeros) });
-            scratch
-        };
+        let weights = &PlainWeights::new(&self.geometry, kernel, bias.unwrap_or(&zeros));
         let length = self.chunk_len();
         let chunks = x.chunks(length).zip(y.chunks_mut(length)).collect();
-        for_each_chunk(chunks, scratch, |scratch, _, (x, y)| dispatch(Forward { scratch, x, y }));
+        for_each_chunk(
+            chunks,
+            || Scratch::new(self, false),
+            |scratch, _, (x, y)| dispatch(Forward { scratch, weights, x, y }),
+        );
     }
 
     /// x = Kᵀy.
-    pub fn adjoint(&self, y: &[f32], kernel: &[f32], x: &mut [f32]) {
+    pub fn adjoint(&self, y: &[f32], kernel: &[f32], x: &mut Output) {
         let mut turned = vec![0.0; kernel.len()];
         Form::Layer.inner(true, self.geometry.channels, kernel, &mut turned);
         self.value(y, &turned, None, x);
@@ -99,8 +99,9 @@ impl Scratch {
 
 struct Forward<'a> {
     scratch: &'a mut Scratch,
+    weights: &'a PlainWeights,
     x: &'a [f32],
-    y: &'a mut [f32],
+    y: &'a mut Output,
 }
 
 impl WithSimd for Forward<'_> {
@@ -112,7 +113,7 @@ impl WithSimd for Forward<'_> {
         let (layout, stride) = (geometry.layout(), image_len(geometry));
         let images = self.x.len() / stride;
         simd.vectorize(Load { layout, plain: self.x, stride, padded: x });
-        simd.vectorize(Value { plain, images, x, y });
+        simd.vectorize(Value { plain, weights: self.weights, images, x, y });
         simd.vectorize(Store { layout, padded: y, plain: self.y, stride });
     }
 }

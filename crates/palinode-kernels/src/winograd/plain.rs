@@ -7,49 +7,45 @@ use super::strip::{Gather, Workspace, clear_outside};
 use super::tile::{Points, to_pixels, to_points};
 use super::weights::{KernelGradient, SetWeights, Weights};
 use crate::geometry::Geometry;
+use crate::isa::dispatch;
 use crate::register::{load, store};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Winograd's algorithm with one thread's memory for it, for values or for gradients.
+/// One thread's memory for Winograd's algorithm, for values or for gradients.
 pub(crate) struct Plain {
     geometry: Geometry,
-    weights: Weights,
     workspace: Workspace,
 }
 
 impl Plain {
     /// The geometry's tiles have 4 or 2 rows.
     pub fn new(geometry: Geometry, gradients: bool) -> Self {
-        let (weights, workspace) =
-            (Weights::zeros(&geometry), Workspace::new(&geometry, gradients));
-        Self { geometry, weights, workspace }
+        let workspace = Workspace::new(&geometry, gradients);
+        Self { geometry, workspace }
     }
 }
 
-/// Makes K `[c, c, 3, 3]` and b `[c]` the ones that [`Value`] computes with.
-pub(crate) struct Set<'a> {
-    pub plain: &'a mut Plain,
-    pub kernel: &'a [f32],
-    pub bias: &'a [f32],
-}
+/// K and b as [`Value`] computes with them.
+pub(crate) struct PlainWeights(Weights);
 
-impl WithSimd for Set<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plain: Plain { geometry, weights, .. }, kernel, bias } = self;
+impl PlainWeights {
+    /// From K `[c, c, 3, 3]` and b `[c]`.
+    pub fn new(geometry: &Geometry, kernel: &[f32], bias: &[f32]) -> Self {
+        let mut weights = Weights::forward_alone(geometry);
+        let into = &mut weights;
         match geometry.tile {
-            4 => simd.vectorize(SetWeights::<6> { geometry, kernel, bias, weights }),
-            _ => simd.vectorize(SetWeights::<4> { geometry, kernel, bias, weights }),
+            4 => dispatch(SetWeights::<6> { geometry, kernel, bias, weights: into }),
+            _ => dispatch(SetWeights::<4> { geometry, kernel, bias, weights: into }),
         }
+        Self(weights)
     }
 }
 
 /// Sets `y` to Kx + b; padded images.
 pub(crate) struct Value<'a> {
     pub plain: &'a mut Plain,
+    pub weights: &'a PlainWeights,
     pub images: usize,
     pub x: &'a [f32],
     pub y: &'a mut [f32],
@@ -70,7 +66,8 @@ impl WithSimd for Value<'_> {
 impl Value<'_> {
     #[inline(always)]
     fn run<S: Simd, const M: usize, const P: usize>(self, simd: S) {
-        let Self { plain: Plain { geometry, weights, workspace: w }, images, x, y } = self;
+        let Self { plain: Plain { geometry, workspace: w }, weights, images, x, y } = self;
+        let PlainWeights(weights) = weights;
         let at = w.points;
         for rows in w.strips(geometry, images) {
             let tiles = rows.len() * geometry.tile_columns;

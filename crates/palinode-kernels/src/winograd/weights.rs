@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 pub(super) struct Weights {
     /// U, `[point]` and a packed matrix `[input][output]` each.
     pub forward: Aligned,
-    /// Uᵀ, `[point]` and a packed matrix `[output][input]` each.
+    /// Uᵀ, `[point]` and a packed matrix `[output][input]` each; empty where nobody wants it.
     pub adjoint: Aligned,
     /// b, `[channel]`.
     pub bias: Aligned,
@@ -19,9 +19,15 @@ pub(super) struct Weights {
 impl Weights {
     pub fn zeros(geometry: &Geometry) -> Self {
         let points = geometry.points() * geometry.depth * geometry.depth;
+        Self { adjoint: Aligned::zeros(points), ..Self::forward_alone(geometry) }
+    }
+
+    /// Without Uᵀ.
+    pub fn forward_alone(geometry: &Geometry) -> Self {
+        let points = geometry.points() * geometry.depth * geometry.depth;
         Self {
             forward: Aligned::zeros(points),
-            adjoint: Aligned::zeros(points),
+            adjoint: Aligned::default(),
             bias: Aligned::zeros(geometry.depth),
         }
     }
@@ -53,6 +59,9 @@ impl<const P: usize> WithSimd for SetWeights<'_, P> {
                 let taps = Taps::read(kernel, output * c + input, c, lanes);
                 to_points::<S, P>(simd, &taps, &mut weights.forward, depth * depth, at);
                 // … and with the two exchanged for Uᵀ.
+                if weights.adjoint.is_empty() {
+                    continue;
+                }
                 let taps = Taps::read(kernel, input * c + output, 1, lanes);
                 to_points::<S, P>(simd, &taps, &mut weights.adjoint, depth * depth, at);
             }
