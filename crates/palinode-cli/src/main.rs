@@ -16,12 +16,13 @@ mod train;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use palinode::Isa;
+use palinode::heap::{LargePages, give_large_blocks_back};
 use peak_alloc::PeakAlloc;
 use std::process::ExitCode;
 
 /// Counts live bytes, so that reported peaks are measured.
 #[global_allocator]
-pub(crate) static MEMORY: PeakAlloc = PeakAlloc;
+pub(crate) static MEMORY: LargePages<PeakAlloc> = LargePages(PeakAlloc);
 
 /// Reversible residual networks: train them without storing activations.
 #[derive(Debug, Parser)]
@@ -65,7 +66,7 @@ pub(crate) fn at_most(limit: u64) -> RangedU64ValueParser<usize> {
 }
 
 fn main() -> ExitCode {
-    palinode::give_large_blocks_back();
+    give_large_blocks_back();
     match Arguments::try_parse() {
         Ok(arguments) => outcome::report(run(arguments)),
         Err(error) => outcome::usage(&error),

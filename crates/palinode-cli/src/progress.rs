@@ -94,7 +94,7 @@ impl Observer for Display {
     }
 
     fn peak_bytes(&self) -> u64 {
-        crate::MEMORY.peak_usage() as u64
+        crate::MEMORY.0.peak_usage() as u64
     }
 
     fn stop_requested(&self) -> bool {

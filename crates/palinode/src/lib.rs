@@ -55,5 +55,5 @@ pub use burn;
 pub use burn::tensor;
 pub use error::{Error, Result};
 pub use file::write_atomically;
-pub use palinode_kernels::heap::give_large_blocks_back;
+pub use palinode_kernels::heap;
 pub use palinode_kernels::isa::Isa;

@@ -72,15 +72,15 @@ struct Allocator;
 
 impl Meter for Allocator {
     fn current(&self) -> usize {
-        crate::MEMORY.current_usage()
+        crate::MEMORY.0.current_usage()
     }
 
     fn peak(&self) -> usize {
-        crate::MEMORY.peak_usage()
+        crate::MEMORY.0.peak_usage()
     }
 
     fn reset_peak(&self) {
-        crate::MEMORY.reset_peak_usage();
+        crate::MEMORY.0.reset_peak_usage();
     }
 }
 
