@@ -1,7 +1,7 @@
 //! Sweeps of reversible residual units over plain slices, without any framework.
 //!
-//! * [`mod@unit`]: reversible units, forwards, back, and backwards with all gradients, by Winograd's
-//!   F(4×4, 3×3), a chunk of images at a time inside the cache;
+//! * [`mod@unit`]: reversible units, forwards, back, and backwards with all gradients, a chunk of images
+//!   at a time inside the cache, by Winograd's algorithms or direct sums ([`Algorithm`]);
 //! * [`mod@convolution`], [`mod@norm`], [`mod@pool`]: what stands around units in a network;
 //! * [`mod@isa`]: the instruction set (AVX-512, AVX2 with FMA, NEON or none), chosen when the program
 //!   runs;
