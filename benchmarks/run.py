@@ -218,11 +218,12 @@ def table(record, base):
         "|---|---|---|---|---|---|",
     ]
     for row in record["rows"]:
-        resident = row["peak_resident_bytes"] / 1e6
+        resident = row["peak_resident_bytes"]
+        resident = f"{resident / 1e6:.0f}" if resident else "not measured"
         lines.append(
             f"| {row['name']} | {row['seconds']:.3f} | {row['images_per_second']:.1f} "
             f"| {row['ratio']:.2f} | {row['ratio_min']:.2f} – {row['ratio_max']:.2f} "
-            f"| {resident:.0f} |"
+            f"| {resident} |"
         )
     for name, reason in record["failed"].items():
         lines.append(f"| {name} | did not run: {reason} | | | | |")
