@@ -20,7 +20,7 @@ pub(crate) struct Direct {
     geometry: Geometry,
     plan: Plan,
     /// The convolution M before σ and its adjoint.
-    passes: Option<[Pass; 2]>,
+    passes: [Pass; 2],
     bias: Aligned,
     zeros: Aligned,
     /// M(x + a) + b, then its σ; padded images.
@@ -51,12 +51,14 @@ impl Direct {
             groups: 1,
             algorithm: Algorithm::Direct,
         };
+        let plan = convolution.plan();
+        let turned = vec![0.0; 9 * channels * channels];
         let padded = || Aligned::zeros(images * geometry.image_len());
         let for_gradients = |len: usize| Aligned::zeros(if gradients { len } else { 0 });
         Self {
             geometry,
-            plan: convolution.plan(),
-            passes: None,
+            passes: [(); 2].map(|()| pass(&plan, &geometry, &turned)),
+            plan,
             bias: Aligned::zeros(depth),
             zeros: Aligned::zeros(depth),
             hidden: padded(),
@@ -64,17 +66,15 @@ impl Direct {
             product: padded(),
             taps: for_gradients(9 * depth * depth),
             sums: [(); 2].map(|()| for_gradients(depth)),
-            turned: vec![0.0; 9 * channels * channels],
+            turned,
         }
     }
 
     /// See [`Engine::set`](crate::engine::Engine::set).
     pub fn set(&mut self, kernel: &[f32], bias: &[f32]) {
-        let (plan, layout) = (&self.plan, self.geometry.layout());
-        let into = [layout.origin, layout.row, layout.depth];
-        let pass = |kernel: &[f32]| plan.forward_pass(0, kernel).to(into);
-        Form::Layer.inner(true, layout.channels, kernel, &mut self.turned);
-        self.passes = Some([pass(kernel), pass(&self.turned)]);
+        let Self { geometry, plan, turned, .. } = self;
+        Form::Layer.inner(true, geometry.channels, kernel, turned);
+        self.passes = [kernel, turned].map(|kernel| pass(plan, geometry, kernel));
         self.bias[..bias.len()].copy_from_slice(bias);
     }
 
@@ -87,12 +87,8 @@ impl Direct {
         update: Update,
         state: &mut [f32],
     ) {
-        let Self {
-            geometry, passes: Some([forward, adjoint]), hidden, product, bias, zeros, ..
-        } = self
-        else {
-            return;
-        };
+        let Self { geometry, passes, hidden, product, bias, zeros, .. } = self;
+        let [forward, adjoint] = &*passes;
         let (layout, images) = (geometry.layout(), at.images);
         let on = Images { layout, images };
         simd.vectorize(on.correlate(forward, bias, at.shifted, hidden));
@@ -118,7 +114,8 @@ impl Direct {
         (update, state): (Update, &mut [f32]),
         parameters: ParameterSlopes<'_>,
     ) {
-        let Self { geometry, plan, passes: Some([forward, adjoint]), .. } = self else { return };
+        let Self { geometry, plan, passes, .. } = self;
+        let [forward, adjoint] = &*passes;
         let (layout, images) = (geometry.layout(), at.images);
         let on = Images { layout, images };
         let (hidden, delta, product) = (&mut *self.hidden, &mut *self.delta, &mut *self.product);
@@ -160,6 +157,12 @@ impl Direct {
             *into = (f64::from(scale) * pixels.map(|&x| f64::from(x)).sum::<f64>()) as f32;
         }
     }
+}
+
+/// The correlation of padded images with a kernel `[c, c, 3, 3]`, into padded images.
+fn pass(plan: &Plan, geometry: &Geometry, kernel: &[f32]) -> Pass {
+    let layout = geometry.layout();
+    plan.forward_pass(0, kernel).to([layout.origin, layout.row, layout.depth])
 }
 
 /// A chunk of padded images.

@@ -76,6 +76,11 @@ impl Geometry {
         image * self.image_len() + self.tile * (row * self.row_stride() + column * self.depth)
     }
 
+    /// Offset of the first pixel of tile `tile`: the second one of the second row of its patch.
+    pub fn first_pixel(&self, tile: usize) -> usize {
+        self.patch(tile) + self.row_stride() + self.depth
+    }
+
     /// Rows and columns of a tile that lie inside the image.
     pub fn inside(&self, tile: usize) -> (usize, usize) {
         let tile = tile % self.tiles();

@@ -243,9 +243,8 @@ impl Unit<'_> {
     }
 
     /// Images of a chunk: so many pixels that a state stays in the cache and transforming the weights
-    /// for every chunk does not count; fewer where there would not
-    /// be chunks for several threads. (How many threads there are must not matter: sums are taken
-    /// chunk by chunk.)
+    /// for every chunk does not count; fewer where there would not be chunks for several threads. (How
+    /// many threads there are must not matter: sums are taken chunk by chunk.)
     pub(crate) fn chunk_images(&self) -> usize {
         let (pixels, chunks) = (4096, if self.channels <= 32 { 4 } else { 2 });
         let area = (self.height * self.width).max(1);

@@ -60,20 +60,15 @@ pub(crate) fn record_modules<M: Module>(
 
 impl Parameters {
     fn of<M: Module>(modules: &[M], like: &Tensor<4>) -> Self {
-        let mut all = Collect { flat: Vec::new(), leaves: Vec::new(), are_leaves: true };
+        let mut all = Collect { parent: None, leaves: Vec::new(), are_leaves: true };
         modules.iter().for_each(|module| module.visit(&mut all));
-        let Collect { flat, mut leaves, are_leaves } = all;
+        let Collect { parent, leaves, are_leaves } = all;
         if !are_leaves {
-            return Self { parent: Tensor::cat(flat, 0), rest: Rest::Joined };
+            let mut all = Flatten(Vec::new());
+            modules.iter().for_each(|module| module.visit(&mut all));
+            return Self { parent: Tensor::cat(all.0, 0), rest: Rest::Joined };
         }
-        let tracked = leaves.iter_mut().zip(flat).find(|(leaf, _)| matches!(leaf, Leaf::Other(_)));
-        let parent = match tracked {
-            Some((leaf, tensor)) => {
-                *leaf = Leaf::Parent;
-                tensor
-            }
-            None => Tensor::zeros([1], &like.device()),
-        };
+        let parent = parent.unwrap_or_else(|| Tensor::zeros([1], &like.device()));
         Self { parent, rest: Rest::Leaves(leaves) }
     }
 }
@@ -98,7 +93,8 @@ impl Rest {
 }
 
 struct Collect {
-    flat: Vec<Tensor<1>>,
+    /// The first parameter of the graph, flat.
+    parent: Option<Tensor<1>>,
     leaves: Vec<Leaf>,
     are_leaves: bool,
 }
@@ -109,10 +105,22 @@ impl ModuleVisitor for Collect {
         let tracked = value.is_tracked();
         self.are_leaves &= !tracked || value.is_require_grad();
         self.leaves.push(match node_id(&value).filter(|_| tracked) {
-            Some(id) => Leaf::Other(register::<D>(id, value.dims())),
+            Some(id) if self.parent.is_some() => Leaf::Other(register::<D>(id, value.dims())),
+            Some(_) => {
+                self.parent = Some(value.reshape([-1]));
+                Leaf::Parent
+            }
             None => Leaf::Constant,
         });
-        self.flat.push(value.reshape([-1]));
+    }
+}
+
+/// All parameters, flat.
+struct Flatten(Vec<Tensor<1>>);
+
+impl ModuleVisitor for Flatten {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push(param.val().reshape([-1]));
     }
 }
 

@@ -26,8 +26,7 @@ impl Convolution {
             && self.stride == [1, 1]
             && self.padding == [1, 1]
             && self.groups == 1
-            && self.inputs == self.outputs
-            && !self.size.contains(&0);
+            && self.inputs == self.outputs;
         fits.then(|| {
             let [height, width] = self.size;
             let geometry = Geometry::new(self.inputs, height, width, self.algorithm.tile());

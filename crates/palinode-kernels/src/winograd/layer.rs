@@ -102,8 +102,7 @@ impl<const M: usize, const P: usize> WithSimd for Finish<'_, M, P> {
         let columns = geometry.tile_columns;
         for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
             let (rows, columns) = geometry.inside(tile);
-            // The patch's second pixel of its second row is the tile's first.
-            let first = geometry.patch(tile) + geometry.row_stride() + geometry.depth;
+            let first = geometry.first_pixel(tile);
             for channel in (0..at.depth).step_by(S::F32_LANES) {
                 let bias = of.bias::<S>(channel);
                 let mut pixels = to_pixels::<S, M, P>(simd, points, at, index, channel);

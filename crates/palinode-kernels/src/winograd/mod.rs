@@ -44,10 +44,7 @@ impl Winograd {
     #[inline(always)]
     pub fn set<S: Simd>(&mut self, simd: S, kernel: &[f32], bias: &[f32]) {
         let Self { geometry, weights, .. } = self;
-        match geometry.tile {
-            4 => simd.vectorize(SetWeights::<6> { geometry, kernel, bias, weights }),
-            _ => simd.vectorize(SetWeights::<4> { geometry, kernel, bias, weights }),
-        }
+        simd.vectorize(SetWeights { geometry, kernel, bias, weights });
     }
 
     /// See [`Engine::value`](crate::engine::Engine::value).

@@ -33,11 +33,7 @@ impl PlainWeights {
     /// From K `[c, c, 3, 3]` and b `[c]`.
     pub fn new(geometry: &Geometry, kernel: &[f32], bias: &[f32]) -> Self {
         let mut weights = Weights::forward_alone(geometry);
-        let into = &mut weights;
-        match geometry.tile {
-            4 => dispatch(SetWeights::<6> { geometry, kernel, bias, weights: into }),
-            _ => dispatch(SetWeights::<4> { geometry, kernel, bias, weights: into }),
-        }
+        dispatch(SetWeights { geometry, kernel, bias, weights: &mut weights });
         Self(weights)
     }
 }
@@ -86,12 +82,6 @@ impl Value<'_> {
     }
 }
 
-/// Where the first pixel of a tile and a vector of channels lies in padded images.
-fn first_pixel(geometry: &Geometry, tile: usize, channel: usize) -> usize {
-    // The patch's second pixel of its second row.
-    geometry.patch(tile) + geometry.row_stride() + geometry.depth + channel
-}
-
 /// Aᵀ·points·A + b of some rows of tiles.
 struct ToImages<'a, const M: usize, const P: usize> {
     geometry: &'a Geometry,
@@ -112,7 +102,7 @@ impl<const M: usize, const P: usize> WithSimd for ToImages<'_, M, P> {
         for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
             let (height, width) = geometry.inside(tile);
             for channel in (0..at.depth).step_by(S::F32_LANES) {
-                let first = first_pixel(geometry, tile, channel);
+                let first = geometry.first_pixel(tile) + channel;
                 let bias = &bias[channel..channel + S::F32_LANES];
                 let pixels = to_pixels::<S, M, P>(simd, points, at, index, channel);
                 for (row, pixels) in pixels.iter().enumerate().take(height) {
@@ -203,7 +193,7 @@ impl<const M: usize, const P: usize> WithSimd for ToPoints<'_, M, P> {
         for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
             let inside = geometry.inside(tile);
             for channel in (0..at.depth).step_by(S::F32_LANES) {
-                let first = first_pixel(geometry, tile, channel);
+                let first = geometry.first_pixel(tile) + channel;
                 let sums = &mut sums[channel..channel + S::F32_LANES];
                 let mut pixels = [[simd.splat_f32s(0.0); M]; M];
                 for (row, pixels) in pixels.iter_mut().enumerate() {

@@ -34,18 +34,28 @@ impl Weights {
 }
 
 /// Transforms a kernel `[c, c, 3, 3]` (`[out, in, row, column]`) and takes its bias `[c]`.
-pub(super) struct SetWeights<'a, const P: usize> {
+pub(super) struct SetWeights<'a> {
     pub geometry: &'a Geometry,
     pub kernel: &'a [f32],
     pub bias: &'a [f32],
     pub weights: &'a mut Weights,
 }
 
-impl<const P: usize> WithSimd for SetWeights<'_, P> {
+impl WithSimd for SetWeights<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        match self.geometry.tile {
+            4 => self.run::<S, 6>(simd),
+            _ => self.run::<S, 4>(simd),
+        }
+    }
+}
+
+impl SetWeights<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const P: usize>(self, simd: S) {
         let Self { geometry, kernel, bias, weights } = self;
         let (c, depth) = (geometry.channels, geometry.depth);
         assert_eq!((kernel.len(), bias.len()), (c * c * 9, c), "a kernel and its bias");
