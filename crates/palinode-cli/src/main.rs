@@ -7,6 +7,7 @@ mod data;
 mod eval;
 mod gradients;
 mod init_recipe;
+mod model;
 mod outcome;
 mod params;
 mod predict;

@@ -1,8 +1,8 @@
 //! `palinode params`.
 
-use crate::train::Variant;
-use clap::{Args, ValueEnum};
-use palinode::network::{Layout, NetworkConfig, count};
+use crate::model::Model;
+use clap::Args;
+use palinode::network::count;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
 use serde_json::{Map, json};
@@ -10,15 +10,8 @@ use serde_json::{Map, json};
 /// Options of `palinode params`.
 #[derive(Debug, Args)]
 pub struct Params {
-    /// Model name.
-    #[arg(long, value_name = "NAME")]
-    model: String,
-    /// How the units are put together.
-    #[arg(long, value_enum, default_value_t = LayoutName::Report)]
-    layout: LayoutName,
-    /// Variant of the network.
-    #[arg(long, value_enum, default_value_t = Variant::Plain)]
-    variant: Variant,
+    #[command(flatten)]
+    model: Model,
     /// Classes.
     #[arg(long, value_name = "N", default_value_t = 10)]
     classes: usize,
@@ -36,24 +29,6 @@ pub struct Params {
     json: bool,
 }
 
-/// The library's layouts as the command line spells them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LayoutName {
-    /// The report's.
-    Report,
-    /// The paper's.
-    Paper,
-}
-
-impl From<LayoutName> for Layout {
-    fn from(name: LayoutName) -> Self {
-        match name {
-            LayoutName::Report => Self::Report,
-            LayoutName::Paper => Self::Paper,
-        }
-    }
-}
-
 /// Three numbers, one per unit, or none.
 pub fn per_unit(option: &str, numbers: &[usize]) -> anyhow::Result<Option<[usize; 3]>> {
     if numbers.is_empty() {
@@ -67,9 +42,7 @@ pub fn per_unit(option: &str, numbers: &[usize]) -> anyhow::Result<Option<[usize
 
 impl Params {
     pub fn run(self) -> anyhow::Result<()> {
-        let mut config = NetworkConfig::named(&self.model)?
-            .with_layout(self.layout.into())
-            .for_data(self.channels, [32, 32], self.classes);
+        let mut config = self.model.config()?.for_data(self.channels, [32, 32], self.classes);
         if let Some(blocks) = per_unit("--blocks", &self.blocks)? {
             config.blocks = blocks;
         }
@@ -77,16 +50,13 @@ impl Params {
             config.widths = widths;
         }
         let counted = count(&config.init(0, Differentiation::Stored, &Device::flex())?);
-        let name = |value: Option<clap::builder::PossibleValue>| {
-            value.map(|value| value.get_name().to_owned()).unwrap_or_default()
-        };
         if self.json {
             let parts: Map<_, _> =
                 counted.parts.iter().map(|(part, count)| (part.clone(), json!(count))).collect();
             let object = json!({
-                "model": self.model,
-                "layout": name(self.layout.to_possible_value()),
-                "variant": name(self.variant.to_possible_value()),
+                "model": self.model.name,
+                "layout": config.layout,
+                "variant": self.model.variant.name(),
                 "classes": self.classes,
                 "channels": self.channels,
                 "total": counted.total,

@@ -3,6 +3,7 @@
 use crate::progress::Display;
 use clap::Args;
 use palinode::data::SourceName;
+use palinode::network::Variant;
 use palinode::training::{
     Outcome, Override, QUICK_START, Recipe, RunDirectory, Value, parse_override, resume, train,
 };
@@ -20,8 +21,8 @@ pub struct Train {
     /// report or paper (model.layout).
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<String>,
-    /// Variant of the network.
-    #[arg(long, value_name = "VARIANT", value_enum)]
+    /// plain, regularized, inception or inception-large (model.variant).
+    #[arg(long, value_name = "VARIANT", value_parser = crate::model::variant)]
     variant: Option<Variant>,
     /// Data set (data.name).
     #[arg(long, value_name = "NAME")]
@@ -59,14 +60,6 @@ pub struct Train {
     /// No progress on stderr.
     #[arg(long, short)]
     quiet: bool,
-}
-
-/// Variants of a network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Variant {
-    /// As the model's name says.
-    #[default]
-    Plain,
 }
 
 impl Train {
@@ -109,6 +102,7 @@ impl Train {
         }
         let mut overrides: Vec<Override> = [
             ("model.name", text(&self.model)),
+            ("model.variant", self.variant.map(|v| Value::String(v.name().to_owned()))),
             ("model.layout", text(&self.layout)),
             ("data.name", text(&self.data)),
             ("data.dir", directory),

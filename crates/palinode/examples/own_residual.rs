@@ -9,7 +9,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Device, Tensor, activation::gelu};
 use palinode::network::{Network, NetworkConfig, Phase, count};
 use palinode::random::{Generator, Purpose};
-use palinode::residual::{Effects, Residual};
+use palinode::residual::{Effects, Pass, Residual};
 use palinode::reversible::Differentiation;
 use palinode::training::{OptimizerRecipe, Sgd, cross_entropy};
 
@@ -31,7 +31,7 @@ impl DepthwiseSeparable {
 }
 
 impl Residual for DepthwiseSeparable {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, _: &Pass) -> Tensor<4> {
         self.pointwise.forward(gelu(self.depthwise.forward(x)))
     }
 
@@ -64,7 +64,7 @@ fn main() -> palinode::Result<()> {
     let recipe = OptimizerRecipe { clip_norm: 5.0, ..OptimizerRecipe::default() };
     let mut optimizer = Sgd::new(&recipe, &network);
     for step in 0..30 {
-        let logits = network.forward(images.clone(), Phase::Training)?;
+        let logits = network.forward(images.clone(), Phase::Training { seed: 0, step: 0 })?;
         let loss = cross_entropy(logits, labels.clone());
         if step % 10 == 0 || step == 29 {
             println!("step {step:>2}  loss {:.4}", loss.clone().into_scalar::<f64>());

@@ -15,7 +15,7 @@ fn main() -> palinode::Result<()> {
     let config = NetworkConfig::named("hamiltonian-74")?.for_data(1, info.size, 10);
     let network = config.init(42, Differentiation::Reversible, &device)?;
     if let Some(batch) = Batches::in_order(&images, &info, 16).next_on(&device) {
-        let logits = network.forward(batch.images, Phase::Training)?;
+        let logits = network.forward(batch.images, Phase::Training { seed: 0, step: 0 })?;
         let loss = cross_entropy(logits, batch.labels);
         let gradients = loss.backward(); // no stored activations: states are reconstructed
         let stem = network.stem.weight.val().grad(&gradients);

@@ -2,6 +2,7 @@
 
 use crate::analysis::profile::{Part, time};
 use crate::node::{Variable, on_kernels, record, tensor, view};
+use crate::pass::{Pass, Phase};
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -58,6 +59,26 @@ impl Convolution {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         convolve(x, self.weight.val(), self.bias.as_ref().map(Param::val), self.config)
     }
+
+    /// [`forward`](Self::forward) inside a residual: computed the same way in every evaluation of a
+    /// training step, whether its gradient is asked for or not.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub(crate) fn forward_in(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let bias = self.bias.as_ref().map(Param::val);
+        convolve_by(x, self.weight.val(), bias, self.config, self.config.quick_in(pass))
+    }
+
+    /// Kᵀy, likewise, for images of y's size; without the bias.
+    ///
+    /// # Panics
+    /// As [`adjoint`].
+    pub(crate) fn adjoint_in(&self, y: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let [.., height, width] = y.dims();
+        let quick = self.config.quick_in(pass);
+        adjoint_by(y, self.weight.val(), [height, width], self.config, quick)
+    }
 }
 
 /// The convolution of `x` with `weight` `[outputs, inputs/groups, kh, kw]` and `bias` `[outputs]`,
@@ -71,9 +92,19 @@ pub fn convolve(
     bias: Option<Tensor<1>>,
     config: ConvolutionConfig,
 ) -> Tensor<4> {
+    let quick = config.quick(x.is_tracked() || weight.is_tracked());
+    convolve_by(x, weight, bias, config, quick)
+}
+
+fn convolve_by(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    config: ConvolutionConfig,
+    quick: bool,
+) -> Tensor<4> {
     let [images, inputs, height, width] = x.dims();
-    let tracked = x.is_tracked() || weight.is_tracked();
-    if let Some(kernel) = config.kernel([images, inputs], [height, width], &weight, tracked)
+    if let Some(kernel) = config.kernel([images, inputs], [height, width], &weight, quick)
         && on_kernels(&x)
         && let Some(y) = convolve_on_kernels(kernel, &x, &weight, bias.as_ref())
     {
@@ -94,10 +125,20 @@ pub fn adjoint(
     size: [usize; 2],
     config: ConvolutionConfig,
 ) -> Tensor<4> {
+    let quick = config.quick(y.is_tracked() || weight.is_tracked());
+    adjoint_by(y, weight, size, config, quick)
+}
+
+fn adjoint_by(
+    y: Tensor<4>,
+    weight: Tensor<4>,
+    size: [usize; 2],
+    config: ConvolutionConfig,
+    quick: bool,
+) -> Tensor<4> {
     let [images, outputs, rows, columns] = y.dims();
     let inputs = weight.dims()[1] * config.groups;
-    let tracked = y.is_tracked() || weight.is_tracked();
-    if let Some(kernel) = config.kernel([images, inputs], size, &weight, tracked)
+    if let Some(kernel) = config.kernel([images, inputs], size, &weight, quick)
         && kernel.output_size() == Ok([rows, columns])
         && kernel.outputs == outputs
         && on_kernels(&y)
@@ -117,18 +158,26 @@ pub fn adjoint(
 }
 
 impl ConvolutionConfig {
+    /// Whether Winograd's algorithm may be used: in training, where it is wanted.
+    fn quick(self, training: bool) -> bool {
+        training && !self.exact
+    }
+
+    fn quick_in(self, pass: &Pass) -> bool {
+        self.quick(pass.phase() != Phase::Inference)
+    }
+
     /// The convolution of images of `size` with `weight`, if these fit each other.
     fn kernel(
         self,
         [images, inputs]: [usize; 2],
         size: [usize; 2],
         weight: &Tensor<4>,
-        tracked: bool,
+        quick: bool,
     ) -> Option<Kernel> {
         let [outputs, per_group, rows, columns] = weight.dims();
-        let Self { stride, padding, groups, exact } = self;
+        let Self { stride, padding, groups, .. } = self;
         let kernel = [rows, columns];
-        let quick = tracked && !exact;
         let algorithm = if quick { Algorithm::quickest(size) } else { Algorithm::Direct };
         let shape =
             Kernel { images, inputs, outputs, size, kernel, stride, padding, groups, algorithm };

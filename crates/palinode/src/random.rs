@@ -1,7 +1,7 @@
 //! Seeded random numbers, the same on every machine and for any thread count.
 //!
 //! Burn's own generator is one per process and shared between threads; everything random in
-//! Palinode (initial weights, splits, shuffling, augmentation) is drawn here instead.
+//! Palinode (initial weights, splits, shuffling, augmentation, dropout) is drawn here instead.
 
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 use rand::{Rng, RngExt, SeedableRng};
@@ -21,6 +21,10 @@ pub enum Purpose {
     Augmentation = 4,
     /// Random inputs of benchmarks and tests.
     Input = 5,
+    /// Dropout masks; one stream per step, positioned by layer and element.
+    Dropout = 6,
+    /// Which images a subset takes.
+    Subset = 7,
 }
 
 /// A seeded generator (ChaCha with 8 rounds).
@@ -42,7 +46,17 @@ impl Generator {
 
     /// Moves to the numbers that belong to item `index`: up to 16 draws of 32 bits each.
     pub fn seek(&mut self, index: usize) {
-        self.0.set_word_pos(index as u128 * 16);
+        self.seek_word(index as u128 * 16);
+    }
+
+    /// Moves to the number `position` of the stream, below 2⁶⁸, counted in words of 32 bits.
+    pub fn seek_word(&mut self, position: u128) {
+        self.0.set_word_pos(position);
+    }
+
+    /// The next 32 bits.
+    pub fn word(&mut self) -> u32 {
+        self.0.next_u32()
     }
 
     /// A uniform integer in 0..`end`; 0 where `end` is 0.

@@ -6,7 +6,7 @@ mod support;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{FloatDType, Tensor};
-use palinode::residual::{BuiltInConfig, Residual};
+use palinode::residual::{BuiltInConfig, Pass, Residual};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, Start, sweep};
 use palinode_kernels::Activation;
@@ -20,7 +20,7 @@ fn error_of(case: Case, mode: Differentiation) -> f64 {
 
 #[test]
 fn in_f64_every_mode_is_the_reference_at_any_depth() {
-    for scheme in SchemeName::ALL {
+    for scheme in SchemeName::REVERSIBLE {
         for activation in Activation::ALL {
             for blocks in [1, 2, 7, 54] {
                 let case = Case { activation, blocks, ..Case::new(scheme) };
@@ -36,7 +36,7 @@ fn in_f64_every_mode_is_the_reference_at_any_depth() {
 #[test]
 fn any_residual_goes_with_any_scheme() {
     let residuals = [BuiltInConfig::Symmetric, BuiltInConfig::Layer, BuiltInConfig::Antisymmetric];
-    for scheme in SchemeName::ALL {
+    for scheme in SchemeName::REVERSIBLE {
         for residual in residuals {
             let case = Case { residual, blocks: 3, batch: 2, ..Case::new(scheme) };
             for mode in Differentiation::ALL {
@@ -64,7 +64,7 @@ fn input_biases_and_both_starts_meet_the_reference() {
 
 #[test]
 fn in_f32_with_tanh_the_reference_is_met_to_1e_5() {
-    for scheme in SchemeName::ALL {
+    for scheme in SchemeName::REVERSIBLE {
         for blocks in [1, 2, 7, 54] {
             let case = Case {
                 activation: Activation::Tanh,
@@ -142,12 +142,13 @@ fn flipped_signs(case: Case) -> Vec<f64> {
 /// Kx + b of every residual, on the way forward and on the way back, by the residual's index.
 fn pre_activations(case: Case) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let unit = case.unit(Differentiation::Stored);
+    let pass = Pass::first(support::PHASE, 0);
     let record = |x: Tensor<4>, index: usize, seen: &mut Vec<Vec<f64>>| {
         let (kernel, bias) = support::parameters(&unit.residuals[index]);
         let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
         let pre = conv2d(x.clone(), kernel.inner(), Some(bias.inner()), options);
         seen[index] = values(pre);
-        unit.residuals[index].forward(x).inner()
+        unit.residuals[index].forward(x, &pass).inner()
     };
     let mut forward = vec![Vec::new(); unit.residuals.len()];
     let mut backward = forward.clone();
@@ -160,7 +161,8 @@ fn pre_activations(case: Case) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     for block in (0..unit.blocks()).rev() {
         state = sweep::unstep(unit.scheme().update(block), state, &mut |term, x| {
             record(x, term.residual, &mut backward)
-        });
+        })
+        .unwrap();
     }
     (forward, backward)
 }

@@ -8,7 +8,10 @@ use burn::tensor::{DType, Device, Tensor};
 use palinode::Activation;
 use palinode::data::{Batches, DataInfo, Dataset, Part, SourceName};
 use palinode::network::weights::{collect, collect_gradients, replace};
-use palinode::network::{Layout, Network, NetworkConfig, Phase, WeightFile, count, load_arrays};
+use palinode::network::{
+    Layout, Network, NetworkConfig, Phase, Variant, WeightFile, count, load_arrays,
+};
+use palinode::pass::Pass;
 use palinode::random::{Generator, Purpose};
 use palinode::reversible::Differentiation;
 use palinode::training::{cross_entropy, evaluate};
@@ -38,6 +41,53 @@ fn parameter_counts_are_exact() {
     assert_eq!(total("hamiltonian-74", report, 10), 483_562);
 }
 
+fn variant(model: &str, variant: Variant, change: impl Fn(&mut NetworkConfig)) -> usize {
+    let mut config = NetworkConfig::named(model).unwrap().with_variant(variant);
+    change(&mut config);
+    let mode = config.usual_mode();
+    count(&config.init(0, mode, &Device::flex()).unwrap()).total
+}
+
+#[test]
+fn parameter_counts_of_variants_are_exact() {
+    let same = |_: &mut NetworkConfig| ();
+    assert_eq!(variant("hamiltonian-218", Variant::Plain, same), 1_751_882);
+    assert_eq!(variant("hamiltonian-218", Variant::Regularized, same), 1_751_946);
+    assert_eq!(variant("hamiltonian-218", Variant::Inception, same), 458_682);
+    assert_eq!(variant("hamiltonian-218", Variant::InceptionLarge, same), 1_812_458);
+    // Two vectors of a batch norm in the place of each bias.
+    let normed = |classes| {
+        move |config: &mut NetworkConfig| {
+            (config.layout, config.block_norm, config.classes) = (Layout::Paper, true, classes);
+        }
+    };
+    assert_eq!(variant("hamiltonian-74", Variant::Plain, normed(10)), 432_010);
+    assert_eq!(variant("hamiltonian-74", Variant::Plain, normed(100)), 442_180);
+    assert_eq!(variant("hamiltonian-218", Variant::Plain, normed(10)), 1_690_890);
+    assert_eq!(variant("hamiltonian-218", Variant::Plain, normed(100)), 1_702_500);
+}
+
+/// Published: ResNet 0.46/0.47, 1.73/1.73 and 19.4 M, RevNet 0.46/0.48 and 1.73/1.74 M, ResNeXt-29
+/// (8×64d) 34.4 M.
+#[test]
+fn parameter_counts_of_baselines_are_exact() {
+    let classes = |classes| move |config: &mut NetworkConfig| config.classes = classes;
+    for (model, ten, hundred) in [
+        ("resnet-32", 464_154, 470_004),
+        ("resnet-110", 1_727_962, 1_733_812),
+        ("revnet-38", 464_890, 475_060),
+        ("revnet-110", 1_729_194, 1_740_804),
+    ] {
+        assert_eq!(variant(model, Variant::Plain, classes(10)), ten, "{model}");
+        assert_eq!(variant(model, Variant::Plain, classes(100)), hundred, "{model}");
+    }
+    assert_eq!(variant("resnet-1202", Variant::Plain, classes(10)), 19_421_274);
+    // Post-activated, as its authors' code has it, it would have 34,426,698: a batch norm of twice as
+    // many parameters behind each block's and each shortcut's last convolution rather than before its
+    // first.
+    assert_eq!(variant("resnext-29", Variant::Plain, classes(10)), 34_423_114);
+}
+
 #[test]
 fn names_count_layers() {
     for (model, layers) in [
@@ -48,6 +98,12 @@ fn names_count_layers() {
         ("midpoint-62", 62),
         ("leapfrog-26", 26),
         ("leapfrog-62", 62),
+        ("resnet-32", 32),
+        ("resnet-110", 110),
+        ("resnet-1202", 1202),
+        ("revnet-38", 38),
+        ("revnet-110", 110),
+        ("resnext-29", 29),
     ] {
         assert_eq!(NetworkConfig::named(model).unwrap().layers(), layers, "{model}");
     }
@@ -259,7 +315,9 @@ fn batch_norm_follows_pytorch() {
     let norm = BatchNorm::new(1, 1e-5, &device);
     // Mean 2.5, biased variance 1.25, unbiased 5/3.
     let x = Tensor::<4>::from_data([[[[1.0, 2.0], [3.0, 4.0]]]], &device);
-    let y = support::values(norm.forward(x.clone(), Phase::Training));
+    let y = support::values(
+        norm.forward(x.clone(), &Pass::first(Phase::Training { seed: 0, step: 0 }, 0)),
+    );
     let expected = (1.0 - 2.5) / (1.25_f64 + 1e-5).sqrt();
     assert!((y[0] - expected).abs() < 1e-5);
     let running = |norm: &BatchNorm| {
@@ -270,10 +328,10 @@ fn batch_norm_follows_pytorch() {
     };
     let (mean, variance) = running(&norm);
     assert!((mean - 0.25).abs() < 1e-6 && (variance - (0.9 + 0.1 * 5.0 / 3.0)).abs() < 1e-6);
-    norm.forward(x.clone(), Phase::BatchStatistics);
-    norm.forward(x.clone(), Phase::Inference);
+    norm.forward(x.clone(), &Pass::first(Phase::BatchStatistics, 0));
+    norm.forward(x.clone(), &Pass::first(Phase::Inference, 0));
     assert_eq!(running(&norm), (mean, variance), "only training updates");
-    let y = support::values(norm.forward(x, Phase::Inference));
+    let y = support::values(norm.forward(x, &Pass::first(Phase::Inference, 0)));
     assert!((y[3] - (4.0 - mean) / (variance + 1e-5).sqrt()).abs() < 1e-5);
 }
 

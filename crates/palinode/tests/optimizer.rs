@@ -130,7 +130,9 @@ fn parameters_without_a_gradient_stay() {
     let before = network(1.0);
     let mut optimizer = Sgd::new(&OptimizerRecipe::default(), &before);
     let device = Device::flex().autodiff();
-    let logits = before.forward(Tensor::ones([1, 1, 8, 8], &device), Phase::Training).unwrap();
+    let logits = before
+        .forward(Tensor::ones([1, 1, 8, 8], &device), Phase::Training { seed: 0, step: 0 })
+        .unwrap();
     // A loss of the head's bias alone.
     let mut gradients = (logits * 0.0 + before.head.bias.val().unsqueeze()).sum().backward();
     let _ = before.stem.weight.val().grad_remove(&mut gradients);

@@ -14,9 +14,9 @@ use support::{Case, values};
 
 /// (largest error of the reconstructed input, largest change that the unit made to it).
 fn reconstruct(unit: &Unit<BuiltIn>, input: Tensor<4>) -> (f64, f64) {
-    let last = unit.forward_state(input.clone()).unwrap();
+    let (last, memory) = unit.forward_state(input.clone(), support::PHASE).unwrap();
     let output = values(unit.output(last.clone()));
-    let back = values(unit.inverse(last));
+    let back = values(unit.inverse(last, &memory).unwrap());
     let input = values(input);
     let largest =
         |other: &[f64]| other.iter().zip(&input).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
@@ -93,7 +93,7 @@ fn smooth_in_depth(residuals: Vec<BuiltIn>) -> Vec<BuiltIn> {
 
 #[test]
 fn every_scheme_comes_back_in_f64() {
-    for scheme in SchemeName::ALL {
+    for scheme in SchemeName::REVERSIBLE {
         let case = Case { blocks: 7, batch: 2, ..Case::new(scheme) };
         let (error, change) = reconstruct(&case.unit(Differentiation::Stored), case.input());
         assert!(change > 0.01 && error < 1e-13, "{case:?}: {error:e}, change {change}");
@@ -105,6 +105,10 @@ fn an_odd_number_of_channels_is_refused_by_two_streams() {
     let case = Case::new(SchemeName::Hamiltonian);
     let mut generator = Generator::new(0, Purpose::Input);
     let odd = generator.normal([1, 5, 4, 4], 1.0, &Device::flex());
-    let message = case.unit(Differentiation::Reversible).forward(odd).unwrap_err().to_string();
+    let message = case
+        .unit(Differentiation::Reversible)
+        .forward(odd, support::PHASE)
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("5 is odd"), "{message}");
 }

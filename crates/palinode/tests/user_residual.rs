@@ -9,7 +9,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, PaddingConfig
 use burn::tensor::{Device, Tensor, activation};
 use palinode::network::{NetworkConfig, Phase, Unit};
 use palinode::random::{Generator, Purpose};
-use palinode::residual::{Effects, Residual};
+use palinode::residual::{Effects, Pass, Residual};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, Start};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Bottleneck {
 }
 
 impl Residual for Bottleneck {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, _: &Pass) -> Tensor<4> {
         self.evaluations.fetch_add(1, Ordering::Relaxed);
         self.wide.forward(activation::silu(self.narrow.forward(x)))
     }
@@ -52,7 +52,7 @@ impl Residual for Bottleneck {
 #[test]
 fn all_modes_agree_in_every_scheme_and_evaluations_are_counted() {
     let device = Device::flex().autodiff();
-    for scheme in SchemeName::ALL {
+    for scheme in SchemeName::REVERSIBLE {
         let blocks = 5;
         let evaluations = Arc::new(AtomicUsize::new(0));
         let scheme_with_step = scheme.with_step(0.2, Start::AtRest);
@@ -72,7 +72,7 @@ fn all_modes_agree_in_every_scheme_and_evaluations_are_counted() {
             let unit = Unit::new(residuals.clone(), scheme_with_step.clone(), mode).unwrap();
             let input = input.clone().autodiff().require_grad();
             evaluations.store(0, Ordering::Relaxed);
-            let output = unit.forward(input.clone()).unwrap();
+            let output = unit.forward(input.clone(), support::PHASE).unwrap();
             assert_eq!(evaluations.swap(0, Ordering::Relaxed), n, "{scheme:?} {mode:?} forward");
             let gradients = output.powi_scalar(2).sum().backward();
             let backward = match mode {
@@ -100,7 +100,7 @@ struct Fixed {
 }
 
 impl Residual for Fixed {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, _: &Pass) -> Tensor<4> {
         x.tanh() * self.factor
     }
 
@@ -117,7 +117,8 @@ fn a_residual_without_parameters_works_in_every_mode() {
         let scheme = SchemeName::Leapfrog.with_step(0.5, Start::Report);
         let unit = Unit::new(vec![Fixed { factor: 0.7 }; 4], scheme, mode).unwrap();
         let input = input.clone().autodiff().require_grad();
-        let gradients = unit.forward(input.clone()).unwrap().powi_scalar(2).sum().backward();
+        let gradients =
+            unit.forward(input.clone(), support::PHASE).unwrap().powi_scalar(2).sum().backward();
         values(input.grad(&gradients).unwrap())
     };
     let stored = gradient(Differentiation::Stored);
@@ -134,7 +135,7 @@ struct Scaled {
 }
 
 impl Residual for Scaled {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, _: &Pass) -> Tensor<4> {
         let vector = |param: &Param<Tensor<1>>| param.val().reshape([1, -1, 1, 1]);
         (x * vector(&self.scale) + vector(&self.shift)).tanh()
     }
@@ -159,7 +160,7 @@ fn computed_shared_and_frozen_parameters_get_their_gradients() {
             (0..3).map(|_| Scaled { scale: param(&own), shift: param(&frozen) }).collect();
         let scheme = SchemeName::Leapfrog.with_step(0.5, Start::AtRest);
         let unit = Unit::new(residuals, scheme, mode).unwrap();
-        let output = unit.forward(input.clone().autodiff()).unwrap();
+        let output = unit.forward(input.clone().autodiff(), support::PHASE).unwrap();
         let penalty = leaf.clone().powi_scalar(2).sum();
         let gradients = (output.powi_scalar(2).sum() + penalty).backward();
         assert!(frozen.grad(&gradients).is_none(), "{mode:?}: a frozen parameter");
@@ -180,7 +181,7 @@ struct WithDropout {
 }
 
 impl Residual for WithDropout {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, _: &Pass) -> Tensor<4> {
         self.dropout.forward(x)
     }
 
@@ -195,7 +196,7 @@ struct WithNorm {
 }
 
 impl Residual for WithNorm {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, _: &Pass) -> Tensor<4> {
         self.norm.forward(x)
     }
 
@@ -244,7 +245,8 @@ fn a_whole_network_of_the_users_residuals() {
         })
         .unwrap();
     let images = Generator::new(3, Purpose::Input).normal([2, 1, 8, 8], 1.0, &device);
-    let gradients = network.forward(images, Phase::Training).unwrap().sum().backward();
+    let gradients =
+        network.forward(images, Phase::Training { seed: 0, step: 0 }).unwrap().sum().backward();
     let found = module_gradients(&network, &gradients);
     assert!(found.iter().any(|g| *g != 0.0) && found.iter().all(|g| g.is_finite()));
     let names = palinode::network::weights::collect(&network);

@@ -3,9 +3,9 @@
 use super::Allocator;
 use crate::at_most;
 use crate::gradients::Mode;
+use crate::model::Model;
 use clap::Args;
 use palinode::analysis::{StepMeasurement, measure_step, memory_chart};
-use palinode::network::NetworkConfig;
 use palinode::write_atomically;
 use serde_json::json;
 use std::fmt::Write;
@@ -14,9 +14,8 @@ use std::path::PathBuf;
 /// Options of `palinode bench memory`.
 #[derive(Debug, Args)]
 pub struct Memory {
-    /// Model name.
-    #[arg(long, value_name = "NAME", default_value = "hamiltonian-74")]
-    model: String,
+    #[command(flatten)]
+    model: Model,
     /// Depths to measure, in blocks per unit.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "2,6,18")]
     blocks: Vec<usize>,
@@ -50,7 +49,7 @@ impl Memory {
         let mut rows = Vec::new();
         for &blocks in &self.blocks {
             for &mode in &self.modes {
-                let mut config = NetworkConfig::named(&self.model)?;
+                let mut config = self.model.config()?;
                 config.blocks = [blocks; 3];
                 let row =
                     measure_step(&config, mode.into(), self.batch_size, self.seed, &Allocator)?;
@@ -64,7 +63,7 @@ impl Memory {
             write_atomically(path, as_csv(&rows)?.as_bytes())?;
         }
         if let Some(path) = &self.svg {
-            let title = format!("{}, batch {}", family(&self.model), self.batch_size);
+            let title = format!("{}, batch {}", family(&self.model.name), self.batch_size);
             write_atomically(path, memory_chart(&title, &rows)?.as_bytes())?;
         }
         if self.json {

@@ -3,25 +3,25 @@
 use super::resident::resident_bytes;
 use super::{Allocator, Repeats, Seconds};
 use crate::gradients::Mode;
+use crate::model::Model;
 use clap::Args;
 use palinode::Isa;
 use palinode::analysis::{PeakBytes, StepBench, measured_peak};
-use palinode::network::NetworkConfig;
+use palinode::network::{NetworkConfig, Variant};
 use palinode::reversible::Differentiation;
 use serde::Serialize;
 
 /// Options of `palinode bench step`.
 #[derive(Debug, Args)]
 pub struct Step {
-    /// Model name.
-    #[arg(long, value_name = "NAME", default_value = "hamiltonian-218")]
-    model: String,
+    #[command(flatten)]
+    model: Model,
     /// Blocks per unit, instead of the model's.
     #[arg(long, value_name = "N")]
     blocks: Option<usize>,
-    /// How units are differentiated.
-    #[arg(long, value_enum, default_value = "reversible")]
-    mode: Mode,
+    /// How units are differentiated (default: reversible, where the model has an inverse).
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
     /// What is timed, and how often.
     #[command(flatten)]
     repeats: Repeats,
@@ -31,6 +31,7 @@ pub struct Step {
 #[derive(Serialize)]
 struct Figures {
     model: String,
+    variant: Variant,
     blocks: usize,
     batch_size: usize,
     threads: usize,
@@ -45,6 +46,8 @@ struct Figures {
     /// The first by the second.
     share_of_peak: f64,
     peak_bytes: PeakBytes,
+    /// Part of the activations: what the norms inside reversible blocks keep to be repeated.
+    side_state_bytes: usize,
     /// The most resident bytes of the process, and how much more that is than before the network was
     /// made: what the operating system sees of `peak_bytes.total`.
     peak_resident_bytes: Option<u64>,
@@ -65,11 +68,11 @@ impl Step {
     }
 
     fn measure(&self) -> anyhow::Result<Figures> {
-        let mut config = NetworkConfig::named(&self.model)?;
+        let mut config = self.model.config()?;
         if let Some(blocks) = self.blocks {
             config.blocks = [blocks; 3];
         }
-        let mode = self.mode.into();
+        let mode = self.mode.map_or_else(|| config.usual_mode(), Into::into);
         let Repeats { batch_size, warm_up, repeats, seed, .. } = self.repeats;
         // Code, threads and tables that belong to the process: they are there before the clock and the
         // meters count.
@@ -99,7 +102,8 @@ impl Step {
         let peak = measured_peak();
         let parts = middle.parts.iter();
         Ok(Figures {
-            model: self.model.clone(),
+            model: self.model.name.clone(),
+            variant: self.model.variant,
             blocks: config.blocks[0],
             batch_size,
             threads: rayon::current_num_threads(),
@@ -111,6 +115,7 @@ impl Step {
             peak_gflops: peak / 1e9,
             share_of_peak: operations / median / peak,
             peak_bytes: last.peak_bytes,
+            side_state_bytes: last.side_state,
             peak_resident_bytes: resident.map(|(_, peak)| peak),
             resident_rise_bytes: resident
                 .zip(resident_before)

@@ -3,6 +3,7 @@
 use super::profile;
 use crate::error::Result;
 use crate::network::{Network, NetworkConfig, Phase, count};
+use crate::pass::Statistics;
 use crate::random::{Generator, Purpose};
 use crate::reversible::Differentiation;
 use crate::training::{OptimizerRecipe, Sgd, cross_entropy};
@@ -47,6 +48,9 @@ pub struct Stepped {
     pub parts: Vec<(&'static str, f64)>,
     /// Memory.
     pub peak_bytes: PeakBytes,
+    /// Part of the activations: the batch statistics that norms inside reversible or checkpointed
+    /// blocks keep, two numbers per channel.
+    pub side_state: usize,
 }
 
 /// A network in training on one batch of random images.
@@ -56,10 +60,13 @@ pub struct StepBench<'a> {
     images: Tensor<4>,
     labels: Tensor<1, Int>,
     meter: &'a dyn Meter,
+    /// Steps so far.
+    steps: u64,
     /// Live bytes before the network was made.
     before: usize,
     /// 4 bytes × parameters.
     bytes: usize,
+    side_state: usize,
 }
 
 impl<'a> StepBench<'a> {
@@ -79,13 +86,19 @@ impl<'a> StepBench<'a> {
         let network = config.init(seed, mode, &device)?;
         let optimizer = Sgd::new(&OptimizerRecipe::default(), &network);
         let bytes = 4 * count(&network).total;
+        let side_state = match mode {
+            Differentiation::Stored => 0,
+            Differentiation::Checkpointed | Differentiation::Reversible => {
+                network.normed_channels() * size_of::<Statistics>()
+            }
+        };
         let [rows, columns] = config.size;
         let mut generator = Generator::new(seed, Purpose::Input);
         let images = generator.normal([batch_size, config.channels, rows, columns], 1.0, &device);
         let labels: Vec<i64> =
             (0..batch_size).map(|_| i64::from(generator.below(config.classes as u32))).collect();
         let labels = Tensor::from_data(TensorData::new(labels, [batch_size]), &device);
-        Ok(Self { network, optimizer, images, labels, meter, before, bytes })
+        Ok(Self { network, optimizer, images, labels, meter, steps: 0, before, bytes, side_state })
     }
 
     /// One step. (In the first one the optimiser makes its state.)
@@ -95,8 +108,10 @@ impl<'a> StepBench<'a> {
     pub fn step(mut self) -> Result<(Self, Stepped)> {
         self.meter.reset_peak();
         let before = profile::seconds();
+        let phase = Phase::Training { seed: 0, step: self.steps };
+        self.steps += 1;
         let (began, start) = (Instant::now(), self.meter.current());
-        let logits = self.network.forward(self.images.clone(), Phase::Training)?;
+        let logits = self.network.forward(self.images.clone(), phase)?;
         let loss = cross_entropy(logits, self.labels.clone());
         let activations = self.meter.current().saturating_sub(start);
         let mut gradients = loss.backward();
@@ -122,6 +137,7 @@ impl<'a> StepBench<'a> {
             activations,
             workspace: total.saturating_sub(3 * bytes + activations),
         };
-        Ok((self, Stepped { seconds, parts, peak_bytes }))
+        let side_state = self.side_state;
+        Ok((self, Stepped { seconds, parts, peak_bytes, side_state }))
     }
 }

@@ -16,25 +16,25 @@ pub struct ParameterCount {
 /// Counts a network's trainable parameters (running statistics are none).
 pub fn count<R: Residual>(network: &Network<R>) -> ParameterCount {
     let mut parts: Vec<(String, usize)> = Vec::new();
-    let mut empty: Vec<usize> =
-        (0..network.units.len()).filter(|&unit| network.units[unit].blocks() == 0).collect();
     for Slot { name, shape, trainable, .. } in Names::of(network).slots {
         if !trainable {
             continue;
         }
         let part = name.rsplit_once('.').map_or(name.as_str(), |(part, _)| part);
         // units.i.… may be nested deeper in a residual of the user's own.
-        let part: String = match part.strip_prefix("units.") {
+        let part = match part.strip_prefix("units.") {
             Some(rest) => format!("units.{}", rest.split('.').next().unwrap_or(rest)),
             None => part.to_owned(),
         };
-        if part.starts_with("head") {
-            parts.extend(empty.drain(..).map(|unit| (format!("units.{unit}"), 0)));
+        let known = |part: &str, parts: &[(String, usize)]| parts.iter().any(|(p, _)| p == part);
+        // All units together and in order, whatever comes first, and the empty ones too.
+        if (part.starts_with("units.") || part.starts_with("head")) && !known("units.0", &parts) {
+            parts.extend((0..network.units.len()).map(|unit| (format!("units.{unit}"), 0)));
         }
         let elements: usize = shape.iter().product();
-        match parts.last_mut() {
-            Some((last, count)) if *last == part => *count += elements,
-            _ => parts.push((part, elements)),
+        match parts.iter_mut().find(|(known, _)| *known == part) {
+            Some((_, count)) => *count += elements,
+            None => parts.push((part, elements)),
         }
     }
     ParameterCount { total: parts.iter().map(|(_, count)| count).sum(), parts }

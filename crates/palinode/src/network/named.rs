@@ -1,31 +1,76 @@
 //! Models by name, as the paper's tables call them.
 
-use super::config::{Layout, NetworkConfig, StemConfig};
+use super::config::{Layout, NetworkConfig, StemConfig, TransitionKind};
+use super::variant::Variant;
 use crate::Activation;
 use crate::error::{Error, Result};
+use crate::residual::BuiltInConfig;
 use crate::scheme::{SchemeName, Start};
 
-/// A named model: scheme, blocks and widths.
+/// A named model: scheme, residual, blocks and widths.
 ///
-/// The number in a name counts layers: four convolutions per two-layer Hamiltonian block, two per
-/// midpoint or leapfrog block, stem and head.
-pub const NAMED: [(&str, SchemeName, [usize; 3], [usize; 3]); 7] = [
-    ("hamiltonian-74", SchemeName::Hamiltonian, [6, 6, 6], [32, 64, 112]),
-    ("hamiltonian-218", SchemeName::Hamiltonian, [18, 18, 18], [32, 64, 128]),
-    ("hamiltonian-1202", SchemeName::Hamiltonian, [100, 100, 100], [32, 64, 128]),
-    ("midpoint-26", SchemeName::Midpoint, [4, 4, 4], [32, 64, 112]),
-    ("midpoint-62", SchemeName::Midpoint, [10, 10, 10], [32, 64, 128]),
-    ("leapfrog-26", SchemeName::Leapfrog, [4, 4, 4], [32, 64, 112]),
-    ("leapfrog-62", SchemeName::Leapfrog, [10, 10, 10], [32, 64, 128]),
+/// The number in a name counts layers: four convolutions per two-layer Hamiltonian or RevNet block, two
+/// per midpoint, leapfrog or ResNet block, three per ResNeXt block, stem and head.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Named {
+    /// The name.
+    pub name: &'static str,
+    /// How a unit is integrated.
+    pub scheme: SchemeName,
+    /// The residual; `None`: the scheme's usual one.
+    pub residual: Option<BuiltInConfig>,
+    /// Blocks N per unit.
+    pub blocks: [usize; 3],
+    /// Channels C of the state in each unit.
+    pub widths: [usize; 3],
+}
+
+const fn of_paper(
+    name: &'static str,
+    scheme: SchemeName,
+    blocks: [usize; 3],
+    widths: [usize; 3],
+) -> Named {
+    Named { name, scheme, residual: None, blocks, widths }
+}
+
+const fn baseline(
+    name: &'static str,
+    scheme: SchemeName,
+    residual: BuiltInConfig,
+    blocks: usize,
+    widths: [usize; 3],
+) -> Named {
+    Named { name, scheme, residual: Some(residual), blocks: [blocks; 3], widths }
+}
+
+use BuiltInConfig::{Aggregated, Basic};
+use SchemeName::{Coupling, Euler, Hamiltonian, Leapfrog, Midpoint};
+
+/// The models of the paper's tables and the report's "previous solutions".
+pub const NAMED: [Named; 13] = [
+    of_paper("hamiltonian-74", Hamiltonian, [6, 6, 6], [32, 64, 112]),
+    of_paper("hamiltonian-218", Hamiltonian, [18, 18, 18], [32, 64, 128]),
+    of_paper("hamiltonian-1202", Hamiltonian, [100, 100, 100], [32, 64, 128]),
+    of_paper("midpoint-26", Midpoint, [4, 4, 4], [32, 64, 112]),
+    of_paper("midpoint-62", Midpoint, [10, 10, 10], [32, 64, 128]),
+    of_paper("leapfrog-26", Leapfrog, [4, 4, 4], [32, 64, 112]),
+    of_paper("leapfrog-62", Leapfrog, [10, 10, 10], [32, 64, 128]),
+    baseline("resnet-32", Euler, Basic, 5, [16, 32, 64]),
+    baseline("resnet-110", Euler, Basic, 18, [16, 32, 64]),
+    baseline("resnet-1202", Euler, Basic, 200, [16, 32, 64]),
+    baseline("revnet-38", Coupling, Basic, 3, [32, 64, 112]),
+    baseline("revnet-110", Coupling, Basic, 9, [32, 64, 128]),
+    baseline("resnext-29", Euler, Aggregated, 3, [256, 512, 1024]),
 ];
 
 /// Schemes as model names of their own, for networks of free depth and width.
-const FREE: [(&str, SchemeName); 5] = [
-    ("hamiltonian", SchemeName::Hamiltonian),
-    ("hamiltonian-single", SchemeName::HamiltonianSingle),
-    ("midpoint", SchemeName::Midpoint),
-    ("leapfrog", SchemeName::Leapfrog),
-    ("coupling", SchemeName::Coupling),
+const FREE: [Named; 5] = [
+    of_paper("hamiltonian", Hamiltonian, [6, 6, 6], [32, 64, 112]),
+    of_paper("hamiltonian-single", SchemeName::HamiltonianSingle, [6, 6, 6], [32, 64, 112]),
+    of_paper("midpoint", Midpoint, [6, 6, 6], [32, 64, 112]),
+    of_paper("leapfrog", Leapfrog, [6, 6, 6], [32, 64, 112]),
+    of_paper("coupling", Coupling, [6, 6, 6], [32, 64, 112]),
 ];
 
 impl NetworkConfig {
@@ -33,31 +78,30 @@ impl NetworkConfig {
     /// `midpoint`, `leapfrog`, `coupling`) with six blocks per unit and widths 32-64-112 to be
     /// changed at will.
     ///
-    /// 10 classes, RGB, 32×32, h = 0.1, layout `report`.
+    /// 10 classes, RGB, 32×32; h = 0.1 and layout `report`, for the baselines h = 1 and `paper`.
     ///
     /// # Errors
     /// [`Error::Config`] listing the names where there is no such model.
     pub fn named(name: &str) -> Result<Self> {
-        let named = NAMED.iter().find(|model| model.0 == name).copied();
-        let free = FREE
-            .iter()
-            .find(|model| model.0 == name)
-            .map(|&(name, scheme)| (name, scheme, [6, 6, 6], [32, 64, 112]));
-        let Some((_, scheme, blocks, widths)) = named.or(free) else {
-            let names: Vec<&str> =
-                NAMED.iter().map(|m| m.0).chain(FREE.iter().map(|m| m.0)).collect();
+        let mut all = NAMED.iter().chain(&FREE);
+        let Some(model) = all.find(|model| model.name == name) else {
+            let names: Vec<&str> = NAMED.iter().chain(&FREE).map(|model| model.name).collect();
             return Err(Error::config(
                 "model.name",
                 format!("there is no model `{name}`; there are {}", names.join(", ")),
             ));
         };
+        let &Named { scheme, blocks, widths, .. } = model;
+        let is_baseline = model.residual.is_some();
+        let residual = model.residual.unwrap_or(scheme.usual_residual());
+        let is_aggregated = residual == Aggregated;
         Ok(Self {
             model: name.to_owned(),
-            layout: Layout::Report,
+            layout: if is_baseline { Layout::Paper } else { Layout::Report },
             scheme,
-            residual: scheme.usual_residual(),
+            residual,
             activation: Activation::Relu,
-            step: 0.1,
+            step: if is_baseline { 1.0 } else { 0.1 },
             start: Start::AtRest,
             blocks,
             widths,
@@ -65,7 +109,32 @@ impl NetworkConfig {
             channels: 3,
             size: [32, 32],
             stem: StemConfig::default(),
+            transition: if is_baseline { TransitionKind::Strided } else { TransitionKind::Pool },
+            block_norm: is_baseline,
+            block_dropout: 0.0,
+            dropout: 0.0,
+            survival: 1.0,
+            // 8×64d.
+            bottleneck: if is_aggregated { 512 } else { 0 },
+            groups: if is_aggregated { 8 } else { 0 },
         })
+    }
+
+    /// The same as one of the report's variants.
+    pub fn with_variant(mut self, variant: Variant) -> Self {
+        if variant != Variant::Plain {
+            self.stem.norm = true;
+        }
+        match variant {
+            Variant::Plain => (),
+            Variant::Regularized => self.dropout = 0.4,
+            Variant::Inception => self.residual = self.scheme.inception_residual(),
+            Variant::InceptionLarge => {
+                self.residual = self.scheme.inception_residual();
+                (self.blocks, self.widths) = ([18, 18, 18], [64, 128, 256]);
+            }
+        }
+        self
     }
 
     /// The same in another layout.

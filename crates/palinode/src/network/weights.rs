@@ -2,9 +2,11 @@
 //!
 //! In memory every residual has its own parameters; in a file `units.0.kernel` is one array
 //! `[N, r, c, c, 3, 3]` (r residuals per block, the axis left out where r = 1). Parameters that not
-//! every residual has (`input_bias` of the first unit) are stacked in order: `[count, …]`.
+//! every residual has (`input_bias` of the first unit) are stacked in order: `[count, …]`. Baselines,
+//! whose units begin with a block of another shape, have one array per block:
+//! `units.1.blocks.0.conv1.weight`.
 
-use super::Network;
+use super::{Network, TransitionKind, Unit};
 use crate::error::{Error, Result};
 use crate::residual::Residual;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -67,11 +69,13 @@ impl Names {
         struct Visitor {
             path: Vec<Option<String>>,
             slots: Vec<Slot>,
+            blocks: Option<BlockNames>,
         }
         impl ModuleVisitor for Visitor {
             fn enter_module(&mut self, name: &str, container: &str) {
-                // The variant of an enum (which residual it is) is no part of a name.
-                let named = !container.starts_with("Enum");
+                // The variant of an enum (which residual it is) is no part of a name, and the map of an
+                // inception residual goes without saying.
+                let named = !container.starts_with("Enum") && name != "map";
                 self.path.push(named.then(|| name.to_owned()));
             }
             fn exit_module(&mut self, _: &str, _: &str) {
@@ -79,23 +83,27 @@ impl Names {
             }
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
                 let path: Vec<&str> = self.path.iter().flatten().map(String::as_str).collect();
-                let (name, residual) = match path.as_slice() {
-                    ["units", unit, "residuals", index, rest @ ..] => {
+                let (name, residual) = match (path.as_slice(), &self.blocks) {
+                    (["units", unit, "residuals", index, rest @ ..], None) => {
                         (format!("units.{unit}.{}", rest.join(".")), index.parse().ok())
                     }
-                    path => (path.join("."), None),
+                    ([place, unit, rest @ ..], Some(blocks)) if PLACES.contains(place) => {
+                        (blocks.name(place, unit, rest), None)
+                    }
+                    (path, _) => (path.join("."), None),
                 };
                 let running = name.ends_with(".running_mean") || name.ends_with(".running_var");
                 let shape = param.val().dims().to_vec();
                 self.slots.push(Slot { name, residual, shape, trainable: !running });
             }
         }
-        let mut visitor = Visitor { path: Vec::new(), slots: Vec::new() };
+        let blocks = BlockNames::of(network);
+        let mut visitor = Visitor { path: Vec::new(), slots: Vec::new(), blocks };
         network.visit(&mut visitor);
         let units = network
             .units
             .iter()
-            .map(|unit| (unit.residuals.len(), unit.scheme().residuals_per_block()))
+            .map(|unit| (unit.residuals.len(), unit.residuals_per_block()))
             .collect();
         Self { slots: visitor.slots, units }
     }
@@ -129,6 +137,9 @@ impl Names {
             if slots.len() == 1
                 && name.rsplit('.').next().is_some_and(|n| n.parse::<usize>().is_ok())
             {
+                continue;
+            }
+            if slots.iter().any(|&slot| self.slots[slot].residual.is_none()) {
                 continue;
             }
             let unit = name.strip_prefix("units.").and_then(|rest| rest.split('.').next());
@@ -179,6 +190,47 @@ impl Names {
             }
         }
         Ok(values)
+    }
+}
+
+/// Where blocks stand in a network.
+const PLACES: [&str; 2] = ["units", "entries"];
+
+/// The names of a baseline's blocks: one by one, the entry of a unit being its block 0, and with `f`
+/// and `g` where a block has two residuals: `units.1.blocks.0.f.conv1.weight`.
+struct BlockNames {
+    residuals_per_block: usize,
+    /// Whether each unit has an entry.
+    entries: Vec<bool>,
+}
+
+impl BlockNames {
+    /// `None` where the network is no baseline and its blocks are stacked.
+    fn of<R: Residual>(network: &Network<R>) -> Option<Self> {
+        let strided = network.config().transition == TransitionKind::Strided;
+        strided.then(|| Self {
+            residuals_per_block: network.units.first().map_or(1, Unit::residuals_per_block),
+            entries: network.entries.iter().map(Option::is_some).collect(),
+        })
+    }
+
+    /// The name of parameter `path` of unit or entry `unit`.
+    fn name(&self, place: &str, unit: &str, path: &[&str]) -> String {
+        let number = unit.parse::<usize>().unwrap_or(0);
+        let own = place == "units" && self.entries.get(number) == Some(&true);
+        match path {
+            ["residuals", index, rest @ ..] => {
+                let index = index.parse::<usize>().unwrap_or(0);
+                let block = index / self.residuals_per_block + usize::from(own);
+                let stream = match (self.residuals_per_block, index % self.residuals_per_block) {
+                    (1, _) => "",
+                    (_, 0) => "f.",
+                    (_, _) => "g.",
+                };
+                format!("units.{unit}.blocks.{block}.{stream}{}", rest.join("."))
+            }
+            rest => format!("units.{unit}.blocks.0.{}", rest.join(".")),
+        }
     }
 }
 

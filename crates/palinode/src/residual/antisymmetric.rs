@@ -1,8 +1,10 @@
 //! F(x) = σ((K − Kᵀ)x + b).
 
-use super::convolution::{convolve, initial_bias, initial_kernel};
-use super::{Effects, Form, KernelForm, Residual};
-use crate::activation::{Activation, activate};
+use super::convolution::{activate_normed, convolve, initial_bias, initial_kernel};
+use super::{Effects, Form, KernelForm, Pass, Residual};
+use crate::activation::Activation;
+use crate::dropout::Dropout;
+use crate::norm::BatchNorm;
 use crate::random::Generator;
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -16,6 +18,12 @@ pub struct AntisymmetricConfig {
     /// σ.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
+    /// ε of a batch norm in the place of the bias, where wanted.
+    #[config(default = "None")]
+    pub norm: Option<f64>,
+    /// Rate of a dropout behind σ.
+    #[config(default = "0.0")]
+    pub dropout: f64,
 }
 
 /// The antisymmetric residual F(x) = σ((K − Kᵀ)x + b).
@@ -24,14 +32,18 @@ pub struct AntisymmetricConfig {
 /// stability. It is again a 3×3 convolution: its array is K minus K with input and output swapped
 /// and both spatial axes reversed, so F costs one convolution.
 ///
-/// Parameters: `kernel` `[C, C, 3, 3]`, `bias` `[C]`.
+/// Parameters: `kernel` `[C, C, 3, 3]`, `bias` `[C]`; with batch norm `norm` in the place of the bias.
 /// Source: Chang et al. 2018, midpoint network.
 #[derive(Module, Debug)]
 pub struct Antisymmetric {
     /// K, `[C, C, 3, 3]` as `[out, in, row, column]`.
     pub kernel: Param<Tensor<4>>,
     /// b, `[C]`.
-    pub bias: Param<Tensor<1>>,
+    pub bias: Option<Param<Tensor<1>>>,
+    /// In the place of b.
+    pub norm: Option<BatchNorm>,
+    /// Behind σ.
+    pub dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
@@ -41,20 +53,27 @@ impl AntisymmetricConfig {
     pub fn init(&self, generator: &mut Generator, device: &Device) -> Antisymmetric {
         Antisymmetric {
             kernel: initial_kernel(self.channels, generator, device),
-            bias: initial_bias(self.channels, device),
+            bias: self.norm.is_none().then(|| initial_bias(self.channels, device)),
+            norm: self.norm.map(|epsilon| BatchNorm::new(self.channels, epsilon, device)),
+            dropout: Dropout::new(self.dropout),
             activation: self.activation,
         }
     }
 }
 
 impl Residual for Antisymmetric {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let kernel = self.kernel.val();
         let difference = kernel.clone() - kernel.swap_dims(0, 1).flip([2, 3]);
-        activate(self.activation, convolve(difference, Some(self.bias.val()), x))
+        let hidden = convolve(difference, self.bias.as_ref().map(Param::val), x);
+        let value = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
+        self.dropout.forward(value, pass)
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {
+        if self.norm.is_some() || !self.dropout.is_off() {
+            return None;
+        }
         let (form, activation) = (Form::Antisymmetric, self.activation);
         Some(KernelForm { form, activation, input_bias: false })
     }

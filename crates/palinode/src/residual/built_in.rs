@@ -1,9 +1,11 @@
 //! The built-in residuals under one type, chosen by name in a recipe.
 
 use super::{
-    Antisymmetric, AntisymmetricConfig, Effects, KernelForm, Layer, LayerConfig, Residual,
-    Symmetric, SymmetricConfig,
+    Aggregated, AggregatedConfig, Antisymmetric, AntisymmetricConfig, AntisymmetricInception,
+    Basic, BasicConfig, Effects, Inception, InceptionConfig, KernelForm, Layer, LayerConfig, Pass,
+    Residual, Symmetric, SymmetricConfig,
 };
+use crate::Activation;
 use crate::random::Generator;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of a built-in residual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum BuiltInConfig {
     /// Kᵀσ(Kx + b), see [`Symmetric`].
     Symmetric,
@@ -19,10 +21,46 @@ pub enum BuiltInConfig {
     Layer,
     /// σ((K − Kᵀ)x + b), see [`Antisymmetric`].
     Antisymmetric,
+    /// Aᵀσ(Ax + b), see [`Inception`].
+    Inception,
+    /// σ((A − Aᵀ)x + b), see [`AntisymmetricInception`].
+    AntisymmetricInception,
+    /// Two 3×3 convolutions with batch norm, see [`Basic`].
+    Basic,
+    /// 1×1, 3×3 in groups and 1×1 with batch norm, see [`Aggregated`].
+    Aggregated,
+}
+
+/// What a network asks of a residual at its place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BuiltInSettings {
+    /// Channels of the input; only the baselines' residuals may change them.
+    pub inputs: usize,
+    /// Channels of the result.
+    pub channels: usize,
+    /// Step of the convolution that may have one (the baselines').
+    pub stride: usize,
+    /// σ.
+    pub activation: Activation,
+    /// A bias before K ([`Symmetric`] alone).
+    pub input_bias: bool,
+    /// Batch norm in the place of the biases; the baselines always have it.
+    pub norm: bool,
+    /// ε of batch norms.
+    pub epsilon: f64,
+    /// Rate of the dropout inside.
+    pub dropout: f64,
+    /// Whether the baselines' residuals begin with a norm and σ.
+    pub preactivated: bool,
+    /// Channels of the grouped convolution ([`Aggregated`] alone).
+    pub bottleneck: usize,
+    /// Its groups.
+    pub groups: usize,
 }
 
 /// Any of the built-in residuals.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // all of a network's residuals are of one variant
 pub enum BuiltIn {
     /// See [`Symmetric`].
     Symmetric(Symmetric),
@@ -30,67 +68,134 @@ pub enum BuiltIn {
     Layer(Layer),
     /// See [`Antisymmetric`].
     Antisymmetric(Antisymmetric),
+    /// See [`Inception`].
+    Inception(Inception),
+    /// See [`AntisymmetricInception`].
+    AntisymmetricInception(AntisymmetricInception),
+    /// See [`Basic`].
+    Basic(Basic),
+    /// See [`Aggregated`].
+    Aggregated(Aggregated),
+}
+
+impl BuiltInSettings {
+    /// A residual of `channels` channels that changes neither their number nor the size, without
+    /// norm and dropout.
+    pub fn new(channels: usize, activation: Activation) -> Self {
+        Self {
+            inputs: channels,
+            channels,
+            stride: 1,
+            activation,
+            input_bias: false,
+            norm: false,
+            epsilon: 1e-5,
+            dropout: 0.0,
+            preactivated: true,
+            bottleneck: channels,
+            groups: 1,
+        }
+    }
 }
 
 impl BuiltInConfig {
-    /// A residual of this kind; `input_bias` applies to [`Symmetric`] alone.
+    /// Whether it is one of the baselines', which have names and blocks of their own.
+    pub fn is_baseline(self) -> bool {
+        matches!(self, Self::Basic | Self::Aggregated)
+    }
+
+    /// Whether it works on four groups of channels.
+    pub fn has_groups_of_four(self) -> bool {
+        matches!(self, Self::Inception | Self::AntisymmetricInception)
+    }
+
+    /// A residual of this kind.
     pub fn init(
         self,
-        channels: usize,
-        activation: crate::Activation,
-        input_bias: bool,
+        settings: BuiltInSettings,
         generator: &mut Generator,
         device: &Device,
     ) -> BuiltIn {
+        let BuiltInSettings { channels, activation, dropout, epsilon, .. } = settings;
+        let norm = settings.norm.then_some(epsilon);
+        let inception = InceptionConfig { channels, activation, norm, dropout };
         match self {
-            Self::Symmetric => BuiltIn::Symmetric(
-                SymmetricConfig::new(channels)
-                    .with_activation(activation)
-                    .with_input_bias(input_bias)
-                    .init(generator, device),
-            ),
-            Self::Layer => BuiltIn::Layer(
-                LayerConfig::new(channels).with_activation(activation).init(generator, device),
-            ),
-            Self::Antisymmetric => BuiltIn::Antisymmetric(
-                AntisymmetricConfig::new(channels)
-                    .with_activation(activation)
-                    .init(generator, device),
-            ),
+            Self::Symmetric => {
+                let input_bias = settings.input_bias;
+                let config = SymmetricConfig { channels, activation, input_bias, norm, dropout };
+                BuiltIn::Symmetric(config.init(generator, device))
+            }
+            Self::Layer => {
+                let config = LayerConfig { channels, activation, norm, dropout };
+                BuiltIn::Layer(config.init(generator, device))
+            }
+            Self::Antisymmetric => {
+                let config = AntisymmetricConfig { channels, activation, norm, dropout };
+                BuiltIn::Antisymmetric(config.init(generator, device))
+            }
+            Self::Inception => BuiltIn::Inception(inception.init(generator, device)),
+            Self::AntisymmetricInception => {
+                let residual = inception.init_antisymmetric(generator, device);
+                BuiltIn::AntisymmetricInception(residual)
+            }
+            Self::Basic => {
+                let config = BasicConfig {
+                    inputs: settings.inputs,
+                    outputs: channels,
+                    stride: settings.stride,
+                    activation,
+                    preactivated: settings.preactivated,
+                    epsilon,
+                    dropout,
+                };
+                BuiltIn::Basic(config.init(generator, device))
+            }
+            Self::Aggregated => {
+                let config = AggregatedConfig {
+                    inputs: settings.inputs,
+                    outputs: channels,
+                    bottleneck: settings.bottleneck,
+                    groups: settings.groups,
+                    stride: settings.stride,
+                    activation,
+                    preactivated: settings.preactivated,
+                    epsilon,
+                };
+                BuiltIn::Aggregated(config.init(generator, device))
+            }
         }
     }
 }
 
-impl Residual for BuiltIn {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::Symmetric(residual) => residual.forward(x),
-            Self::Layer(residual) => residual.forward(x),
-            Self::Antisymmetric(residual) => residual.forward(x),
+/// The same expression for whichever residual it is.
+macro_rules! each {
+    ($self:expr, $residual:ident => $value:expr) => {
+        match $self {
+            BuiltIn::Symmetric($residual) => $value,
+            BuiltIn::Layer($residual) => $value,
+            BuiltIn::Antisymmetric($residual) => $value,
+            BuiltIn::Inception($residual) => $value,
+            BuiltIn::AntisymmetricInception($residual) => $value,
+            BuiltIn::Basic($residual) => $value,
+            BuiltIn::Aggregated($residual) => $value,
         }
+    };
+}
+
+impl Residual for BuiltIn {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        each!(self, residual => residual.forward(x, pass))
     }
 
-    fn conjugate(&self, x: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::Symmetric(residual) => residual.conjugate(x),
-            Self::Layer(residual) => residual.conjugate(x),
-            Self::Antisymmetric(residual) => residual.conjugate(x),
-        }
+    fn conjugate(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        each!(self, residual => residual.conjugate(x, pass))
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {
-        match self {
-            Self::Symmetric(residual) => residual.kernel_form(),
-            Self::Layer(residual) => residual.kernel_form(),
-            Self::Antisymmetric(residual) => residual.kernel_form(),
-        }
+        each!(self, residual => residual.kernel_form())
     }
 
     fn effects(&self) -> Effects {
-        match self {
-            Self::Symmetric(residual) => residual.effects(),
-            Self::Layer(residual) => residual.effects(),
-            Self::Antisymmetric(residual) => residual.effects(),
-        }
+        each!(self, residual => residual.effects())
     }
 }

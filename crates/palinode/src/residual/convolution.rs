@@ -1,6 +1,9 @@
 //! The linear part of the built-in residuals: K and its adjoint, from one array.
 
-use crate::convolution::{self, ConvolutionConfig};
+use crate::activation::{Activation, activate};
+use crate::convolution::{self, Convolution, ConvolutionConfig};
+use crate::norm::BatchNorm;
+use crate::pass::Pass;
 use crate::random::Generator;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
@@ -36,7 +39,36 @@ pub(super) fn initial_kernel(
     Param::from_tensor(generator.truncated_normal(shape, deviation, device))
 }
 
+/// A convolution `[outputs, inputs/groups, k, k]` without bias, drawn likewise: standard deviation
+/// √(2/(k²·inputs/groups)).
+pub(super) fn initial_convolution(
+    [outputs, inputs, extent]: [usize; 3],
+    config: ConvolutionConfig,
+    generator: &mut Generator,
+    device: &Device,
+) -> Convolution {
+    let inputs = inputs / config.groups;
+    let deviation = (2.0 / (extent * extent * inputs) as f64).sqrt();
+    let shape = [outputs, inputs, extent, extent];
+    let weight = generator.truncated_normal(shape, deviation, device);
+    config.init(Param::from_tensor(weight), None)
+}
+
 /// A bias `[c]` of zeros.
 pub(super) fn initial_bias(channels: usize, device: &Device) -> Param<Tensor<1>> {
     Param::from_tensor(Tensor::zeros([channels], device))
+}
+
+/// σ(norm(x)), or σ(x) without a norm.
+pub(super) fn activate_normed(
+    activation: Activation,
+    norm: Option<&BatchNorm>,
+    x: Tensor<4>,
+    pass: &Pass,
+) -> Tensor<4> {
+    match (norm, activation) {
+        (Some(norm), Activation::Relu) => norm.forward_relu(x, pass),
+        (Some(norm), _) => activate(activation, norm.forward(x, pass)),
+        (None, _) => activate(activation, x),
+    }
 }

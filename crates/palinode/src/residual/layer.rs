@@ -1,8 +1,10 @@
 //! F(x) = σ(Kx + b).
 
-use super::convolution::{adjoint, convolve, initial_bias, initial_kernel};
-use super::{Effects, Form, KernelForm, Residual};
-use crate::activation::{Activation, activate};
+use super::convolution::{activate_normed, adjoint, convolve, initial_bias, initial_kernel};
+use super::{Effects, Form, KernelForm, Pass, Residual};
+use crate::activation::Activation;
+use crate::dropout::Dropout;
+use crate::norm::BatchNorm;
 use crate::random::Generator;
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -16,18 +18,28 @@ pub struct LayerConfig {
     /// σ.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
+    /// ε of a batch norm in the place of the bias, where wanted.
+    #[config(default = "None")]
+    pub norm: Option<f64>,
+    /// Rate of a dropout behind σ.
+    #[config(default = "0.0")]
+    pub dropout: f64,
 }
 
 /// The single-layer residual F(x) = σ(Kx + b), with companion F*(x) = σ(Kᵀx + b).
 ///
-/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`.
+/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`; with batch norm `norm` in the place of the bias.
 /// Source: Haber & Ruthotto 2017, the single-layer Hamiltonian network.
 #[derive(Module, Debug)]
 pub struct Layer {
     /// K, `[c, c, 3, 3]` as `[out, in, row, column]`.
     pub kernel: Param<Tensor<4>>,
     /// b, `[c]`.
-    pub bias: Param<Tensor<1>>,
+    pub bias: Option<Param<Tensor<1>>>,
+    /// In the place of b.
+    pub norm: Option<BatchNorm>,
+    /// Behind σ.
+    pub dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
@@ -37,27 +49,40 @@ impl LayerConfig {
     pub fn init(&self, generator: &mut Generator, device: &Device) -> Layer {
         Layer {
             kernel: initial_kernel(self.channels, generator, device),
-            bias: initial_bias(self.channels, device),
+            bias: self.norm.is_none().then(|| initial_bias(self.channels, device)),
+            norm: self.norm.map(|epsilon| BatchNorm::new(self.channels, epsilon, device)),
+            dropout: Dropout::new(self.dropout),
             activation: self.activation,
         }
     }
 }
 
 impl Residual for Layer {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        activate(self.activation, convolve(self.kernel.val(), Some(self.bias.val()), x))
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.finish(convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x), pass)
     }
 
-    fn conjugate(&self, x: Tensor<4>) -> Tensor<4> {
-        activate(self.activation, adjoint(self.kernel.val(), Some(self.bias.val()), x))
+    fn conjugate(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.finish(adjoint(self.kernel.val(), self.bias.as_ref().map(Param::val), x), pass)
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {
+        if self.norm.is_some() || !self.dropout.is_off() {
+            return None;
+        }
         let (form, activation) = (Form::Layer, self.activation);
         Some(KernelForm { form, activation, input_bias: false })
     }
 
     fn effects(&self) -> Effects {
         Effects::None
+    }
+}
+
+impl Layer {
+    /// What follows the convolution, in both functions alike.
+    fn finish(&self, hidden: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let value = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
+        self.dropout.forward(value, pass)
     }
 }

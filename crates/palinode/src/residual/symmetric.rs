@@ -1,8 +1,10 @@
 //! F(x) = Kᵀσ(K(x + a) + b).
 
-use super::convolution::{adjoint, convolve, initial_bias, initial_kernel};
-use super::{Effects, Form, KernelForm, Residual};
-use crate::activation::{Activation, activate};
+use super::convolution::{activate_normed, adjoint, convolve, initial_bias, initial_kernel};
+use super::{Effects, Form, KernelForm, Pass, Residual};
+use crate::activation::Activation;
+use crate::dropout::Dropout;
+use crate::norm::BatchNorm;
 use crate::random::Generator;
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -19,6 +21,12 @@ pub struct SymmetricConfig {
     /// Whether a bias `a` is added before K (layout `paper`).
     #[config(default = false)]
     pub input_bias: bool,
+    /// ε of batch norms in the place of the biases, where wanted.
+    #[config(default = "None")]
+    pub norm: Option<f64>,
+    /// Rate of a dropout behind σ.
+    #[config(default = "0.0")]
+    pub dropout: f64,
 }
 
 /// The two-layer residual F(x) = Kᵀσ(Kx + b), in layout `paper` F(x) = Kᵀσ(K(x + a) + b).
@@ -26,16 +34,26 @@ pub struct SymmetricConfig {
 /// Kᵀ is the true adjoint of the same 3×3 convolution K, so the Jacobian KᵀDK is symmetric and,
 /// with 0 ≤ σ′ ≤ 1, positive semi-definite with norm ≤ ‖K‖².
 ///
-/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`, `input_bias` `[c]` where asked for.
+/// With batch norm each bias gives way to a norm: F(x) = Kᵀσ(norm(K input_norm(x))). A dropout stands
+/// behind σ.
+///
+/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`, `input_bias` `[c]` where asked for; with batch
+/// norm `norm` and `input_norm` in the place of the biases.
 /// Source: Chang et al. 2018, eq. for the two-layer Hamiltonian network.
 #[derive(Module, Debug)]
 pub struct Symmetric {
     /// K, `[c, c, 3, 3]` as `[out, in, row, column]`.
     pub kernel: Param<Tensor<4>>,
     /// b, `[c]`.
-    pub bias: Param<Tensor<1>>,
+    pub bias: Option<Param<Tensor<1>>>,
     /// a, `[c]`.
     pub input_bias: Option<Param<Tensor<1>>>,
+    /// In the place of b.
+    pub norm: Option<BatchNorm>,
+    /// In the place of a.
+    pub input_norm: Option<BatchNorm>,
+    /// Behind σ.
+    pub dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
@@ -43,26 +61,39 @@ pub struct Symmetric {
 impl SymmetricConfig {
     /// A residual with a truncated-normal kernel (std √(2/(9c))) and zero biases.
     pub fn init(&self, generator: &mut Generator, device: &Device) -> Symmetric {
+        let bias = |wanted: bool| wanted.then(|| initial_bias(self.channels, device));
+        let norm = |wanted: bool| {
+            let epsilon = self.norm.filter(|_| wanted)?;
+            Some(BatchNorm::new(self.channels, epsilon, device))
+        };
         Symmetric {
             kernel: initial_kernel(self.channels, generator, device),
-            bias: initial_bias(self.channels, device),
-            input_bias: self.input_bias.then(|| initial_bias(self.channels, device)),
+            bias: bias(self.norm.is_none()),
+            input_bias: bias(self.norm.is_none() && self.input_bias),
+            norm: norm(true),
+            input_norm: norm(self.input_bias),
+            dropout: Dropout::new(self.dropout),
             activation: self.activation,
         }
     }
 }
 
 impl Residual for Symmetric {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = match &self.input_bias {
-            Some(a) => x + a.val().reshape([1, -1, 1, 1]),
-            None => x,
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let x = match (&self.input_bias, &self.input_norm) {
+            (Some(a), _) => x + a.val().reshape([1, -1, 1, 1]),
+            (None, Some(norm)) => norm.forward(x, pass),
+            (None, None) => x,
         };
-        let hidden = convolve(self.kernel.val(), Some(self.bias.val()), x);
-        adjoint(self.kernel.val(), None, activate(self.activation, hidden))
+        let hidden = convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x);
+        let hidden = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
+        adjoint(self.kernel.val(), None, self.dropout.forward(hidden, pass))
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {
+        if self.norm.is_some() || !self.dropout.is_off() {
+            return None;
+        }
         let (activation, input_bias) = (self.activation, self.input_bias.is_some());
         Some(KernelForm { form: Form::Symmetric, activation, input_bias })
     }

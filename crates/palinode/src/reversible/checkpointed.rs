@@ -8,19 +8,24 @@ use super::{Blocks, local};
 use crate::analysis::profile::{Part, time};
 use crate::error::Result;
 use crate::parameters::record_modules;
+use crate::pass::{Memory, Phase};
 use crate::residual::{Residual, evaluate};
 use crate::scheme::{Scheme, State, sweep};
 use burn::tensor::Tensor;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub(super) fn forward<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> Result<Tensor<4>> {
+pub(super) fn forward<R: Residual>(
+    blocks: Blocks<'_, R>,
+    input: Tensor<4>,
+    phase: Phase,
+) -> Result<Tensor<4>> {
     let scheme = blocks.scheme.as_ref();
     let count = blocks.count();
     let length = (count as f64).sqrt().ceil().max(1.0) as usize;
     let mut packed = pack(sweep::open(scheme, input));
     for first in (0..count).step_by(length) {
-        packed = segment(&blocks, first..(first + length).min(count), packed)?;
+        packed = segment(&blocks, first..(first + length).min(count), packed, phase)?;
     }
     Ok(sweep::close(scheme, unpack(packed)))
 }
@@ -29,21 +34,19 @@ fn segment<R: Residual>(
     blocks: &Blocks<'_, R>,
     range: Range<usize>,
     packed: Tensor<4>,
+    phase: Phase,
 ) -> Result<Tensor<4>> {
     let per_block = blocks.scheme.residuals_per_block();
     let own = &blocks.residuals[range.start * per_block..range.end * per_block];
-    let scheme = Arc::clone(blocks.scheme);
-    let recomputation = Segment {
+    let mut recomputation = Segment {
         first_residual: range.start * per_block,
         residuals: local::detach(own),
+        memory: Memory::new(phase, blocks.site.clone()),
         range,
-        scheme,
+        scheme: Arc::clone(blocks.scheme),
     };
     let start = packed.clone().inner();
-    let output = time(Part::Units, || {
-        let blocks = recomputation.range.clone();
-        pack(blocks.fold(unpack(start.clone()), |state, block| recomputation.step(block, state)))
-    });
+    let output = time(Part::Units, || pack(recomputation.forward(unpack(start.clone()))));
     record_modules(Part::Units, packed, own, output, move |gradient| {
         recomputation.backward(start, gradient)
     })
@@ -56,12 +59,27 @@ struct Segment<R> {
     residuals: Vec<R>,
     /// Index of `residuals[0]` in the unit.
     first_residual: usize,
+    memory: Memory,
 }
 
 impl<R: Residual> Segment<R> {
-    fn step(&self, block: usize, state: State) -> State {
+    /// Through all blocks for the first time.
+    fn forward(&mut self, start: State) -> State {
+        self.range.clone().fold(start, |state, block| {
+            sweep::step(self.scheme.update(block), state, &mut |term, x| {
+                let residual = &self.residuals[term.residual - self.first_residual];
+                self.memory
+                    .first(term.residual, term.role, |pass| evaluate(residual, term.role, x, pass))
+            })
+        })
+    }
+
+    /// Through one block again.
+    fn step_again(&self, block: usize, state: State) -> State {
         sweep::step(self.scheme.update(block), state, &mut |term, x| {
-            evaluate(&self.residuals[term.residual - self.first_residual], term.role, x)
+            let residual = &self.residuals[term.residual - self.first_residual];
+            self.memory
+                .again(term.residual, term.role, |pass| evaluate(residual, term.role, x, pass))
         })
     }
 
@@ -69,24 +87,24 @@ impl<R: Residual> Segment<R> {
         let mut states = vec![unpack(start)];
         for block in self.range.clone() {
             if let Some(state) = states.last().cloned() {
-                states.push(self.step(block, state));
+                states.push(self.step_again(block, state));
             }
         }
         let mut gradient = unpack(gradient);
-        let mut parameters = local::ParameterGradients::new(&self.residuals);
+        let mut parameters =
+            local::ParameterGradients::from(self.first_residual, &self.residuals, &self.memory);
         let mut after = states.pop();
-        for block in self.range.rev() {
+        for block in self.range.clone().rev() {
             let (Some(state), Some(before)) = (after, states.pop()) else { break };
-            let (before, earlier) = sweep::unstep_with_gradient(
+            let stepped = sweep::unstep_with_gradient(
                 self.scheme.update(block),
                 state,
                 Some(before),
                 gradient,
-                &mut |mut term, x, cotangent| {
-                    term.residual -= self.first_residual;
-                    parameters.pull_back(term, x, cotangent)
-                },
+                &mut |term, x, cotangent| parameters.pull_back(term, x, cotangent),
             );
+            // The state before the block is known, so that no inverse is needed.
+            let Some((before, earlier)) = stepped else { unreachable!("a known state") };
             gradient = earlier;
             after = Some(before);
         }

@@ -3,6 +3,7 @@
 //! They take units of the built-in residuals in f32 on the CPU, under every scheme; anything else goes
 //! block by block through Burn's operations.
 
+use super::Blocks;
 use super::reversed::LastState;
 use crate::node::{View, on_kernels, tensor, values};
 use crate::parameters::views;
@@ -24,11 +25,12 @@ pub(super) struct Fused {
 
 impl Fused {
     /// The unit, if the kernels can compute it on `input`.
-    pub fn of<R: Residual>(
-        residuals: &[R],
-        scheme: &dyn Scheme,
-        input: &Tensor<4>,
-    ) -> Option<Self> {
+    pub fn of<R: Residual>(blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
+        let Blocks { residuals, scheme, site } = blocks;
+        // Stochastic depth leaves out a residual here and there.
+        if !site.survival.is_empty() {
+            return None;
+        }
         if !on_kernels(input) {
             return None;
         }
@@ -40,8 +42,8 @@ impl Fused {
         if !forms.iter().all(|other| same(other, &form)) {
             return None;
         }
-        let blocks = residuals.len() / scheme.residuals_per_block();
-        let steps: Vec<Step> = (0..blocks).map(|block| step(scheme.update(block))).collect();
+        let steps = (0..blocks.count()).map(|block| step(scheme.update(block)));
+        let steps: Vec<Step> = steps.collect::<Option<_>>()?;
         // A scheme of somebody's own may be one that the kernels do not know.
         check_steps(&steps, residuals.len()).ok()?;
         let [.., height, width] = input.dims();
@@ -175,14 +177,14 @@ fn part(scheme: &dyn Scheme, [images, channels, height, width]: [usize; 4]) -> [
     }
 }
 
-/// A block's update as a step of the kernels.
-fn step(update: Update) -> Step {
+/// A block's update as a step of the kernels, if they have it.
+fn step(update: Update) -> Option<Step> {
     let part = |term: Term| Part {
         scale: term.scale as f32,
         residual: term.residual,
         conjugate: term.role == Role::Conjugate,
     };
-    match update {
+    Some(match update {
         Update::TwoStream { first, second } => {
             Step::TwoStream { first: part(first), second: part(second) }
         }
@@ -190,5 +192,6 @@ fn step(update: Update) -> Step {
         Update::TwoStep { drift: Drift::Extrapolated, residual } => {
             Step::Extrapolated(part(residual))
         }
-    }
+        Update::OneStep { .. } => return None,
+    })
 }

@@ -3,6 +3,7 @@
 //! The outer graph must never reach into these (a node of it inside a nested graph would lock
 //! itself), so parameters and arguments enter as fresh leaves.
 
+use crate::pass::Memory;
 use crate::residual::{Residual, evaluate};
 use crate::scheme::Term;
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
@@ -46,14 +47,23 @@ fn with_fresh_leaves<R: Residual>(residual: &R) -> R {
 /// Pulls cotangents back through a unit's residuals and adds up their parameters' gradients.
 pub(super) struct ParameterGradients<'a, R> {
     residuals: &'a [R],
+    /// Of these residuals' first evaluations.
+    memory: &'a Memory,
+    /// Index of `residuals[0]` in the unit.
+    first: usize,
     /// Per residual, the gradients of its parameters in the order of their visit.
     sums: Vec<Option<Vec<Tensor<1>>>>,
 }
 
 impl<'a, R: Residual> ParameterGradients<'a, R> {
-    /// No gradient yet; `residuals` are [detached](detach).
-    pub fn new(residuals: &'a [R]) -> Self {
-        Self { residuals, sums: residuals.iter().map(|_| None).collect() }
+    /// No gradient yet; `residuals` are [detached](detach), all of a unit.
+    pub fn new(residuals: &'a [R], memory: &'a Memory) -> Self {
+        Self::from(0, residuals, memory)
+    }
+
+    /// The same for the residuals from number `first` on.
+    pub fn from(first: usize, residuals: &'a [R], memory: &'a Memory) -> Self {
+        Self { residuals, memory, first, sums: residuals.iter().map(|_| None).collect() }
     }
 
     /// (F(x), Jᵀv) of the term's residual, unscaled, by one evaluation of F.
@@ -63,9 +73,12 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
         x: Tensor<4>,
         cotangent: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
-        let residual = with_fresh_leaves(&self.residuals[term.residual]);
+        let own = term.residual - self.first;
+        let residual = with_fresh_leaves(&self.residuals[own]);
         let x = x.autodiff().require_grad();
-        let value = evaluate(&residual, term.role, x.clone());
+        let value = self.memory.again(term.residual, term.role, |pass| {
+            evaluate(&residual, term.role, x.clone(), pass)
+        });
         let plain = value.clone().inner();
         if !value.is_tracked() {
             // A constant residual: neither x nor a parameter was used.
@@ -75,7 +88,7 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
         let pulled = x.grad_remove(&mut gradients).unwrap_or_else(|| x.inner().zeros_like());
 
         let found = collect(&residual, &mut gradients);
-        let sum = &mut self.sums[term.residual];
+        let sum = &mut self.sums[own];
         *sum = Some(match sum.take() {
             Some(sum) => sum.into_iter().zip(found).map(|(sum, found)| sum + found).collect(),
             None => found,

@@ -7,8 +7,9 @@
 //! | [`Reversible`](Differentiation::Reversible) | the last state | N + N |
 //!
 //! Gradients agree to rounding. The last two record one autodiff node per segment or unit
-//! whose backward pass works on small graphs of its own (`local`); residuals with side
-//! effects are refused there, since a second evaluation would not repeat the first.
+//! whose backward pass works on small graphs of its own (`local`). What a residual's second
+//! evaluation needs to repeat the first (the statistics of batch norms) is kept beside the states, see
+//! [`pass`](crate::pass); residuals with side effects of other kinds are refused there.
 
 mod checkpointed;
 mod fused;
@@ -17,6 +18,7 @@ mod reversed;
 mod stored;
 
 use crate::error::{Error, Result};
+use crate::pass::{Memory, Phase, UnitSite};
 use crate::residual::{Effects, Residual, evaluate};
 use crate::scheme::{Scheme, State, sweep};
 use burn::tensor::Tensor;
@@ -50,10 +52,14 @@ impl Differentiation {
         }
     }
 
-    /// Refuses residuals that this mode could not evaluate again.
-    pub(crate) fn check<R: Residual>(self, residuals: &[R]) -> Result<()> {
+    /// Refuses schemes that this mode cannot undo and residuals that it could not evaluate again.
+    pub(crate) fn check<R: Residual>(self, residuals: &[R], scheme: &dyn Scheme) -> Result<()> {
         if self == Self::Stored {
             return Ok(());
+        }
+        if self == Self::Reversible && !scheme.is_reversible() {
+            let reason = format!("{scheme:?} has no inverse; use mode `stored` or `checkpointed`");
+            return Err(Error::config("training.mode", reason));
         }
         for residual in residuals {
             let effect = match residual.effects() {
@@ -76,6 +82,7 @@ impl Differentiation {
 pub(crate) struct Blocks<'a, R> {
     pub residuals: &'a [R],
     pub scheme: &'a Arc<dyn Scheme>,
+    pub site: &'a UnitSite,
 }
 
 impl<R: Residual> Blocks<'_, R> {
@@ -84,24 +91,25 @@ impl<R: Residual> Blocks<'_, R> {
         self.residuals.len() / self.scheme.residuals_per_block()
     }
 
-    /// Through all blocks.
-    pub fn forward(&self, start: State) -> State {
-        (0..self.count()).fold(start, |state, block| self.step(block, state))
-    }
-
-    /// Back through all blocks.
-    pub fn inverse(&self, end: State) -> State {
-        (0..self.count()).rev().fold(end, |state, block| {
-            sweep::unstep(self.scheme.update(block), state, &mut |term, x| {
-                evaluate(&self.residuals[term.residual], term.role, x)
+    /// Through all blocks for the first time.
+    pub fn forward(&self, start: State, memory: &mut Memory) -> State {
+        (0..self.count()).fold(start, |state, block| {
+            sweep::step(self.scheme.update(block), state, &mut |term, x| {
+                memory.first(term.residual, term.role, |pass| {
+                    evaluate(&self.residuals[term.residual], term.role, x, pass)
+                })
             })
         })
     }
 
-    /// Through one block.
-    pub fn step(&self, block: usize, state: State) -> State {
-        sweep::step(self.scheme.update(block), state, &mut |term, x| {
-            evaluate(&self.residuals[term.residual], term.role, x)
+    /// Back through all blocks; `None` where the scheme has no inverse.
+    pub fn inverse(&self, end: State, memory: &Memory) -> Option<State> {
+        (0..self.count()).rev().try_fold(end, |state, block| {
+            sweep::unstep(self.scheme.update(block), state, &mut |term, x| {
+                memory.again(term.residual, term.role, |pass| {
+                    evaluate(&self.residuals[term.residual], term.role, x, pass)
+                })
+            })
         })
     }
 }
@@ -113,25 +121,26 @@ pub(crate) fn forward<R: Residual>(
     mode: Differentiation,
     blocks: Blocks<'_, R>,
     input: Tensor<4>,
+    phase: Phase,
 ) -> Result<Tensor<4>> {
     let tracked = input.is_tracked() || local::any_tracked(blocks.residuals);
     if !tracked {
-        return Ok(inference(blocks, input));
+        return Ok(inference(blocks, input, phase));
     }
     match mode {
-        Differentiation::Stored => Ok(stored::forward(blocks, input)),
-        Differentiation::Checkpointed => checkpointed::forward(blocks, input),
-        Differentiation::Reversible => reversed::forward(blocks, input),
+        Differentiation::Stored => Ok(stored::forward(blocks, input, phase)),
+        Differentiation::Checkpointed => checkpointed::forward(blocks, input, phase),
+        Differentiation::Reversible => reversed::forward(blocks, input, phase),
     }
 }
 
 /// The output alone, as exactly as the kernels can: what is measured and published comes from here.
-fn inference<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> Tensor<4> {
-    let scheme = blocks.scheme.as_ref();
-    match fused::Fused::of(blocks.residuals, scheme, &input) {
+fn inference<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>, phase: Phase) -> Tensor<4> {
+    match fused::Fused::of(&blocks, &input) {
         Some(fused) => {
+            let scheme = blocks.scheme.as_ref();
             fused.by(Algorithm::Winograd2).forward(blocks.residuals, scheme, input).output
         }
-        None => stored::forward(blocks, input),
+        None => stored::forward(blocks, input, phase),
     }
 }

@@ -5,24 +5,30 @@ use super::{Blocks, local};
 use crate::analysis::profile::{Part, time};
 use crate::error::Result;
 use crate::parameters::record_modules;
+use crate::pass::{Memory, Phase};
 use crate::residual::Residual;
 use crate::scheme::{Scheme, State, Streams, sweep};
 use burn::tensor::Tensor;
 use std::sync::Arc;
 
-pub(super) fn forward<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> Result<Tensor<4>> {
+pub(super) fn forward<R: Residual>(
+    blocks: Blocks<'_, R>,
+    input: Tensor<4>,
+    phase: Phase,
+) -> Result<Tensor<4>> {
     let residuals = local::detach(blocks.residuals);
     let scheme = Arc::clone(blocks.scheme);
     let count = blocks.count();
 
-    let fused = Fused::of(&residuals, scheme.as_ref(), &input);
     let start = input.clone().inner();
+    let mut memory = Memory::new(phase, blocks.site.clone());
+    let detached = Blocks { residuals: &residuals, scheme: &scheme, site: blocks.site };
+    let fused = Fused::of(&detached, &input);
     let kept = time(Part::Units, || match &fused {
         Some(fused) => fused.forward(&residuals, scheme.as_ref(), start),
         None => {
             let start = sweep::open(scheme.as_ref(), start);
-            let last = Blocks { residuals: &residuals, scheme: &scheme }.forward(start);
-            LastState::new(scheme.as_ref(), last)
+            LastState::new(scheme.as_ref(), detached.forward(start, &mut memory))
         }
     });
     let output = kept.output.clone();
@@ -31,14 +37,17 @@ pub(super) fn forward<R: Residual>(blocks: Blocks<'_, R>, input: Tensor<4>) -> R
         let scheme = scheme.as_ref();
         match fused {
             Some(fused) => fused.backward(&residuals, scheme, kept, gradient),
-            None => pull_back(&residuals, scheme, count, kept, gradient),
+            None => {
+                let parameters = local::ParameterGradients::new(&residuals, &memory);
+                pull_back(parameters, scheme, count, kept, gradient)
+            }
         }
     })
 }
 
 /// Back through all blocks on small graphs of their own.
 fn pull_back<R: Residual>(
-    residuals: &[R],
+    mut parameters: local::ParameterGradients<'_, R>,
     scheme: &dyn Scheme,
     count: usize,
     kept: LastState,
@@ -46,15 +55,17 @@ fn pull_back<R: Residual>(
 ) -> (Tensor<4>, Vec<Tensor<1>>) {
     let mut state = kept.into_state(scheme);
     let mut gradient = sweep::close_gradient(scheme, gradient);
-    let mut parameters = local::ParameterGradients::new(residuals);
     for block in (0..count).rev() {
-        (state, gradient) = sweep::unstep_with_gradient(
+        let before = sweep::unstep_with_gradient(
             scheme.update(block),
             state,
             None,
             gradient,
             &mut |term, x, cotangent| parameters.pull_back(term, x, cotangent),
         );
+        // A unit takes this mode under schemes alone that have an inverse.
+        let Some(before) = before else { unreachable!("a block without inverse") };
+        (state, gradient) = before;
     }
     (sweep::open_gradient(scheme, gradient), parameters.finish())
 }

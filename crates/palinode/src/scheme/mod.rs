@@ -1,11 +1,12 @@
-//! How it is integrated: the schemes, each reversible by construction.
+//! How it is integrated: the schemes, all but one reversible by construction.
 //!
-//! A scheme says what one block does to the state of a unit, as an [`Update`]. Every update adds a
-//! function of one part of the state to the other part, so it can be undone by subtracting the same
-//! function again; the sweeps forward, backward and with gradients follow from the update alone
-//! ([`sweep`]) and hold for every residual.
+//! A scheme says what one block does to the state of a unit, as an [`Update`]. Every update but
+//! [`Euler`]'s adds a function of one part of the state to the other part, so it can be undone by
+//! subtracting the same function again; the sweeps forward, backward and with gradients follow from
+//! the update alone ([`sweep`]) and hold for every residual.
 
 mod coupling;
+mod euler;
 mod hamiltonian;
 mod leapfrog;
 mod midpoint;
@@ -13,6 +14,7 @@ pub mod sweep;
 mod verlet;
 
 pub use coupling::Coupling;
+pub use euler::Euler;
 pub use hamiltonian::Hamiltonian;
 pub use leapfrog::{Leapfrog, Start};
 pub use midpoint::Midpoint;
@@ -72,6 +74,11 @@ pub enum Update {
         /// s·F.
         residual: Term,
     },
+    /// X_{j+1} = X_j + s·F(X_j): the whole state changes at once, and there is no way back.
+    OneStep {
+        /// s·F.
+        residual: Term,
+    },
 }
 
 /// Where a two-step scheme would be without its residual.
@@ -94,6 +101,11 @@ pub trait Scheme: Debug + Send + Sync + 'static {
     /// What block `block` (from 0) does.
     fn update(&self, block: usize) -> Update;
 
+    /// Whether a block can be undone.
+    fn is_reversible(&self) -> bool {
+        true
+    }
+
     /// For one state: whether X_{−1} is X₀ (`true`) or 0 where a unit starts.
     fn starts_at_rest(&self) -> bool {
         true
@@ -114,11 +126,13 @@ pub enum SchemeName {
     Leapfrog,
     /// Additive [`Coupling`] (RevNet).
     Coupling,
+    /// [`Euler`] (ResNet), which has no inverse.
+    Euler,
 }
 
 impl SchemeName {
-    /// Every built-in scheme.
-    pub const ALL: [Self; 5] = [
+    /// Every reversible built-in scheme: all but [`Euler`].
+    pub const REVERSIBLE: [Self; 5] = [
         Self::Hamiltonian,
         Self::HamiltonianSingle,
         Self::Midpoint,
@@ -134,6 +148,7 @@ impl SchemeName {
             Self::Midpoint => Arc::new(Midpoint { step }),
             Self::Leapfrog => Arc::new(Leapfrog { step, start }),
             Self::Coupling => Arc::new(Coupling),
+            Self::Euler => Arc::new(Euler { step }),
         }
     }
 
@@ -143,6 +158,15 @@ impl SchemeName {
             Self::Hamiltonian | Self::Leapfrog | Self::Coupling => BuiltInConfig::Symmetric,
             Self::HamiltonianSingle => BuiltInConfig::Layer,
             Self::Midpoint => BuiltInConfig::Antisymmetric,
+            Self::Euler => BuiltInConfig::Basic,
+        }
+    }
+
+    /// The inception residual that takes the place of the [usual](Self::usual_residual) one.
+    pub fn inception_residual(self) -> BuiltInConfig {
+        match self {
+            Self::Midpoint => BuiltInConfig::AntisymmetricInception,
+            _ => BuiltInConfig::Inception,
         }
     }
 }

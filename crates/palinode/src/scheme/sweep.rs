@@ -67,6 +67,11 @@ pub fn step(
             };
             State { first: state.second, second: next }
         }
+        Update::OneStep { residual } => {
+            let next =
+                state.second.clone() + value(residual, state.second.clone()) * residual.scale;
+            State { first: state.second, second: next }
+        }
     }
 }
 
@@ -84,23 +89,24 @@ fn previous(drift: Drift, current: &Tensor<4>, next: Tensor<4>, increment: Tenso
     }
 }
 
-/// The state before a block, from the state after it.
+/// The state before a block, from the state after it; `None` where the block cannot be undone.
 pub fn unstep(
     update: Update,
     state: State,
     value: &mut dyn FnMut(Term, Tensor<4>) -> Tensor<4>,
-) -> State {
+) -> Option<State> {
     match update {
         Update::TwoStream { first, second } => {
             let z = state.second - value(second, state.first.clone()) * second.scale;
             let y = state.first - value(first, z.clone()) * first.scale;
-            State { first: y, second: z }
+            Some(State { first: y, second: z })
         }
         Update::TwoStep { drift, residual } => {
             let increment = value(residual, state.first.clone()) * residual.scale;
             let before = previous(drift, &state.first, state.second, increment);
-            State { first: before, second: state.first }
+            Some(State { first: before, second: state.first })
         }
+        Update::OneStep { .. } => None,
     }
 }
 
@@ -109,15 +115,16 @@ pub fn unstep(
 ///
 /// `pull_back` maps (term, x, v) to (F(x), Jᵀv) with the unscaled residual, and collects the
 /// parameters' gradients on the way: one evaluation of F serves reconstruction and gradient.
-/// Where the state before the block was stored, it is `known` and nothing is reconstructed.
+/// Where the state before the block was stored, it is `known` and nothing is reconstructed; `None`
+/// where it was not and the block cannot be undone.
 pub fn unstep_with_gradient(
     update: Update,
     state: State,
     known: Option<State>,
     gradient: State,
     pull_back: &mut dyn FnMut(Term, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
-) -> (State, State) {
-    match update {
+) -> Option<(State, State)> {
+    let before = match update {
         Update::TwoStream { first, second } => {
             let cotangent = gradient.second.clone() * second.scale;
             let (value, pulled) = pull_back(second, state.first.clone(), cotangent);
@@ -149,5 +156,15 @@ pub fn unstep_with_gradient(
             };
             (before, gradient)
         }
-    }
+        Update::OneStep { residual } => {
+            let before = known?;
+            let cotangent = gradient.second.clone() * residual.scale;
+            let (_, pulled) = pull_back(residual, before.second.clone(), cotangent);
+            let first = gradient.second.zeros_like();
+            // The state after it holds X_j too, as what came before X_{j+1}.
+            let second = gradient.first + gradient.second + pulled;
+            (before, State { first, second })
+        }
+    };
+    Some(before)
 }

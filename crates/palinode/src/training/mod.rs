@@ -20,7 +20,7 @@ pub use observer::{Observer, Progress};
 pub use optimizer::Sgd;
 pub use recipe::{
     DataRecipe, Decayed, ModelRecipe, OptimizerRecipe, Override, QUICK_START, RECIPE_VERSION,
-    Recipe, TEMPLATE, TrainingRecipe, Value, parse_override,
+    Recipe, StemRecipe, TEMPLATE, TrainingRecipe, Value, parse_override,
 };
 pub use run::{Outcome, resume, train};
 pub use schedule::{Kind, Schedule};

@@ -4,7 +4,7 @@ use super::schedule::Schedule;
 use crate::Activation;
 use crate::data::{Augmentation, SourceName};
 use crate::error::{Error, Result};
-use crate::network::{Layout, NetworkConfig, StemConfig};
+use crate::network::{Layout, NetworkConfig, StemActivation, StemConfig, Variant};
 use crate::residual::BuiltInConfig;
 use crate::reversible::Differentiation;
 use crate::scheme::{SchemeName, Start};
@@ -47,30 +47,54 @@ pub struct Recipe {
     pub training: TrainingRecipe,
 }
 
-/// `[model]`: a model by name, and what differs from it.
+/// `[model]`: a model by name, and what differs from it. What is not given is the model's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelRecipe {
     /// A name that [`NetworkConfig::named`] knows.
     pub name: String,
+    /// One of the report's variants of it.
+    pub variant: Variant,
     /// Report or paper.
-    pub layout: Layout,
-    /// Blocks per unit, instead of the name's.
+    pub layout: Option<Layout>,
+    /// Blocks per unit.
     pub blocks: Option<[usize; 3]>,
-    /// Channels per unit, instead of the name's.
+    /// Channels per unit.
     pub widths: Option<[usize; 3]>,
-    /// The residual, instead of the scheme's usual one.
+    /// The residual; not given: the scheme's usual one.
     pub residual: Option<BuiltInConfig>,
-    /// The scheme, instead of the name's.
+    /// The scheme.
     pub scheme: Option<SchemeName>,
     /// σ.
     pub activation: Activation,
     /// h.
-    pub step: f64,
+    pub step: Option<f64>,
     /// X₋₁ of leapfrog.
     pub start: Start,
+    /// Batch norm inside the residuals.
+    pub block_norm: Option<bool>,
+    /// Rate of the dropout inside the residuals.
+    pub block_dropout: f64,
+    /// Rate of the dropout before the fully connected layer.
+    pub dropout: Option<f64>,
+    /// Stochastic depth: the last block's probability to take part.
+    pub survival: f64,
+    /// Channels of ResNeXt's first grouped convolutions; 0: the model's.
+    pub bottleneck: usize,
+    /// Their groups; 0: the model's.
+    pub groups: usize,
     /// What follows the stem convolution in layout `report`.
-    pub stem: StemConfig,
+    pub stem: StemRecipe,
+}
+
+/// `[model.stem]`: what differs from the model's own stem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StemRecipe {
+    /// Batch norm after the convolution.
+    pub norm: Option<bool>,
+    /// An activation after that.
+    pub activation: Option<StemActivation>,
 }
 
 /// `[data]`.
@@ -125,8 +149,8 @@ pub struct TrainingRecipe {
     pub shuffle: bool,
     /// Epochs between two validations (the last epoch always has one).
     pub validate_every: usize,
-    /// How units are differentiated.
-    pub mode: Differentiation,
+    /// How units are differentiated; not given: reversible where the scheme is, otherwise stored.
+    pub mode: Option<Differentiation>,
     /// Instruction set of the kernels; a run records the one it began with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isa: Option<Isa>,
@@ -151,15 +175,22 @@ impl Default for ModelRecipe {
     fn default() -> Self {
         Self {
             name: "hamiltonian-74".to_owned(),
-            layout: Layout::Report,
+            variant: Variant::Plain,
+            layout: None,
             blocks: None,
             widths: None,
             residual: None,
             scheme: None,
             activation: Activation::Relu,
-            step: 0.1,
+            step: None,
             start: Start::AtRest,
-            stem: StemConfig::default(),
+            block_norm: None,
+            block_dropout: 0.0,
+            dropout: None,
+            survival: 1.0,
+            bottleneck: 0,
+            groups: 0,
+            stem: StemRecipe::default(),
         }
     }
 }
@@ -189,7 +220,7 @@ impl Default for TrainingRecipe {
             batch_size: 128,
             shuffle: true,
             validate_every: 1,
-            mode: Differentiation::Reversible,
+            mode: None,
             isa: None,
         }
     }
@@ -208,8 +239,8 @@ impl Recipe {
 
     /// Reads a recipe's text and applies overrides; `path` is for messages.
     ///
-    /// An override of the model's name also drops the text's blocks, widths, scheme and residual:
-    /// they belonged to the other model.
+    /// An override of the model's name or variant also drops what the text says of blocks, widths,
+    /// scheme and residual: that belonged to the other model.
     ///
     /// # Errors
     /// [`Error::Format`] for a text that is no recipe, [`Error::Config`] for values that cannot be
@@ -219,9 +250,12 @@ impl Recipe {
         // As a recipe first: its messages name line and column.
         toml::from_str::<Self>(text).map_err(wrong)?;
         let mut table = toml::from_str::<Table>(text).map_err(wrong)?;
-        let renamed = overrides.iter().any(|(field, _)| field == "model.name");
+        let named = |field: &str| field == "model.name" || field == "model.variant";
+        let renamed = overrides.iter().any(|(field, _)| named(field));
         if renamed && let Some(model) = table.get_mut("model").and_then(Value::as_table_mut) {
-            for field in ["blocks", "widths", "scheme", "residual"] {
+            for field in
+                ["blocks", "widths", "scheme", "residual", "bottleneck", "groups", "block_norm"]
+            {
                 model.remove(field);
             }
         }
@@ -244,11 +278,21 @@ impl Recipe {
             // A run may be resumed from elsewhere.
             *directory = std::path::absolute(&directory).map_err(Error::io(&directory))?;
         }
-        let model = NetworkConfig::named(&self.model.name)?;
-        let scheme = *self.model.scheme.get_or_insert(model.scheme);
-        self.model.blocks.get_or_insert(model.blocks);
-        self.model.widths.get_or_insert(model.widths);
-        self.model.residual.get_or_insert(scheme.usual_residual());
+        let mode = self.base()?.usual_mode();
+        self.training.mode.get_or_insert(mode);
+        let config = self.base()?;
+        let model = &mut self.model;
+        model.layout.get_or_insert(config.layout);
+        model.scheme.get_or_insert(config.scheme);
+        model.residual.get_or_insert(config.residual);
+        model.blocks.get_or_insert(config.blocks);
+        model.widths.get_or_insert(config.widths);
+        model.step.get_or_insert(config.step);
+        model.block_norm.get_or_insert(config.block_norm);
+        model.dropout.get_or_insert(config.dropout);
+        model.stem.norm.get_or_insert(config.stem.norm);
+        model.stem.activation.get_or_insert(config.stem.activation);
+        (model.bottleneck, model.groups) = (config.bottleneck, config.groups);
         Ok(self)
     }
 
@@ -262,24 +306,41 @@ impl Recipe {
         size: [usize; 2],
         classes: usize,
     ) -> Result<NetworkConfig> {
-        let model = self.clone().resolved()?.model;
-        let named = NetworkConfig::named(&model.name)?;
-        let scheme = model.scheme.unwrap_or(named.scheme);
-        let config = NetworkConfig {
-            layout: model.layout,
-            scheme,
-            residual: model.residual.unwrap_or(scheme.usual_residual()),
-            activation: model.activation,
-            step: model.step,
-            start: model.start,
-            blocks: model.blocks.unwrap_or(named.blocks),
-            widths: model.widths.unwrap_or(named.widths),
-            stem: model.stem,
-            ..named
-        }
-        .for_data(channels, size, classes);
+        let config = self.base()?.for_data(channels, size, classes);
         config.validate()?;
         Ok(config)
+    }
+
+    /// The network for the named model's usual images.
+    fn base(&self) -> Result<NetworkConfig> {
+        let model = &self.model;
+        let mut config = NetworkConfig::named(&model.name)?;
+        if let Some(scheme) = model.scheme.filter(|scheme| *scheme != config.scheme) {
+            config.scheme = scheme;
+            config.residual = scheme.usual_residual();
+        }
+        let config = config.with_variant(model.variant);
+        let given = |number: usize| (number > 0).then_some(number);
+        Ok(NetworkConfig {
+            layout: model.layout.unwrap_or(config.layout),
+            residual: model.residual.unwrap_or(config.residual),
+            activation: model.activation,
+            step: model.step.unwrap_or(config.step),
+            start: model.start,
+            blocks: model.blocks.unwrap_or(config.blocks),
+            widths: model.widths.unwrap_or(config.widths),
+            stem: StemConfig {
+                norm: model.stem.norm.unwrap_or(config.stem.norm),
+                activation: model.stem.activation.unwrap_or(config.stem.activation),
+            },
+            block_norm: model.block_norm.unwrap_or(config.block_norm),
+            block_dropout: model.block_dropout,
+            dropout: model.dropout.unwrap_or(config.dropout),
+            survival: model.survival,
+            bottleneck: given(model.bottleneck).unwrap_or(config.bottleneck),
+            groups: given(model.groups).unwrap_or(config.groups),
+            ..config
+        })
     }
 
     /// As TOML.
@@ -419,7 +480,7 @@ mod tests {
     #[test]
     fn the_quick_start_is_what_it_promises() {
         let recipe = parse(QUICK_START, &[]).unwrap().resolved().unwrap();
-        assert_eq!(recipe.training.mode, Differentiation::Reversible);
+        assert_eq!(recipe.training.mode, Some(Differentiation::Reversible));
         let config = recipe.network(1, [32, 32], 10).unwrap();
         assert_eq!(config.scheme, SchemeName::Hamiltonian);
         assert!(config.blocks.iter().all(|&blocks| blocks >= 2));

@@ -13,7 +13,7 @@ use crate::data::{Batches, DataInfo, Dataset, Part, split};
 use crate::error::{Error, Result};
 use crate::file::write_atomically;
 use crate::network::weights::{Arrays, collect};
-use crate::network::{Network, WeightFile};
+use crate::network::{Network, Phase, WeightFile};
 use crate::residual::BuiltIn;
 use burn::tensor::Device;
 use palinode_kernels::isa::Isa;
@@ -138,7 +138,8 @@ impl TrainingData {
     fn network(&self, recipe: &Recipe) -> Result<Network<BuiltIn>> {
         let info = &self.info;
         let config = recipe.network(info.channels, info.size, info.classes.len())?;
-        config.init(recipe.seed, recipe.training.mode, &Device::flex().autodiff())
+        let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
+        config.init(recipe.seed, mode, &Device::flex().autodiff())
     }
 }
 
@@ -205,7 +206,12 @@ impl Run {
             let labels: Vec<u8> =
                 batch.indices.iter().map(|&i| self.data.training.labels[i]).collect();
             let rate = learning_rate(&self.recipe, epoch, self.position.step, steps);
-            let stepped = train_step(self.network, &mut self.optimizer, batch, &labels, rate)?;
+            let phase = Phase::Training {
+                seed: self.recipe.seed,
+                step: (epoch * steps + self.position.step) as u64,
+            };
+            let stepped =
+                train_step(self.network, &mut self.optimizer, batch, &labels, (rate, phase))?;
             self.network = stepped.network;
             if !stepped.loss.is_finite() {
                 return Err(not_finite("the loss", &self.directory, &self.position));
@@ -334,7 +340,7 @@ impl Run {
     /// Reads the test part with the best-validation weights, and writes the report.
     fn conclude(self, observer: &mut dyn Observer) -> Result<Outcome> {
         let best = WeightFile::load(&self.directory.weights("best"))?;
-        let network = best.network(self.recipe.training.mode, &Device::flex())?;
+        let network = best.network(best.config.usual_mode(), &Device::flex())?;
         let test = self.recipe.data.name.load(self.recipe.data.dir.as_deref(), Part::Test)?;
         let found = self.evaluate(&network, &test)?;
         if !found.loss.is_finite() {

@@ -19,7 +19,7 @@ pub struct Stepped<R: Residual> {
     pub correct: usize,
 }
 
-/// Loss and gradients of one batch, applied at learning rate `rate`.
+/// Loss and gradients of one batch, applied at learning rate `rate`; `phase` says which step it is.
 ///
 /// # Errors
 /// As [`Network::forward`].
@@ -28,9 +28,9 @@ pub fn train_step<R: Residual>(
     optimizer: &mut Sgd,
     batch: Batch,
     labels: &[u8],
-    rate: f64,
+    (rate, phase): (f64, Phase),
 ) -> Result<Stepped<R>> {
-    let logits = network.forward(batch.images, Phase::Training)?;
+    let logits = network.forward(batch.images, phase)?;
     let correct = correct(&to_f32(logits.clone()), labels, network.config().classes);
     let loss = cross_entropy(logits, batch.labels);
     let value = loss.clone().inner().into_scalar::<f64>();

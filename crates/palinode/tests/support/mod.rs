@@ -3,13 +3,16 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, FloatDType, Gradients, Tensor, TensorData};
-use palinode::network::Unit;
+use palinode::network::{Phase, Unit};
 use palinode::random::{Generator, Purpose};
-use palinode::residual::{BuiltIn, BuiltInConfig};
+use palinode::residual::{BuiltIn, BuiltInConfig, BuiltInSettings};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, Start};
 use palinode_kernels::Activation;
 use palinode_kernels::reference::{self, Form, Recurrence, Shape};
+
+/// The phase of tests in which it does not matter.
+pub const PHASE: Phase = Phase::BatchStatistics;
 
 /// What a test unit is made of.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +68,7 @@ impl Case {
             SchemeName::Midpoint => Recurrence::Midpoint,
             SchemeName::Leapfrog => Recurrence::Leapfrog,
             SchemeName::Coupling => Recurrence::Coupling,
+            SchemeName::Euler => panic!("the reference has no Euler"),
         }
     }
 
@@ -77,13 +81,11 @@ impl Case {
         let count = self.blocks * self.recurrence().residuals_per_block();
         let mut residuals: Vec<BuiltIn> = (0..count)
             .map(|_| {
-                self.residual.init(
-                    self.channels,
-                    self.activation,
-                    self.input_bias,
-                    &mut generator,
-                    &device,
-                )
+                let settings = BuiltInSettings {
+                    input_bias: self.input_bias,
+                    ..BuiltInSettings::new(self.channels, self.activation)
+                };
+                self.residual.init(settings, &mut generator, &device)
             })
             .collect();
         let scale = if self.scheme == SchemeName::Coupling { 0.15 } else { 1.0 };
@@ -116,6 +118,7 @@ impl Case {
                 BuiltInConfig::Symmetric => Form::Symmetric,
                 BuiltInConfig::Layer => Form::Layer,
                 BuiltInConfig::Antisymmetric => Form::Antisymmetric,
+                other => panic!("the reference has no {other:?}"),
             },
             activation: self.activation,
             step: self.step,
@@ -209,7 +212,7 @@ impl UnitGradients {
     /// The gradients of ⟨cotangent, unit(input)⟩ by autodiff.
     pub fn of(unit: &Unit<BuiltIn>, input: Tensor<4>, cotangent: Tensor<4>) -> Self {
         let input = input.autodiff().require_grad();
-        let output = unit.forward(input.clone()).unwrap();
+        let output = unit.forward(input.clone(), PHASE).unwrap();
         let gradients = (output.clone() * cotangent.autodiff()).sum().backward();
         let (mut kernels, mut biases, mut input_biases) = (Vec::new(), Vec::new(), None);
         for residual in &unit.residuals {
@@ -261,9 +264,10 @@ pub fn relative(a: &[f64], b: &[f64]) -> f64 {
 /// K and b of a built-in residual.
 pub fn parameters(residual: &BuiltIn) -> (Tensor<4>, Tensor<1>) {
     match residual {
-        BuiltIn::Symmetric(r) => (r.kernel.val(), r.bias.val()),
-        BuiltIn::Layer(r) => (r.kernel.val(), r.bias.val()),
-        BuiltIn::Antisymmetric(r) => (r.kernel.val(), r.bias.val()),
+        BuiltIn::Symmetric(r) => (r.kernel.val(), r.bias.as_ref().unwrap().val()),
+        BuiltIn::Layer(r) => (r.kernel.val(), r.bias.as_ref().unwrap().val()),
+        BuiltIn::Antisymmetric(r) => (r.kernel.val(), r.bias.as_ref().unwrap().val()),
+        other => panic!("no single kernel: {other:?}"),
     }
 }
 
@@ -271,7 +275,7 @@ pub fn parameters(residual: &BuiltIn) -> (Tensor<4>, Tensor<1>) {
 pub fn input_bias(residual: &BuiltIn) -> Option<Tensor<1>> {
     match residual {
         BuiltIn::Symmetric(r) => r.input_bias.as_ref().map(|a| a.val()),
-        BuiltIn::Layer(_) | BuiltIn::Antisymmetric(_) => None,
+        _ => None,
     }
 }
 

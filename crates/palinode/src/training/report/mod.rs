@@ -68,6 +68,7 @@ impl Report<'_> {
     fn summary(&self) -> String {
         let o = self.outcome;
         let config = self.network.config();
+        let mode = self.recipe.training.mode.unwrap_or_else(|| config.usual_mode());
         let [first, second, third] = config.blocks_per_unit();
         let validation = self.best.map_or("–".to_owned(), |best| match best.accuracy {
             Some(accuracy) => format!("{:.2} % (epoch {})", 100.0 * accuracy, best.epoch),
@@ -81,7 +82,7 @@ impl Report<'_> {
             ("Best validation", validation),
             ("Parameters", thousands(count(self.network).total)),
             ("Blocks", format!("{first}-{second}-{third}")),
-            ("Differentiation", self.recipe.training.mode.name().to_owned()),
+            ("Differentiation", mode.name().to_owned()),
             ("Time", number(o.seconds, &|s| format!("{s:.0} s"))),
             ("Training speed", number(o.images_per_second, &|i| format!("{i:.0} images/s"))),
             (

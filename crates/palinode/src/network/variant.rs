@@ -1,0 +1,50 @@
+//! The report's variants of a network.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// A variant of a model, as the report's tables have them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// As the model's name says.
+    #[default]
+    Plain,
+    /// Batch norm behind the stem convolution and dropout 0.4 before the fully connected layer.
+    Regularized,
+    /// Batch norm behind the stem convolution and the scheme's inception residual.
+    Inception,
+    /// The same with 18 blocks per unit and widths 64-128-256, about the parameters of
+    /// hamiltonian-218.
+    InceptionLarge,
+}
+
+impl Variant {
+    /// All variants.
+    pub const ALL: [Self; 4] =
+        [Self::Plain, Self::Regularized, Self::Inception, Self::InceptionLarge];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Regularized => "regularized",
+            Self::Inception => "inception",
+            Self::InceptionLarge => "inception-large",
+        }
+    }
+
+    /// The variant of that name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] listing the names where there is none.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|variant| variant.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::config(
+                "model.variant",
+                format!("there is no variant `{name}`; there are {names}"),
+            )
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! Batch normalisation with the running statistics PyTorch keeps.
+
+use crate::activation::{Activation, activate};
+use crate::analysis::profile::{Part, time};
+use crate::node::{Variable, on_kernels, record, tensor, values, view};
+use crate::pass::{Pass, Phase, Statistics};
+use burn::module::{Module, Param, RunningState};
+use burn::tensor::module::batch_norm;
+use burn::tensor::{Device, Tensor, TensorData};
+use palinode_kernels::norm::BatchNorm as Kernel;
+
+/// Batch norm over `[n, C, h, w]`, one mean and variance per channel.
+///
+/// y = weight·(x − μ)/√(v + ε) + bias; in training μ and v (biased) are the batch's, and the
+/// running ones move by `momentum` towards them, the variance towards the unbiased one. (Burn's own
+/// module keeps the biased variance; files exchanged with PyTorch need the other.)
+///
+/// Parameters: `weight`, `bias` `[C]`; state: `running_mean`, `running_var` `[C]`.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// `[C]`, initially 1.
+    pub weight: Param<Tensor<1>>,
+    /// `[C]`, initially 0.
+    pub bias: Param<Tensor<1>>,
+    /// `[C]`, initially 0.
+    pub running_mean: RunningState<Tensor<1>>,
+    /// `[C]`, initially 1.
+    pub running_var: RunningState<Tensor<1>>,
+    #[module(skip)]
+    epsilon: f64,
+    #[module(skip)]
+    momentum: f64,
+}
+
+impl BatchNorm {
+    /// For `channels` channels, with momentum 0.1.
+    pub fn new(channels: usize, epsilon: f64, device: &Device) -> Self {
+        let param = Param::from_tensor;
+        Self {
+            weight: param(Tensor::ones([channels], device)),
+            bias: param(Tensor::zeros([channels], device)),
+            running_mean: RunningState::new(Tensor::zeros([channels], device)),
+            running_var: RunningState::new(Tensor::ones([channels], device)),
+            epsilon,
+            momentum: 0.1,
+        }
+    }
+
+    /// The normalised input. In [`Phase::Training`] the running statistics move, once, in the first
+    /// evaluation of the step; a repetition uses the first one's batch statistics.
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.normalise(x, pass, false)
+    }
+
+    /// [`forward`](Self::forward) with a ReLU behind it, in one pass over the pixels.
+    pub fn forward_relu(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.normalise(x, pass, true)
+    }
+
+    fn normalise(&self, x: Tensor<4>, pass: &Pass, relu: bool) -> Tensor<4> {
+        let statistics = match pass.phase() {
+            Phase::Inference => None,
+            Phase::Training { .. } | Phase::BatchStatistics => {
+                let known = pass.batch_statistics(|| self.statistics(&x));
+                if pass.moves_running_statistics() {
+                    self.update(&x, &known);
+                }
+                Some(known)
+            }
+        };
+        let statistics = statistics.as_deref();
+        if on_kernels(&x)
+            && let Some(y) = self.by_kernel(&x, statistics, relu)
+        {
+            return y;
+        }
+        let y = self.by_tensors(x, statistics);
+        if relu { activate(Activation::Relu, y) } else { y }
+    }
+
+    /// Mean and variance of every channel of `x`.
+    fn statistics(&self, x: &Tensor<4>) -> Vec<Statistics> {
+        let [images, channels, height, width] = x.dims();
+        if on_kernels(x) {
+            let kernel = self.kernel([images, channels, height * width], false);
+            return time(Part::Norms, || kernel.statistics(&view(x.clone())));
+        }
+        let (mean, variance) = moments(x.clone().inner());
+        let numbers = |tensor: Tensor<4>| -> Vec<f64> {
+            tensor.into_data().convert::<f64>().try_to_vec().unwrap_or_default()
+        };
+        let pairs = numbers(mean).into_iter().zip(numbers(variance));
+        pairs.map(|(mean, variance)| Statistics { mean, variance }).collect()
+    }
+
+    fn kernel(&self, [images, channels, area]: [usize; 3], relu: bool) -> Kernel {
+        Kernel { images, channels, area, epsilon: self.epsilon, relu }
+    }
+
+    /// On the CPU, with the batch's statistics or the running ones; `None` where the graph is not one
+    /// it can be recorded on.
+    fn by_kernel(
+        &self,
+        x: &Tensor<4>,
+        batch: Option<&[Statistics]>,
+        relu: bool,
+    ) -> Option<Tensor<4>> {
+        let shape @ [images, channels, height, width] = x.dims();
+        let kernel = self.kernel([images, channels, height * width], relu);
+        let device = x.clone().inner().device();
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let tracked = x.is_tracked() || weight.is_tracked() || bias.is_tracked();
+        if tracked && batch.is_none() {
+            return None;
+        }
+        let statistics = batch.map_or_else(|| self.running(), <[Statistics]>::to_vec);
+        let input = view(x.clone());
+        let affine = (view(weight.clone()), view(bias.clone()));
+        let mut y = vec![0.0; input.len()];
+        time(Part::Norms, || {
+            kernel.forward(&input, &statistics, (&affine.0, &affine.1), &mut y);
+        });
+        let output = tensor(y, shape, &device);
+        if !tracked {
+            return Some(output);
+        }
+        let kept = x.clone().inner();
+        let parents =
+            [Variable::Array(x.clone()), Variable::Vector(weight), Variable::Vector(bias)];
+        let pull_back = move |slope, _| {
+            let mut gradient = values(slope);
+            let affine = (&*affine.0, &*affine.1);
+            let (weight, bias) = kernel.backward(&view(kept), &statistics, affine, &mut gradient);
+            [
+                Some(Variable::Array(tensor(gradient, shape, &device))),
+                Some(Variable::Vector(tensor(weight, [channels], &device))),
+                Some(Variable::Vector(tensor(bias, [channels], &device))),
+            ]
+        };
+        record(Part::Norms, parents, output, pull_back).ok()
+    }
+
+    /// By Burn's operations, without the ReLU.
+    fn by_tensors(&self, x: Tensor<4>, batch: Option<&[Statistics]>) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let Some(batch) = batch else {
+            let (mean, variance) = (self.running_mean.value(), self.running_var.value());
+            return batch_norm(x, weight, bias, mean, variance, self.epsilon);
+        };
+        // The values are the known ones, the gradients those of this batch's moments.
+        let known = |of: fn(&Statistics) -> f64, moment: &Tensor<4>| -> Tensor<4> {
+            let values: Vec<f64> = batch.iter().map(of).collect();
+            let data = TensorData::new(values, moment.dims());
+            Tensor::from_data(data, (&x.device(), x.dtype()))
+        };
+        let (mean, variance) = moments(x.clone());
+        let mean = mean.clone() - mean.clone().detach() + known(|s| s.mean, &mean);
+        let variance =
+            variance.clone() - variance.clone().detach() + known(|s| s.variance, &variance);
+        let per_channel = |vector: Tensor<1>| vector.reshape([1, -1, 1, 1]);
+        (x - mean) / (variance + self.epsilon).sqrt() * per_channel(weight) + per_channel(bias)
+    }
+
+    /// The running statistics.
+    fn running(&self) -> Vec<Statistics> {
+        let of = |state: &RunningState<Tensor<1>>| values(state.value());
+        let pairs = of(&self.running_mean).into_iter().zip(of(&self.running_var));
+        pairs.map(Statistics::from).collect()
+    }
+
+    /// Moves the running statistics towards those of the batch `x`.
+    fn update(&self, x: &Tensor<4>, batch: &[Statistics]) {
+        let [images, channels, height, width] = x.dims();
+        let count = (images * height * width) as f64;
+        let unbiased = count / (count - 1.0).max(1.0);
+        let vector = |value: &dyn Fn(&Statistics) -> f64| -> Tensor<1> {
+            let values: Vec<f64> = batch.iter().map(value).collect();
+            let device = x.clone().inner().device();
+            Tensor::from_data(TensorData::new(values, [channels]), (&device, x.dtype()))
+        };
+        self.move_towards(&self.running_mean, vector(&|s| s.mean));
+        self.move_towards(&self.running_var, vector(&|s| s.variance * unbiased));
+    }
+
+    fn move_towards(&self, state: &RunningState<Tensor<1>>, batch: Tensor<1>) {
+        let old = state.value_sync().inner();
+        state.update(old * (1.0 - self.momentum) + batch * self.momentum);
+        // Burn commits an update when the value is next asked for; ask, so that a save sees it.
+        state.value_sync();
+    }
+}
+
+/// Mean and biased variance of every channel, `[1, C, 1, 1]`, by Burn's operations.
+fn moments(x: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    let over_pixels = |x: Tensor<4>| x.mean_dim(0).mean_dim(2).mean_dim(3);
+    let mean = over_pixels(x.clone());
+    let variance = over_pixels((x - mean.clone()).powi_scalar(2));
+    (mean, variance)
+}

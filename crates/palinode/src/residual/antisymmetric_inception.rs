@@ -1,0 +1,58 @@
+//! F(x) = σ((A − Aᵀ)x + b) with the inception map A.
+
+use super::convolution::activate_normed;
+use super::{Effects, InceptionConfig, InceptionMap, Pass, Residual};
+use crate::Activation;
+use crate::dropout::Dropout;
+use crate::norm::BatchNorm;
+use crate::random::Generator;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// The inception residual of the midpoint network, F(x) = σ((A − Aᵀ)x + b):
+/// [`Antisymmetric`](super::Antisymmetric) with the [inception map](InceptionMap) in the place of the
+/// convolution K, b being what its biases amount to.
+///
+/// A − Aᵀ is antisymmetric whatever A is. The identity takes no part in it, so the first quarter of
+/// the channels has F = σ(0) and, with ReLU, stays as it is through a unit.
+///
+/// Parameters: those of the [map](InceptionMap); with batch norm `norm`.
+#[derive(Module, Debug)]
+pub struct AntisymmetricInception {
+    /// A.
+    pub map: InceptionMap,
+    /// Before σ.
+    pub norm: Option<BatchNorm>,
+    /// Behind σ.
+    pub dropout: Dropout,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl InceptionConfig {
+    /// The same for the midpoint network.
+    pub fn init_antisymmetric(
+        &self,
+        generator: &mut Generator,
+        device: &Device,
+    ) -> AntisymmetricInception {
+        AntisymmetricInception {
+            map: InceptionMap::new(self.channels, generator, device),
+            norm: self.norm.map(|epsilon| BatchNorm::new(self.channels, epsilon, device)),
+            dropout: Dropout::new(self.dropout),
+            activation: self.activation,
+        }
+    }
+}
+
+impl Residual for AntisymmetricInception {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let hidden = self.map.forward(x.clone(), pass) - self.map.adjoint(x, pass);
+        let value = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
+        self.dropout.forward(value, pass)
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::None
+    }
+}

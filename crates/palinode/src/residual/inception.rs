@@ -1,0 +1,71 @@
+//! F(x) = Aᵀσ(Ax + b) with the inception map A.
+
+use super::convolution::activate_normed;
+use super::{Effects, InceptionMap, Pass, Residual};
+use crate::Activation;
+use crate::dropout::Dropout;
+use crate::norm::BatchNorm;
+use crate::random::Generator;
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// Configuration of [`Inception`] and [`AntisymmetricInception`](super::AntisymmetricInception).
+#[derive(Config, Debug)]
+pub struct InceptionConfig {
+    /// Channels c of the stream the residual works on, a multiple of four.
+    pub channels: usize,
+    /// σ.
+    #[config(default = "Activation::Relu")]
+    pub activation: Activation,
+    /// ε of a batch norm before σ, where wanted; the convolutions keep their biases.
+    #[config(default = "None")]
+    pub norm: Option<f64>,
+    /// Rate of a dropout behind σ.
+    #[config(default = "0.0")]
+    pub dropout: f64,
+}
+
+/// The inception residual F(x) = Aᵀσ(Ax + b): [`Symmetric`](super::Symmetric) with the
+/// [inception map](InceptionMap) in the place of the convolution K, b being what its biases amount to.
+///
+/// Its Jacobian AᵀDA is symmetric and positive semi-definite as there, so the network stays stable.
+/// But A is block diagonal, so the four groups of a stream never exchange anything inside a unit.
+///
+/// Parameters: those of the [map](InceptionMap); with batch norm `norm`.
+/// Source: the report, "Creative and Suggested Improvements".
+#[derive(Module, Debug)]
+pub struct Inception {
+    /// A.
+    pub map: InceptionMap,
+    /// Before σ.
+    pub norm: Option<BatchNorm>,
+    /// Behind σ.
+    pub dropout: Dropout,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl InceptionConfig {
+    /// A residual with truncated-normal kernels (std √(2/(k²g))) and zero biases.
+    pub fn init(&self, generator: &mut Generator, device: &Device) -> Inception {
+        Inception {
+            map: InceptionMap::new(self.channels, generator, device),
+            norm: self.norm.map(|epsilon| BatchNorm::new(self.channels, epsilon, device)),
+            dropout: Dropout::new(self.dropout),
+            activation: self.activation,
+        }
+    }
+}
+
+impl Residual for Inception {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let hidden = self.map.forward(x, pass);
+        let hidden = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
+        self.map.adjoint(self.dropout.forward(hidden, pass), pass)
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::None
+    }
+}

@@ -1,0 +1,38 @@
+//! Forward Euler: the plain residual network.
+
+use super::{Scheme, Streams, Term, Update};
+use crate::residual::Role;
+
+/// The forward Euler scheme of Ẋ = F(X), with h = 1 the residual network of He et al.
+///
+/// * forward: X_{j+1} = X_j + hF(X_j)
+/// * inverse: none in closed form; the reversible mode refuses it
+/// * order: 1
+/// * linear stability: |1 + hλ| ≤ 1 for every eigenvalue λ of F's Jacobian; none where these are
+///   imaginary, as for an antisymmetric F
+///
+/// Source: He, Zhang, Ren & Sun, 2016; read as an ODE by Chang et al. 2018, eq. (1) of the report.
+#[derive(Clone, Copy, Debug)]
+pub struct Euler {
+    /// h.
+    pub step: f64,
+}
+
+impl Scheme for Euler {
+    fn streams(&self) -> Streams {
+        Streams::One
+    }
+
+    fn residuals_per_block(&self) -> usize {
+        1
+    }
+
+    fn update(&self, block: usize) -> Update {
+        let residual = Term { scale: self.step, residual: block, role: Role::Forward };
+        Update::OneStep { residual }
+    }
+
+    fn is_reversible(&self) -> bool {
+        false
+    }
+}
