@@ -47,6 +47,7 @@ pub mod norm;
 mod parameters;
 pub mod pass;
 pub mod random;
+pub mod regularization;
 pub mod residual;
 pub mod reversible;
 pub mod scheme;

@@ -6,7 +6,7 @@ mod support;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
 use palinode::Activation;
-use palinode::data::{Batches, DataInfo, Dataset, Part, SourceName};
+use palinode::data::{Batches, DataInfo, Dataset, Epoch, Part, SourceName};
 use palinode::network::weights::{collect, collect_gradients, replace};
 use palinode::network::{
     Layout, Network, NetworkConfig, Phase, Variant, WeightFile, count, load_arrays,
@@ -233,6 +233,7 @@ fn info(config: &NetworkConfig) -> DataInfo {
         mean: vec![0.3; config.channels],
         std: vec![0.25; config.channels],
         classes: (0..config.classes).map(|class| format!("class {class}")).collect(),
+        pixel_mean: None,
         padding: 2,
     }
 }
@@ -351,9 +352,10 @@ fn batches_do_not_depend_on_how_they_are_cut() {
     let all = SourceName::FashionMnistMini.load(None, Part::Test).unwrap();
     let info = DataInfo::of(&all);
     let device = Device::flex();
-    let collect = |size: usize, skip: usize| {
+    let collect_of = |images: usize, size: usize, skip: usize| {
         let augmentation = Default::default();
-        let mut batches = Batches::for_training(&all, &info, size, augmentation, true, (5, 2));
+        let epoch = Epoch { seed: 5, number: 2, images };
+        let mut batches = Batches::for_training(&all, &info, size, augmentation, true, epoch);
         batches.skip_steps(skip);
         let (mut pixels, mut indices) = (Vec::new(), Vec::new());
         while let Some(batch) = batches.next_on(&device) {
@@ -362,6 +364,7 @@ fn batches_do_not_depend_on_how_they_are_cut() {
         }
         (pixels, indices)
     };
+    let collect = |size, skip| collect_of(1000, size, skip);
     let (pixels, indices) = collect(64, 0);
     assert_eq!((&pixels, &indices), (&collect(17, 0).0, &collect(17, 0).1));
     let (rest, rest_indices) = collect(64, 3);
@@ -370,4 +373,23 @@ fn batches_do_not_depend_on_how_they_are_cut() {
     let mut sorted = indices.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, (0..1000).collect::<Vec<_>>());
+    // An epoch of more images than there are is several passes, each complete but for the last.
+    let (more, several) = collect_of(2500, 64, 0);
+    assert_eq!(several.len(), 2500);
+    for pass in several[..2000].chunks(1000) {
+        let mut sorted = pass.to_vec();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..1000).collect::<Vec<_>>());
+    }
+    let place = |pass: usize, image: usize| {
+        1000 * pass + several[1000 * pass..].iter().position(|&index| index == image).unwrap()
+    };
+    let area = 32 * 32;
+    let varied = (0..1000).filter(|&image| {
+        let [a, b] = [0, 1].map(|pass| &more[place(pass, image) * area..][..area]);
+        a != b
+    });
+    assert!(varied.count() > 800, "passes repeat each other's augmentation");
+    let (rest, _) = collect_of(2500, 64, 20);
+    assert_eq!(rest, more[20 * 64 * area..]);
 }

@@ -25,7 +25,7 @@ impl Augmentation {
     /// Images as they are.
     pub const NONE: Self = Self { crop_padding: 0, flip: false };
 
-    /// Writes image `index`, varied for `epoch`, through `lookup` (one table per channel).
+    /// Writes image `index`, varied for pass `epoch` over the data, through `lookup` (one table per channel).
     ///
     /// The variation depends on seed, epoch and index alone, not on the order of calls.
     pub fn write(

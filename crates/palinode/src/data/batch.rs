@@ -19,14 +19,31 @@ pub struct Batch {
     pub indices: Vec<usize>,
 }
 
-/// One pass over a data set, borrowed or shared.
+/// Which epoch of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// Seed of the run.
+    pub seed: u64,
+    /// From 0.
+    pub number: usize,
+    /// Images in it: as many as the data set has, or more where that is a subset, which is then gone
+    /// through several times.
+    pub images: usize,
+}
+
+/// Images of a data set in some order, borrowed or shared.
 #[derive(Clone, Debug)]
 pub struct Batches<D> {
     dataset: D,
     lookup: Vec<[f32; 256]>,
+    /// Taken from every image after that.
+    shift: Option<Vec<f32>>,
     augmentation: Augmentation,
-    /// Seed and epoch of the augmentation.
-    key: (u64, usize),
+    /// Seed of the augmentation.
+    seed: u64,
+    /// Number of the first pass over the data set, for the augmentation.
+    first_pass: usize,
+    /// One pass over the data set after the other.
     order: Vec<usize>,
     size: usize,
     next: usize,
@@ -39,32 +56,44 @@ impl<D: Borrow<Dataset>> Batches<D> {
         Self {
             dataset,
             lookup: info.lookup(),
+            shift: info.shift(),
             augmentation: Augmentation::NONE,
-            key: (0, 0),
+            seed: 0,
+            first_pass: 0,
             order,
             size: size.max(1),
             next: 0,
         }
     }
 
-    /// The training images of epoch `epoch`: shuffled, if asked, and augmented, both by `seed`.
+    /// An epoch of training images: shuffled, if asked, and augmented, both by `seed`.
     pub fn for_training(
         dataset: D,
         info: &DataInfo,
         size: usize,
         augmentation: Augmentation,
         shuffle: bool,
-        (seed, epoch): (u64, usize),
+        epoch: Epoch,
     ) -> Self {
         let mut batches = Self::in_order(dataset, info, size);
-        if shuffle {
-            Generator::with_stream(seed, Purpose::Shuffle, epoch as u64)
-                .shuffle(&mut batches.order);
-        }
-        Self { augmentation, key: (seed, epoch), ..batches }
+        let images = batches.order.len().max(1);
+        let passes = epoch.images.div_ceil(images);
+        let first_pass = epoch.number * passes;
+        batches.order = (first_pass..first_pass + passes)
+            .flat_map(|pass| {
+                let mut order: Vec<usize> = (0..batches.dataset.borrow().len()).collect();
+                if shuffle {
+                    Generator::with_stream(epoch.seed, Purpose::Shuffle, pass as u64)
+                        .shuffle(&mut order);
+                }
+                order
+            })
+            .take(epoch.images)
+            .collect();
+        Self { augmentation, seed: epoch.seed, first_pass, ..batches }
     }
 
-    /// Batches in the whole pass; the last one may be smaller.
+    /// Batches in the whole of it; the last one may be smaller.
     pub fn count(&self) -> usize {
         self.order.len().div_ceil(self.size)
     }
@@ -78,7 +107,8 @@ impl<D: Borrow<Dataset>> Batches<D> {
     /// The next batch, on `device`.
     pub fn next_on(&mut self, device: &Device) -> Option<Batch> {
         let end = self.next.saturating_add(self.size).min(self.order.len());
-        let indices = self.order[self.next..end].to_vec();
+        let first = self.next;
+        let indices = self.order[first..end].to_vec();
         self.next = end;
         if indices.is_empty() {
             return None;
@@ -86,9 +116,15 @@ impl<D: Borrow<Dataset>> Batches<D> {
         let dataset = self.dataset.borrow();
         let length = dataset.image_len();
         let mut images = vec![0.0_f32; indices.len() * length];
-        images.par_chunks_mut(length).zip(&indices).for_each(|(into, &index)| {
-            self.augmentation.write(dataset, index, self.key, &self.lookup, into);
-        });
+        images.par_chunks_mut(length).zip(&indices).enumerate().for_each(
+            |(place, (into, &index))| {
+                let pass = self.first_pass + (first + place) / dataset.len().max(1);
+                self.augmentation.write(dataset, index, (self.seed, pass), &self.lookup, into);
+                if let Some(shift) = &self.shift {
+                    into.iter_mut().zip(shift).for_each(|(pixel, shift)| *pixel -= shift);
+                }
+            },
+        );
         let labels: Vec<i64> =
             indices.iter().map(|&index| i64::from(dataset.labels[index])).collect();
         let [rows, columns] = dataset.size;

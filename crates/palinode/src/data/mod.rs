@@ -7,16 +7,20 @@ mod fashion_mnist;
 mod idx;
 mod info;
 mod mini;
+mod overlap;
 mod picture;
 mod source;
 mod split;
+mod subset;
 
 pub use augment::Augmentation;
-pub use batch::{Ahead, Batch, Batches};
-pub use info::DataInfo;
+pub use batch::{Ahead, Batch, Batches, Epoch};
+pub use info::{DataInfo, Mean};
+pub use overlap::overlap;
 pub use picture::load_pictures;
 pub use source::{Part, SourceName};
 pub use split::split;
+pub use subset::subset;
 
 use crate::error::{Error, Result};
 use std::path::Path;

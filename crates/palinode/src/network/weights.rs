@@ -32,6 +32,9 @@ pub struct Slot {
     pub name: String,
     /// Which residual of its unit it belongs to; `None` outside units.
     pub residual: Option<usize>,
+    /// In the blocks of a unit: which layer of a block it is, the same in all of them, and which
+    /// block. The first block of a baseline's unit, of another shape, is left out.
+    pub layer: Option<(String, usize)>,
     /// The parameter's own shape.
     pub shape: Vec<usize>,
     /// Whether it is trained; running statistics are not.
@@ -70,6 +73,7 @@ impl Names {
             path: Vec<Option<String>>,
             slots: Vec<Slot>,
             blocks: Option<BlockNames>,
+            per_block: usize,
         }
         impl ModuleVisitor for Visitor {
             fn enter_module(&mut self, name: &str, container: &str) {
@@ -92,13 +96,23 @@ impl Names {
                     }
                     (path, _) => (path.join("."), None),
                 };
+                let layer = match path.as_slice() {
+                    ["units", unit, "residuals", index, rest @ ..] => {
+                        index.parse::<usize>().ok().map(|index| {
+                            let (block, part) = (index / self.per_block, index % self.per_block);
+                            (format!("{unit}.{part}.{}", rest.join(".")), block)
+                        })
+                    }
+                    _ => None,
+                };
                 let running = name.ends_with(".running_mean") || name.ends_with(".running_var");
                 let shape = param.val().dims().to_vec();
-                self.slots.push(Slot { name, residual, shape, trainable: !running });
+                self.slots.push(Slot { name, residual, layer, shape, trainable: !running });
             }
         }
         let blocks = BlockNames::of(network);
-        let mut visitor = Visitor { path: Vec::new(), slots: Vec::new(), blocks };
+        let per_block = network.units.first().map_or(1, Unit::residuals_per_block);
+        let mut visitor = Visitor { path: Vec::new(), slots: Vec::new(), blocks, per_block };
         network.visit(&mut visitor);
         let units = network
             .units

@@ -27,6 +27,10 @@ impl Scheme for Euler {
         1
     }
 
+    fn time_step(&self) -> f64 {
+        self.step
+    }
+
     fn update(&self, block: usize) -> Update {
         let residual = Term { scale: self.step, residual: block, role: Role::Forward };
         Update::OneStep { residual }

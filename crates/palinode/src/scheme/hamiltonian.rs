@@ -31,6 +31,10 @@ impl Scheme for Hamiltonian {
         1
     }
 
+    fn time_step(&self) -> f64 {
+        self.step
+    }
+
     fn update(&self, block: usize) -> Update {
         Update::TwoStream {
             first: Term { scale: self.step, residual: block, role: Role::Forward },

@@ -41,6 +41,10 @@ impl Scheme for Leapfrog {
         1
     }
 
+    fn time_step(&self) -> f64 {
+        self.step
+    }
+
     fn update(&self, block: usize) -> Update {
         Update::TwoStep {
             drift: Drift::Extrapolated,

@@ -28,6 +28,10 @@ impl Scheme for Midpoint {
         1
     }
 
+    fn time_step(&self) -> f64 {
+        self.step
+    }
+
     fn update(&self, block: usize) -> Update {
         // With X₋₁ := X₀ the Euler start is the same recurrence with h in the place of 2h.
         let scale = if block == 0 { self.step } else { 2.0 * self.step };

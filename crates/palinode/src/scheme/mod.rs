@@ -101,6 +101,11 @@ pub trait Scheme: Debug + Send + Sync + 'static {
     /// What block `block` (from 0) does.
     fn update(&self, block: usize) -> Update;
 
+    /// h; 1 where there is no time.
+    fn time_step(&self) -> f64 {
+        1.0
+    }
+
     /// Whether a block can be undone.
     fn is_reversible(&self) -> bool {
         true

@@ -29,6 +29,10 @@ impl Scheme for Verlet {
         2
     }
 
+    fn time_step(&self) -> f64 {
+        self.step
+    }
+
     fn update(&self, block: usize) -> Update {
         Update::TwoStream {
             first: Term { scale: self.step, residual: 2 * block, role: Role::Forward },

@@ -48,7 +48,7 @@ pub struct Best {
     pub accuracy: Option<f64>,
 }
 
-/// Writes position, weights and velocities in one file, atomically.
+/// Writes position, weights, velocities and what smoothness remembers in one file, atomically.
 ///
 /// # Errors
 /// [`Error::Io`] naming the path.
@@ -58,6 +58,7 @@ pub fn save(path: &Path, position: &Position, weights: Arrays, optimizer: &Sgd) 
     let metadata = BTreeMap::from([(POSITION.to_owned(), json)]);
     let mut arrays = prefixed("weights", weights);
     arrays.append(&mut prefixed("momentum", optimizer.arrays()));
+    arrays.append(&mut prefixed("previous", optimizer.previous_weights()));
     save_arrays(path, &arrays, &metadata)
 }
 
@@ -79,7 +80,8 @@ pub fn load<R: Residual>(
         .map_err(|error| Error::format(path, format!("`{POSITION}`: {error}")))?;
     let misfit = |error: Error| Error::format(path, error.to_string());
     let network = replace(network, &taken("weights", &arrays)).map_err(misfit)?;
-    optimizer.restore(&taken("momentum", &arrays), device).map_err(misfit)?;
+    let (velocity, previous) = (taken("momentum", &arrays), taken("previous", &arrays));
+    optimizer.restore(&velocity, &previous, device).map_err(misfit)?;
     Ok((position, network))
 }
 

@@ -7,6 +7,7 @@ use super::recipe::{Decayed, OptimizerRecipe};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::network::weights::{Arrays, Names, Slot};
+use crate::regularization::{Smoothness, SmoothnessKind, SmoothnessRecipe};
 use crate::residual::Residual;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
@@ -19,6 +20,7 @@ pub struct Sgd {
     names: Names,
     /// v of each slot, flat; `None` before the first step.
     velocity: Vec<Option<Tensor<1>>>,
+    smoothness: Option<Smoothness>,
 }
 
 impl Sgd {
@@ -26,7 +28,18 @@ impl Sgd {
     pub fn new<R: Residual>(recipe: &OptimizerRecipe, network: &Network<R>) -> Self {
         let names = Names::of(network);
         let velocity = names.slots.iter().map(|_| None).collect();
-        Self { recipe: recipe.clone(), names, velocity }
+        Self { recipe: recipe.clone(), names, velocity, smoothness: None }
+    }
+
+    /// With a penalty on rough weights added to the loss.
+    pub fn with_smoothness<R: Residual>(
+        mut self,
+        recipe: SmoothnessRecipe,
+        network: &Network<R>,
+    ) -> Self {
+        let wanted = recipe.kind != SmoothnessKind::None;
+        self.smoothness = wanted.then(|| Smoothness::of(recipe, network));
+        self
     }
 
     /// One step at learning rate `rate`; parameters without a gradient stay as they are.
@@ -39,6 +52,11 @@ impl Sgd {
         let mut taken = Take { gradients, taken: Vec::with_capacity(self.velocity.len()) };
         network.visit(&mut taken);
         let mut gradients = taken.taken;
+        if let Some(smoothness) = &mut self.smoothness {
+            let mut weights = Flat(Vec::with_capacity(gradients.len()));
+            network.visit(&mut weights);
+            smoothness.add_gradient(&weights.0, &mut gradients);
+        }
         clip(&mut gradients, self.recipe.clip_norm);
         let mut update = Update {
             recipe: &self.recipe,
@@ -52,35 +70,67 @@ impl Sgd {
 
     /// The velocities by the parameters' names; empty before the first step.
     pub fn arrays(&self) -> Arrays {
-        if self.velocity.iter().all(Option::is_none) {
+        self.named(&self.velocity)
+    }
+
+    /// The weights before the previous step, which smoothness across steps compares with; empty where
+    /// nothing does.
+    pub fn previous_weights(&self) -> Arrays {
+        self.smoothness.as_ref().map_or_else(Arrays::new, |s| self.named(s.previous()))
+    }
+
+    /// Continues with velocities that [`arrays`](Self::arrays), and weights that
+    /// [`previous_weights`](Self::previous_weights) gave.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where they do not fit the network.
+    pub fn restore(&mut self, velocity: &Arrays, previous: &Arrays, device: &Device) -> Result<()> {
+        if let Some(flat) = self.flat("momentum", velocity, device)? {
+            let slots = self.names.slots.iter();
+            self.velocity =
+                flat.into_iter().zip(slots).map(|(v, s)| s.trainable.then_some(v)).collect();
+        }
+        if let Some(flat) = self.flat("previous", previous, device)?
+            && let Some(smoothness) = &mut self.smoothness
+        {
+            smoothness.restore(flat);
+        }
+        Ok(())
+    }
+
+    /// One vector per slot as arrays, zeros for one that is missing; none where all are.
+    fn named(&self, vectors: &[Option<Tensor<1>>]) -> Arrays {
+        if vectors.iter().all(Option::is_none) {
             return Arrays::new();
         }
-        let flat = self.velocity.iter().zip(&self.names.slots).map(|(velocity, slot)| {
+        let flat = vectors.iter().zip(&self.names.slots).map(|(vector, slot)| {
             let zeros = || vec![0.0; slot.shape.iter().product()];
-            let values = velocity.clone().map(|v| v.into_data().try_to_vec().unwrap_or_default());
+            let values = vector.clone().map(|v| v.into_data().try_to_vec().unwrap_or_default());
             values.unwrap_or_else(zeros)
         });
         self.names.stack(flat.collect())
     }
 
-    /// Continues with velocities that [`arrays`](Self::arrays) gave.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where they do not fit the network.
-    pub fn restore(&mut self, arrays: &Arrays, device: &Device) -> Result<()> {
+    /// The other way round.
+    fn flat(&self, what: &str, arrays: &Arrays, device: &Device) -> Result<Option<Vec<Tensor<1>>>> {
         if arrays.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let flat =
-            self.names.unstack(arrays).map_err(|reason| Error::config("momentum", reason))?;
-        let slots = self.names.slots.iter();
-        for ((velocity, values), slot) in self.velocity.iter_mut().zip(flat).zip(slots) {
+        let flat = self.names.unstack(arrays).map_err(|reason| Error::config(what, reason))?;
+        let tensors = flat.into_iter().map(|values| {
             let length = values.len();
-            *velocity = slot
-                .trainable
-                .then(|| Tensor::from_data(TensorData::new(values, [length]), device));
-        }
-        Ok(())
+            Tensor::from_data(TensorData::new(values, [length]), device)
+        });
+        Ok(Some(tensors.collect()))
+    }
+}
+
+/// All weights, flat and outside the graph, in the order of a visit.
+struct Flat(Vec<Tensor<1>>);
+
+impl ModuleVisitor for Flat {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push(param.val().inner().reshape([-1]));
     }
 }
 

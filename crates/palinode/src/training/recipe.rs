@@ -2,9 +2,10 @@
 
 use super::schedule::Schedule;
 use crate::Activation;
-use crate::data::{Augmentation, SourceName};
+use crate::data::{Augmentation, Mean, SourceName};
 use crate::error::{Error, Result};
 use crate::network::{Layout, NetworkConfig, StemActivation, StemConfig, Variant};
+use crate::regularization::SmoothnessRecipe;
 use crate::residual::BuiltInConfig;
 use crate::reversible::Differentiation;
 use crate::scheme::{SchemeName, Start};
@@ -41,6 +42,8 @@ pub struct Recipe {
     pub augmentation: Augmentation,
     /// How weights are updated.
     pub optimizer: OptimizerRecipe,
+    /// A penalty on rough weights.
+    pub smoothness: SmoothnessRecipe,
     /// How the learning rate changes.
     pub schedule: Schedule,
     /// How long and in which portions.
@@ -108,6 +111,12 @@ pub struct DataRecipe {
     pub dir: Option<PathBuf>,
     /// Share of the training part held out for validation, in 0…1.
     pub validation: f64,
+    /// Share of the rest that is trained on, the same of every class, in 0…1.
+    pub subset: f64,
+    /// How images are standardised.
+    pub mean: Mean,
+    /// Test images that may also be among the training images: a data set's own duplicates.
+    pub allowed_overlap: usize,
 }
 
 /// `[optimizer]`: SGD with momentum.
@@ -165,6 +174,7 @@ impl Default for Recipe {
             data: DataRecipe::default(),
             augmentation: Augmentation::default(),
             optimizer: OptimizerRecipe::default(),
+            smoothness: SmoothnessRecipe::default(),
             schedule: Schedule::default(),
             training: TrainingRecipe::default(),
         }
@@ -197,7 +207,14 @@ impl Default for ModelRecipe {
 
 impl Default for DataRecipe {
     fn default() -> Self {
-        Self { name: SourceName::FashionMnistMini, dir: None, validation: 0.1 }
+        Self {
+            name: SourceName::FashionMnistMini,
+            dir: None,
+            validation: 0.1,
+            subset: 1.0,
+            mean: Mean::Channel,
+            allowed_overlap: 0,
+        }
     }
 }
 
@@ -370,6 +387,11 @@ impl Recipe {
         within("optimizer.momentum", o.momentum, share, "at least 0 and below 1")?;
         within("optimizer.weight_decay", o.weight_decay, o.weight_decay >= 0.0, "at least 0")?;
         within("optimizer.clip_norm", o.clip_norm, o.clip_norm >= 0.0, "at least 0")?;
+        let s = self.smoothness.strength;
+        within("smoothness.strength", s, s >= 0.0, "at least 0")?;
+        let subset = self.data.subset;
+        let share = subset > 0.0 && subset <= 1.0;
+        within("data.subset", subset, share, "above 0 and at most 1")?;
         let v = self.data.validation;
         within("data.validation", v, (0.0..1.0).contains(&v), "at least 0 and below 1")?;
         if self.augmentation.crop_padding > 1024 {

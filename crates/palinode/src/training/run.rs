@@ -9,7 +9,7 @@ use super::optimizer::Sgd;
 use super::recipe::Recipe;
 use super::report;
 use super::step::train_step;
-use crate::data::{Batches, DataInfo, Dataset, Part, split};
+use crate::data::{Batches, DataInfo, Dataset, Epoch, Part, overlap, split, subset};
 use crate::error::{Error, Result};
 use crate::file::write_atomically;
 use crate::network::weights::{Arrays, collect};
@@ -112,6 +112,8 @@ struct TrainingData {
     /// Shared with the thread that prepares batches.
     training: Arc<Dataset>,
     validation: Dataset,
+    /// Images of an epoch: as many as there would be without a subset.
+    epoch_images: usize,
     info: DataInfo,
     checksum: u32,
 }
@@ -120,17 +122,30 @@ impl TrainingData {
     fn load(recipe: &Recipe) -> Result<Self> {
         let directory = recipe.data.dir.as_deref();
         let all = recipe.data.name.load(directory, Part::Train)?;
-        // Only to know now, not after the last epoch, whether the test part can be read.
-        recipe.data.name.load(directory, Part::Test)?;
+        // Now, not after the last epoch: can it be read, and has nobody trained on it?
+        let test = recipe.data.name.load(directory, Part::Test)?;
+        let shared = overlap(&all, &test);
+        if shared > recipe.data.allowed_overlap {
+            let reason = format!(
+                "{shared} of {} test images are also among the training images; a test on them would \
+                 measure nothing (data.allowed_overlap says how many duplicates of the data set's own \
+                 to put up with)",
+                test.len()
+            );
+            return Err(Error::config("data", reason));
+        }
         let (training, validation) = split(&all.labels, recipe.data.validation, recipe.seed);
-        let training = all.select(&training);
+        let chosen = subset(&all.labels, &training, recipe.data.subset, recipe.seed);
+        let epoch_images = training.len();
+        let training = all.select(&chosen);
         if training.is_empty() {
             return Err(Error::config("data.validation", "leaves no image to train on"));
         }
         Ok(Self {
-            info: DataInfo::of(&training),
+            info: DataInfo::of(&training).with_mean(recipe.data.mean, &training),
             validation: all.select(&validation),
             training: Arc::new(training),
+            epoch_images,
             checksum: all.checksum(),
         })
     }
@@ -161,7 +176,8 @@ impl Run {
         network: Network<BuiltIn>,
         position: Position,
     ) -> Self {
-        let optimizer = Sgd::new(&recipe.optimizer, &network);
+        let optimizer =
+            Sgd::new(&recipe.optimizer, &network).with_smoothness(recipe.smoothness, &network);
         Self { recipe, directory, data, network, optimizer, position }
     }
 
@@ -196,7 +212,7 @@ impl Run {
             self.recipe.training.batch_size,
             self.recipe.augmentation,
             self.recipe.training.shuffle,
-            (self.recipe.seed, epoch),
+            Epoch { seed: self.recipe.seed, number: epoch, images: self.data.epoch_images },
         );
         let steps = batches.count();
         batches.skip_steps(self.position.step);
@@ -349,7 +365,7 @@ impl Run {
         let position = &self.position;
         let training: Vec<&Row> = position.rows.iter().filter(|r| r.split == "train").collect();
         let training_seconds: f64 = training.iter().map(|row| row.seconds).sum();
-        let images = training.len() * self.data.training.len();
+        let images = training.len() * self.data.epoch_images;
         let outcome = Outcome {
             run: self.directory.path().to_owned(),
             epochs: position.epoch,
