@@ -126,19 +126,20 @@ impl Train {
             return Ok(());
         }
         let directory = RunDirectory::open(&outcome.run)?;
-        match outcome.test_accuracy {
-            Some(accuracy) => {
-                println!(
-                    "test accuracy {:.2} %, loss {:.4}, {} epochs in {:.0} s",
-                    100.0 * accuracy,
-                    outcome.test_loss.unwrap_or(f64::NAN),
-                    outcome.epochs,
-                    outcome.seconds.unwrap_or(f64::NAN),
-                );
-                println!("report: {}", directory.report().display());
+        let Some(seconds) = outcome.seconds else {
+            println!("initial weights: {}", directory.weights("init").display());
+            return Ok(());
+        };
+        match (outcome.test_accuracy, outcome.validation_accuracy) {
+            (Some(accuracy), _) => {
+                let loss = outcome.test_loss.unwrap_or(f64::NAN);
+                print!("test accuracy {:.2} %, loss {loss:.4}", 100.0 * accuracy);
             }
-            None => println!("initial weights: {}", directory.weights("init").display()),
+            (None, Some(accuracy)) => print!("validation accuracy {:.2} %", 100.0 * accuracy),
+            (None, None) => print!("nothing held out, nothing tested"),
         }
+        println!(", {} epochs in {seconds:.0} s", outcome.epochs);
+        println!("report: {}", directory.report().display());
         Ok(())
     }
 }

@@ -158,6 +158,8 @@ pub struct TrainingRecipe {
     pub shuffle: bool,
     /// Epochs between two validations (the last epoch always has one).
     pub validate_every: usize,
+    /// Whether the test part is read at the end.
+    pub test: bool,
     /// How units are differentiated; not given: reversible where the scheme is, otherwise stored.
     pub mode: Option<Differentiation>,
     /// Instruction set of the kernels; a run records the one it began with.
@@ -237,6 +239,7 @@ impl Default for TrainingRecipe {
             batch_size: 128,
             shuffle: true,
             validate_every: 1,
+            test: true,
             mode: None,
             isa: None,
         }

@@ -13,7 +13,7 @@ use crate::data::{Batches, DataInfo, Dataset, Epoch, Part, overlap, split, subse
 use crate::error::{Error, Result};
 use crate::file::write_atomically;
 use crate::network::weights::{Arrays, collect};
-use crate::network::{Network, Phase, WeightFile};
+use crate::network::{Network, Phase, WeightFile, count};
 use crate::residual::BuiltIn;
 use burn::tensor::Device;
 use palinode_kernels::isa::Isa;
@@ -32,6 +32,12 @@ pub struct Outcome {
     pub run: PathBuf,
     /// Epochs that were run.
     pub epochs: usize,
+    /// Trainable parameters.
+    #[serde(default)]
+    pub parameters: usize,
+    /// The highest validation accuracy, in 0…1.
+    #[serde(default)]
+    pub validation_accuracy: Option<f64>,
     /// Accuracy of the best-validation weights on the test part, in 0…1.
     pub test_accuracy: Option<f64>,
     /// Their mean cross-entropy.
@@ -187,6 +193,8 @@ impl Run {
             return Ok(Outcome {
                 run: self.directory.path().to_owned(),
                 epochs,
+                parameters: count(&self.network).total,
+                validation_accuracy: None,
                 test_accuracy: None,
                 test_loss: None,
                 seconds: None,
@@ -353,15 +361,25 @@ impl Run {
         Error::Interrupted { run: self.directory.path().to_owned() }
     }
 
-    /// Reads the test part with the best-validation weights, and writes the report.
+    /// Reads the test part with the best-validation weights, if the recipe says so, and writes the
+    /// report.
     fn conclude(self, observer: &mut dyn Observer) -> Result<Outcome> {
         let best = WeightFile::load(&self.directory.weights("best"))?;
         let network = best.network(best.config.usual_mode(), &Device::flex())?;
-        let test = self.recipe.data.name.load(self.recipe.data.dir.as_deref(), Part::Test)?;
-        let found = self.evaluate(&network, &test)?;
-        if !found.loss.is_finite() {
-            return Err(not_finite("the test loss", &self.directory, &self.position));
-        }
+        let tested = match self.recipe.training.test {
+            true => {
+                let directory = self.recipe.data.dir.as_deref();
+                let test = self.recipe.data.name.load(directory, Part::Test)?;
+                let found = self.evaluate(&network, &test)?;
+                if !found.loss.is_finite() {
+                    let what = "the test loss";
+                    return Err(not_finite(what, &self.directory, &self.position));
+                }
+                Some((test, found))
+            }
+            false => None,
+        };
+        let found = tested.as_ref().map(|(_, found)| found);
         let position = &self.position;
         let training: Vec<&Row> = position.rows.iter().filter(|r| r.split == "train").collect();
         let training_seconds: f64 = training.iter().map(|row| row.seconds).sum();
@@ -369,8 +387,10 @@ impl Run {
         let outcome = Outcome {
             run: self.directory.path().to_owned(),
             epochs: position.epoch,
-            test_accuracy: Some(found.accuracy),
-            test_loss: Some(found.loss),
+            parameters: count(&network).total,
+            validation_accuracy: position.best.and_then(|best| best.accuracy),
+            test_accuracy: found.map(|found| found.accuracy),
+            test_loss: found.map(|found| found.loss),
             seconds: Some(position.seconds),
             images_per_second: Some(images as f64 / training_seconds),
             peak_bytes: Some(observer.peak_bytes()),
@@ -381,8 +401,7 @@ impl Run {
             network: &network,
             rows: &position.rows,
             best: position.best,
-            test: &test,
-            evaluation: &found,
+            tested: tested.as_ref().map(|(test, found)| (test, found)),
         };
         write_atomically(&self.directory.report(), page.to_html()?.as_bytes())?;
         let json = serde_json::to_string_pretty(&outcome)

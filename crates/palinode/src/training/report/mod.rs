@@ -31,10 +31,8 @@ pub struct Report<'a> {
     pub rows: &'a [Row],
     /// The best validation.
     pub best: Option<Best>,
-    /// The test images.
-    pub test: &'a Dataset,
-    /// What the network says about them.
-    pub evaluation: &'a Evaluation,
+    /// The test images and what the network says about them, where they were read.
+    pub tested: Option<(&'a Dataset, &'a Evaluation)>,
 }
 
 impl Report<'_> {
@@ -46,14 +44,17 @@ impl Report<'_> {
         let config = self.network.config();
         let title = format!("{} on {}", config.model, self.recipe.data.name.name());
         let recipe = escape(&self.recipe.to_toml()?);
-        let sections = [
-            section("Learning curves", &curves(self.rows)?),
-            section("Confusion matrix", &confusion::table(self.test, self.evaluation)),
-            section("The most confident mistakes", &mistakes::grid(self.test, self.evaluation)?),
+        let mut sections = vec![section("Learning curves", &curves(self.rows)?)];
+        if let Some((test, evaluation)) = self.tested {
+            sections.push(section("Confusion matrix", &confusion::table(test, evaluation)));
+            let mistakes = mistakes::grid(test, evaluation)?;
+            sections.push(section("The most confident mistakes", &mistakes));
+        }
+        sections.extend([
             section("Parameters by part", &self.parameters()),
             section("Epochs", &self.epochs()),
             section("Recipe", &format!("<pre>{recipe}</pre>")),
-        ];
+        ]);
         Ok(format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -94,8 +95,11 @@ impl Report<'_> {
         for (name, value) in figures {
             let _ = writeln!(html, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value));
         }
-        html + "</dl>\n<p class=\"note\">The test images were read once, with the weights of the \
-                best validation.</p>\n"
+        let note = match self.tested {
+            Some(_) => "The test images were read once, with the weights of the best validation.",
+            None => "The test images were not read.",
+        };
+        format!("{html}</dl>\n<p class=\"note\">{note}</p>\n")
     }
 
     fn parameters(&self) -> String {
