@@ -5,6 +5,7 @@ mod arrays;
 mod bench;
 mod data;
 mod eval;
+mod experiment;
 mod gradients;
 mod init_recipe;
 mod model;
@@ -12,6 +13,7 @@ mod outcome;
 mod params;
 mod predict;
 mod progress;
+mod report;
 mod train;
 
 use clap::builder::RangedU64ValueParser;
@@ -43,6 +45,10 @@ struct Arguments {
 enum Command {
     /// Train a network; without arguments, a small one on the embedded images.
     Train(Box<train::Train>),
+    /// Run a list of recipes, subsets and seeds, and write one table and the figures.
+    Experiment(experiment::Experiment),
+    /// Write the pages of finished runs anew, or one that compares runs.
+    Report(report::Report),
     /// Loss and accuracy of a weight file on a data set.
     Eval(eval::Eval),
     /// Classify pictures, a data set or an array.
@@ -83,6 +89,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     match arguments.command {
         Command::Train(command) => command.run(),
+        Command::Experiment(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Gradients(command) => command.run(),

@@ -42,6 +42,17 @@ impl Display {
         Ok(Self { bar, lines, stop, began, last_line: None, steps_before: None })
     }
 
+    /// Announces another run; what is measured begins anew.
+    pub fn begin(&mut self, title: &str) {
+        crate::MEMORY.0.reset_peak_usage();
+        (self.began, self.last_line, self.steps_before) = (Instant::now(), None, None);
+        if self.lines {
+            eprintln!("{title}");
+        } else {
+            self.bar.println(title);
+        }
+    }
+
     fn time_left(&mut self, p: &Progress) -> Duration {
         let done = ((p.epoch - 1) * p.steps + p.step) as u64;
         let before = *self.steps_before.get_or_insert(done - 1);

@@ -40,6 +40,7 @@ pub mod convolution;
 pub mod data;
 pub mod dropout;
 mod error;
+pub mod experiment;
 mod file;
 pub mod network;
 mod node;

@@ -48,6 +48,22 @@ pub struct Best {
     pub accuracy: Option<f64>,
 }
 
+impl Best {
+    /// The best epoch of a finished run.
+    pub(super) fn of(rows: &[Row]) -> Option<Self> {
+        let mut validations = rows.iter().filter(|row| row.split == "validation");
+        let first = validations.next();
+        let best = first.map(|first| {
+            validations
+                .fold(first, |best, row| if row.accuracy > best.accuracy { row } else { best })
+        });
+        match best {
+            Some(row) => Some(Self { epoch: row.epoch, accuracy: Some(row.accuracy) }),
+            None => rows.last().map(|row| Self { epoch: row.epoch, accuracy: None }),
+        }
+    }
+}
+
 /// Writes position, weights, velocities and what smoothness remembers in one file, atomically.
 ///
 /// # Errors

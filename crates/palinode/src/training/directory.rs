@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// Paths of one run.
 ///
 /// `config.toml` (the recipe, resolved), `metrics.csv`, `weights/{init,best,last}.safetensors`,
-/// `checkpoints/latest.safetensors`, `result.json`, `curves.svg`, `report.html`.
+/// `checkpoints/latest.safetensors`, `result.json`, `curves.svg`,
+/// `events.out.tfevents.palinode`, `report.html`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDirectory(PathBuf);
 
@@ -58,6 +59,11 @@ impl RunDirectory {
         Ok(Self(path.to_owned()))
     }
 
+    /// The run directory `path`, whether there is one or not.
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     /// A directory `parent/name`, or `parent/name-2`, `-3`, … that does not exist yet.
     pub fn unused(parent: &Path, name: &str) -> PathBuf {
         let mut path = parent.join(name);
@@ -84,6 +90,13 @@ impl RunDirectory {
         self.0.join("metrics.csv")
     }
 
+    /// When the run began, in seconds of Unix time; 0 where the file system does not say.
+    pub(super) fn began(&self) -> f64 {
+        let written = std::fs::metadata(self.config()).and_then(|file| file.modified());
+        let since = written.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        since.map_or(0.0, |since| since.as_secs_f64())
+    }
+
     /// `init`, `best` or `last` weights.
     pub fn weights(&self, which: &str) -> PathBuf {
         self.0.join("weights").join(format!("{which}.safetensors"))
@@ -102,6 +115,11 @@ impl RunDirectory {
     /// Loss and accuracy as curves.
     pub fn curves(&self) -> PathBuf {
         self.0.join("curves.svg")
+    }
+
+    /// The same curves for TensorBoard, which takes its name for one.
+    pub fn events(&self) -> PathBuf {
+        self.0.join("events.out.tfevents.palinode")
     }
 
     /// The page to look at.

@@ -39,3 +39,14 @@ pub fn write(path: &Path, rows: &[Row]) -> Result<()> {
     let bytes = writer.into_inner().map_err(|error| Error::format(path, error.to_string()))?;
     write_atomically(path, &bytes)
 }
+
+/// Reads what [`write`] wrote.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Format`] with the line that is wrong.
+pub fn read(path: &Path) -> Result<Vec<Row>> {
+    let text = crate::file::read(path)?;
+    let rows = csv::Reader::from_reader(text.as_slice()).into_deserialize();
+    rows.collect::<std::result::Result<_, _>>()
+        .map_err(|error| Error::format(path, error.to_string()))
+}

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod directory;
 mod evaluate;
+mod events;
 mod metrics;
 mod observer;
 mod optimizer;
@@ -15,13 +16,14 @@ mod step;
 pub use checkpoint::{Best, Position};
 pub use directory::RunDirectory;
 pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate};
-pub use metrics::Row;
+pub use metrics::{Row, read as read_rows};
 pub use observer::{Observer, Progress};
 pub use optimizer::Sgd;
 pub use recipe::{
     DataRecipe, Decayed, ModelRecipe, OptimizerRecipe, Override, QUICK_START, RECIPE_VERSION,
     Recipe, StemRecipe, TEMPLATE, TrainingRecipe, Value, parse_override,
 };
-pub use run::{Outcome, resume, train};
+pub(crate) use report::{curves, document, escape, section, thousands};
+pub use run::{Outcome, rebuild_report, resume, train};
 pub use schedule::{Kind, Schedule};
 pub use step::{Stepped, train_step};

@@ -371,6 +371,17 @@ impl Recipe {
         toml::to_string_pretty(self).map_err(|error| Error::config("recipe", error.to_string()))
     }
 
+    /// Every field by its dotted name, with its value as TOML.
+    ///
+    /// # Errors
+    /// As [`to_toml`](Self::to_toml).
+    pub fn fields(&self) -> Result<Vec<(String, String)>> {
+        let path = Path::new("recipe");
+        let table = toml::from_str::<Table>(&self.to_toml()?)
+            .map_err(|error| Error::format(path, error.to_string()))?;
+        Ok(flatten("", &table))
+    }
+
     fn validate(&self) -> Result<()> {
         if self.recipe_version != RECIPE_VERSION {
             return Err(Error::config(
@@ -433,6 +444,15 @@ pub fn parse_override(text: &str) -> Result<Override> {
     Ok((field.trim().to_owned(), parsed.unwrap_or_else(|| Value::String(value.to_owned()))))
 }
 
+/// The values of a table and of those inside it, by their dotted names.
+fn flatten(prefix: &str, table: &Table) -> Vec<(String, String)> {
+    let inner = |(key, value): (&String, &Value)| match value {
+        Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner),
+        value => vec![(format!("{prefix}{key}"), value.to_string())],
+    };
+    table.iter().flat_map(inner).collect()
+}
+
 /// Sets `field` (dotted) to `value`.
 fn set(table: &mut Table, field: &str, value: Value) -> Result<()> {
     let mut place = table;
@@ -482,7 +502,8 @@ mod tests {
 
         let fields = |text: &str| -> Vec<String> {
             let table: Table = toml::from_str(text).unwrap();
-            let mut fields: Vec<String> = flatten("", &table);
+            let named = flatten("", &table).into_iter().map(|(name, _)| name);
+            let mut fields: Vec<String> = named.collect();
             fields.sort();
             fields
         };
@@ -490,16 +511,6 @@ mod tests {
         written.extend(["data.dir".to_owned(), "training.isa".to_owned()]);
         written.sort();
         assert_eq!(fields(&uncommented), written);
-    }
-
-    fn flatten(prefix: &str, table: &Table) -> Vec<String> {
-        table
-            .iter()
-            .flat_map(|(key, value)| match value {
-                Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner),
-                _ => vec![format!("{prefix}{key}")],
-            })
-            .collect()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::checkpoint::{self, Best, Position};
 use super::directory::RunDirectory;
 use super::evaluate::{EVALUATION_BATCH, Evaluation, evaluate};
+use super::events::event_file;
 use super::metrics::{self, Row};
 use super::observer::{Observer, Progress};
 use super::optimizer::Sgd;
@@ -79,10 +80,8 @@ pub fn resume(path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let directory = RunDirectory::open(path)?;
     let recipe = Recipe::load(&directory.config(), &[])?;
     select_isa(&recipe)?;
-    if let Ok(text) = std::fs::read_to_string(directory.result()) {
-        let outcome: Outcome = serde_json::from_str(&text)
-            .map_err(|error| Error::format(directory.result(), error.to_string()))?;
-        return Ok(Outcome { run: path.to_owned(), ..outcome });
+    if let Some(outcome) = Outcome::load(&directory)? {
+        return Ok(outcome);
     }
     let data = TrainingData::load(&recipe)?;
     let network = data.network(&recipe)?;
@@ -326,6 +325,8 @@ impl Run {
         (position.correct, position.seen, position.epoch_seconds) = (0, 0, 0.0);
         metrics::write(&self.directory.metrics(), &position.rows)?;
         write_atomically(&self.directory.curves(), report::curves(&position.rows)?.as_bytes())?;
+        let began = self.directory.began();
+        write_atomically(&self.directory.events(), &event_file(began, &position.rows))?;
         // Last, so that whatever came before is done again if the run is killed in between.
         self.save_checkpoint()
     }
@@ -366,19 +367,10 @@ impl Run {
     fn conclude(self, observer: &mut dyn Observer) -> Result<Outcome> {
         let best = WeightFile::load(&self.directory.weights("best"))?;
         let network = best.network(best.config.usual_mode(), &Device::flex())?;
-        let tested = match self.recipe.training.test {
-            true => {
-                let directory = self.recipe.data.dir.as_deref();
-                let test = self.recipe.data.name.load(directory, Part::Test)?;
-                let found = self.evaluate(&network, &test)?;
-                if !found.loss.is_finite() {
-                    let what = "the test loss";
-                    return Err(not_finite(what, &self.directory, &self.position));
-                }
-                Some((test, found))
-            }
-            false => None,
-        };
+        let tested = read_test(&self.recipe, &network, &self.data.info)?;
+        if tested.as_ref().is_some_and(|(_, found)| !found.loss.is_finite()) {
+            return Err(not_finite("the test loss", &self.directory, &self.position));
+        }
         let found = tested.as_ref().map(|(_, found)| found);
         let position = &self.position;
         let training: Vec<&Row> = position.rows.iter().filter(|r| r.split == "train").collect();
@@ -408,6 +400,65 @@ impl Run {
             .map_err(|error| Error::format(self.directory.result(), error.to_string()))?;
         write_atomically(&self.directory.result(), json.as_bytes())?;
         Ok(outcome)
+    }
+}
+
+/// The test part and what `network` says about it, if the recipe has it read.
+fn read_test(
+    recipe: &Recipe,
+    network: &Network<BuiltIn>,
+    info: &DataInfo,
+) -> Result<Option<(Dataset, Evaluation)>> {
+    if !recipe.training.test {
+        return Ok(None);
+    }
+    let test = recipe.data.name.load(recipe.data.dir.as_deref(), Part::Test)?;
+    let found = evaluate(network, &test, info, EVALUATION_BATCH)?;
+    Ok(Some((test, found)))
+}
+
+/// Writes the page of the finished run in `path` anew.
+///
+/// # Errors
+/// [`Error::Config`] where it holds no finished run, and what keeps its files from being read.
+pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
+    let directory = RunDirectory::open(path)?;
+    let recipe = Recipe::load(&directory.config(), &[])?;
+    let outcome = Outcome::load(&directory)?.ok_or_else(|| {
+        let reason = format!("{} is not finished; go on with train --resume", path.display());
+        Error::config("run", reason)
+    })?;
+    let rows = metrics::read(&directory.metrics())?;
+    let best = WeightFile::load(&directory.weights("best"))?;
+    let network = best.network(best.config.usual_mode(), &Device::flex())?;
+    let tested = read_test(&recipe, &network, &best.data)?;
+    let page = report::Report {
+        outcome: &outcome,
+        recipe: &recipe,
+        network: &network,
+        rows: &rows,
+        best: Best::of(&rows),
+        tested: tested.as_ref().map(|(test, found)| (test, found)),
+    };
+    write_atomically(&directory.report(), page.to_html()?.as_bytes())?;
+    write_atomically(&directory.curves(), report::curves(&rows)?.as_bytes())?;
+    write_atomically(&directory.events(), &event_file(directory.began(), &rows))?;
+    Ok(directory.report())
+}
+
+impl Outcome {
+    /// The result of the run in `directory`; `None` where it is not finished.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Format`] where there is one that cannot be read.
+    pub fn load(directory: &RunDirectory) -> Result<Option<Self>> {
+        let path = directory.result();
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let outcome = serde_json::from_slice(&crate::file::read(&path)?)
+            .map_err(|error| Error::format(&path, error.to_string()))?;
+        Ok(Some(Self { run: directory.path().to_owned(), ..outcome }))
     }
 }
 

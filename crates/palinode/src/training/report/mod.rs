@@ -55,15 +55,7 @@ impl Report<'_> {
             section("Epochs", &self.epochs()),
             section("Recipe", &format!("<pre>{recipe}</pre>")),
         ]);
-        Ok(format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-             <h1>{title}</h1>\n{}{}</body>\n</html>\n",
-            self.summary(),
-            sections.concat(),
-            title = escape(&title),
-        ))
+        Ok(document(&title, &(self.summary() + &sections.concat())))
     }
 
     fn summary(&self) -> String {
@@ -143,12 +135,24 @@ impl Report<'_> {
     }
 }
 
-fn section(title: &str, content: &str) -> String {
+/// A self-contained page.
+pub fn document(title: &str, content: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <h1>{title}</h1>\n{content}</body>\n</html>\n",
+        title = escape(title),
+    )
+}
+
+/// A part of a page.
+pub fn section(title: &str, content: &str) -> String {
     format!("<section>\n<h2>{title}</h2>\n{content}\n</section>\n")
 }
 
 /// 1751882 as 1,751,882.
-fn thousands(number: usize) -> String {
+pub fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -161,7 +165,7 @@ fn thousands(number: usize) -> String {
 }
 
 /// Text as HTML shows it.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

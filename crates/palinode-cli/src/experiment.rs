@@ -1,0 +1,75 @@
+//! `palinode experiment`.
+
+use crate::progress::Display;
+use clap::Args;
+use palinode::experiment::{Plan, lines, run};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Options of `palinode experiment`.
+#[derive(Debug, Args)]
+pub struct Experiment {
+    /// Experiment file: recipes, subsets and seeds.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Directory of the results (default: a name like the file's in experiments/). What is finished
+    /// there is not run again, and what was interrupted goes on.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Say what would be run, and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Experiment {
+    pub fn run(self) -> anyhow::Result<()> {
+        let plan = Plan::load(&self.file)?;
+        let recipes = self.file.parent().unwrap_or(Path::new("."));
+        let name = self.file.file_stem().unwrap_or_default();
+        let out = self.out.unwrap_or_else(|| Path::new("experiments").join(name));
+        if self.dry_run {
+            for trial in plan.trials(recipes)? {
+                println!("{}", out.join("runs").join(trial.directory).display());
+            }
+            return Ok(());
+        }
+        let quiet = self.quiet;
+        let finished = run(
+            &plan,
+            recipes,
+            &out,
+            &mut Display::new(quiet)?,
+            |display, (number, count), trial| {
+                display.begin(&format!("run {number} of {count}: {}", trial.directory));
+            },
+        )?;
+        if self.json {
+            let rows: Vec<_> = lines(&finished)
+                .into_iter()
+                .map(|line| {
+                    json!({
+                        "model": line.name,
+                        "parameters": line.parameters,
+                        "subset": line.subset,
+                        "seeds": line.seeds,
+                        "test_accuracy": line.test,
+                        "validation_accuracy": line.validation,
+                        "seconds": line.seconds,
+                        "peak_bytes": line.peak_bytes,
+                    })
+                })
+                .collect();
+            println!("{}", json!({ "out": out, "rows": rows }));
+            return Ok(());
+        }
+        println!("table: {}", out.join("table.md").display());
+        println!("page: {}", out.join("index.html").display());
+        Ok(())
+    }
+}

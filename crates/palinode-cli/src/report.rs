@@ -1,0 +1,54 @@
+//! `palinode report`.
+
+use clap::Args;
+use palinode::experiment::comparison;
+use palinode::training::{Outcome, Recipe, RunDirectory, read_rows, rebuild_report};
+use palinode::write_atomically;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Options of `palinode report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Run directories.
+    #[arg(value_name = "DIR", required = true)]
+    runs: Vec<PathBuf>,
+    /// Instead of each run's own page, write one that compares them, finished or not, to this file.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Report {
+    pub fn run(self) -> anyhow::Result<()> {
+        let pages = match &self.compare {
+            Some(page) => {
+                let mut runs = Vec::new();
+                for path in &self.runs {
+                    let directory = RunDirectory::open(path)?;
+                    let recipe = Recipe::load(&directory.config(), &[])?;
+                    let metrics = directory.metrics();
+                    let rows = if metrics.is_file() { read_rows(&metrics)? } else { Vec::new() };
+                    runs.push((path, recipe, Outcome::load(&directory)?, rows));
+                }
+                let runs: Vec<_> = runs
+                    .iter()
+                    .map(|(path, recipe, outcome, rows)| {
+                        (path.as_path(), recipe, outcome.as_ref(), rows.as_slice())
+                    })
+                    .collect();
+                write_atomically(page, comparison(&runs)?.as_bytes())?;
+                vec![page.clone()]
+            }
+            None => self.runs.iter().map(|path| rebuild_report(path)).collect::<Result<_, _>>()?,
+        };
+        if self.json {
+            println!("{}", json!({ "pages": pages }));
+        } else {
+            pages.iter().for_each(|page| println!("report: {}", page.display()));
+        }
+        Ok(())
+    }
+}

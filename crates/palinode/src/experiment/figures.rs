@@ -1,0 +1,167 @@
+//! The figures of an experiment, as SVG.
+
+use super::run::Finished;
+use super::table::{Line, mean_and_deviation};
+use crate::error::{Error, Result};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use std::collections::BTreeMap;
+
+const FONT: &str = "sans-serif";
+const SIZE: (u32, u32) = (760, 460);
+
+/// Told apart by most eyes, and in grey too.
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(31, 97, 165),
+    RGBColor(208, 94, 27),
+    RGBColor(46, 125, 80),
+    RGBColor(140, 60, 140),
+    RGBColor(120, 128, 136),
+    RGBColor(190, 40, 60),
+    RGBColor(20, 150, 170),
+    RGBColor(150, 120, 20),
+];
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+
+/// x, y and the deviation of y.
+type Point = (f64, f64, f64);
+
+struct Curve {
+    name: String,
+    points: Vec<Point>,
+}
+
+/// Accuracy, per cent, against the share of the training images: the report's Figure 7.
+pub(super) fn against_subset(lines: &[Line]) -> Result<String> {
+    let mut curves: Vec<Curve> = Vec::new();
+    for line in lines {
+        let Some((x, y, deviation)) = accuracy(line).map(|(y, d)| (100.0 * line.subset, y, d))
+        else {
+            continue;
+        };
+        match curves.iter_mut().find(|curve| curve.name == line.name) {
+            Some(curve) => curve.points.push((x, y, deviation)),
+            None => curves.push(Curve { name: line.name.clone(), points: vec![(x, y, deviation)] }),
+        }
+    }
+    for curve in &mut curves {
+        curve.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+    draw("subsets.svg", |area| chart(area, &curves, "share of the training images, %"))
+}
+
+/// Validation accuracy, per cent, against epochs; means over the seeds of each line.
+pub(super) fn validation_curves(finished: &[Finished]) -> Result<String> {
+    let mut groups: Vec<(String, BTreeMap<usize, Vec<f64>>)> = Vec::new();
+    for Finished { trial, rows, .. } in finished {
+        let name = match trial.subset < 1.0 {
+            true => format!("{}, {} %", trial.row, 100.0 * trial.subset),
+            false => trial.row.clone(),
+        };
+        let place = groups.iter().position(|group| group.0 == name).unwrap_or_else(|| {
+            groups.push((name, BTreeMap::new()));
+            groups.len() - 1
+        });
+        for row in rows.iter().filter(|row| row.split == "validation") {
+            groups[place].1.entry(row.epoch).or_default().push(100.0 * row.accuracy);
+        }
+    }
+    let curves: Vec<Curve> = groups
+        .into_iter()
+        .map(|(name, epochs)| {
+            let point = |(epoch, values): (usize, Vec<f64>)| {
+                let (mean, deviation) = mean_and_deviation(&values)?;
+                Some((epoch as f64, mean, deviation.unwrap_or(0.0)))
+            };
+            Curve { name, points: epochs.into_iter().filter_map(point).collect() }
+        })
+        .collect();
+    draw("curves.svg", |area| chart(area, &curves, "epochs"))
+}
+
+/// Accuracy, per cent, against millions of parameters, on all training images.
+pub(super) fn against_parameters(lines: &[Line]) -> Result<String> {
+    let largest = lines.iter().map(|line| line.subset).fold(0.0, f64::max);
+    let curves: Vec<Curve> = lines
+        .iter()
+        .filter(|line| line.subset == largest)
+        .filter_map(|line| {
+            let (y, deviation) = accuracy(line)?;
+            let points = vec![(line.parameters as f64 / 1e6, y, deviation)];
+            Some(Curve { name: line.name.clone(), points })
+        })
+        .collect();
+    draw("parameters.svg", |area| chart(area, &curves, "parameters, millions"))
+}
+
+/// Test accuracy and its deviation in per cent; that of the validation where no test was read.
+fn accuracy(line: &Line) -> Option<(f64, f64)> {
+    let values = if line.test.is_empty() { &line.validation } else { &line.test };
+    let (mean, deviation) = mean_and_deviation(values)?;
+    Some((100.0 * mean, 100.0 * deviation.unwrap_or(0.0)))
+}
+
+fn draw(name: &str, drawing: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> {
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let drawn = root.fill(&WHITE).map_err(Into::into).and_then(|()| drawing(&root));
+        let presented = drawn.and_then(|()| root.present().map_err(Into::into));
+        presented.map_err(|error| Error::format(name, error.to_string()))?;
+    }
+    Ok(svg)
+}
+
+/// Curves with dots and deviations, the legend on the right of them.
+fn chart(area: &Area<'_>, curves: &[Curve], x_name: &str) -> Drawn {
+    let points = || curves.iter().flat_map(|curve| &curve.points);
+    let range = |low: f64, high: f64, least: f64| {
+        let margin = (0.06 * (high - low)).max(least);
+        low - margin..high + margin
+    };
+    let bounds = |of: fn(&Point) -> [f64; 2]| {
+        let both = points().flat_map(of);
+        both.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+    };
+    let (left, right) = bounds(|&(x, _, _)| [x, x]);
+    let (low, high) = bounds(|&(_, y, deviation)| [y - deviation, y + deviation]);
+    if left > right {
+        return Ok(());
+    }
+    let legend =
+        16 + 8 * curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0) as i32;
+    let (plot, side) = area.split_horizontally((SIZE.0 as i32 - legend.min(300) - 30).max(300));
+    let mut chart = ChartBuilder::on(&plot)
+        .margin(14)
+        .x_label_area_size(42)
+        .y_label_area_size(60)
+        .build_cartesian_2d(range(left, right, 0.02 * right.abs()), range(low, high, 0.1))?;
+    let digits = usize::from(right - left < 8.0);
+    chart
+        .configure_mesh()
+        .x_desc(x_name)
+        .y_desc("accuracy, %")
+        .x_label_formatter(&|x| format!("{x:.digits$}"))
+        .y_label_formatter(&|y| format!("{y:.1}"))
+        .light_line_style(WHITE)
+        .bold_line_style(RGBColor(226, 230, 234))
+        .label_style((FONT, 13))
+        .draw()?;
+    for (index, curve) in curves.iter().enumerate() {
+        let colour = COLOURS[index % COLOURS.len()];
+        let line = curve.points.iter().map(|&(x, y, _)| (x, y));
+        chart.draw_series(LineSeries::new(line.clone(), colour.stroke_width(2)))?;
+        chart.draw_series(line.map(|point| Circle::new(point, 3, colour.filled())))?;
+        let spread = curve.points.iter().filter(|point| point.2 > 0.0);
+        chart.draw_series(spread.map(|&(x, y, deviation)| {
+            let ends = vec![(x, y - deviation), (x, y + deviation)];
+            PathElement::new(ends, colour.stroke_width(1))
+        }))?;
+        let y = 30 + 22 * index as i32;
+        side.draw(&PathElement::new(vec![(0, y), (18, y)], colour.stroke_width(3)))?;
+        side.draw(&Text::new(curve.name.clone(), (26, y - 7), (FONT, 14)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! What an experiment file says.
+
+use crate::error::{Error, Result};
+use crate::training::{Override, Recipe, Value, parse_override};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The version of the format this program reads.
+pub const EXPERIMENT_VERSION: u32 = 1;
+
+/// An experiment file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`EXPERIMENT_VERSION`].
+    pub experiment_version: u32,
+    /// What it is about, for people.
+    pub title: String,
+    /// The recipe of rows that name none, from the file's directory.
+    pub recipe: Option<PathBuf>,
+    /// Settings of every row, as `--set` takes them.
+    #[serde(default)]
+    pub set: Vec<String>,
+    /// Seeds that every row is run with.
+    #[serde(default = "one_seed")]
+    pub seeds: Vec<u64>,
+    /// Subsets of the training images that every row is run on (`data.subset`).
+    #[serde(default = "all_images")]
+    pub subsets: Vec<f64>,
+    /// The rows of the table.
+    #[serde(rename = "row")]
+    pub rows: Vec<RowPlan>,
+}
+
+/// `[[row]]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowPlan {
+    /// What the table calls it; different from all others.
+    pub name: String,
+    /// Its recipe, instead of the experiment's.
+    pub recipe: Option<PathBuf>,
+    /// Settings, after the experiment's.
+    #[serde(default)]
+    pub set: Vec<String>,
+    /// Its seeds, instead of the experiment's.
+    pub seeds: Option<Vec<u64>>,
+    /// Its subsets, instead of the experiment's.
+    pub subsets: Option<Vec<f64>>,
+}
+
+fn one_seed() -> Vec<u64> {
+    vec![0]
+}
+
+fn all_images() -> Vec<f64> {
+    vec![1.0]
+}
+
+/// One run of an experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// The row's name.
+    pub row: String,
+    /// Share of the training images.
+    pub subset: f64,
+    /// Seed.
+    pub seed: u64,
+    /// Everything it depends on, resolved.
+    pub recipe: Recipe,
+    /// Name of its directory among the experiment's runs.
+    pub directory: String,
+}
+
+impl Plan {
+    /// Reads an experiment file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Format`] for a text that is no experiment.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let plan: Self =
+            toml::from_str(&text).map_err(|error| Error::format(path, error.to_string()))?;
+        if plan.experiment_version != EXPERIMENT_VERSION {
+            return Err(Error::format(
+                path,
+                format!(
+                    "experiment_version {}; this program reads version {EXPERIMENT_VERSION}",
+                    plan.experiment_version
+                ),
+            ));
+        }
+        Ok(plan)
+    }
+
+    /// All runs in the order of the rows; recipes are looked for in `directory`.
+    ///
+    /// # Errors
+    /// What is wrong with a recipe or a setting; [`Error::Config`] for rows of one name.
+    pub fn trials(&self, directory: &Path) -> Result<Vec<Trial>> {
+        let mut trials = Vec::new();
+        let mut known = BTreeSet::new();
+        for row in &self.rows {
+            let seeds = row.seeds.as_ref().unwrap_or(&self.seeds);
+            let subsets = row.subsets.as_ref().unwrap_or(&self.subsets);
+            for &subset in subsets {
+                for &seed in seeds {
+                    let recipe = self.recipe_of(row, directory, subset, seed)?;
+                    let share = if subset < 1.0 {
+                        format!("-subset{}", 100.0 * subset)
+                    } else {
+                        String::new()
+                    };
+                    let name = format!("{}{share}-seed{seed}", slug(&row.name));
+                    if !known.insert(name.clone()) {
+                        let reason = format!("two runs would be called `{name}`");
+                        return Err(Error::config("row.name", reason));
+                    }
+                    let row = row.name.clone();
+                    trials.push(Trial { row, subset, seed, recipe, directory: name });
+                }
+            }
+        }
+        if trials.is_empty() {
+            return Err(Error::config("row", "there is nothing to run"));
+        }
+        Ok(trials)
+    }
+
+    fn recipe_of(&self, row: &RowPlan, directory: &Path, subset: f64, seed: u64) -> Result<Recipe> {
+        let mut overrides: Vec<Override> = self
+            .set
+            .iter()
+            .chain(&row.set)
+            .map(|text| parse_override(text))
+            .collect::<Result<_>>()?;
+        let seed = i64::try_from(seed)
+            .map_err(|_| Error::config("seeds", format!("{seed} is beyond 2⁶³")))?;
+        overrides.push(("seed".into(), Value::Integer(seed)));
+        overrides.push(("data.subset".into(), Value::Float(subset)));
+        let recipe = match row.recipe.as_ref().or(self.recipe.as_ref()) {
+            Some(path) => Recipe::load(&directory.join(path), &overrides)?,
+            None => Recipe::parse("", Path::new("defaults"), &overrides)?,
+        };
+        recipe.resolved()
+    }
+}
+
+/// A name that every file system takes.
+fn slug(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || "-._".contains(c) { c } else { '-' };
+    name.chars().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_subsets_and_seeds_multiply_and_settings_reach_the_recipes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.toml");
+        std::fs::write(folder.path().join("base.toml"), "[training]\nepochs = 3\n").unwrap();
+        let text = "experiment_version = 1\ntitle = \"t\"\nrecipe = \"base.toml\"\n\
+                    set = [\"optimizer.learning_rate=0.3\"]\nseeds = [0, 4]\nsubsets = [0.05, 1.0]\n\
+                    [[row]]\nname = \"a b\"\n[[row]]\nname = \"c\"\n\
+                    set = [\"model.name=resnet-32\", \"training.epochs=5\"]\nseeds = [7]\n";
+        std::fs::write(&path, text).unwrap();
+        let trials = Plan::load(&path).unwrap().trials(folder.path()).unwrap();
+        let names: Vec<&str> = trials.iter().map(|trial| trial.directory.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "a-b-subset5-seed0",
+                "a-b-subset5-seed4",
+                "a-b-seed0",
+                "a-b-seed4",
+                "c-subset5-seed7",
+                "c-seed7"
+            ]
+        );
+        assert_eq!((trials[1].recipe.seed, trials[1].recipe.data.subset), (4, 0.05));
+        let epochs: Vec<usize> = trials.iter().map(|trial| trial.recipe.training.epochs).collect();
+        assert_eq!(epochs, [3, 3, 3, 3, 5, 5]);
+        assert!(trials.iter().all(|trial| trial.recipe.optimizer.learning_rate == 0.3));
+        assert_eq!(trials[5].recipe.model.name, "resnet-32");
+
+        let twice = text.replace("\"c\"", "\"a b\"").replace("[7]", "[0]");
+        std::fs::write(&path, twice).unwrap();
+        let error = Plan::load(&path).unwrap().trials(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("`a-b-subset5-seed0`"), "{error}");
+        std::fs::write(&path, text.replace("seeds = [0", "sed = [0")).unwrap();
+        assert!(Plan::load(&path).unwrap_err().to_string().contains("sed"));
+    }
+}
