@@ -1,15 +1,38 @@
 //! `palinode data`.
 
 use clap::{Args, Subcommand};
-use palinode::data::{DataInfo, Part, SourceName};
+use indicatif::{ProgressBar, ProgressStyle};
+use palinode::data::{DataInfo, Part, Patience, SourceName, fetch, overlap};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Sub-commands of `palinode data`.
 #[derive(Debug, Subcommand)]
 pub enum Data {
     /// Sizes, classes and statistics of a data set.
     Info(Info),
+    /// Download a data set from its authors, or go on with it.
+    Fetch(Fetch),
+}
+
+/// Options of `palinode data fetch`.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// Data set: fashion-mnist, cifar-10, cifar-100 or stl-10.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Directory to put it in (default: its name in data/), for --data-dir of the other commands.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address of a mirror that has the authors' files under the same names.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr.
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 /// Options of `palinode data info`.
@@ -30,7 +53,38 @@ impl Data {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Info(info) => info.run(),
+            Self::Fetch(fetch) => fetch.run(),
         }
+    }
+}
+
+impl Fetch {
+    fn run(self) -> anyhow::Result<()> {
+        let source = SourceName::parse(&self.name)?;
+        let directory = self.data_dir.unwrap_or_else(|| Path::new("data").join(&self.name));
+        let bar = match self.quiet {
+            true => ProgressBar::hidden(),
+            false => ProgressBar::new(0),
+        };
+        bar.set_style(ProgressStyle::with_template(
+            "{msg} {bar:24.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+        )?);
+        let url = self.url.as_deref();
+        let done = fetch(source, url, &directory, Patience::default(), &mut |file, so_far, all| {
+            if bar.message() != file {
+                bar.set_message(file.to_owned());
+                bar.set_length(all);
+            }
+            bar.set_position(so_far);
+        });
+        bar.finish_and_clear();
+        done?;
+        if self.json {
+            println!("{}", json!({ "name": self.name, "directory": directory }));
+        } else {
+            println!("{}: in {}", self.name, directory.display());
+        }
+        Ok(())
     }
 }
 
@@ -40,6 +94,7 @@ impl Info {
         let train = source.load(self.data_dir.as_deref(), Part::Train)?;
         let test = source.load(self.data_dir.as_deref(), Part::Test)?;
         let info = DataInfo::of(&train);
+        let shared = overlap(&train, &test);
         let (train_counts, test_counts) = (train.class_counts(), test.class_counts());
         if self.json {
             let object = json!({
@@ -54,11 +109,13 @@ impl Info {
                 "classes": train.classes,
                 "train_per_class": train_counts,
                 "test_per_class": test_counts,
+                "overlap": shared,
             });
             println!("{object}");
             return Ok(());
         }
         println!("{}: {} training and {} test images", self.name, train.len(), test.len());
+        println!("{shared} of the test images are also training images");
         let [rows, columns] = train.size;
         println!(
             "{} × {rows} × {columns}, {} of it padding on each side",

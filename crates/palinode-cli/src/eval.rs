@@ -65,7 +65,8 @@ impl DataPart {
             Some(name) => SourceName::parse(name)?,
             None => SourceName::default(),
         };
-        let dataset = source.load(self.data_dir.as_deref(), part)?;
+        let options = file.data.folder_options();
+        let dataset = source.load_as(self.data_dir.as_deref(), part, options)?;
         let expected = (file.data.channels, file.data.size, file.data.classes.len());
         let found = (dataset.channels, dataset.size, dataset.classes.len());
         anyhow::ensure!(

@@ -26,6 +26,19 @@ fn params_prints_the_contract() {
     let paper =
         ["params", "--model", "hamiltonian-74", "--layout", "paper", "--classes", "100", "--json"];
     assert_eq!(json(&paper)["total"], 439_860);
+    for (variant, total) in [
+        ("plain", 1_751_882),
+        ("regularized", 1_751_946),
+        ("inception", 458_682),
+        ("inception-large", 1_812_458),
+    ] {
+        let arguments = ["params", "--model", "hamiltonian-218", "--variant", variant, "--json"];
+        let object = json(&arguments);
+        assert_eq!(object["total"], total, "{variant}");
+        assert_eq!((&object["variant"], &object["layout"]), (&variant.into(), &"report".into()));
+    }
+    let baseline = json(&["params", "--model", "resnet-1202", "--json"]);
+    assert_eq!((&baseline["total"], &baseline["layout"]), (&19_421_274.into(), &"paper".into()));
     let free = [
         "params",
         "--model",
@@ -48,6 +61,8 @@ fn a_run_from_training_to_prediction() {
     let expected = [
         "run",
         "epochs",
+        "parameters",
+        "validation_accuracy",
         "test_accuracy",
         "test_loss",
         "seconds",
@@ -61,6 +76,7 @@ fn a_run_from_training_to_prediction() {
         "config.toml",
         "metrics.csv",
         "curves.svg",
+        "events.out.tfevents.palinode",
         "report.html",
         "weights/init.safetensors",
         "weights/best.safetensors",
@@ -362,4 +378,50 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
     finite("short");
     let again = failure(&["train", "--resume", &bench.path("short").display().to_string()]);
     assert_eq!(again.0, 3, "the checkpoint is still a good one: {}", again.1);
+}
+
+/// The report's own leak: the same images trained and tested on.
+#[test]
+fn a_test_part_that_was_trained_on_is_refused() {
+    let bench = Playground::new();
+    let data = bench.data();
+    for what in ["images-idx3-ubyte", "labels-idx1-ubyte"] {
+        let [train, test] = ["train", "t10k"].map(|part| data.join(format!("{part}-{what}")));
+        std::fs::copy(train, test).unwrap();
+    }
+    let (code, message) = failure(&bench.train("leak", 1));
+    assert_eq!(code, 2);
+    assert!(message.contains("100 of 100 test images are also among the training"), "{message}");
+    assert!(!bench.path("leak").exists(), "a refused run leaves something behind");
+}
+
+#[test]
+fn a_data_set_comes_from_a_mirror_or_says_why_not() {
+    let bench = Playground::new();
+    let into = bench.path("fetched").display().to_string();
+    let (code, message) =
+        failure(&["data", "fetch", "fashion-mnist-mini", "--data-dir", &into, "--quiet"]);
+    assert!(code == 2 && message.contains("not downloaded from anywhere"), "{message}");
+    // A server that has something else under the file's name.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mirror/", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        use std::io::{BufRead, BufReader, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        BufReader::new(&stream).read_line(&mut request).unwrap();
+        let body = vec![b'x'; 26_421_880];
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        request
+    });
+    let (code, message) =
+        failure(&["data", "fetch", "fashion-mnist", "--data-dir", &into, "--url", &url, "--quiet"]);
+    assert!(code == 2 && message.contains("SHA-256"), "{code} {message}");
+    assert!(server.join().unwrap().starts_with("GET /mirror/train-images-idx3-ubyte.gz "));
+    assert_eq!(std::fs::read_dir(bench.path("fetched")).unwrap().count(), 0);
 }

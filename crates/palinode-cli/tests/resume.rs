@@ -9,6 +9,24 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::{Playground, json, palinode, spawn};
 
+/// What draws random numbers or remembers something from step to step.
+const EVERYTHING: [&str; 14] = [
+    "--set",
+    "model.block_norm=true",
+    "--set",
+    "model.block_dropout=0.2",
+    "--set",
+    "model.dropout=0.3",
+    "--set",
+    "model.survival=0.7",
+    "--set",
+    "smoothness.kind=step",
+    "--set",
+    "data.subset=0.5",
+    "--set",
+    "data.mean=pixel",
+];
+
 /// Panics unless two runs have the same weights, momentum and metrics.
 fn assert_same(a: &Path, b: &Path) {
     for weights in ["init", "best", "last"] {
@@ -32,11 +50,12 @@ fn assert_same(a: &Path, b: &Path) {
 fn threads_do_not_change_a_bit() {
     let bench = Playground::new();
     let wide = ["--set", "model.widths=[32, 64, 128]", "--batch-size", "45"];
-    let kinds: [(&str, &[&str]); 3] = [
+    let kinds: [(&str, &[&str]); 4] = [
         ("narrow", &[]),
         // The kernels of this project, and Burn's convolutions on its large-matrix paths.
         ("wide", &wide),
         ("wide-stored", &[&wide[..], &["--mode", "stored"]].concat()),
+        ("everything", &EVERYTHING),
     ];
     for (kind, more) in kinds {
         let name = |threads: &str| format!("{kind}{threads}");
@@ -118,22 +137,30 @@ fn random_share(whole: Duration) -> Duration {
 
 #[test]
 fn an_interrupted_run_saves_in_the_middle_of_an_epoch_and_resumes() {
-    let bench = Playground::new();
-    json(&bench.train("whole", 3));
-    let run = bench.path("stopped");
-    let child = spawn(&bench.train("stopped", 3));
-    // The moment the run exists, it listens.
-    while !run.join("checkpoints/latest.safetensors").is_file() {
-        std::thread::sleep(Duration::from_millis(2));
+    for more in [&[][..], &EVERYTHING] {
+        let bench = Playground::new();
+        let train = |out: &str| {
+            let mut arguments = bench.train(out, 3);
+            arguments.extend(more.iter().map(|&argument: &&str| argument.to_owned()));
+            arguments
+        };
+        json(&train("whole"));
+        let run = bench.path("stopped");
+        let child = spawn(&train("stopped"));
+        // The moment the run exists, it listens.
+        while !run.join("checkpoints/latest.safetensors").is_file() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let status = { child }.wait().unwrap();
+        assert_eq!(status.code(), Some(130));
+        let (_, metadata) = load_arrays(&run.join("checkpoints/latest.safetensors")).unwrap();
+        let position: serde_json::Value =
+            serde_json::from_str(&metadata["palinode.position"]).unwrap();
+        assert_eq!(position["epoch"], 0);
+        assert!(position["step"].as_u64().unwrap() > 0, "stopped in the middle: {position}");
+        let resume = palinode(&["train", "--resume", &run.display().to_string()]);
+        assert!(resume.status.success());
+        assert_same(&bench.path("whole"), &run);
     }
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    let status = { child }.wait().unwrap();
-    assert_eq!(status.code(), Some(130));
-    let (_, metadata) = load_arrays(&run.join("checkpoints/latest.safetensors")).unwrap();
-    let position: serde_json::Value = serde_json::from_str(&metadata["palinode.position"]).unwrap();
-    assert_eq!(position["epoch"], 0);
-    assert!(position["step"].as_u64().unwrap() > 0, "stopped in the middle: {position}");
-    let resume = palinode(&["train", "--resume", &run.display().to_string()]);
-    assert!(resume.status.success());
-    assert_same(&bench.path("whole"), &run);
 }

@@ -22,6 +22,14 @@ pub enum Error {
         /// What is wrong, at which offset or field, and what was expected.
         reason: String,
     },
+    /// A file could not be downloaded.
+    #[error("{url}: {reason}")]
+    Download {
+        /// Its address.
+        url: String,
+        /// What went wrong, and what was expected.
+        reason: String,
+    },
     /// A setting that cannot be meant.
     #[error("{field}: {reason}")]
     Config {

@@ -1,6 +1,6 @@
 //! What a network has to know about its images: kept in every weight file.
 
-use super::Dataset;
+use super::{Dataset, FolderOptions};
 use crate::network::NetworkConfig;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,12 @@ impl DataInfo {
             sums.into_iter().map(|sum| sum as f64 / count / 255.0).collect()
         });
         self
+    }
+
+    /// What pictures in folders have to become for these images.
+    pub fn folder_options(&self) -> FolderOptions {
+        let size = self.size.map(|extent| extent.saturating_sub(2 * self.padding));
+        FolderOptions { size, grey: self.channels == 1 }
     }
 
     /// Whether this description makes sense and fits the network's.

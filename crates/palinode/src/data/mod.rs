@@ -3,7 +3,12 @@
 mod augment;
 mod batch;
 mod cifar;
+#[cfg(feature = "download")]
+mod download;
 mod fashion_mnist;
+#[cfg(feature = "download")]
+mod fetch;
+mod folder;
 mod idx;
 mod info;
 mod mini;
@@ -11,10 +16,16 @@ mod overlap;
 mod picture;
 mod source;
 mod split;
+mod stl10;
 mod subset;
 
 pub use augment::Augmentation;
 pub use batch::{Ahead, Batch, Batches, Epoch};
+#[cfg(feature = "download")]
+pub use download::Patience;
+#[cfg(feature = "download")]
+pub use fetch::fetch;
+pub use folder::FolderOptions;
 pub use info::{DataInfo, Mean};
 pub use overlap::overlap;
 pub use picture::load_pictures;

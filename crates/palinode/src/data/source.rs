@@ -1,7 +1,8 @@
 //! Data sets by name.
 
 use super::cifar::Cifar;
-use super::{Dataset, fashion_mnist, mini};
+use super::folder::{self, FolderOptions};
+use super::{Dataset, fashion_mnist, mini, stl10};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,11 @@ pub enum SourceName {
     /// CIFAR-100: 50,000 + 10,000 images, official binary version, from a directory.
     #[serde(rename = "cifar-100")]
     Cifar100,
+    /// STL-10: 5,000 + 8,000 images of 96×96, official binary version, from a directory.
+    #[serde(rename = "stl-10")]
+    Stl10,
+    /// Pictures in folders of one's own.
+    Folder,
 }
 
 /// The part of a data set.
@@ -34,8 +40,14 @@ pub enum Part {
 
 impl SourceName {
     /// Every data set.
-    pub const ALL: [Self; 4] =
-        [Self::FashionMnistMini, Self::FashionMnist, Self::Cifar10, Self::Cifar100];
+    pub const ALL: [Self; 6] = [
+        Self::FashionMnistMini,
+        Self::FashionMnist,
+        Self::Cifar10,
+        Self::Cifar100,
+        Self::Stl10,
+        Self::Folder,
+    ];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -44,6 +56,8 @@ impl SourceName {
             Self::FashionMnist => "fashion-mnist",
             Self::Cifar10 => "cifar-10",
             Self::Cifar100 => "cifar-100",
+            Self::Stl10 => "stl-10",
+            Self::Folder => "folder",
         }
     }
 
@@ -64,6 +78,19 @@ impl SourceName {
     /// [`Error::Config`] where no directory is known, [`Error::Io`] and [`Error::Format`] for files
     /// that are missing or broken.
     pub fn load(self, directory: Option<&Path>, part: Part) -> Result<Dataset> {
+        self.load_as(directory, part, FolderOptions::default())
+    }
+
+    /// [`load`](Self::load), where pictures in folders become what `options` say.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_as(
+        self,
+        directory: Option<&Path>,
+        part: Part,
+        options: FolderOptions,
+    ) -> Result<Dataset> {
         let directory = directory.map(Path::to_owned).or_else(|| self.installed());
         match (self, directory) {
             (Self::FashionMnistMini, None) => mini::load(part),
@@ -74,10 +101,42 @@ impl SourceName {
             (Self::FashionMnist, Some(directory)) => fashion_mnist::load(&directory, part),
             (Self::Cifar10, Some(directory)) => Cifar::Ten.load(&directory, part),
             (Self::Cifar100, Some(directory)) => Cifar::Hundred.load(&directory, part),
+            (Self::Stl10, Some(directory)) => stl10::load(&directory, part),
+            (Self::Folder, Some(directory)) => folder::load(&directory, part, options),
+            (Self::Folder, None) => {
+                let reason = "name the directory that holds train/CLASS/ and test/CLASS/";
+                Err(Error::config("data.dir", reason))
+            }
             (_, None) => Err(Error::config(
                 "data.dir",
                 format!("{} is not installed here; give the directory it is in", self.name()),
             )),
+        }
+    }
+
+    /// The training images of a predefined fold (from 0), of `images` images in all.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the data set has no such fold, [`Error::Io`] and [`Error::Format`] for
+    /// its file.
+    pub fn fold(
+        self,
+        directory: Option<&Path>,
+        number: usize,
+        images: usize,
+    ) -> Result<Vec<usize>> {
+        match (self, directory) {
+            (Self::Stl10, Some(directory)) if number < stl10::FOLDS => {
+                stl10::fold(directory, number, images)
+            }
+            (Self::Stl10, _) => {
+                let reason = format!("{number} is not below {}", stl10::FOLDS);
+                Err(Error::config("data.fold", reason))
+            }
+            _ => {
+                let reason = format!("{} has no predefined folds; stl-10 has", self.name());
+                Err(Error::config("data.fold", reason))
+            }
         }
     }
 

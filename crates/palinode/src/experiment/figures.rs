@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use std::collections::BTreeMap;
 
 const FONT: &str = "sans-serif";
-const SIZE: (u32, u32) = (760, 460);
+const SIZE: (u32, u32) = (960, 460);
 
 /// Told apart by most eyes, and in grey too.
 const COLOURS: [RGBColor; 8] = [
@@ -138,10 +138,15 @@ fn chart(area: &Area<'_>, curves: &[Curve], x_name: &str) -> Drawn {
         .x_label_area_size(42)
         .y_label_area_size(60)
         .build_cartesian_2d(range(left, right, 0.02 * right.abs()), range(low, high, 0.1))?;
-    let digits = usize::from(right - left < 8.0);
+    // Ticks of whole numbers where there are few, and as many digits as tell them apart.
+    let whole = points().all(|point| point.0.fract() == 0.0) && right - left < 10.0;
+    let ticks = if whole { (right - left) as usize + 1 } else { 10 };
+    let spacing = (right - left).max(0.1 * right.abs()).max(1e-6) / 5.0;
+    let digits = if whole { 0 } else { (-spacing.log10()).ceil().clamp(0.0, 6.0) as usize };
     chart
         .configure_mesh()
         .x_desc(x_name)
+        .x_labels(ticks)
         .y_desc("accuracy, %")
         .x_label_formatter(&|x| format!("{x:.digits$}"))
         .y_label_formatter(&|y| format!("{y:.1}"))

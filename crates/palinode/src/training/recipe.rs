@@ -2,7 +2,7 @@
 
 use super::schedule::Schedule;
 use crate::Activation;
-use crate::data::{Augmentation, Mean, SourceName};
+use crate::data::{Augmentation, Dataset, FolderOptions, Mean, Part, SourceName};
 use crate::error::{Error, Result};
 use crate::network::{Layout, NetworkConfig, StemActivation, StemConfig, Variant};
 use crate::regularization::SmoothnessRecipe;
@@ -109,6 +109,11 @@ pub struct DataRecipe {
     /// Its directory, where it is not found by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
+    /// What pictures in folders become.
+    pub folder: FolderOptions,
+    /// A predefined fold of the training part (STL-10), from 0; the whole of it where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
     /// Share of the training part held out for validation, in 0…1.
     pub validation: f64,
     /// Share of the rest that is trained on, the same of every class, in 0…1.
@@ -207,11 +212,30 @@ impl Default for ModelRecipe {
     }
 }
 
+impl DataRecipe {
+    /// Reads one part; of the training part, the fold that is asked for.
+    ///
+    /// # Errors
+    /// As [`SourceName::load`] and [`SourceName::fold`].
+    pub fn load(&self, part: Part) -> Result<Dataset> {
+        let directory = self.dir.as_deref();
+        let all = self.name.load_as(directory, part, self.folder)?;
+        match (self.fold, part) {
+            (Some(fold), Part::Train) => {
+                Ok(all.select(&self.name.fold(directory, fold, all.len())?))
+            }
+            _ => Ok(all),
+        }
+    }
+}
+
 impl Default for DataRecipe {
     fn default() -> Self {
         Self {
             name: SourceName::FashionMnistMini,
             dir: None,
+            folder: FolderOptions::default(),
+            fold: None,
             validation: 0.1,
             subset: 1.0,
             mean: Mean::Channel,
@@ -371,7 +395,7 @@ impl Recipe {
         toml::to_string_pretty(self).map_err(|error| Error::config("recipe", error.to_string()))
     }
 
-    /// Every field by its dotted name, with its value as TOML.
+    /// Every field by its dotted name, with its value as text.
     ///
     /// # Errors
     /// As [`to_toml`](Self::to_toml).
@@ -448,6 +472,7 @@ pub fn parse_override(text: &str) -> Result<Override> {
 fn flatten(prefix: &str, table: &Table) -> Vec<(String, String)> {
     let inner = |(key, value): (&String, &Value)| match value {
         Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner),
+        Value::String(text) => vec![(format!("{prefix}{key}"), text.clone())],
         value => vec![(format!("{prefix}{key}"), value.to_string())],
     };
     table.iter().flat_map(inner).collect()
@@ -495,7 +520,8 @@ mod tests {
         assert_eq!(parse(TEMPLATE, &[]).unwrap(), Recipe::default());
         let shown = parse(&uncommented, &[]).unwrap().resolved().unwrap();
         let resolved = Recipe::default().resolved().unwrap();
-        let with_dir = DataRecipe { dir: shown.data.dir.clone(), ..resolved.data.clone() };
+        let (dir, fold) = (shown.data.dir.clone(), Some(0));
+        let with_dir = DataRecipe { dir, fold, ..resolved.data.clone() };
         let with_isa = TrainingRecipe { isa: Some(Isa::Avx2), ..resolved.training.clone() };
         let expected = Recipe { data: with_dir, training: with_isa, ..resolved.clone() };
         assert_eq!(shown, expected);
@@ -508,7 +534,7 @@ mod tests {
             fields
         };
         let mut written = fields(&resolved.to_toml().unwrap());
-        written.extend(["data.dir".to_owned(), "training.isa".to_owned()]);
+        written.extend(["data.dir", "data.fold", "training.isa"].map(str::to_owned));
         written.sort();
         assert_eq!(fields(&uncommented), written);
     }

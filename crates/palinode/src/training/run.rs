@@ -125,10 +125,9 @@ struct TrainingData {
 
 impl TrainingData {
     fn load(recipe: &Recipe) -> Result<Self> {
-        let directory = recipe.data.dir.as_deref();
-        let all = recipe.data.name.load(directory, Part::Train)?;
+        let all = recipe.data.load(Part::Train)?;
         // Now, not after the last epoch: can it be read, and has nobody trained on it?
-        let test = recipe.data.name.load(directory, Part::Test)?;
+        let test = recipe.data.load(Part::Test)?;
         let shared = overlap(&all, &test);
         if shared > recipe.data.allowed_overlap {
             let reason = format!(
@@ -412,7 +411,7 @@ fn read_test(
     if !recipe.training.test {
         return Ok(None);
     }
-    let test = recipe.data.name.load(recipe.data.dir.as_deref(), Part::Test)?;
+    let test = recipe.data.load(Part::Test)?;
     let found = evaluate(network, &test, info, EVALUATION_BATCH)?;
     Ok(Some((test, found)))
 }
