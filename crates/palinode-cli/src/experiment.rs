@@ -12,7 +12,7 @@ pub struct Experiment {
     /// Experiment file: recipes, subsets and seeds.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Directory of the results (default: a name like the file's in experiments/). What is finished
+    /// Directory of the results (default: the file's name in runs/). What is finished
     /// there is not run again, and what was interrupted goes on.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -32,7 +32,7 @@ impl Experiment {
         let plan = Plan::load(&self.file)?;
         let recipes = self.file.parent().unwrap_or(Path::new("."));
         let name = self.file.file_stem().unwrap_or_default();
-        let out = self.out.unwrap_or_else(|| Path::new("experiments").join(name));
+        let out = self.out.unwrap_or_else(|| Path::new("runs").join(name));
         if self.dry_run {
             for trial in plan.trials(recipes)? {
                 println!("{}", out.join("runs").join(trial.directory).display());

@@ -2,7 +2,8 @@
 //!
 //! * [`mod@unit`]: reversible units, forwards, back, and backwards with all gradients, a chunk of images
 //!   at a time inside the cache, by Winograd's algorithms or direct sums ([`Algorithm`]);
-//! * [`mod@convolution`], [`mod@norm`], [`mod@pool`]: what stands around units in a network;
+//! * [`mod@convolution`], [`mod@inception`], [`mod@norm`], [`mod@pool`]: what stands around units in a
+//!   network, and in residuals that no unit sweep knows;
 //! * [`mod@isa`]: the instruction set (AVX-512, AVX2 with FMA, NEON or none), chosen when the program
 //!   runs;
 //! * [`mod@reference`]: any unit by naive loops in the scalar type of the caller's choice, storing
@@ -39,6 +40,7 @@ mod engine;
 mod form;
 mod geometry;
 pub mod heap;
+pub mod inception;
 pub mod isa;
 mod layout;
 pub mod norm;

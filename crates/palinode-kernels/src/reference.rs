@@ -4,11 +4,13 @@
 //! time, from the paper, so that an error in one of the two cannot hide.
 
 mod convolution;
+mod inception;
 mod recurrence;
 mod residual;
 
 pub use crate::Form;
 pub use convolution::{adjoint, convolve, weight_gradient};
+pub use inception::{inception, inception_adjoint, inception_gradients};
 pub use recurrence::Recurrence;
 pub use residual::{Residual, ResidualGradient};
 

@@ -1,0 +1,280 @@
+//! The inception map, its adjoint and its gradients, some images at a time inside the cache.
+
+mod planes;
+
+use crate::isa::dispatch;
+use planes::{Packed, Planes};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Convolutions of the map, in this order everywhere: one, three_reduce, three, five_reduce, five.
+pub const CONVOLUTIONS: usize = 5;
+
+/// Rows (and columns) of their kernels.
+pub const EXTENTS: [usize; CONVOLUTIONS] = [1, 1, 3, 1, 5];
+
+/// What channels g … 4g go through, by quarter: a 1×1 convolution first, where there is one, and then
+/// another.
+const PATHS: [(Option<usize>, usize); 3] = [(None, 0), (Some(1), 2), (Some(3), 4)];
+
+/// Images that one task works on; fixed, so that sums do not depend on the number of threads.
+const IMAGES: usize = 4;
+
+/// The map A: four groups of g channels, the first as it is, the others through convolutions that keep
+/// the size: C₁, C₃R₃ and C₅R₅ with 1×1 R₃ and R₅.
+///
+/// x and y are `[images, 4g, height, width]`, row-major; kernels `[g, g, k, k]`, biases `[g]`. The same
+/// bits for any number of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inception {
+    /// Images n.
+    pub images: usize,
+    /// Channels g of a group.
+    pub group: usize,
+    /// Rows and columns of the images.
+    pub size: [usize; 2],
+}
+
+/// Kernels and biases, or gradients with respect to them.
+pub type Arrays<T> = [T; CONVOLUTIONS];
+
+impl Inception {
+    /// Ax, plus the biases where there are any.
+    ///
+    /// # Panics
+    /// If an array's length does not fit the shape.
+    pub fn value(
+        &self,
+        x: &[f32],
+        kernels: &Arrays<&[f32]>,
+        biases: Option<&Arrays<&[f32]>>,
+    ) -> Vec<f32> {
+        self.check(x, kernels, biases);
+        let pack = |convolution: usize| {
+            Packed::new(self.group, EXTENTS[convolution], kernels[convolution], false)
+        };
+        let packed = std::array::from_fn(pack);
+        self.each(x, |simd_x, y| {
+            dispatch(Value { shape: self, packed: &packed, biases, x: simd_x, y });
+        })
+    }
+
+    /// Aᵀy.
+    ///
+    /// # Panics
+    /// As [`value`](Self::value).
+    pub fn adjoint(&self, y: &[f32], kernels: &Arrays<&[f32]>) -> Vec<f32> {
+        self.check(y, kernels, None);
+        let packed = self.transposed(kernels);
+        self.each(y, |y, x| dispatch(Adjoint { shape: self, packed: &packed, y, x }))
+    }
+
+    /// The gradients of ⟨y, Ax + b⟩ with respect to kernels and biases; without biases, as if they were
+    /// zero.
+    ///
+    /// # Panics
+    /// As [`value`](Self::value).
+    pub fn gradients(
+        &self,
+        x: &[f32],
+        y: &[f32],
+        kernels: &Arrays<&[f32]>,
+        biases: Option<&Arrays<&[f32]>>,
+    ) -> (Arrays<Vec<f32>>, Arrays<Vec<f32>>) {
+        self.check(x, kernels, biases);
+        assert_eq!(x.len(), y.len(), "elements of y");
+        let forward = std::array::from_fn(|convolution| {
+            Packed::new(self.group, EXTENTS[convolution], kernels[convolution], false)
+        });
+        let back = self.transposed(kernels);
+        let length = (IMAGES * self.image_len()).max(1);
+        let chunks = x.par_chunks(length).zip(y.par_chunks(length));
+        let found: Vec<Sums> = chunks
+            .map(|(x, y)| {
+                let mut sums = self.zeros();
+                let packed = (&forward, &back);
+                dispatch(Pull { shape: self, packed, biases, x, y, sums: &mut sums });
+                sums
+            })
+            .collect();
+        let mut total = self.zeros();
+        for sums in &found {
+            for (into, from) in total.iter_mut().zip(sums) {
+                into.0.iter_mut().zip(&from.0).for_each(|(into, from)| *into += from);
+                into.1.iter_mut().zip(&from.1).for_each(|(into, from)| *into += from);
+            }
+        }
+        let narrow = |sums: &Vec<f64>| sums.iter().map(|&sum| sum as f32).collect();
+        let biases = total.each_ref().map(|sums| narrow(&sums.1));
+        (total.map(|sums| sums.0), biases)
+    }
+
+    /// Zero gradients of every kernel and bias.
+    fn zeros(&self) -> Sums {
+        EXTENTS.map(|extent| {
+            let kernel = self.group * self.group * extent * extent;
+            (vec![0.0; kernel], vec![0.0; self.group])
+        })
+    }
+
+    /// The adjoints of the convolutions.
+    fn transposed(&self, kernels: &Arrays<&[f32]>) -> Arrays<Packed> {
+        std::array::from_fn(|convolution| {
+            Packed::new(self.group, EXTENTS[convolution], kernels[convolution], true)
+        })
+    }
+
+    /// An array of x's shape, computed from it some images at a time.
+    fn each(&self, x: &[f32], compute: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f32> {
+        let mut y = vec![0.0; x.len()];
+        let length = (IMAGES * self.image_len()).max(1);
+        y.par_chunks_mut(length).zip(x.par_chunks(length)).for_each(|(y, x)| compute(x, y));
+        y
+    }
+
+    fn planes(&self) -> Planes {
+        Planes::new(self.group, self.size)
+    }
+
+    fn area(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    fn image_len(&self) -> usize {
+        4 * self.group * self.area()
+    }
+
+    /// Where quarter `quarter` of an image lies in it.
+    fn quarter(&self, quarter: usize) -> std::ops::Range<usize> {
+        let length = self.group * self.area();
+        quarter * length..(quarter + 1) * length
+    }
+
+    fn check(&self, x: &[f32], kernels: &Arrays<&[f32]>, biases: Option<&Arrays<&[f32]>>) {
+        assert_eq!(x.len(), self.images * self.image_len(), "elements of the images");
+        for (convolution, extent) in EXTENTS.into_iter().enumerate() {
+            let length = self.group * self.group * extent * extent;
+            assert_eq!(kernels[convolution].len(), length, "elements of kernel {convolution}");
+            if let Some(biases) = biases {
+                assert_eq!(biases[convolution].len(), self.group, "elements of a bias");
+            }
+        }
+    }
+}
+
+/// Gradients with respect to kernels and biases.
+type Sums = Arrays<(Vec<f32>, Vec<f64>)>;
+
+/// The bias of a convolution, if there are biases.
+fn bias<'a>(biases: Option<&Arrays<&'a [f32]>>, convolution: usize) -> Option<&'a [f32]> {
+    biases.map(|biases| biases[convolution])
+}
+
+/// y = Ax + b on a chunk.
+struct Value<'a> {
+    shape: &'a Inception,
+    packed: &'a Arrays<Packed>,
+    biases: Option<&'a Arrays<&'a [f32]>>,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithSimd for Value<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { shape, packed, biases, x, y } = self;
+        let length = shape.image_len().max(1);
+        let mut input = shape.planes();
+        let (mut hidden, mut output) = (input.clone(), input.clone());
+        for (x, y) in x.chunks(length).zip(y.chunks_mut(length)) {
+            y[shape.quarter(0)].copy_from_slice(&x[shape.quarter(0)]);
+            for (path, (first, last)) in PATHS.into_iter().enumerate() {
+                let quarter = shape.quarter(path + 1);
+                input.read(&x[quarter.clone()]);
+                if let Some(first) = first {
+                    input.convolve(simd, &packed[first], bias(biases, first), &mut hidden);
+                    hidden.convolve(simd, &packed[last], bias(biases, last), &mut output);
+                } else {
+                    input.convolve(simd, &packed[last], bias(biases, last), &mut output);
+                }
+                output.write(&mut y[quarter]);
+            }
+        }
+    }
+}
+
+/// x = Aᵀy on a chunk; `packed` are the adjoints.
+struct Adjoint<'a> {
+    shape: &'a Inception,
+    packed: &'a Arrays<Packed>,
+    y: &'a [f32],
+    x: &'a mut [f32],
+}
+
+impl WithSimd for Adjoint<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { shape, packed, y, x } = self;
+        let length = shape.image_len().max(1);
+        let mut input = shape.planes();
+        let (mut hidden, mut output) = (input.clone(), input.clone());
+        for (y, x) in y.chunks(length).zip(x.chunks_mut(length)) {
+            x[shape.quarter(0)].copy_from_slice(&y[shape.quarter(0)]);
+            for (path, (first, last)) in PATHS.into_iter().enumerate() {
+                let quarter = shape.quarter(path + 1);
+                input.read(&y[quarter.clone()]);
+                if let Some(first) = first {
+                    input.convolve(simd, &packed[last], None, &mut hidden);
+                    hidden.convolve(simd, &packed[first], None, &mut output);
+                } else {
+                    input.convolve(simd, &packed[last], None, &mut output);
+                }
+                output.write(&mut x[quarter]);
+            }
+        }
+    }
+}
+
+/// Adds to `sums` the gradients of ⟨y, Ax + b⟩ on a chunk.
+struct Pull<'a> {
+    shape: &'a Inception,
+    /// The convolutions and their adjoints.
+    packed: (&'a Arrays<Packed>, &'a Arrays<Packed>),
+    biases: Option<&'a Arrays<&'a [f32]>>,
+    x: &'a [f32],
+    y: &'a [f32],
+    sums: &'a mut Sums,
+}
+
+impl WithSimd for Pull<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { shape, packed: (forward, back), biases, x, y, sums } = self;
+        let length = shape.image_len().max(1);
+        let mut input = shape.planes();
+        let (mut hidden, mut slope, mut pulled) = (input.clone(), input.clone(), input.clone());
+        for (x, y) in x.chunks(length).zip(y.chunks(length)) {
+            for (path, (first, last)) in PATHS.into_iter().enumerate() {
+                let quarter = shape.quarter(path + 1);
+                input.read(&x[quarter.clone()]);
+                slope.read(&y[quarter]);
+                slope.add_sums(&mut sums[last].1);
+                let Some(first) = first else {
+                    input.add_products(simd, &slope, EXTENTS[last], &mut sums[last].0);
+                    continue;
+                };
+                input.convolve(simd, &forward[first], bias(biases, first), &mut hidden);
+                hidden.add_products(simd, &slope, EXTENTS[last], &mut sums[last].0);
+                slope.convolve(simd, &back[last], None, &mut pulled);
+                input.add_products(simd, &pulled, EXTENTS[first], &mut sums[first].0);
+                pulled.add_sums(&mut sums[first].1);
+            }
+        }
+    }
+}

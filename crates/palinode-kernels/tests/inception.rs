@@ -1,0 +1,115 @@
+//! The inception map against the reference: every shape, instruction set and number of threads, with
+//! guard numbers around what is given.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use palinode_kernels::inception::{Arrays, EXTENTS, Inception};
+use palinode_kernels::isa::Isa;
+use palinode_kernels::reference::{inception, inception_adjoint, inception_gradients};
+use support::{noise, relative, wide};
+
+/// Numbers with NaN on both sides of the stretch that is handed out.
+struct Fenced(Vec<f32>);
+
+impl Fenced {
+    fn new(count: usize, seed: u64, scale: f64) -> Self {
+        let fence = [f32::NAN; 37];
+        Self([&fence[..], &noise(count, seed, scale), &fence].concat())
+    }
+
+    fn inner(&self) -> &[f32] {
+        &self.0[37..self.0.len() - 37]
+    }
+}
+
+fn shapes() -> Vec<Inception> {
+    let mut shapes = Vec::new();
+    for group in [1, 2, 3, 4, 5, 8, 14, 16, 27] {
+        for size in [[1, 1], [2, 3], [7, 7], [8, 8], [5, 17], [16, 16], [32, 32], [3, 33]] {
+            if group * size[0] * size[1] <= 8 * 1024 {
+                let images = if size[0] > 8 { 2 } else { 6 };
+                shapes.push(Inception { images, group, size });
+            }
+        }
+    }
+    shapes
+}
+
+/// Largest error relative to the largest value, or to `typical` where that is larger.
+fn relative_to(typical: f64, found: &[f32], truth: &[f64]) -> f64 {
+    assert_eq!(found.len(), truth.len());
+    let pairs = found.iter().zip(truth);
+    let largest = pairs.map(|(f, t)| (f64::from(*f) - t).abs()).fold(0.0, f64::max);
+    largest / truth.iter().fold(typical, |most, t| most.max(t.abs()))
+}
+
+fn check(shape: Inception) {
+    let Inception { images, group, size } = shape;
+    let count = images * 4 * group * size[0] * size[1];
+    let (x, y) = (Fenced::new(count, 1, 1.0), Fenced::new(count, 2, 1.0));
+    let kernels: Arrays<Fenced> = std::array::from_fn(|k| {
+        let taps = EXTENTS[k] * EXTENTS[k];
+        Fenced::new(group * group * taps, 3 + k as u64, 1.0 / ((group * taps) as f64).sqrt())
+    });
+    let biases: Arrays<Fenced> = std::array::from_fn(|k| Fenced::new(group, 9 + k as u64, 0.3));
+    let (kernels, biases) =
+        (kernels.each_ref().map(Fenced::inner), biases.each_ref().map(Fenced::inner));
+    let (wide_kernels, wide_biases) = (kernels.map(wide), biases.map(wide));
+    let (wide_x, wide_y) = (wide(x.inner()), wide(y.inner()));
+
+    // Twice what rounding adds up to in a random walk over the longest sum, 25g + g terms.
+    let bound = 2.0 * 2.0_f64.powi(-24) * (26.0 * group as f64).sqrt();
+    let value = shape.value(x.inner(), &kernels, Some(&biases));
+    let error = relative(&value, &inception(&shape, &wide_kernels, &wide_biases, &wide_x));
+    assert!(error < bound, "{shape:?}: Ax + b {error:e}");
+    let zeros = wide_biases.each_ref().map(|bias| vec![0.0; bias.len()]);
+    let linear = shape.value(x.inner(), &kernels, None);
+    let error = relative(&linear, &inception(&shape, &wide_kernels, &zeros, &wide_x));
+    assert!(error < bound, "{shape:?}: Ax {error:e}");
+    let back = shape.adjoint(y.inner(), &kernels);
+    let error = relative(&back, &inception_adjoint(&shape, &wide_kernels, &wide_y));
+    assert!(error < bound, "{shape:?}: Aᵀy {error:e}");
+
+    for (given, truth) in [(Some(&biases), &wide_biases), (None, &zeros)] {
+        let found = shape.gradients(x.inner(), y.inner(), &kernels, given);
+        let expected = inception_gradients(&shape, &wide_kernels, truth, &wide_x, &wide_y);
+        // Sums over all pixels that may cancel: relative to what such a sum is in the mean, √pixels, all
+        // numbers being about 1 in size.
+        let typical = ((images * size[0] * size[1]) as f64).sqrt();
+        for which in 0..EXTENTS.len() {
+            let error = relative_to(typical, &found.0[which], &expected.0[which]);
+            assert!(error < 2e-6, "{shape:?}: kernel {which} {error:e}");
+            let error = relative_to(typical, &found.1[which], &expected.1[which]);
+            assert!(error < 2e-6, "{shape:?}: bias {which} {error:e}");
+        }
+    }
+}
+
+#[test]
+fn every_shape_on_every_instruction_set_is_the_reference() {
+    for isa in Isa::ALL {
+        if isa.select().is_err() {
+            continue;
+        }
+        for shape in shapes() {
+            check(shape);
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let shape = Inception { images: 23, group: 5, size: [9, 8] };
+    let count = 23 * 20 * 72;
+    let (x, y) = (noise(count, 1, 1.0), noise(count, 2, 1.0));
+    let kernels: Arrays<Vec<f32>> =
+        std::array::from_fn(|k| noise(25 * EXTENTS[k] * EXTENTS[k], 3 + k as u64, 0.2));
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let kernels = kernels.each_ref().map(Vec::as_slice);
+        pool.install(|| (shape.value(&x, &kernels, None), shape.gradients(&x, &y, &kernels, None)))
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(5));
+}
