@@ -38,17 +38,32 @@ ACTIVATIONS = {"none": lambda x: x, "relu": torch.relu, "tanh": torch.tanh, "sof
 NORM_EPSILON = {"report": 1e-5, "paper": 1e-3}
 
 TWO_STREAMS = ("hamiltonian", "hamiltonian-single", "coupling")  # the state is (Y, Z), split by channels
-ONE_STATE = ("midpoint", "leapfrog")  # the state is X, all channels together
+ONE_STATE = ("midpoint", "leapfrog", "euler")  # the state is X, all channels together
+BASELINES = ("basic", "aggregated")  # residuals of ResNet, RevNet and ResNeXt
 KNOWN = {
     "layout": NORM_EPSILON,
     "scheme": TWO_STREAMS + ONE_STATE,
-    "residual": ("symmetric", "layer", "antisymmetric"),
+    "residual": ("symmetric", "layer", "antisymmetric", "inception", "antisymmetric-inception") + BASELINES,
     "activation": ACTIVATIONS,
 }
 
 
+def per_block(config: Config) -> int:
+    """Residuals with their own parameters in a block."""
+    return 2 if config["scheme"] in ("hamiltonian", "coupling") else 1
+
+
+def expected_share(config: Config, unit: int, block: int) -> float:
+    """What stochastic depth multiplies a block's residuals by outside training."""
+    blocks = list(config["blocks"])
+    if config["layout"] == "paper" and config.get("transition", "pool") == "pool":
+        blocks = [blocks[0] + 1, blocks[1], blocks[2] - 1]
+    place = sum(blocks[:unit]) + block + 1
+    return 1.0 - place / sum(blocks) * (1.0 - config.get("survival", 1.0))
+
+
 class Unit(nn.Module):
-    """A run of blocks at one width and one resolution: N steps of a reversible scheme.
+    """A run of blocks at one width and one resolution: N steps of a scheme.
 
     With h the step and F_j the residual of block j (two of them, F_j1 and F_j2, where noted):
 
@@ -57,51 +72,98 @@ class Unit(nn.Module):
         coupling            Y+ = Y + F_j1(Z),     Z+ = Z + F_j2(Y+)
         midpoint            X_1 = X_0 + h F_0(X_0),   X_{j+1} = X_{j-1} + 2h F_j(X_j)
         leapfrog            X_{j+1} = 2 X_j - X_{j-1} - h^2 F_j(X_j),   X_{-1} = X_0 or, start "report", 0
+        euler               X_{j+1} = X_j + h F_j(X_j)
     """
 
-    def __init__(self, config: Config, width: int, shapes: Shapes) -> None:
-        """`shapes` are those of the unit's arrays in the file; their first axis says how many blocks it has."""
+    def __init__(self, config: Config, number: int, width: int, shapes: Shapes) -> None:
+        """`shapes` are those of the unit's arrays in the file: [N, ...] or, two residuals a block, [N, 2, ...]."""
         super().__init__()
+        self.config, self.number = config, number
         self.scheme, self.kind = config["scheme"], config["residual"]
         self.activation = ACTIVATIONS[config["activation"]]
+        self.epsilon = NORM_EPSILON[config["layout"]]
         self.h = float(config["step"])
         self.start = config.get("start", "at-rest")
-        self.blocks = shapes["kernel"][0]
+        self.residuals_per_block = per_block(config)
+        self.blocks = 0
+        for name, shape in shapes.items():
+            *path, last = name.split(".")
+            holder: nn.Module = self
+            for part in path:
+                if not hasattr(holder, part):
+                    holder.add_module(part, nn.Module())
+                holder = getattr(holder, part)
+            if last.startswith("running_"):
+                holder.register_buffer(last, torch.empty(shape))
+            else:
+                holder.register_parameter(last, nn.Parameter(torch.empty(shape)))
+            # An array that the network's very first residual lacks is stacked in a list.
+            self.blocks = max(self.blocks, shape[0] if not name.startswith("input_") else 0)
 
-        c = width // 2 if self.scheme in TWO_STREAMS else width
-        residuals = (self.blocks, 2) if self.scheme in ("hamiltonian", "coupling") else (self.blocks,)
-        self.kernel = nn.Parameter(torch.empty(*residuals, c, c, 3, 3))
-        self.bias = nn.Parameter(torch.empty(*residuals, c))
+    def array(self, name: str, index: int) -> Tensor | None:
+        """Residual `index`'s part of a stacked array; none where there is no such array, or not for it."""
+        value: Any = self
+        for part in name.split("."):
+            value = getattr(value, part, None)
+            if value is None:
+                return None
+        if name.startswith("input_"):
+            missing = self.blocks * self.residuals_per_block - value.numel() // value.shape[-1]
+            return value.flatten(0, -2)[index - missing] if index >= missing else None
+        return value.flatten(0, self.residuals_per_block - 1)[index]
 
-        self.input_bias: nn.Parameter | None = None
-        self.without_input_bias = 0  # 1 in the network's first unit: its first residual has none
-        if "input_bias" in shapes:
-            if self.kind != "symmetric":
-                raise ValueError(f"input_bias belongs to the symmetric residual, not to {self.kind!r}")
-            self.input_bias = nn.Parameter(torch.empty(shapes["input_bias"]))
-            self.without_input_bias = (self.bias.numel() - self.input_bias.numel()) // c
-            if self.without_input_bias not in (0, 1):
-                raise ValueError(f"input_bias {shapes['input_bias']} does not fit kernel {shapes['kernel']}")
+    def normalise(self, x: Tensor, name: str, index: int) -> Tensor:
+        parts = [self.array(f"{name}.{part}", index) for part in ("running_mean", "running_var", "weight", "bias")]
+        return x if parts[0] is None else F.batch_norm(x, *parts, training=False, eps=self.epsilon)
+
+    def inception(self, x: Tensor, index: int, adjoint: bool) -> Tensor:
+        """A x plus the biases, or A^T x: four quarters of the channels, each through convolutions of its own."""
+        def through(x: Tensor, names: list[str]) -> Tensor:
+            for name in reversed(names) if adjoint else names:
+                weight, bias = self.array(f"{name}.weight", index), self.array(f"{name}.bias", index)
+                padding = weight.shape[-1] // 2
+                if adjoint:
+                    x = F.conv_transpose2d(x, weight, padding=padding)
+                else:
+                    x = F.conv2d(x, weight, bias, padding=padding)
+            return x
+        paths = [[], ["one"], ["three_reduce", "three"], ["five_reduce", "five"]]
+        return torch.cat([through(part, names) for part, names in zip(x.chunk(4, dim=1), paths)], dim=1)
 
     def residual(self, x: Tensor, index: int, conjugate: bool = False) -> Tensor:
         """The residual function number `index` of this unit (2j and 2j + 1 where a block j has two):
 
-            symmetric      F(x) = K^T s(K (x + a) + b)     F* = F     a, the input bias, only where the file has one
-            layer          F(x) = s(K x + b)               F*(x) = s(K^T x + b)
-            antisymmetric  F(x) = s((K - K^T) x + b)       F* = F
+            symmetric                F(x) = K^T s(K (x + a) + b)     F* = F
+            layer                    F(x) = s(K x + b)               F*(x) = s(K^T x + b)
+            antisymmetric            F(x) = s((K - K^T) x + b)       F* = F
+            inception                F(x) = A^T s(A x + b)           F* = F
+            antisymmetric-inception  F(x) = s((A - A^T) x + b)       F* = F
 
         K is a 3x3 convolution with zero padding, K^T its adjoint: the transposed convolution with the same array.
+        With batch norm inside, a and b give way to norms at their places. a is there only where the file has one.
         """
-        kernel = self.kernel.flatten(0, -5)[index]
-        bias = self.bias.flatten(0, -2)[index]
+        share = expected_share(self.config, self.number, index // self.residuals_per_block)
+        return share * self.whole_residual(x, index, conjugate)
+
+    def whole_residual(self, x: Tensor, index: int, conjugate: bool) -> Tensor:
+        def activate(x: Tensor) -> Tensor:
+            return self.activation(self.normalise(x, "norm", index))
+        if self.kind == "inception":
+            return self.inception(activate(self.inception(x, index, False)), index, True)
+        if self.kind == "antisymmetric-inception":
+            return activate(self.inception(x, index, False) - self.inception(x, index, True))
+        kernel, bias = self.array("kernel", index), self.array("bias", index)
         if self.kind == "layer":
             convolution = F.conv_transpose2d if conjugate else F.conv2d
-            return self.activation(convolution(x, kernel, bias, padding=1))
+            return activate(convolution(x, kernel, bias, padding=1))
         if self.kind == "antisymmetric":
-            return self.activation(F.conv2d(x, kernel, bias, padding=1) - F.conv_transpose2d(x, kernel, padding=1))
-        if self.input_bias is not None and index >= self.without_input_bias:
-            x = x + self.input_bias.flatten(0, -2)[index - self.without_input_bias].view(-1, 1, 1)
-        return F.conv_transpose2d(self.activation(F.conv2d(x, kernel, bias, padding=1)), kernel, padding=1)
+            return activate(F.conv2d(x, kernel, bias, padding=1) - F.conv_transpose2d(x, kernel, padding=1))
+        input_bias = self.array("input_bias", index)
+        if input_bias is not None:
+            x = x + input_bias.view(-1, 1, 1)
+        if self.array("input_norm.weight", index) is not None:
+            x = self.normalise(x, "input_norm", index)
+        return F.conv_transpose2d(activate(F.conv2d(x, kernel, bias, padding=1)), kernel, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.scheme in ONE_STATE:
@@ -125,9 +187,99 @@ class Unit(nn.Module):
             force = self.residual(x, j)
             if self.scheme == "leapfrog":
                 previous, x = x, 2 * x - previous - self.h**2 * force
+            elif self.scheme == "euler":
+                x = x + self.h * force
             else:
                 previous, x = x, (x + self.h * force if j == 0 else previous + 2 * self.h * force)
         return x
+
+
+class BaselineResidual(nn.Module):
+    """K2 s(n2(K1 s(n1 x))) of ResNet and RevNet, or with three convolutions, the second in groups, of ResNeXt."""
+
+    def __init__(self, config: Config, shapes: Shapes, stride: int) -> None:
+        super().__init__()
+        self.activation, self.convolutions = ACTIVATIONS[config["activation"]], 0
+        strided = 1 if config["residual"] == "basic" else 2
+        while f"conv{self.convolutions + 1}.weight" in shapes:
+            self.convolutions += 1
+            outputs, inputs, extent, _ = shapes[f"conv{self.convolutions}.weight"]
+            groups = config["groups"] if self.convolutions == 2 and config["residual"] == "aggregated" else 1
+            step = stride if self.convolutions == strided else 1
+            if f"norm{self.convolutions}.weight" in shapes:
+                norm = nn.BatchNorm2d(inputs * groups, eps=NORM_EPSILON[config["layout"]])
+                self.add_module(f"norm{self.convolutions}", norm)
+            convolution = nn.Conv2d(inputs * groups, outputs, extent, step, extent // 2, groups=groups, bias=False)
+            self.add_module(f"conv{self.convolutions}", convolution)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i in range(1, self.convolutions + 1):
+            norm = getattr(self, f"norm{i}", None)  # the network's very first residual begins with a convolution
+            x = getattr(self, f"conv{i}")(x if norm is None else self.activation(norm(x)))
+        return x
+
+
+class BaselineBlock(nn.Module):
+    """x + h F(x), or with two streams Y+ = Y + F(Z), Z+ = Z + G(Y+); D x in the place of x where a unit begins."""
+
+    def __init__(self, config: Config, shapes: Shapes, width: int, share: float, stride: int) -> None:
+        super().__init__()
+        self.width, self.share, self.stride = width, share, stride
+        self.step = float(config["step"])
+        self.two = config["scheme"] in TWO_STREAMS
+        def part(prefix: str) -> Shapes:
+            return {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+        if self.two:
+            self.f, self.g = BaselineResidual(config, part("f."), stride), BaselineResidual(config, part("g."), 1)
+            self.inputs = 2 * self.f.conv1.in_channels
+        else:
+            residual = BaselineResidual(config, shapes, stride)
+            for name, module in residual.named_children():  # the file has no name for it
+                self.add_module(name, module)
+            self.inputs = residual.conv1.in_channels
+            self.residual = [residual]
+        self.shortcut: nn.Module | None = None
+        if "shortcut.weight" in shapes:
+            self.shortcut = nn.Conv2d(self.inputs, width, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # A unit's first block adds to a shortcut of its own, without the step.
+        first = self.shortcut is not None or self.stride == 2
+        if self.shortcut is not None:
+            passed = self.shortcut(x)
+        else:
+            passed = widen(F.avg_pool2d(x, 2), self.width, 2 if self.two else 1, True) if first else x
+        if not self.two:
+            return passed + (1.0 if first else self.step) * self.share * self.residual[0](x)
+        (y, z), source = passed.chunk(2, dim=1), x.chunk(2, dim=1)[1]
+        y = y + self.share * self.f(source)
+        return torch.cat((y, z + self.share * self.g(y)), dim=1)
+
+
+class BaselineUnit(nn.Module):
+    """The blocks of a baseline's unit, one by one."""
+
+    def __init__(self, config: Config, number: int, width: int, shapes: Shapes) -> None:
+        super().__init__()
+        blocks = []
+        for j in range(1 + max(int(name.split(".")[1]) for name in shapes)):
+            prefix = f"blocks.{j}."
+            own = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+            stride = 2 if number > 0 and j == 0 else 1
+            blocks.append(BaselineBlock(config, own, width, expected_share(config, number, j), stride))
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def widen(x: Tensor, width: int, streams: int, half_before: bool) -> Tensor:
+    """Zero channels up to `width`: after each stream, or half before and half after each of two."""
+    extra = (width - x.shape[1]) // streams
+    before = extra // 2 if half_before and streams == 2 else 0
+    return torch.cat([F.pad(s, (0, 0, 0, 0, before, extra - before)) for s in x.chunk(streams, dim=1)], dim=1)
 
 
 class Network(nn.Module):
@@ -138,7 +290,8 @@ class Network(nn.Module):
 
     A transition is a 2x2 average pool (an odd last row or column is dropped), then zero channels up to the
     next width: after each stream in layout `report`; half before and half after each stream in layout
-    `paper`; where the state is not split, after its last channel in both.
+    `paper`; where the state is not split, after its last channel in both. The units of the baselines begin
+    with a strided block instead. Dropout does nothing here: this network is for inference.
     """
 
     def __init__(self, config: Config, shapes: Shapes) -> None:
@@ -152,32 +305,32 @@ class Network(nn.Module):
         self.widths: list[int] = config["widths"]
         epsilon = NORM_EPSILON[config["layout"]]
 
-        self.stem = nn.Conv2d(config["channels"], self.widths[0], 3, padding=1, bias=not self.paper)
+        self.strided = config.get("transition", "pool") == "strided"
+        stem = self.widths[0] // 4 if config["residual"] == "aggregated" else self.widths[0]
+        self.stem = nn.Conv2d(config["channels"], stem, 3, padding=1, bias=not self.paper)
         has_norm = self.paper or config["stem"]["norm"]
-        self.stem_norm = nn.BatchNorm2d(self.widths[0], eps=epsilon) if has_norm else nn.Identity()
+        self.stem_norm = nn.BatchNorm2d(stem, eps=epsilon) if has_norm else nn.Identity()
         self.stem_activation = ACTIVATIONS["relu" if self.paper else config["stem"]["activation"]]
 
         self.units = nn.ModuleList()
         for i, width in enumerate(self.widths):
             prefix = f"units.{i}."
             own = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
-            self.units.append(Unit(config, width, own) if own else nn.Identity())  # no arrays: no blocks
+            kind = BaselineUnit if self.strided else Unit
+            self.units.append(kind(config, i, width, own) if own else nn.Identity())  # no arrays: no blocks
 
         self.head_norm = nn.BatchNorm2d(self.widths[-1], eps=epsilon) if self.paper else nn.Identity()
         self.head = nn.Linear(self.widths[-1] * (1 if self.paper else 2 * 2), config["classes"])
 
     def transition(self, x: Tensor, width: int) -> Tensor:
         """From one unit to the next: halve the resolution, widen the state to `width` channels with zeros."""
-        streams = F.avg_pool2d(x, 2).chunk(self.streams, dim=1)
-        extra = (width - x.shape[1]) // self.streams
-        before = extra // 2 if self.paper and self.streams == 2 else 0
-        return torch.cat([F.pad(s, (0, 0, 0, 0, before, extra - before)) for s in streams], dim=1)
+        return widen(F.avg_pool2d(x, 2), width, self.streams, self.paper)
 
     def forward(self, images: Tensor) -> Tensor:
         """Standardised images [n, C, H, W] to logits [n, classes]."""
         x = self.stem_activation(self.stem_norm(self.stem(images)))
         for i, unit in enumerate(self.units):
-            x = unit(self.transition(x, self.widths[i]) if i > 0 else x)
+            x = unit(self.transition(x, self.widths[i]) if i > 0 and not self.strided else x)
         if self.paper:
             return self.head(torch.relu(self.head_norm(x)).mean(dim=(2, 3)))
         return self.head(F.adaptive_avg_pool2d(x, 2).flatten(1))  # (channel, row, column) order
@@ -192,6 +345,12 @@ def load(path: Path) -> tuple[Network, Config]:
     network = Network(config, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     network.load_state_dict(tensors)
     return network.eval(), config
+
+
+def depth(unit: nn.Module) -> int:
+    """How many blocks a unit has."""
+    blocks = getattr(unit, "blocks", 0)
+    return blocks if isinstance(blocks, int) else len(blocks)
 
 
 def read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -224,7 +383,7 @@ def main() -> int:
         network, config = load(path)
         if options.input is None:
             count = sum(parameter.numel() for parameter in network.parameters())
-            blocks = "-".join(str(getattr(unit, "blocks", 0)) for unit in network.units)
+            blocks = "-".join(str(depth(unit)) for unit in network.units)
             print(f"{config['scheme']}, layout {config['layout']}, blocks {blocks}: {count:,} parameters")
             return 0
 

@@ -3,6 +3,7 @@
 mod convolutions;
 mod memory;
 mod resident;
+mod reversal;
 mod step;
 
 use crate::at_most;
@@ -20,6 +21,9 @@ pub enum Bench {
     Memory(memory::Memory),
     /// Time of the plain convolutions of resnet-32, forwards and backwards, on random images.
     Convolutions(convolutions::Convolutions),
+    /// How exactly the units of trained networks come back: for each unit the relative error of its
+    /// reconstructed input.
+    Reversal(reversal::Reversal),
 }
 
 /// How often something is timed, on how much.
@@ -90,6 +94,7 @@ impl Bench {
             Self::Step(step) => step.run(),
             Self::Memory(memory) => memory.run(),
             Self::Convolutions(convolutions) => convolutions.run(),
+            Self::Reversal(reversal) => reversal.run(),
         }
     }
 }

@@ -201,6 +201,19 @@ impl<R: Residual> Network<R> {
     /// [`Error::Backend`](crate::Error::Backend) for gradients on a backend the units' mode does
     /// not support.
     pub fn forward(&self, images: Tensor<4>, phase: Phase) -> Result<Tensor<2>> {
+        self.forward_past(images, phase, &mut |_, _| Ok(()))
+    }
+
+    /// [`forward`](Self::forward), showing every unit and its input on the way.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and what `see` says.
+    pub fn forward_past(
+        &self,
+        images: Tensor<4>,
+        phase: Phase,
+        see: &mut dyn FnMut(&Unit<R>, &Tensor<4>) -> Result<()>,
+    ) -> Result<Tensor<2>> {
         let config = &self.config;
         // What stands outside the units counts as unit 3.
         let outside = Pass::first(phase, 3);
@@ -223,6 +236,7 @@ impl<R: Residual> Network<R> {
                 }
                 None => x,
             };
+            see(unit, &x)?;
             x = unit.forward(x, phase)?;
         }
         if let Some(norm) = &self.head_norm {

@@ -1,5 +1,6 @@
 //! The state of a run between two steps: all that the next step depends on.
 
+use super::average::Average;
 use super::metrics::Row;
 use super::optimizer::Sgd;
 use crate::error::{Error, Result};
@@ -21,6 +22,9 @@ pub struct Position {
     pub epoch: usize,
     /// Finished steps of the current epoch.
     pub step: usize,
+    /// Steps of the whole run so far.
+    #[serde(default)]
+    pub total_steps: u64,
     /// Sum over the current epoch's images of their loss.
     pub loss_sum: f64,
     /// Images of the current epoch that were classified correctly.
@@ -64,15 +68,25 @@ impl Best {
     }
 }
 
-/// Writes position, weights, velocities and what smoothness remembers in one file, atomically.
+/// Writes position, weights, averages, velocities and what smoothness remembers in one file,
+/// atomically.
 ///
 /// # Errors
 /// [`Error::Io`] naming the path.
-pub fn save(path: &Path, position: &Position, weights: Arrays, optimizer: &Sgd) -> Result<()> {
+pub fn save(
+    path: &Path,
+    position: &Position,
+    weights: Arrays,
+    average: Option<&Average>,
+    optimizer: &Sgd,
+) -> Result<()> {
     let json =
         serde_json::to_string(position).map_err(|error| Error::format(path, error.to_string()))?;
     let metadata = BTreeMap::from([(POSITION.to_owned(), json)]);
     let mut arrays = prefixed("weights", weights);
+    if let Some(average) = average {
+        arrays.append(&mut prefixed("average", average.arrays().clone()));
+    }
     arrays.append(&mut prefixed("momentum", optimizer.arrays()));
     arrays.append(&mut prefixed("previous", optimizer.previous_weights()));
     save_arrays(path, &arrays, &metadata)
@@ -85,6 +99,7 @@ pub fn save(path: &Path, position: &Position, weights: Arrays, optimizer: &Sgd) 
 pub fn load<R: Residual>(
     path: &Path,
     network: Network<R>,
+    average: Option<&mut Average>,
     optimizer: &mut Sgd,
     device: &Device,
 ) -> Result<(Position, Network<R>)> {
@@ -92,12 +107,16 @@ pub fn load<R: Residual>(
     let position = metadata
         .get(POSITION)
         .ok_or_else(|| Error::format(path, format!("metadata `{POSITION}` is missing")))?;
-    let position = serde_json::from_str(position)
+    let position: Position = serde_json::from_str(position)
         .map_err(|error| Error::format(path, format!("`{POSITION}`: {error}")))?;
     let misfit = |error: Error| Error::format(path, error.to_string());
     let network = replace(network, &taken("weights", &arrays)).map_err(misfit)?;
     let (velocity, previous) = (taken("momentum", &arrays), taken("previous", &arrays));
     optimizer.restore(&velocity, &previous, device).map_err(misfit)?;
+    if let Some(average) = average {
+        let averages = taken("average", &arrays);
+        average.restore(averages, position.total_steps, &network).map_err(misfit)?;
+    }
     Ok((position, network))
 }
 

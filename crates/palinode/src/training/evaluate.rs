@@ -7,6 +7,7 @@ use crate::network::{Network, Phase};
 use crate::residual::Residual;
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
 /// What a network says about a data set.
@@ -40,6 +41,19 @@ pub const EVALUATION_BATCH: usize = 128;
 /// Mean cross-entropy of logits `[n, classes]` against labels `[n]`, differentiable.
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels)
+}
+
+/// The same with targets that are 1 − ε + ε/classes for the label and ε/classes for every other class.
+pub fn smoothed_cross_entropy(
+    logits: Tensor<2>,
+    labels: Tensor<1, Int>,
+    epsilon: f64,
+) -> Tensor<1> {
+    if epsilon == 0.0 {
+        return cross_entropy(logits, labels);
+    }
+    let others = log_softmax(logits.clone(), 1).mean().neg();
+    cross_entropy(logits, labels) * (1.0 - epsilon) + others * epsilon
 }
 
 /// Sum over the rows of log Σ exp(logit) − logit of the label, in f64.
@@ -99,6 +113,26 @@ pub fn evaluate<R: Residual>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn smoothed_targets_by_hand() {
+        use burn::tensor::{DType, Device};
+        let device = Device::flex();
+        let logits = Tensor::<2>::from_floats([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]], &device);
+        let labels = Tensor::<1, Int>::from_ints([0, 2], &device);
+        let found = smoothed_cross_entropy(logits.cast(DType::F64), labels, 0.3);
+        let rows = [[1.0_f64, 0.0, -1.0], [0.0, 2.0, 0.0]];
+        let targets = [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]];
+        let expected: f64 = rows
+            .iter()
+            .zip(targets)
+            .map(|(row, targets)| {
+                let normalizer = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+                row.iter().zip(targets).map(|(logit, t)| t * (normalizer - logit)).sum::<f64>()
+            })
+            .sum();
+        assert!((found.into_scalar::<f64>() - expected / 2.0).abs() < 1e-12);
+    }
 
     #[test]
     fn loss_and_accuracy_by_hand() {

@@ -1,5 +1,6 @@
 //! Training: recipes, the loop, checkpoints, metrics, the report page.
 
+mod average;
 mod checkpoint;
 mod directory;
 mod evaluate;
@@ -13,9 +14,10 @@ mod run;
 mod schedule;
 mod step;
 
+pub use average::Average;
 pub use checkpoint::{Best, Position};
 pub use directory::RunDirectory;
-pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate};
+pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate, smoothed_cross_entropy};
 pub use metrics::{Row, read as read_rows};
 pub use observer::{Observer, Progress};
 pub use optimizer::Sgd;
@@ -26,4 +28,4 @@ pub use recipe::{
 pub(crate) use report::{curves, document, escape, section, thousands};
 pub use run::{Outcome, rebuild_report, resume, train};
 pub use schedule::{Kind, Schedule};
-pub use step::{Stepped, train_step};
+pub use step::{Step, Stepped, train_step};

@@ -161,6 +161,11 @@ pub struct TrainingRecipe {
     pub batch_size: usize,
     /// Whether the order of the images changes from epoch to epoch.
     pub shuffle: bool,
+    /// ε of smoothed targets: 1 − ε + ε/classes for the label, ε/classes for every other class.
+    pub label_smoothing: f64,
+    /// Decay of the moving average of the weights, which is then what is validated, saved and tested;
+    /// 0: none.
+    pub average: f64,
     /// Epochs between two validations (the last epoch always has one).
     pub validate_every: usize,
     /// Whether the test part is read at the end.
@@ -262,6 +267,8 @@ impl Default for TrainingRecipe {
             epochs: 200,
             batch_size: 128,
             shuffle: true,
+            label_smoothing: 0.0,
+            average: 0.0,
             validate_every: 1,
             test: true,
             mode: None,
@@ -425,6 +432,12 @@ impl Recipe {
         within("optimizer.momentum", o.momentum, share, "at least 0 and below 1")?;
         within("optimizer.weight_decay", o.weight_decay, o.weight_decay >= 0.0, "at least 0")?;
         within("optimizer.clip_norm", o.clip_norm, o.clip_norm >= 0.0, "at least 0")?;
+        for (field, share) in [
+            ("training.label_smoothing", self.training.label_smoothing),
+            ("training.average", self.training.average),
+        ] {
+            within(field, share, (0.0..1.0).contains(&share), "at least 0 and below 1")?;
+        }
         let s = self.smoothness.strength;
         within("smoothness.strength", s, s >= 0.0, "at least 0")?;
         let subset = self.data.subset;

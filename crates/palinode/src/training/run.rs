@@ -1,5 +1,6 @@
 //! The training loop, from a recipe to a run directory.
 
+use super::average::Average;
 use super::checkpoint::{self, Best, Position};
 use super::directory::RunDirectory;
 use super::evaluate::{EVALUATION_BATCH, Evaluation, evaluate};
@@ -9,7 +10,7 @@ use super::observer::{Observer, Progress};
 use super::optimizer::Sgd;
 use super::recipe::Recipe;
 use super::report;
-use super::step::train_step;
+use super::step::{Step, train_step};
 use crate::data::{Batches, DataInfo, Dataset, Epoch, Part, overlap, split, subset};
 use crate::error::{Error, Result};
 use crate::file::write_atomically;
@@ -90,8 +91,13 @@ pub fn resume(path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let mut run = Run::new(recipe, directory, data, network, position);
     let file = run.directory.checkpoint();
     if file.is_file() {
-        let (position, network) =
-            checkpoint::load(&file, run.network, &mut run.optimizer, &Device::flex())?;
+        let (position, network) = checkpoint::load(
+            &file,
+            run.network,
+            run.average.as_mut(),
+            &mut run.optimizer,
+            &Device::flex(),
+        )?;
         if position.data != run.data.checksum {
             let reason = "the training images are not those this run began with";
             return Err(Error::config("data", reason));
@@ -169,6 +175,7 @@ struct Run {
     data: TrainingData,
     network: Network<BuiltIn>,
     optimizer: Sgd,
+    average: Option<Average>,
     position: Position,
 }
 
@@ -182,7 +189,9 @@ impl Run {
     ) -> Self {
         let optimizer =
             Sgd::new(&recipe.optimizer, &network).with_smoothness(recipe.smoothness, &network);
-        Self { recipe, directory, data, network, optimizer, position }
+        let decay = recipe.training.average;
+        let average = (decay > 0.0).then(|| Average::new(decay));
+        Self { recipe, directory, data, network, optimizer, average, position }
     }
 
     fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
@@ -232,15 +241,20 @@ impl Run {
                 seed: self.recipe.seed,
                 step: (epoch * steps + self.position.step) as u64,
             };
-            let stepped =
-                train_step(self.network, &mut self.optimizer, batch, &labels, (rate, phase))?;
+            let step = Step { rate, phase, label_smoothing: self.recipe.training.label_smoothing };
+            let stepped = train_step(self.network, &mut self.optimizer, batch, &labels, step)?;
             self.network = stepped.network;
             if !stepped.loss.is_finite() {
                 return Err(not_finite("the loss", &self.directory, &self.position));
             }
 
+            if let Some(average) = &mut self.average {
+                average.update(&self.network);
+            }
+
             let position = &mut self.position;
             position.step += 1;
+            position.total_steps += 1;
             position.loss_sum += stepped.loss * labels.len() as f64;
             position.correct += stepped.correct;
             position.seen += labels.len();
@@ -272,7 +286,12 @@ impl Run {
 
     /// Validation, metrics, weights and checkpoint at the end of an epoch.
     fn close_epoch(&mut self, learning_rate: f64, observer: &mut dyn Observer) -> Result<()> {
-        let weights = self.finite_weights()?;
+        self.finite_weights()?;
+        let judged = match &self.average {
+            Some(average) => average.applied(&self.network)?,
+            None => self.network.clone(),
+        };
+        let weights = collect(&judged);
         let (epoch, epochs) = (self.position.epoch + 1, self.recipe.training.epochs);
         let mut rows = vec![Row {
             epoch,
@@ -290,7 +309,7 @@ impl Run {
             best = Some(Best { epoch, accuracy: None });
         } else if due {
             let since = Instant::now();
-            let found = self.evaluate(&self.network, &self.data.validation)?;
+            let found = self.evaluate(&judged, &self.data.validation)?;
             if !found.loss.is_finite() {
                 let what = "the validation loss";
                 return Err(not_finite(what, &self.directory, &self.position));
@@ -350,7 +369,8 @@ impl Run {
 
     fn save_checkpoint(&self) -> Result<()> {
         let file = self.directory.checkpoint();
-        checkpoint::save(&file, &self.position, self.finite_weights()?, &self.optimizer)
+        let weights = self.finite_weights()?;
+        checkpoint::save(&file, &self.position, weights, self.average.as_ref(), &self.optimizer)
     }
 
     fn evaluate(&self, network: &Network<BuiltIn>, dataset: &Dataset) -> Result<Evaluation> {

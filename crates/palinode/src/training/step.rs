@@ -1,6 +1,6 @@
 //! One training step.
 
-use super::evaluate::{correct, cross_entropy};
+use super::evaluate::{correct, smoothed_cross_entropy};
 use super::optimizer::Sgd;
 use crate::data::Batch;
 use crate::error::Result;
@@ -19,7 +19,18 @@ pub struct Stepped<R: Residual> {
     pub correct: usize,
 }
 
-/// Loss and gradients of one batch, applied at learning rate `rate`; `phase` says which step it is.
+/// How a step is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Learning rate.
+    pub rate: f64,
+    /// Which step it is.
+    pub phase: Phase,
+    /// ε of smoothed targets.
+    pub label_smoothing: f64,
+}
+
+/// Loss and gradients of one batch, applied as `step` says.
 ///
 /// # Errors
 /// As [`Network::forward`].
@@ -28,16 +39,16 @@ pub fn train_step<R: Residual>(
     optimizer: &mut Sgd,
     batch: Batch,
     labels: &[u8],
-    (rate, phase): (f64, Phase),
+    step: Step,
 ) -> Result<Stepped<R>> {
-    let logits = network.forward(batch.images, phase)?;
+    let logits = network.forward(batch.images, step.phase)?;
     let correct = correct(&to_f32(logits.clone()), labels, network.config().classes);
-    let loss = cross_entropy(logits, batch.labels);
+    let loss = smoothed_cross_entropy(logits, batch.labels, step.label_smoothing);
     let value = loss.clone().inner().into_scalar::<f64>();
     if !value.is_finite() {
         return Ok(Stepped { network, loss: value, correct });
     }
     let mut gradients = loss.backward();
-    let network = optimizer.step(network, &mut gradients, rate);
+    let network = optimizer.step(network, &mut gradients, step.rate);
     Ok(Stepped { network, loss: value, correct })
 }

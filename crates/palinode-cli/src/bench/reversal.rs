@@ -1,0 +1,54 @@
+//! `palinode bench reversal`.
+
+use crate::eval::DataPart;
+use clap::Args;
+use palinode::analysis::reversal_errors;
+use palinode::data::Batches;
+use palinode::network::{Phase, WeightFile};
+use palinode::reversible::Differentiation;
+use palinode::tensor::Device;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Options of `palinode bench reversal`.
+#[derive(Debug, Args)]
+pub struct Reversal {
+    /// Weight files.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    weights: Vec<PathBuf>,
+    /// Which images.
+    #[command(flatten)]
+    data: DataPart,
+    /// Images: the first of the data set.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = crate::at_most(4096))]
+    batch_size: usize,
+    /// Print the result as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Reversal {
+    pub fn run(self) -> anyhow::Result<()> {
+        let device = Device::flex();
+        let mut rows = Vec::new();
+        for path in &self.weights {
+            let file = WeightFile::load(path)?;
+            let dataset = self.data.load(&file)?;
+            let network = file.network(Differentiation::Stored, &device)?;
+            let mut batches = Batches::in_order(&dataset, &file.data, self.batch_size);
+            let Some(batch) = batches.next_on(&device) else {
+                anyhow::bail!("--data: there is no image");
+            };
+            let errors = reversal_errors(&network, batch.images, Phase::Inference)?;
+            if !self.json {
+                let text: Vec<String> = errors.iter().map(|error| format!("{error:.1e}")).collect();
+                println!("{}: {}", path.display(), text.join("  "));
+            }
+            rows.push(json!({ "weights": path, "errors": errors }));
+        }
+        if self.json {
+            println!("{}", json!({ "rows": rows }));
+        }
+        Ok(())
+    }
+}
