@@ -21,7 +21,7 @@ pub struct Fetch {
     /// Data set: fashion-mnist, cifar-10, cifar-100 or stl-10.
     #[arg(value_name = "NAME")]
     name: String,
-    /// Directory to put it in (default: its name in data/), for --data-dir of the other commands.
+    /// Directory to put it in (default: its name in data/, where the other commands find it).
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Address of a mirror that has the authors' files under the same names.

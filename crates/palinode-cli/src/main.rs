@@ -57,7 +57,7 @@ enum Command {
     Gradients(gradients::GradientsCommand),
     /// Exact parameter counts of a model.
     Params(params::Params),
-    /// What a data set holds.
+    /// What a data set holds; download one.
     #[command(subcommand)]
     Data(data::Data),
     /// Measure time and memory.

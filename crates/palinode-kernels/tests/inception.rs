@@ -4,7 +4,8 @@
 
 mod support;
 
-use palinode_kernels::inception::{Arrays, EXTENTS, Inception};
+use palinode_kernels::Activation;
+use palinode_kernels::inception::{Arrays, EXTENTS, Inception, InceptionResidual};
 use palinode_kernels::isa::Isa;
 use palinode_kernels::reference::{inception, inception_adjoint, inception_gradients};
 use support::{noise, relative, wide};
@@ -94,6 +95,65 @@ fn every_shape_on_every_instruction_set_is_the_reference() {
         }
         for shape in shapes() {
             check(shape);
+        }
+    }
+}
+
+/// F(x) = Aᵀσ(Ax + b), Jᵀv = Aᵀδ with δ = σ′(Ax + b) ⊙ Av, and the gradients of ⟨Av, h⟩ + ⟨δ, Ax + b⟩.
+fn check_residual(shape: Inception, activation: Activation) {
+    let Inception { images, group, size } = shape;
+    let count = images * 4 * group * size[0] * size[1];
+    let (x, v) = (Fenced::new(count, 1, 1.0), Fenced::new(count, 2, 1.0));
+    let kernels: Arrays<Fenced> = std::array::from_fn(|k| {
+        let taps = EXTENTS[k] * EXTENTS[k];
+        Fenced::new(group * group * taps, 3 + k as u64, 1.0 / ((group * taps) as f64).sqrt())
+    });
+    let biases: Arrays<Fenced> = std::array::from_fn(|k| Fenced::new(group, 9 + k as u64, 0.3));
+    let (kernels, biases) =
+        (kernels.each_ref().map(Fenced::inner), biases.each_ref().map(Fenced::inner));
+    let (wide_kernels, wide_biases) = (kernels.map(wide), biases.map(wide));
+    let zeros = wide_biases.each_ref().map(|bias| vec![0.0; bias.len()]);
+    let (wide_x, wide_v) = (wide(x.inner()), wide(v.inner()));
+    let pre = inception(&shape, &wide_kernels, &wide_biases, &wide_x);
+    // A sign of ReLU that rounding changes is a jump, not an error.
+    let near = pre.iter().any(|&a| activation == Activation::Relu && a.abs() < 1e-5);
+    if near {
+        return;
+    }
+    let hidden: Vec<f64> = pre.iter().map(|&a| activation.apply(a)).collect();
+    let of_hidden = inception(&shape, &wide_kernels, &zeros, &wide_v);
+    let pairs = pre.iter().zip(&of_hidden);
+    let delta: Vec<f64> = pairs.map(|(&a, u)| activation.derivative(a) * u).collect();
+
+    let residual = InceptionResidual { shape, kernels, biases, activation };
+    let pulled = residual.pull_back(x.inner(), v.inner());
+    assert_eq!(residual.value(x.inner()), pulled.value, "{shape:?}: value and pull-back differ");
+    let bound = 4.0 * 2.0_f64.powi(-24) * (26.0 * group as f64).sqrt();
+    for (what, found, truth) in [
+        ("F", &pulled.value, inception_adjoint(&shape, &wide_kernels, &hidden)),
+        ("Jᵀv", &pulled.slope, inception_adjoint(&shape, &wide_kernels, &delta)),
+    ] {
+        let error = relative(found, &truth);
+        assert!(error < bound, "{shape:?} {activation:?}: {what} {error:e}");
+    }
+    let first = inception_gradients(&shape, &wide_kernels, &zeros, &wide_v, &hidden).0;
+    let second = inception_gradients(&shape, &wide_kernels, &wide_biases, &wide_x, &delta);
+    let typical = ((images * size[0] * size[1]) as f64).sqrt();
+    for (which, first) in first.iter().enumerate() {
+        let sums = first.iter().zip(&second.0[which]);
+        let truth: Vec<f64> = sums.map(|(a, b)| a + b).collect();
+        let error = relative_to(typical, &pulled.kernels[which], &truth);
+        assert!(error < 4e-6, "{shape:?} {activation:?}: kernel {which} {error:e}");
+        let error = relative_to(typical, &pulled.biases[which], &second.1[which]);
+        assert!(error < 4e-6, "{shape:?} {activation:?}: bias {which} {error:e}");
+    }
+}
+
+#[test]
+fn residuals_are_the_reference_in_one_pass() {
+    for activation in Activation::ALL {
+        for shape in shapes().into_iter().filter(|shape| shape.size[0] <= 16) {
+            check_residual(shape, activation);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The inception map, its adjoint and its gradients, some images at a time inside the cache.
 
 mod planes;
+mod residual;
+
+pub use residual::{InceptionResidual, PulledBack};
 
 use crate::isa::dispatch;
 use planes::{Packed, Planes};
@@ -50,10 +53,7 @@ impl Inception {
         biases: Option<&Arrays<&[f32]>>,
     ) -> Vec<f32> {
         self.check(x, kernels, biases);
-        let pack = |convolution: usize| {
-            Packed::new(self.group, EXTENTS[convolution], kernels[convolution], false)
-        };
-        let packed = std::array::from_fn(pack);
+        let packed = self.packed(kernels, false);
         self.each(x, |simd_x, y| {
             dispatch(Value { shape: self, packed: &packed, biases, x: simd_x, y });
         })
@@ -65,7 +65,7 @@ impl Inception {
     /// As [`value`](Self::value).
     pub fn adjoint(&self, y: &[f32], kernels: &Arrays<&[f32]>) -> Vec<f32> {
         self.check(y, kernels, None);
-        let packed = self.transposed(kernels);
+        let packed = self.packed(kernels, true);
         self.each(y, |y, x| dispatch(Adjoint { shape: self, packed: &packed, y, x }))
     }
 
@@ -83,10 +83,7 @@ impl Inception {
     ) -> (Arrays<Vec<f32>>, Arrays<Vec<f32>>) {
         self.check(x, kernels, biases);
         assert_eq!(x.len(), y.len(), "elements of y");
-        let forward = std::array::from_fn(|convolution| {
-            Packed::new(self.group, EXTENTS[convolution], kernels[convolution], false)
-        });
-        let back = self.transposed(kernels);
+        let [forward, back] = [false, true].map(|transposed| self.packed(kernels, transposed));
         let length = (IMAGES * self.image_len()).max(1);
         let chunks = x.par_chunks(length).zip(y.par_chunks(length));
         let found: Vec<Sums> = chunks
@@ -97,16 +94,7 @@ impl Inception {
                 sums
             })
             .collect();
-        let mut total = self.zeros();
-        for sums in &found {
-            for (into, from) in total.iter_mut().zip(sums) {
-                into.0.iter_mut().zip(&from.0).for_each(|(into, from)| *into += from);
-                into.1.iter_mut().zip(&from.1).for_each(|(into, from)| *into += from);
-            }
-        }
-        let narrow = |sums: &Vec<f64>| sums.iter().map(|&sum| sum as f32).collect();
-        let biases = total.each_ref().map(|sums| narrow(&sums.1));
-        (total.map(|sums| sums.0), biases)
+        narrow(add(self.zeros(), &found))
     }
 
     /// Zero gradients of every kernel and bias.
@@ -117,10 +105,10 @@ impl Inception {
         })
     }
 
-    /// The adjoints of the convolutions.
-    fn transposed(&self, kernels: &Arrays<&[f32]>) -> Arrays<Packed> {
-        std::array::from_fn(|convolution| {
-            Packed::new(self.group, EXTENTS[convolution], kernels[convolution], true)
+    /// The convolutions as they are read, or their adjoints.
+    fn packed(&self, kernels: &Arrays<&[f32]>, transposed: bool) -> Arrays<Packed> {
+        std::array::from_fn(|which| {
+            Packed::new(self.group, EXTENTS[which], kernels[which], transposed)
         })
     }
 
@@ -164,6 +152,24 @@ impl Inception {
 
 /// Gradients with respect to kernels and biases.
 type Sums = Arrays<(Vec<f32>, Vec<f64>)>;
+
+/// The sums of all tasks, in their order.
+fn add(mut total: Sums, found: &[Sums]) -> Sums {
+    for sums in found {
+        for (into, from) in total.iter_mut().zip(sums) {
+            into.0.iter_mut().zip(&from.0).for_each(|(into, from)| *into += from);
+            into.1.iter_mut().zip(&from.1).for_each(|(into, from)| *into += from);
+        }
+    }
+    total
+}
+
+/// Gradients with respect to kernels and to biases.
+fn narrow(sums: Sums) -> (Arrays<Vec<f32>>, Arrays<Vec<f32>>) {
+    let narrow = |sums: &Vec<f64>| sums.iter().map(|&sum| sum as f32).collect();
+    let biases = sums.each_ref().map(|sums| narrow(&sums.1));
+    (sums.map(|sums| sums.0), biases)
+}
 
 /// The bias of a convolution, if there are biases.
 fn bias<'a>(biases: Option<&Arrays<&'a [f32]>>, convolution: usize) -> Option<&'a [f32]> {

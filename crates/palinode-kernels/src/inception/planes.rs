@@ -1,7 +1,9 @@
 //! Few channels of one image as planes with zeros around them, convolved row by row.
 
+use crate::Activation;
 use crate::aligned::Aligned;
 use crate::register::{load, store};
+use crate::sigma::{apply, pull};
 use pulp::Simd;
 
 /// Zeros on each side: half of the largest kernel.
@@ -87,6 +89,61 @@ impl Planes {
         for (line, row) in pixels.chunks_mut(width.max(1)).enumerate() {
             let start = self.row(line / height, line % height);
             row.copy_from_slice(&self.values[start..start + width]);
+        }
+    }
+
+    /// σ of every pixel in its place.
+    #[inline(always)]
+    pub fn activate<S: Simd>(&mut self, simd: S, activation: Activation) {
+        self.each_vector::<S>(|planes, place| {
+            // SAFETY: see `each_vector`.
+            unsafe {
+                let at = planes.as_mut_ptr().add(place);
+                store::<S>(at, apply(simd, activation, load::<S>(at)));
+            }
+        });
+        self.clear_behind();
+    }
+
+    /// σ of every pixel in its place, and in that of `slope` σ′(pixel) times what is there.
+    ///
+    /// # Panics
+    /// If shapes differ.
+    #[inline(always)]
+    pub fn activate_with_slope<S: Simd>(
+        &mut self,
+        simd: S,
+        activation: Activation,
+        slope: &mut Self,
+    ) {
+        assert!((self.group, self.size) == (slope.group, slope.size));
+        self.each_vector::<S>(|planes, place| {
+            // SAFETY: see `each_vector`; `slope` is as long.
+            unsafe {
+                let (at, slope) =
+                    (planes.as_mut_ptr().add(place), slope.values.as_mut_ptr().add(place));
+                let pre = load::<S>(at);
+                store::<S>(slope, pull(simd, activation, pre, load::<S>(slope)));
+                store::<S>(at, apply(simd, activation, pre));
+            }
+        });
+        self.clear_behind();
+        slope.clear_behind();
+    }
+
+    /// Calls `work` for every vector that begins at a pixel of a row and covers it: a whole one lies in
+    /// the planes from each of these places on.
+    #[inline(always)]
+    fn each_vector<S: Simd>(&mut self, mut work: impl FnMut(&mut Aligned, usize)) {
+        assert!(S::F32_LANES <= LONGEST);
+        let [height, width] = self.size;
+        for channel in 0..self.group {
+            for row in 0..height {
+                let start = self.row(channel, row);
+                for column in (0..width).step_by(S::F32_LANES) {
+                    work(&mut self.values, start + column);
+                }
+            }
         }
     }
 

@@ -140,12 +140,14 @@ impl SourceName {
         }
     }
 
-    /// Where the operating system's package puts it, if it is there.
+    /// Where `palinode data fetch` or the operating system's package puts it, if it is there.
     fn installed(self) -> Option<PathBuf> {
-        let path = match self {
-            Self::FashionMnist => PathBuf::from(fashion_mnist::DEBIAN),
-            _ => return None,
+        let fetched = Path::new("data").join(self.name());
+        let places = match self {
+            Self::FashionMnist => vec![fetched, PathBuf::from(fashion_mnist::DEBIAN)],
+            Self::Cifar10 | Self::Cifar100 | Self::Stl10 => vec![fetched],
+            Self::FashionMnistMini | Self::Folder => return None,
         };
-        path.is_dir().then_some(path)
+        places.into_iter().find(|path| path.is_dir())
     }
 }

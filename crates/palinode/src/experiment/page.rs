@@ -15,7 +15,7 @@ pub(super) fn experiment_page(
     figures: &[(&str, &str)],
 ) -> String {
     let mut table = String::from(
-        "<table class=\"numbers\">\n<tr><th>model</th><th>units</th><th>channels</th>\
+        "<table class=\"numbers wide\">\n<tr><th>model</th><th>units</th><th>channels</th>\
          <th>parameters</th><th>images</th><th>seeds</th><th>test, %</th><th>validation, %</th>\
          <th>time, s</th><th>peak, MB</th></tr>\n",
     );

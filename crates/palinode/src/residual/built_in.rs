@@ -3,7 +3,7 @@
 use super::{
     Aggregated, AggregatedConfig, Antisymmetric, AntisymmetricConfig, AntisymmetricInception,
     Basic, BasicConfig, Effects, Inception, InceptionConfig, KernelForm, Layer, LayerConfig, Pass,
-    Residual, Symmetric, SymmetricConfig,
+    PulledBack, Residual, Symmetric, SymmetricConfig,
 };
 use crate::Activation;
 use crate::random::Generator;
@@ -189,6 +189,10 @@ impl Residual for BuiltIn {
 
     fn conjugate(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         each!(self, residual => residual.conjugate(x, pass))
+    }
+
+    fn pull_back(&self, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<PulledBack> {
+        each!(self, residual => residual.pull_back(x, v, pass))
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {

@@ -1,7 +1,7 @@
 //! F(x) = Aᵀσ(Ax + b) with the inception map A.
 
 use super::convolution::activate_normed;
-use super::{Effects, InceptionMap, Pass, Residual};
+use super::{Effects, InceptionMap, Pass, PulledBack, Residual};
 use crate::Activation;
 use crate::dropout::Dropout;
 use crate::norm::BatchNorm;
@@ -60,12 +60,28 @@ impl InceptionConfig {
 
 impl Residual for Inception {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        if self.is_whole()
+            && let Some(value) = self.map.residual_value(&x, self.activation)
+        {
+            return value;
+        }
         let hidden = self.map.forward(x, pass);
         let hidden = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
         self.map.adjoint(self.dropout.forward(hidden, pass), pass)
     }
 
+    fn pull_back(&self, x: &Tensor<4>, v: &Tensor<4>, _: &Pass) -> Option<PulledBack> {
+        self.is_whole().then(|| self.map.residual_pull_back(x, v, self.activation))?
+    }
+
     fn effects(&self) -> Effects {
         Effects::None
+    }
+}
+
+impl Inception {
+    /// Whether there is nothing in it but A and σ, which a kernel computes as a whole.
+    fn is_whole(&self) -> bool {
+        self.norm.is_none() && self.dropout.is_off()
     }
 }

@@ -1,6 +1,8 @@
 //! The linear map of the inception residuals, and its exact adjoint.
 
+use super::PulledBack;
 use super::convolution::{initial_bias, initial_convolution};
+use crate::Activation;
 use crate::analysis::profile::{Part, time};
 use crate::convolution::{Convolution, ConvolutionConfig};
 use crate::node::{Variable, View, on_kernels, record, tensor, view};
@@ -8,7 +10,7 @@ use crate::pass::Pass;
 use crate::random::Generator;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use palinode_kernels::inception::{CONVOLUTIONS, EXTENTS, Inception as Kernel};
+use palinode_kernels::inception::{CONVOLUTIONS, EXTENTS, Inception as Kernel, InceptionResidual};
 
 /// The inception map A: four groups of g = c/4 channels, each through convolutions of its own.
 ///
@@ -88,22 +90,71 @@ impl InceptionMap {
         Tensor::cat(vec![identity, one, three, five], 1)
     }
 
+    /// Aᵀσ(Ax + b) without a graph, in one kernel; `None` where there is one to record, or elsewhere than
+    /// in f32 on the CPU.
+    pub(super) fn residual_value(
+        &self,
+        x: &Tensor<4>,
+        activation: Activation,
+    ) -> Option<Tensor<4>> {
+        let tracked = self.parameters().iter().any(|(weight, _)| weight.is_tracked());
+        let kernel = self.kernel(x).filter(|_| !tracked && !x.is_tracked())?;
+        let numbers = self.numbers(Direction::Forward);
+        let residual = numbers.residual(kernel, activation)?;
+        let value = time(Part::Convolutions, || residual.value(&view(x.clone())));
+        Some(tensor(value, x.dims(), &x.clone().inner().device()))
+    }
+
+    /// The pull-back of Aᵀσ(Ax + b), in one kernel; `None` elsewhere than in f32 on the CPU.
+    pub(super) fn residual_pull_back(
+        &self,
+        x: &Tensor<4>,
+        v: &Tensor<4>,
+        activation: Activation,
+    ) -> Option<PulledBack> {
+        let (shape, device) = (x.dims(), x.device());
+        let numbers = self.numbers(Direction::Forward);
+        let residual = numbers.residual(self.kernel(x)?, activation)?;
+        let (x, v) = (view(x.clone()), view(v.clone()));
+        let found = time(Part::Convolutions, || residual.pull_back(&x, &v));
+        let flat = |values: Vec<f32>| {
+            let length = [values.len()];
+            tensor(values, length, &device)
+        };
+        let parameters = found.kernels.into_iter().zip(found.biases);
+        Some(PulledBack {
+            value: tensor(found.value, shape, &device),
+            slope: tensor(found.slope, shape, &device),
+            parameters: parameters.flat_map(|(kernel, bias)| [flat(kernel), flat(bias)]).collect(),
+        })
+    }
+
+    /// The kernel for images like x, in f32 on the CPU.
+    fn kernel(&self, x: &Tensor<4>) -> Option<Kernel> {
+        let [images, channels, height, width] = x.dims();
+        let fits = on_kernels(x) && channels.is_multiple_of(4);
+        fits.then_some(Kernel { images, group: channels / 4, size: [height, width] })
+    }
+
+    fn numbers(&self, direction: Direction) -> Numbers {
+        let parameters = self.parameters();
+        Numbers {
+            weights: parameters.each_ref().map(|(weight, _)| view(weight.clone())),
+            biases: match direction {
+                Direction::Forward => parameters.map(|(_, bias)| bias.map(view)),
+                Direction::Adjoint => Default::default(),
+            },
+        }
+    }
+
     /// In f32 on the CPU, all groups in one kernel; `None` elsewhere, or where the graph is not one it
     /// can be recorded on.
     fn by_kernel(&self, from: &Tensor<4>, direction: Direction) -> Option<Tensor<4>> {
-        let shape @ [images, channels, height, width] = from.dims();
-        if !on_kernels(from) || !channels.is_multiple_of(4) {
-            return None;
-        }
-        let kernel = Kernel { images, group: channels / 4, size: [height, width] };
+        let kernel = self.kernel(from)?;
+        let (shape, group) = (from.dims(), kernel.group);
         let device = from.clone().inner().device();
         let parameters = self.parameters();
-        let weights = parameters.each_ref().map(|(weight, _)| view(weight.clone()));
-        let biases = match direction {
-            Direction::Forward => parameters.each_ref().map(|(_, bias)| bias.clone().map(view)),
-            Direction::Adjoint => Default::default(),
-        };
-        let numbers = Numbers { weights, biases };
+        let numbers = self.numbers(direction);
         let values = view(from.clone());
         let result = time(Part::Convolutions, || numbers.evaluate(kernel, &values, direction));
         let output = tensor(result, shape, &device);
@@ -114,7 +165,6 @@ impl InceptionMap {
             return Some(output);
         }
         // A node has as many parents as its type says; biases that take no part are untracked ones.
-        let group = channels / 4;
         let bias_of = |index: usize| match (&parameters[index].1, direction) {
             (Some(bias), Direction::Forward) => bias.clone(),
             _ => Tensor::zeros([group], &device),
@@ -193,6 +243,12 @@ impl Numbers {
     fn biases(&self) -> Option<[&[f32]; CONVOLUTIONS]> {
         let all = self.biases.iter().all(Option::is_some);
         all.then(|| self.biases.each_ref().map(|bias| bias.as_deref().unwrap_or_default()))
+    }
+
+    /// `None` unless every convolution has a bias.
+    fn residual(&self, shape: Kernel, activation: Activation) -> Option<InceptionResidual<'_>> {
+        let (kernels, biases) = (self.weights(), self.biases()?);
+        Some(InceptionResidual { shape, kernels, biases, activation })
     }
 
     fn evaluate(&self, kernel: Kernel, from: &[f32], direction: Direction) -> Vec<f32> {

@@ -64,6 +64,17 @@ pub struct KernelForm {
     pub input_bias: bool,
 }
 
+/// See [`Residual::pull_back`].
+#[derive(Clone, Debug)]
+pub struct PulledBack {
+    /// F(x).
+    pub value: Tensor<4>,
+    /// Jᵀv.
+    pub slope: Tensor<4>,
+    /// The gradient with respect to every parameter, flat, in the order of a visit.
+    pub parameters: Vec<Tensor<1>>,
+}
+
 /// A residual function F: `[n, c, h, w]` → `[n, c, h, w]`.
 ///
 /// Any Burn module can be one. The reversible and checkpointed modes differentiate
@@ -77,6 +88,13 @@ pub trait Residual: Module + ModuleDisplay + 'static {
     /// with the same parameters. There it is σ(Kᵀx + b) beside σ(Kx + b); by default F itself.
     fn conjugate(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         self.forward(x, pass)
+    }
+
+    /// F(x), Jᵀv and the parameters' gradients of ⟨v, F(x)⟩, all outside any graph, where the residual
+    /// knows a shorter way to them than autodiff through [`forward`](Residual::forward); `None`, as by
+    /// default, where it does not.
+    fn pull_back(&self, _x: &Tensor<4>, _v: &Tensor<4>, _pass: &Pass) -> Option<PulledBack> {
+        None
     }
 
     /// The formula that the kernels know this residual by, if they do: units of such residuals are

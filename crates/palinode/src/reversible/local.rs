@@ -3,8 +3,8 @@
 //! The outer graph must never reach into these (a node of it inside a nested graph would lock
 //! itself), so parameters and arguments enter as fresh leaves.
 
-use crate::pass::Memory;
-use crate::residual::{Residual, evaluate};
+use crate::pass::{Memory, Pass, Survival};
+use crate::residual::{Residual, Role, evaluate};
 use crate::scheme::Term;
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
@@ -74,20 +74,17 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
         cotangent: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
         let own = term.residual - self.first;
-        let residual = with_fresh_leaves(&self.residuals[own]);
-        let x = x.autodiff().require_grad();
-        let value = self.memory.again(term.residual, term.role, |pass| {
-            evaluate(&residual, term.role, x.clone(), pass)
+        let (plain, pulled, found) = self.memory.again(term.residual, term.role, |conditions| {
+            let residual = &self.residuals[own];
+            if term.role == Role::Forward
+                && conditions.1 == Survival::Whole
+                && let Some(known) = residual.pull_back(&x, &cotangent, conditions.0)
+            {
+                return (known.value, known.slope, Some(known.parameters));
+            }
+            by_autodiff(residual, term.role, x, cotangent, conditions)
         });
-        let plain = value.clone().inner();
-        if !value.is_tracked() {
-            // A constant residual: neither x nor a parameter was used.
-            return (plain, x.inner().zeros_like());
-        }
-        let mut gradients = (value * cotangent.autodiff()).sum().backward();
-        let pulled = x.grad_remove(&mut gradients).unwrap_or_else(|| x.inner().zeros_like());
-
-        let found = collect(&residual, &mut gradients);
+        let Some(found) = found else { return (plain, pulled) };
         let sum = &mut self.sums[own];
         *sum = Some(match sum.take() {
             Some(sum) => sum.into_iter().zip(found).map(|(sum, found)| sum + found).collect(),
@@ -101,6 +98,27 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
         let sums = self.sums.into_iter().zip(self.residuals);
         sums.flat_map(|(sum, residual)| sum.unwrap_or_else(|| zeros(residual))).collect()
     }
+}
+
+/// (F(x), Jᵀv, the parameters' gradients) on a graph of its own; no gradients for a constant residual.
+fn by_autodiff<R: Residual>(
+    residual: &R,
+    role: Role,
+    x: Tensor<4>,
+    cotangent: Tensor<4>,
+    conditions: (&Pass, Survival),
+) -> (Tensor<4>, Tensor<4>, Option<Vec<Tensor<1>>>) {
+    let residual = with_fresh_leaves(residual);
+    let x = x.autodiff().require_grad();
+    let value = evaluate(&residual, role, x.clone(), conditions);
+    let plain = value.clone().inner();
+    if !value.is_tracked() {
+        // A constant residual: neither x nor a parameter was used.
+        return (plain, x.inner().zeros_like(), None);
+    }
+    let mut gradients = (value * cotangent.autodiff()).sum().backward();
+    let pulled = x.grad_remove(&mut gradients).unwrap_or_else(|| x.inner().zeros_like());
+    (plain, pulled, Some(collect(&residual, &mut gradients)))
 }
 
 /// The flattened gradients of a residual's parameters, zeros for unused ones.
