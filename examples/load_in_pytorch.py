@@ -147,7 +147,8 @@ class Unit(nn.Module):
 
     def whole_residual(self, x: Tensor, index: int, conjugate: bool) -> Tensor:
         def activate(x: Tensor) -> Tensor:
-            return self.activation(self.normalise(x, "norm", index))
+            own = conjugate and self.array("conjugate_norm.weight", index) is not None
+            return self.activation(self.normalise(x, "conjugate_norm" if own else "norm", index))
         if self.kind == "inception":
             return self.inception(activate(self.inception(x, index, False)), index, True)
         if self.kind == "antisymmetric-inception":

@@ -34,8 +34,12 @@ impl Experiment {
         let name = self.file.file_stem().unwrap_or_default();
         let out = self.out.unwrap_or_else(|| Path::new("runs").join(name));
         if self.dry_run {
-            for trial in plan.trials(recipes)? {
-                println!("{}", out.join("runs").join(trial.directory).display());
+            let trials = plan.trials(recipes)?;
+            let runs = trials.iter().map(|trial| out.join("runs").join(&trial.directory));
+            if self.json {
+                println!("{}", json!({ "out": out, "runs": runs.collect::<Vec<_>>() }));
+            } else {
+                runs.for_each(|run| println!("{}", run.display()));
             }
             return Ok(());
         }

@@ -24,9 +24,9 @@ pub struct GradientsCommand {
     /// int64 `[n]`.
     #[arg(long, value_name = "L.npy")]
     labels: PathBuf,
-    /// stored, checkpointed or reversible.
-    #[arg(long, value_enum, default_value_t = Mode::Reversible)]
-    mode: Mode,
+    /// stored, checkpointed or reversible (default: reversible, where the network has an inverse).
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
     /// Where the gradients go: every parameter's under its name, and `input`.
     #[arg(long, value_name = "G.safetensors")]
     out: PathBuf,
@@ -60,7 +60,8 @@ impl GradientsCommand {
     pub fn run(self) -> anyhow::Result<()> {
         let file = WeightFile::load(&self.weights)?;
         let device = Device::flex().autodiff();
-        let network = file.network(self.mode.into(), &device)?;
+        let mode = self.mode.map_or_else(|| file.config.usual_mode(), Into::into);
+        let network = file.network(mode, &device)?;
         let (shape, images) = read_images(&self.input, &network)?;
         let (label_shape, labels) = arrays::read::<i64>(&self.labels)?;
         let place = self.labels.display();

@@ -15,12 +15,16 @@ pub struct Model {
     /// Variant: plain, regularized, inception or inception-large.
     #[arg(long, value_name = "VARIANT", value_parser = variant, default_value = "plain")]
     pub variant: Variant,
+    /// Batch norm inside the residuals.
+    #[arg(long)]
+    block_norm: bool,
 }
 
 impl Model {
     /// Its description, for RGB images of 32×32 in ten classes.
     pub fn config(&self) -> anyhow::Result<NetworkConfig> {
-        let config = NetworkConfig::named(&self.name)?.with_variant(self.variant);
+        let mut config = NetworkConfig::named(&self.name)?.with_variant(self.variant);
+        config.block_norm |= self.block_norm;
         Ok(match self.layout {
             Some(layout) => config.with_layout(layout),
             None => config,

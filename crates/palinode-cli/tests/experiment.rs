@@ -48,9 +48,15 @@ fn an_experiment_runs_once_and_writes_table_figures_and_pages() {
     assert_eq!(rows.len(), 3, "one, at half and at all images, and two: {first}");
     assert_eq!(rows[0]["seeds"], serde_json::json!([0, 1]));
     assert_eq!(rows[0]["test_accuracy"].as_array().unwrap().len(), 2);
-    for name in
-        ["table.md", "table.csv", "curves.svg", "subsets.svg", "parameters.svg", "index.html"]
-    {
+    for name in [
+        "table.md",
+        "table.csv",
+        "accuracy.svg",
+        "loss.svg",
+        "subsets.svg",
+        "parameters.svg",
+        "index.html",
+    ] {
         assert!(out.join(name).is_file(), "{name} is missing");
     }
     let table = std::fs::read_to_string(out.join("table.md")).unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::{Playground, json, palinode, spawn};
 
 /// What draws random numbers or remembers something from step to step.
-const EVERYTHING: [&str; 14] = [
+const EVERYTHING: [&str; 18] = [
     "--set",
     "model.block_norm=true",
     "--set",
@@ -25,6 +25,10 @@ const EVERYTHING: [&str; 14] = [
     "data.subset=0.5",
     "--set",
     "data.mean=pixel",
+    "--set",
+    "training.average=0.9",
+    "--set",
+    "training.label_smoothing=0.1",
 ];
 
 /// Panics unless two runs have the same weights, momentum and metrics.

@@ -64,7 +64,7 @@ fn main() -> palinode::Result<()> {
     let recipe = OptimizerRecipe { clip_norm: 5.0, ..OptimizerRecipe::default() };
     let mut optimizer = Sgd::new(&recipe, &network);
     for step in 0..30 {
-        let logits = network.forward(images.clone(), Phase::Training { seed: 0, step: 0 })?;
+        let logits = network.forward(images.clone(), Phase::Training { seed: 0, step })?;
         let loss = cross_entropy(logits, labels.clone());
         if step % 10 == 0 || step == 29 {
             println!("step {step:>2}  loss {:.4}", loss.clone().into_scalar::<f64>());

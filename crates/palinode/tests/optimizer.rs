@@ -6,7 +6,7 @@ mod support;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use palinode::network::weights::{Array, Arrays, collect, replace};
-use palinode::network::{Network, NetworkConfig, Phase};
+use palinode::network::{Network, NetworkConfig};
 use palinode::reversible::Differentiation;
 use palinode::training::{Decayed, OptimizerRecipe, Sgd};
 
@@ -129,19 +129,19 @@ fn decay_on_all_reaches_biases_and_clipping_bounds_the_whole_gradient() {
     assert!((moved - 2.0).abs() < 1e-4, "{count} gradients of 1, clipped to 2, moved {moved}");
 }
 
+/// A parameter that took no part in a step has the gradient zero, and decays; one that wants none stays.
 #[test]
-fn parameters_without_a_gradient_stay() {
-    let before = network(1.0);
-    let mut optimizer = Sgd::new(&OptimizerRecipe::default(), &before);
-    let device = Device::flex().autodiff();
-    let logits = before
-        .forward(Tensor::ones([1, 1, 8, 8], &device), Phase::Training { seed: 0, step: 0 })
-        .unwrap();
-    // A loss of the head's bias alone.
-    let mut gradients = (logits * 0.0 + before.head.bias.val().unsqueeze()).sum().backward();
-    let _ = before.stem.weight.val().grad_remove(&mut gradients);
-    let kept = collect(&before)["stem.weight"].clone();
-    let after = collect(&optimizer.step(before, &mut gradients, 0.1));
-    assert_eq!(after["stem.weight"], kept);
-    assert!(after["head.bias"].values.iter().all(|b| (b - 0.9).abs() < 1e-6));
+fn frozen_parameters_stay_and_unused_ones_decay() {
+    for frozen in [false, true] {
+        let mut before = network(1.0);
+        before.stem.weight = before.stem.weight.set_require_grad(!frozen);
+        let recipe = OptimizerRecipe { weight_decay: 0.5, ..OptimizerRecipe::default() };
+        let mut optimizer = Sgd::new(&recipe, &before);
+        // A loss of the head's bias alone.
+        let mut gradients = before.head.bias.val().sum().backward();
+        let after = collect(&optimizer.step(before, &mut gradients, 0.1));
+        let expected = if frozen { 1.0 } else { 1.0 - 0.1 * 0.5 };
+        assert!(after["stem.weight"].values.iter().all(|w| (w - expected).abs() < 1e-6));
+        assert!(after["head.bias"].values.iter().all(|b| (b - 0.9).abs() < 1e-6));
+    }
 }

@@ -116,7 +116,7 @@ fn formats() -> Vec<Format> {
             |path| {
                 let file = WeightFile::load(path).map_err(|error| error.to_string())?;
                 let network = file.network(Differentiation::Stored, &Device::flex());
-                network.map(|_| ()).map_err(|error| format!("weights.safetensors: {error}"))
+                said(network)
             },
             weight_file(),
         ),

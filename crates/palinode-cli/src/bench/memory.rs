@@ -6,6 +6,7 @@ use crate::gradients::Mode;
 use crate::model::Model;
 use clap::Args;
 use palinode::analysis::{StepMeasurement, measure_step, memory_chart};
+use palinode::reversible::Differentiation;
 use palinode::write_atomically;
 use serde_json::json;
 use std::fmt::Write;
@@ -48,9 +49,14 @@ impl Memory {
     pub fn run(self) -> anyhow::Result<()> {
         let mut rows = Vec::new();
         for &blocks in &self.blocks {
+            let mut config = self.model.config()?;
+            config.blocks = [blocks; 3];
+            let reversible = config.usual_mode() == Differentiation::Reversible;
             for &mode in &self.modes {
-                let mut config = self.model.config()?;
-                config.blocks = [blocks; 3];
+                if self.modes.len() > 1 && mode == Mode::Reversible && !reversible {
+                    // A scheme without inverse is measured in the other modes.
+                    continue;
+                }
                 let row =
                     measure_step(&config, mode.into(), self.batch_size, self.seed, &Allocator)?;
                 if !self.json {

@@ -4,7 +4,7 @@ use crate::eval::DataPart;
 use clap::Args;
 use palinode::analysis::reversal_errors;
 use palinode::data::Batches;
-use palinode::network::{Phase, WeightFile};
+use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
 use serde_json::json;
@@ -39,7 +39,7 @@ impl Reversal {
             let Some(batch) = batches.next_on(&device) else {
                 anyhow::bail!("--data: there is no image");
             };
-            let errors = reversal_errors(&network, batch.images, Phase::Inference)?;
+            let errors = reversal_errors(&network, batch.images)?;
             if !self.json {
                 let text: Vec<String> = errors.iter().map(|error| format!("{error:.1e}")).collect();
                 println!("{}: {}", path.display(), text.join("  "));

@@ -157,5 +157,11 @@ impl Figures {
             megabytes(bytes.workspace),
             megabytes(bytes.parameters),
         );
+        if self.side_state_bytes > 0 {
+            println!(
+                "kept      {:.3} MB of the activations are batch statistics inside blocks",
+                megabytes(self.side_state_bytes),
+            );
+        }
     }
 }

@@ -6,15 +6,12 @@ use crate::residual::Residual;
 use burn::tensor::Tensor;
 
 /// For every unit the relative error ‖x̂ − x‖/‖x‖ of its input x, reconstructed from its last state on
-/// `images`, in the precision of the network's weights.
+/// `images` with the running statistics, block by block in the precision of the network's weights.
 ///
 /// # Errors
 /// [`Error::Config`](crate::Error::Config) where the scheme has no inverse.
-pub fn reversal_errors<R: Residual>(
-    network: &Network<R>,
-    images: Tensor<4>,
-    phase: Phase,
-) -> Result<Vec<f64>> {
+pub fn reversal_errors<R: Residual>(network: &Network<R>, images: Tensor<4>) -> Result<Vec<f64>> {
+    let phase = Phase::Inference;
     let mut errors = Vec::new();
     network.forward_past(images, phase, &mut |unit, input| {
         let (last, memory) = unit.forward_state(input.clone(), phase)?;

@@ -3,10 +3,10 @@
 use super::SourceName;
 use super::download::{Download, Patience};
 use crate::error::{Error, Result};
-use crate::file::read;
+use crate::file::write_atomically;
 use flate2::read::GzDecoder;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 /// A file of a data set as its authors publish it.
@@ -99,14 +99,35 @@ pub fn fetch(
     };
     let base = mirror.unwrap_or(official).trim_end_matches('/');
     std::fs::create_dir_all(directory).map_err(Error::io(directory))?;
+    let fetched = fetch_files(base, files, directory, patience, progress);
+    if fetched.is_err() {
+        // An empty directory would look like a data set; one that holds something stays.
+        let _ = std::fs::remove_dir(directory);
+    }
+    fetched
+}
+
+fn fetch_files(
+    base: &str,
+    files: &[Published],
+    directory: &Path,
+    patience: Patience,
+    progress: &mut dyn FnMut(&str, u64, u64),
+) -> Result<()> {
     for file in files {
         let path = directory.join(file.name);
+        // What an archive leaves behind, so that it is not downloaded for its content again.
+        let unpacked = directory.join(format!("{}.unpacked", file.name));
+        if std::fs::read(&unpacked).is_ok_and(|digest| digest == file.sha256.as_bytes()) {
+            continue;
+        }
         let url = format!("{base}/{}", file.name);
         let download =
             Download { url: &url, bytes: Some(file.bytes), sha256: file.sha256, patience };
         download.to(&path, &mut |so_far| progress(file.name, so_far, file.bytes))?;
         if file.archive {
             unpack(&path, directory, LARGEST)?;
+            write_atomically(&unpacked, file.sha256.as_bytes())?;
             std::fs::remove_file(&path).map_err(Error::io(&path))?;
         }
     }
@@ -148,7 +169,7 @@ pub(super) fn unpack(archive: &Path, directory: &Path, largest: u64) -> Result<(
                 }
                 let part = target.with_extension("unpacking");
                 let mut into = File::create(&part).map_err(Error::io(&part))?;
-                std::io::copy(&mut entry, &mut into).map_err(broken)?;
+                copy(&mut entry, archive, &mut into, &part)?;
                 std::fs::rename(&part, &target).map_err(Error::io(&target))?;
             }
             other => {
@@ -163,14 +184,36 @@ pub(super) fn unpack(archive: &Path, directory: &Path, largest: u64) -> Result<(
     Ok(())
 }
 
+/// Copies an entry of `archive` into the file `path`.
+fn copy(entry: &mut impl Read, archive: &Path, into: &mut File, path: &Path) -> Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = entry
+            .read(&mut buffer)
+            .map_err(|error| Error::format(archive, format!("broken archive: {error}")))?;
+        if count == 0 {
+            return Ok(());
+        }
+        into.write_all(&buffer[..count]).map_err(Error::io(path))?;
+    }
+}
+
 /// SHA-256 of a file, in hexadecimal.
 ///
 /// # Errors
 /// [`Error::Io`] naming it.
 pub(super) fn sha256(path: &Path) -> Result<String> {
     use sha2::{Digest, Sha256};
-    use std::fmt::Write;
-    let digest = Sha256::digest(read(path)?);
+    use std::fmt::Write as _;
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer).map_err(Error::io(path))? {
+            0 => break,
+            count => digest.update(&buffer[..count]),
+        }
+    }
+    let digest = digest.finalize();
     Ok(digest.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

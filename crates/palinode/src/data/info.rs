@@ -100,6 +100,11 @@ impl DataInfo {
         if !numbers_fit {
             return Err("`palinode.data`: mean and std must have one value per channel".into());
         }
+        let fits = (self.channels, self.size, self.classes.len())
+            == (config.channels, config.size, config.classes);
+        if !fits {
+            return Err("`palinode.data` and `palinode.config` describe different images".into());
+        }
         let pixels = self.channels * self.size[0] * self.size[1];
         let pixels_fit =
             |mean: &Vec<f64>| mean.len() == pixels && mean.iter().all(|m| m.is_finite());
@@ -108,11 +113,6 @@ impl DataInfo {
         }
         if self.size.iter().any(|&extent| self.padding >= extent.div_ceil(2)) {
             return Err("`palinode.data`: padding leaves no room for an image".into());
-        }
-        let fits = (self.channels, self.size, self.classes.len())
-            == (config.channels, config.size, config.classes);
-        if !fits {
-            return Err("`palinode.data` and `palinode.config` describe different images".into());
         }
         Ok(())
     }

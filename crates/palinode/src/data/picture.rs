@@ -43,7 +43,14 @@ pub(super) fn decode(path: &Path, channels: usize, [rows, columns]: [usize; 2]) 
         .decode()
         .map_err(|error| Error::format(path, format!("not a PNG or JPEG picture: {error}")))?;
     if (picture.height() as usize, picture.width() as usize) != (rows, columns) {
-        picture = picture.resize_to_fill(columns as u32, rows as u32, FilterType::Triangle);
+        // Cut first: scaled to cover the size, a long thin picture would become a huge one.
+        let (width, height) = (u64::from(picture.width()), u64::from(picture.height()));
+        let kept_width = (height * columns as u64 / rows.max(1) as u64).clamp(1, width);
+        let kept_height = (width * rows as u64 / columns.max(1) as u64).clamp(1, height);
+        let (x, y) = ((width - kept_width) / 2, (height - kept_height) / 2);
+        picture = picture
+            .crop_imm(x as u32, y as u32, kept_width as u32, kept_height as u32)
+            .resize_exact(columns as u32, rows as u32, FilterType::Triangle);
     }
     if channels == 1 {
         return Ok(picture.to_luma8().into_raw());

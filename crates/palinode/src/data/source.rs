@@ -107,11 +107,16 @@ impl SourceName {
                 let reason = "name the directory that holds train/CLASS/ and test/CLASS/";
                 Err(Error::config("data.dir", reason))
             }
-            (_, None) => Err(Error::config(
-                "data.dir",
-                format!("{} is not installed here; give the directory it is in", self.name()),
-            )),
+            (_, None) => Err(self.not_installed()),
         }
+    }
+
+    fn not_installed(self) -> Error {
+        let name = self.name();
+        let reason = format!(
+            "{name} is not installed here; give the directory it is in, or `palinode data fetch {name}`"
+        );
+        Error::config("data.dir", reason)
     }
 
     /// The training images of a predefined fold (from 0), of `images` images in all.
@@ -125,29 +130,37 @@ impl SourceName {
         number: usize,
         images: usize,
     ) -> Result<Vec<usize>> {
-        match (self, directory) {
-            (Self::Stl10, Some(directory)) if number < stl10::FOLDS => {
-                stl10::fold(directory, number, images)
-            }
-            (Self::Stl10, _) => {
-                let reason = format!("{number} is not below {}", stl10::FOLDS);
-                Err(Error::config("data.fold", reason))
-            }
-            _ => {
-                let reason = format!("{} has no predefined folds; stl-10 has", self.name());
-                Err(Error::config("data.fold", reason))
-            }
+        if self != Self::Stl10 {
+            let reason = format!("{} has no predefined folds; stl-10 has", self.name());
+            return Err(Error::config("data.fold", reason));
+        }
+        if number >= stl10::FOLDS {
+            let reason = format!("{number} is not below {}", stl10::FOLDS);
+            return Err(Error::config("data.fold", reason));
+        }
+        match directory.map(Path::to_owned).or_else(|| self.installed()) {
+            Some(directory) => stl10::fold(&directory, number, images),
+            None => Err(self.not_installed()),
         }
     }
 
     /// Where `palinode data fetch` or the operating system's package puts it, if it is there.
     fn installed(self) -> Option<PathBuf> {
         let fetched = Path::new("data").join(self.name());
+        let debian = PathBuf::from(fashion_mnist::DEBIAN);
+        // One of its files in each place.
         let places = match self {
-            Self::FashionMnist => vec![fetched, PathBuf::from(fashion_mnist::DEBIAN)],
-            Self::Cifar10 | Self::Cifar100 | Self::Stl10 => vec![fetched],
+            Self::FashionMnist => {
+                vec![
+                    (fetched, "train-images-idx3-ubyte.gz"),
+                    (debian, "train-images-idx3-ubyte.gz"),
+                ]
+            }
+            Self::Cifar10 => vec![(fetched, "cifar-10-batches-bin/test_batch.bin")],
+            Self::Cifar100 => vec![(fetched, "cifar-100-binary/test.bin")],
+            Self::Stl10 => vec![(fetched, "stl10_binary/test_X.bin")],
             Self::FashionMnistMini | Self::Folder => return None,
         };
-        places.into_iter().find(|path| path.is_dir())
+        places.into_iter().find(|(path, file)| path.join(file).is_file()).map(|(path, _)| path)
     }
 }

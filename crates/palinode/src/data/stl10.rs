@@ -96,6 +96,13 @@ pub(super) fn parse_fold(
         })
     });
     let indices: Vec<usize> = indices.collect::<Result<_>>()?;
+    let mut sorted = indices.clone();
+    sorted.sort_unstable();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        // It might be trained on and validated with.
+        let reason = format!("line {}: {} is there twice", number + 1, pair[0]);
+        return Err(Error::format(path, reason));
+    }
     if indices.is_empty() {
         return Err(Error::format(path, format!("line {} is empty", number + 1)));
     }

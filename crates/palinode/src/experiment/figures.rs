@@ -1,5 +1,6 @@
 //! The figures of an experiment, as SVG.
 
+use super::plan::percent as share;
 use super::run::Finished;
 use super::table::{Line, mean_and_deviation};
 use crate::error::{Error, Result};
@@ -21,6 +22,18 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(20, 150, 170),
     RGBColor(150, 120, 20),
 ];
+
+/// What is told of a vertical axis.
+#[derive(Clone, Copy)]
+struct YAxis {
+    name: &'static str,
+    digits: usize,
+    /// Least room above and below.
+    margin: f64,
+}
+
+const ACCURACY: YAxis = YAxis { name: "accuracy, %", digits: 1, margin: 0.1 };
+const LOSS: YAxis = YAxis { name: "training loss", digits: 2, margin: 0.01 };
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -49,23 +62,37 @@ pub(super) fn against_subset(lines: &[Line]) -> Result<String> {
     for curve in &mut curves {
         curve.points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
-    draw("subsets.svg", |area| chart(area, &curves, "share of the training images, %"))
+    draw("subsets.svg", |area| chart(area, &curves, ("share of the training images, %", ACCURACY)))
 }
 
-/// Validation accuracy, per cent, against epochs; means over the seeds of each line.
-pub(super) fn validation_curves(finished: &[Finished]) -> Result<String> {
+/// What [`curves`] show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// Of the validation, per cent.
+    Accuracy,
+    /// Of the training.
+    Loss,
+}
+
+/// A measure against epochs; means over the seeds of each line. The report's Figures 8 to 12.
+pub(super) fn curves(finished: &[Finished], measure: Measure) -> Result<String> {
     let mut groups: Vec<(String, BTreeMap<usize, Vec<f64>>)> = Vec::new();
     for Finished { trial, rows, .. } in finished {
         let name = match trial.subset < 1.0 {
-            true => format!("{}, {} %", trial.row, 100.0 * trial.subset),
+            true => format!("{}, {} %", trial.row, share(trial.subset)),
             false => trial.row.clone(),
         };
         let place = groups.iter().position(|group| group.0 == name).unwrap_or_else(|| {
             groups.push((name, BTreeMap::new()));
             groups.len() - 1
         });
-        for row in rows.iter().filter(|row| row.split == "validation") {
-            groups[place].1.entry(row.epoch).or_default().push(100.0 * row.accuracy);
+        for row in rows {
+            let value = match (measure, row.split.as_str()) {
+                (Measure::Accuracy, "validation") => 100.0 * row.accuracy,
+                (Measure::Loss, "train") => row.loss,
+                _ => continue,
+            };
+            groups[place].1.entry(row.epoch).or_default().push(value);
         }
     }
     let curves: Vec<Curve> = groups
@@ -78,7 +105,12 @@ pub(super) fn validation_curves(finished: &[Finished]) -> Result<String> {
             Curve { name, points: epochs.into_iter().filter_map(point).collect() }
         })
         .collect();
-    draw("curves.svg", |area| chart(area, &curves, "epochs"))
+    match measure {
+        Measure::Accuracy => {
+            draw("accuracy.svg", |area| chart(area, &curves, ("epochs", ACCURACY)))
+        }
+        Measure::Loss => draw("loss.svg", |area| chart(area, &curves, ("epochs", LOSS))),
+    }
 }
 
 /// Accuracy, per cent, against millions of parameters, on all training images.
@@ -93,7 +125,7 @@ pub(super) fn against_parameters(lines: &[Line]) -> Result<String> {
             Some(Curve { name: line.name.clone(), points })
         })
         .collect();
-    draw("parameters.svg", |area| chart(area, &curves, "parameters, millions"))
+    draw("parameters.svg", |area| chart(area, &curves, ("parameters, millions", ACCURACY)))
 }
 
 /// Test accuracy and its deviation in per cent; that of the validation where no test was read.
@@ -115,7 +147,7 @@ fn draw(name: &str, drawing: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> 
 }
 
 /// Curves with dots and deviations, the legend on the right of them.
-fn chart(area: &Area<'_>, curves: &[Curve], x_name: &str) -> Drawn {
+fn chart(area: &Area<'_>, curves: &[Curve], (x_name, y_axis): (&str, YAxis)) -> Drawn {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let range = |low: f64, high: f64, least: f64| {
         let margin = (0.06 * (high - low)).max(least);
@@ -137,7 +169,10 @@ fn chart(area: &Area<'_>, curves: &[Curve], x_name: &str) -> Drawn {
         .margin(14)
         .x_label_area_size(42)
         .y_label_area_size(60)
-        .build_cartesian_2d(range(left, right, 0.02 * right.abs()), range(low, high, 0.1))?;
+        .build_cartesian_2d(
+            range(left, right, 0.02 * right.abs()),
+            range(low, high, y_axis.margin),
+        )?;
     // Ticks of whole numbers where there are few, and as many digits as tell them apart.
     let whole = points().all(|point| point.0.fract() == 0.0) && right - left < 10.0;
     let ticks = if whole { (right - left) as usize + 1 } else { 10 };
@@ -147,9 +182,9 @@ fn chart(area: &Area<'_>, curves: &[Curve], x_name: &str) -> Drawn {
         .configure_mesh()
         .x_desc(x_name)
         .x_labels(ticks)
-        .y_desc("accuracy, %")
+        .y_desc(y_axis.name)
         .x_label_formatter(&|x| format!("{x:.digits$}"))
-        .y_label_formatter(&|y| format!("{y:.1}"))
+        .y_label_formatter(&|y| format!("{y:.*}", y_axis.digits))
         .light_line_style(WHITE)
         .bold_line_style(RGBColor(226, 230, 234))
         .label_style((FONT, 13))

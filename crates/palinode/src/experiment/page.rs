@@ -1,5 +1,6 @@
 //! Pages that compare runs.
 
+use super::plan::percent as share;
 use super::run::Finished;
 use super::table::{Line, dashed, percent};
 use crate::error::Result;
@@ -28,7 +29,7 @@ pub(super) fn experiment_page(
             dashed(line.blocks),
             dashed(line.widths),
             thousands(line.parameters),
-            100.0 * line.subset,
+            share(line.subset),
             line.seeds.len(),
             percent(&line.test),
             percent(&line.validation),

@@ -100,15 +100,19 @@ impl Plan {
     /// What is wrong with a recipe or a setting; [`Error::Config`] for rows of one name.
     pub fn trials(&self, directory: &Path) -> Result<Vec<Trial>> {
         let mut trials = Vec::new();
-        let mut known = BTreeSet::new();
+        let (mut known, mut rows) = (BTreeSet::new(), BTreeSet::new());
         for row in &self.rows {
+            if !rows.insert(&row.name) {
+                let reason = format!("two rows are called `{}`", row.name);
+                return Err(Error::config("row.name", reason));
+            }
             let seeds = row.seeds.as_ref().unwrap_or(&self.seeds);
             let subsets = row.subsets.as_ref().unwrap_or(&self.subsets);
             for &subset in subsets {
                 for &seed in seeds {
                     let recipe = self.recipe_of(row, directory, subset, seed)?;
                     let share = if subset < 1.0 {
-                        format!("-subset{}", 100.0 * subset)
+                        format!("-subset{}", percent(subset))
                     } else {
                         String::new()
                     };
@@ -143,8 +147,18 @@ impl Plan {
             Some(path) => Recipe::load(&directory.join(path), &overrides)?,
             None => Recipe::parse("", Path::new("defaults"), &overrides)?,
         };
+        // What can be known of the model without its images; 32×32 does for that.
+        recipe
+            .network(3, [32, 32], 10)
+            .map_err(|error| Error::config(format!("row `{}`", row.name), error.to_string()))?;
         recipe.resolved()
     }
+}
+
+/// A share in per cent, without the noise of its last bits.
+pub(super) fn percent(share: f64) -> String {
+    let rounded = (share * 1e8).round() / 1e6;
+    format!("{rounded}")
 }
 
 /// A name that every file system takes.
@@ -186,10 +200,16 @@ mod tests {
         assert!(trials.iter().all(|trial| trial.recipe.optimizer.learning_rate == 0.3));
         assert_eq!(trials[5].recipe.model.name, "resnet-32");
 
-        let twice = text.replace("\"c\"", "\"a b\"").replace("[7]", "[0]");
-        std::fs::write(&path, twice).unwrap();
-        let error = Plan::load(&path).unwrap().trials(folder.path()).unwrap_err().to_string();
+        let refused = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            Plan::load(&path).unwrap().trials(folder.path()).unwrap_err().to_string()
+        };
+        let error = refused(text.replace("\"c\"", "\"a b\""));
+        assert!(error.contains("two rows are called `a b`"), "{error}");
+        let error = refused(text.replace("\"c\"", "\"a:b\"").replace("[7]", "[0]"));
         assert!(error.contains("`a-b-subset5-seed0`"), "{error}");
+        let error = refused(text.replace("training.epochs=5", "model.widths=[8, 4, 4]"));
+        assert!(error.contains("row `c`") && error.contains("never fall"), "{error}");
         std::fs::write(&path, text.replace("seeds = [0", "sed = [0")).unwrap();
         assert!(Plan::load(&path).unwrap_err().to_string().contains("sed"));
     }

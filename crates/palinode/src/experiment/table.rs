@@ -1,5 +1,6 @@
 //! The table of an experiment: one line per row and subset, means over seeds.
 
+use super::plan::percent as share;
 use super::run::Finished;
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -90,12 +91,12 @@ pub(super) fn dashed(numbers: [usize; 3]) -> String {
     numbers.map(|number| number.to_string()).join("-")
 }
 
-/// As Markdown.
-pub(super) fn as_markdown(title: &str, lines: &[Line]) -> String {
+/// As Markdown; `failed` are trials that are not in it, and why.
+pub(super) fn as_markdown(title: &str, lines: &[Line], failed: &[String]) -> String {
     let mut text = format!(
         "# {title}\n\nMeans over seeds, ± their standard deviation. Epochs are of as many images as the \
-         whole training part has, also for subsets. The test images were read once per run, with the \
-         weights of its best validation.\n\n\
+         whole training part has, also for subsets. Test images, where they were read, were read once per \
+         run, with the weights of its best validation.\n\n\
          | model | units | channels | parameters | images | epochs | seeds | test accuracy, % | best \
          validation, % | time, s | peak, MB |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
     );
@@ -103,11 +104,11 @@ pub(super) fn as_markdown(title: &str, lines: &[Line]) -> String {
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} % | {} | {} | {} | {} | {:.0} | {:.0} |",
-            line.name,
+            line.name.replace('|', "\\|"),
             dashed(line.blocks),
             dashed(line.widths),
             line.parameters,
-            100.0 * line.subset,
+            share(line.subset),
             line.epochs,
             line.seeds.len(),
             percent(&line.test),
@@ -115,6 +116,10 @@ pub(super) fn as_markdown(title: &str, lines: &[Line]) -> String {
             line.seconds,
             line.peak_bytes as f64 / 1e6,
         );
+    }
+    if !failed.is_empty() {
+        text += "\nDid not get to their end:\n\n";
+        failed.iter().for_each(|run| text += &format!("* {run}\n"));
     }
     text
 }

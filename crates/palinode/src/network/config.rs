@@ -248,7 +248,7 @@ impl NetworkConfig {
         }
     }
 
-    /// The kernels' parameters: fewer than all, without building anything.
+    /// The weights of kernels, stem and head: fewer than all parameters, without building anything.
     pub(crate) fn least_parameters(&self) -> usize {
         let per_block = self.scheme.with_step(self.step, self.start).residuals_per_block();
         let units = self.blocks_per_unit().into_iter().enumerate();
@@ -262,7 +262,9 @@ impl NetworkConfig {
             BuiltInConfig::Basic | BuiltInConfig::Aggregated => self.terms_per_pixel(unit) / 2,
             BuiltInConfig::Antisymmetric | BuiltInConfig::Layer => self.terms_per_pixel(unit),
         };
-        units.map(|(unit, blocks)| blocks * per_block * per_residual(unit)).sum()
+        let kernels = units.map(|(unit, blocks)| blocks * per_block * per_residual(unit));
+        let around = 9 * self.channels * self.stem_channels() + self.features() * self.classes;
+        kernels.sum::<usize>() + around
     }
 
     /// Rows and columns of the last unit's map.
@@ -300,9 +302,12 @@ impl NetworkConfig {
             .blocks_per_unit()
             .into_iter()
             .enumerate()
-            .map(|(unit, blocks)| 18.0 * blocks as f64 * (self.widths[unit] as f64).powi(2))
-            .sum::<f64>()
-            .max(self.bottleneck as f64 * self.widths[2] as f64);
+            .map(|(unit, blocks)| {
+                let wide = (self.widths[unit] as f64).powi(2);
+                let narrow = (self.bottleneck as f64 * 4.0).powi(2) / self.groups.max(1) as f64;
+                blocks as f64 * (18.0 * wide + 9.0 * narrow)
+            })
+            .sum();
         if kernels > 4e9 {
             let reason = format!("the units would have about {kernels:.0e} parameters");
             return Err(Error::config("model", reason));
@@ -384,12 +389,20 @@ impl NetworkConfig {
                 }
             }
         }
+        let single = self.scheme == SchemeName::HamiltonianSingle;
+        if single && self.block_norm && self.residual != BuiltInConfig::Layer {
+            let reason = "the single-layer Hamiltonian network evaluates two functions of every residual, \
+                          and only `layer` has a norm for each";
+            return config("model.block_norm", reason.to_owned());
+        }
         let strided = self.transition == TransitionKind::Strided;
         if !self.residual.is_baseline() {
             if strided {
-                let reason = "strided transitions are the baselines'; choose the residual `basic` or \
-                              `aggregated`";
-                return config("model.transition", reason.to_owned());
+                let reason = format!(
+                    "{:?} does not fit a baseline's strided units; `basic` and `aggregated` do",
+                    self.residual
+                );
+                return config("model.residual", reason);
             }
             return Ok(());
         }
@@ -410,6 +423,10 @@ impl NetworkConfig {
             return config("size", reason);
         }
         if self.residual == BuiltInConfig::Aggregated {
+            if self.blocks[0] == 0 {
+                let reason = "the first unit widens the stem's channels, so it needs a block";
+                return config("model.blocks", reason.to_owned());
+            }
             if self.streams() == Streams::Two {
                 return config("model.scheme", "`aggregated` is a one-state residual".to_owned());
             }

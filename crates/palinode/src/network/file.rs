@@ -13,7 +13,7 @@ use crate::reversible::Differentiation;
 use burn::tensor::Device;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Key of the network's description.
 const CONFIG: &str = "palinode.config";
@@ -29,19 +29,34 @@ pub struct WeightFile {
     pub data: DataInfo,
     /// Its arrays.
     pub arrays: Arrays,
+    /// Where it was read from.
+    origin: Option<PathBuf>,
 }
 
 impl WeightFile {
     /// The content of `network`'s file.
     pub fn of<R: Residual>(network: &Network<R>, data: &DataInfo) -> Self {
-        Self { config: network.config().clone(), data: data.clone(), arrays: collect(network) }
+        Self::new(network.config().clone(), data.clone(), collect(network))
+    }
+
+    /// A file of these arrays.
+    pub fn new(config: NetworkConfig, data: DataInfo, arrays: Arrays) -> Self {
+        Self { config, data, arrays, origin: None }
     }
 
     /// Rebuilds the network on `device`.
     ///
     /// # Errors
-    /// [`Error::Config`] where arrays and description do not fit.
+    /// Where arrays and description do not fit: [`Error::Format`] naming the file that was read,
+    /// [`Error::Config`] where none was.
     pub fn network(&self, mode: Differentiation, device: &Device) -> Result<Network<BuiltIn>> {
+        self.rebuilt(mode, device).map_err(|error| match &self.origin {
+            Some(path) => Error::format(path, error.to_string()),
+            None => error,
+        })
+    }
+
+    fn rebuilt(&self, mode: Differentiation, device: &Device) -> Result<Network<BuiltIn>> {
         let held: usize = self.arrays.values().map(|array| array.values.len()).sum();
         let least = self.config.least_parameters();
         if least > held {
@@ -87,7 +102,7 @@ impl WeightFile {
         let data: DataInfo = serde_json::from_str(&data).map_err(bad(DATA))?;
         config.validate().map_err(|error| Error::format(path, error.to_string()))?;
         data.validate(&config).map_err(|reason| Error::format(path, reason))?;
-        Ok(Self { config, data, arrays })
+        Ok(Self { origin: Some(path.to_owned()), ..Self::new(config, data, arrays) })
     }
 }
 

@@ -32,7 +32,7 @@ use crate::pass::Pass;
 use crate::random::{Generator, Purpose};
 use crate::residual::{BuiltIn, BuiltInConfig, BuiltInSettings, Residual};
 use crate::reversible::Differentiation;
-use crate::scheme::Streams;
+use crate::scheme::{SchemeName, Streams};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use transition::transition;
@@ -175,6 +175,7 @@ impl NetworkConfig {
             activation: self.activation,
             input_bias: site.input_bias,
             norm: self.block_norm,
+            with_conjugate: self.scheme == SchemeName::HamiltonianSingle,
             epsilon: self.epsilon(),
             dropout: self.block_dropout,
             preactivated: (site.unit, site.index) != (0, 0),

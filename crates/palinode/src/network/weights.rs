@@ -79,7 +79,9 @@ impl Names {
             fn enter_module(&mut self, name: &str, container: &str) {
                 // The variant of an enum (which residual it is) is no part of a name, and the map of an
                 // inception residual goes without saying.
-                let named = !container.starts_with("Enum") && name != "map";
+                let inception = ["Struct:Inception", "Struct:AntisymmetricInception"];
+                let implied = name == "map" && inception.contains(&container);
+                let named = !container.starts_with("Enum") && !implied;
                 self.path.push(named.then(|| name.to_owned()));
             }
             fn exit_module(&mut self, _: &str, _: &str) {
@@ -281,6 +283,9 @@ pub fn collect_gradients<R: Residual>(network: &Network<R>, gradients: &Gradient
 }
 
 /// The network with its weights and running statistics replaced by `arrays`.
+///
+/// (Burn's modules share their running statistics with their clones: those of `network`'s clones are
+/// replaced too, unless they were made by `valid`.)
 ///
 /// # Errors
 /// [`Error::Config`] naming the first array that is missing, unknown or of another shape.

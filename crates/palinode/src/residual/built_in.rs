@@ -46,6 +46,8 @@ pub struct BuiltInSettings {
     pub input_bias: bool,
     /// Batch norm in the place of the biases; the baselines always have it.
     pub norm: bool,
+    /// Whether the scheme evaluates the companion F* too ([`Layer`] alone).
+    pub with_conjugate: bool,
     /// ε of batch norms.
     pub epsilon: f64,
     /// Rate of the dropout inside.
@@ -89,6 +91,7 @@ impl BuiltInSettings {
             activation,
             input_bias: false,
             norm: false,
+            with_conjugate: false,
             epsilon: 1e-5,
             dropout: 0.0,
             preactivated: true,
@@ -126,7 +129,8 @@ impl BuiltInConfig {
                 BuiltIn::Symmetric(config.init(generator, device))
             }
             Self::Layer => {
-                let config = LayerConfig { channels, activation, norm, dropout };
+                let with_conjugate = settings.with_conjugate;
+                let config = LayerConfig { channels, activation, norm, with_conjugate, dropout };
                 BuiltIn::Layer(config.init(generator, device))
             }
             Self::Antisymmetric => {

@@ -21,6 +21,9 @@ pub struct LayerConfig {
     /// ε of a batch norm in the place of the bias, where wanted.
     #[config(default = "None")]
     pub norm: Option<f64>,
+    /// Whether F* is evaluated too and needs a norm of its own.
+    #[config(default = false)]
+    pub with_conjugate: bool,
     /// Rate of a dropout behind σ.
     #[config(default = "0.0")]
     pub dropout: f64,
@@ -28,7 +31,8 @@ pub struct LayerConfig {
 
 /// The single-layer residual F(x) = σ(Kx + b), with companion F*(x) = σ(Kᵀx + b).
 ///
-/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`; with batch norm `norm` in the place of the bias.
+/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`; with batch norm `norm` and, where F* is evaluated,
+/// `conjugate_norm` in the place of the bias.
 /// Source: Haber & Ruthotto 2017, the single-layer Hamiltonian network.
 #[derive(Module, Debug)]
 pub struct Layer {
@@ -36,8 +40,10 @@ pub struct Layer {
     pub kernel: Param<Tensor<4>>,
     /// b, `[c]`.
     pub bias: Option<Param<Tensor<1>>>,
-    /// In the place of b.
+    /// In the place of b in F.
     pub norm: Option<BatchNorm>,
+    /// In the place of b in F*, which sees other numbers.
+    pub conjugate_norm: Option<BatchNorm>,
     /// Behind σ.
     pub dropout: Dropout,
     #[module(skip)]
@@ -51,6 +57,10 @@ impl LayerConfig {
             kernel: initial_kernel(self.channels, generator, device),
             bias: self.norm.is_none().then(|| initial_bias(self.channels, device)),
             norm: self.norm.map(|epsilon| BatchNorm::new(self.channels, epsilon, device)),
+            conjugate_norm: self
+                .norm
+                .filter(|_| self.with_conjugate)
+                .map(|epsilon| BatchNorm::new(self.channels, epsilon, device)),
             dropout: Dropout::new(self.dropout),
             activation: self.activation,
         }
@@ -59,11 +69,13 @@ impl LayerConfig {
 
 impl Residual for Layer {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        self.finish(convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x), pass)
+        let hidden = convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x);
+        self.finish(hidden, self.norm.as_ref(), pass)
     }
 
     fn conjugate(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        self.finish(adjoint(self.kernel.val(), self.bias.as_ref().map(Param::val), x), pass)
+        let hidden = adjoint(self.kernel.val(), self.bias.as_ref().map(Param::val), x);
+        self.finish(hidden, self.conjugate_norm.as_ref().or(self.norm.as_ref()), pass)
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {
@@ -81,8 +93,8 @@ impl Residual for Layer {
 
 impl Layer {
     /// What follows the convolution, in both functions alike.
-    fn finish(&self, hidden: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let value = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
+    fn finish(&self, hidden: Tensor<4>, norm: Option<&BatchNorm>, pass: &Pass) -> Tensor<4> {
+        let value = activate_normed(self.activation, norm, hidden, pass);
         self.dropout.forward(value, pass)
     }
 }

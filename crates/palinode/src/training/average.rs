@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::network::weights::{Arrays, Names, collect, replace};
 use crate::residual::Residual;
+use burn::module::Module;
 
 /// w̄ ← d·w̄ + (1 − d)·w after every step, with d = min(decay, (1 + t)/(10 + t)) at step t, so that the
 /// first steps are soon forgotten.
@@ -38,14 +39,16 @@ impl Average {
         }
     }
 
-    /// The network with the averages in the place of its weights.
+    /// The network, outside any graph, with the averages in the place of its weights; `network` itself
+    /// stays as it is, running statistics included.
     ///
     /// # Errors
     /// [`Error::Config`] where they are another network's.
     pub fn applied<R: Residual>(&self, network: &Network<R>) -> Result<Network<R>> {
+        // (Clones of a Burn module share its running statistics; `valid` makes new ones.)
         match self.arrays.is_empty() {
-            true => Ok(network.clone()),
-            false => replace(network.clone(), &self.arrays),
+            true => Ok(network.valid()),
+            false => replace(network.valid(), &self.arrays),
         }
     }
 
@@ -82,7 +85,7 @@ mod tests {
 
     fn network(value: f32) -> Network {
         let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 2);
-        (config.blocks, config.widths) = ([1, 1, 1], [2, 2, 2]);
+        (config.blocks, config.widths, config.stem.norm) = ([1, 1, 1], [2, 2, 2], true);
         let network = config.init(0, Differentiation::Stored, &Device::flex()).unwrap();
         let mut arrays = collect(&network);
         arrays.values_mut().for_each(|array| array.values.fill(value));
@@ -100,6 +103,10 @@ mod tests {
             let found = applied["head.weight"].values[3];
             assert!((f64::from(found) - expected).abs() < 1e-6, "{found} against {expected}");
         }
+        // What is averaged is not touched: clones share their running statistics.
+        let live = network(9.0);
+        average.applied(&live).unwrap();
+        assert!(collect(&live).values().flat_map(|array| &array.values).all(|&value| value == 9.0));
         let mut again = Average::new(0.15);
         again.restore(average.arrays().clone(), 3, &network(0.0)).unwrap();
         average.update(&network(7.0));

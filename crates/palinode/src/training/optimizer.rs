@@ -42,7 +42,7 @@ impl Sgd {
         self
     }
 
-    /// One step at learning rate `rate`; parameters without a gradient stay as they are.
+    /// One step at learning rate `rate`; parameters that want no gradient stay as they are.
     pub fn step<R: Residual>(
         &mut self,
         network: Network<R>,
@@ -160,7 +160,12 @@ struct Take<'a> {
 
 impl ModuleVisitor for Take<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let gradient = param.val().grad_remove(self.gradients);
+        let weight = param.val();
+        let gradient = weight.grad_remove(self.gradients);
+        // A parameter that took no part in this step (a block left out by stochastic depth) has the
+        // gradient zero, in every mode of differentiation alike.
+        let gradient =
+            gradient.or_else(|| weight.is_require_grad().then(|| weight.inner().zeros_like()));
         self.taken.push(gradient.map(|gradient| gradient.reshape([-1])));
     }
 }

@@ -290,8 +290,9 @@ impl Recipe {
 
     /// Reads a recipe's text and applies overrides; `path` is for messages.
     ///
-    /// An override of the model's name or variant also drops what the text says of blocks, widths,
-    /// scheme and residual: that belonged to the other model.
+    /// An override of the model's name also drops what the text says of its blocks, widths, scheme,
+    /// residual, layout and step, and one of the variant what that brings: it belonged to the other
+    /// model.
     ///
     /// # Errors
     /// [`Error::Format`] for a text that is no recipe, [`Error::Config`] for values that cannot be
@@ -301,13 +302,32 @@ impl Recipe {
         // As a recipe first: its messages name line and column.
         toml::from_str::<Self>(text).map_err(wrong)?;
         let mut table = toml::from_str::<Table>(text).map_err(wrong)?;
-        let named = |field: &str| field == "model.name" || field == "model.variant";
-        let renamed = overrides.iter().any(|(field, _)| named(field));
-        if renamed && let Some(model) = table.get_mut("model").and_then(Value::as_table_mut) {
-            for field in
-                ["blocks", "widths", "scheme", "residual", "bottleneck", "groups", "block_norm"]
-            {
-                model.remove(field);
+        let given = |name: &str| overrides.iter().find(|(field, _)| field == name).map(|o| &o.1);
+        let large = given("model.variant").and_then(Value::as_str) == Some("inception-large");
+        let foreign = if given("model.name").is_some() {
+            &[
+                "blocks",
+                "widths",
+                "scheme",
+                "residual",
+                "layout",
+                "step",
+                "bottleneck",
+                "groups",
+                "block_norm",
+            ][..]
+        } else if large {
+            &["residual", "blocks", "widths"][..]
+        } else if given("model.variant").is_some() {
+            &["residual"][..]
+        } else {
+            &[][..]
+        };
+        if !foreign.is_empty()
+            && let Some(model) = table.get_mut("model").and_then(Value::as_table_mut)
+        {
+            for field in foreign {
+                model.remove(*field);
             }
         }
         for (field, value) in overrides {
@@ -316,7 +336,11 @@ impl Recipe {
         let recipe: Self = serde_path_to_error::deserialize(table).map_err(|error| {
             Error::config(error.path().to_string(), error.inner().message().to_owned())
         })?;
-        recipe.validate()?;
+        recipe.validate().map_err(|error| match overrides.is_empty() {
+            true => Error::format(path, error.to_string()),
+            // It may be what was given beside the file.
+            false => error,
+        })?;
         Ok(recipe)
     }
 
@@ -448,6 +472,10 @@ impl Recipe {
         if self.augmentation.crop_padding > 1024 {
             let reason = format!("{} is more than 1024", self.augmentation.crop_padding);
             return Err(Error::config("augmentation.crop_padding", reason));
+        }
+        if self.training.epochs > 1_000_000 {
+            let reason = format!("{} is more than a million", self.training.epochs);
+            return Err(Error::config("training.epochs", reason));
         }
         for (field, value) in [
             ("training.batch_size", self.training.batch_size),

@@ -11,7 +11,7 @@ use super::optimizer::Sgd;
 use super::recipe::Recipe;
 use super::report;
 use super::step::{Step, train_step};
-use crate::data::{Batches, DataInfo, Dataset, Epoch, Part, overlap, split, subset};
+use crate::data::{Batches, DataInfo, Dataset, Epoch, Mean, Part, overlap, split, subset};
 use crate::error::{Error, Result};
 use crate::file::write_atomically;
 use crate::network::weights::{Arrays, collect};
@@ -148,6 +148,11 @@ impl TrainingData {
         let chosen = subset(&all.labels, &training, recipe.data.subset, recipe.seed);
         let epoch_images = training.len();
         let training = all.select(&chosen);
+        // It goes into the header of every weight file, which has its limits.
+        if recipe.data.mean == Mean::Pixel && training.image_len() > 1 << 20 {
+            let reason = "images of more than a million numbers have one mean per channel";
+            return Err(Error::config("data.mean", reason));
+        }
         if training.is_empty() {
             return Err(Error::config("data.validation", "leaves no image to train on"));
         }
@@ -359,12 +364,8 @@ impl Run {
     }
 
     fn save_weights(&self, which: &str, arrays: &Arrays) -> Result<()> {
-        WeightFile {
-            config: self.network.config().clone(),
-            data: self.data.info.clone(),
-            arrays: arrays.clone(),
-        }
-        .save(&self.directory.weights(which))
+        let (config, data) = (self.network.config().clone(), self.data.info.clone());
+        WeightFile::new(config, data, arrays.clone()).save(&self.directory.weights(which))
     }
 
     fn save_checkpoint(&self) -> Result<()> {

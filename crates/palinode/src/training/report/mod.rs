@@ -88,7 +88,10 @@ impl Report<'_> {
             let _ = writeln!(html, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value));
         }
         let note = match self.tested {
-            Some(_) => "The test images were read once, with the weights of the best validation.",
+            Some(_) => {
+                "The test images were read with the weights of the best validation; nothing was chosen \
+                 by them."
+            }
             None => "The test images were not read.",
         };
         format!("{html}</dl>\n<p class=\"note\">{note}</p>\n")
