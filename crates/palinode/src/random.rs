@@ -25,6 +25,8 @@ pub enum Purpose {
     Dropout = 6,
     /// Which images a subset takes.
     Subset = 7,
+    /// Squares that are cut out of images; one stream per pass, positioned by image.
+    Cutout = 8,
 }
 
 /// A seeded generator (ChaCha with 8 rounds).

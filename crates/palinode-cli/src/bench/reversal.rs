@@ -39,7 +39,8 @@ impl Reversal {
             let Some(batch) = batches.next_on(&device) else {
                 anyhow::bail!("--data: there is no image");
             };
-            let errors = reversal_errors(&network, batch.images)?;
+            let errors = reversal_errors(&network, batch.images)
+                .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
             if !self.json {
                 let text: Vec<String> = errors.iter().map(|error| format!("{error:.1e}")).collect();
                 println!("{}: {}", path.display(), text.join("  "));

@@ -12,18 +12,47 @@ pub struct Augmentation {
     pub crop_padding: usize,
     /// Whether half of the images, at random, are mirrored left to right.
     pub flip: bool,
+    /// Side of a square somewhere in the image, partly outside it perhaps, that is set to the mean of the
+    /// training images; 0: none. (DeVries & Taylor 2017, "cutout".)
+    pub cutout: usize,
 }
 
 /// The paper's: crops after four zero pixels, flips.
 impl Default for Augmentation {
     fn default() -> Self {
-        Self { crop_padding: 4, flip: true }
+        Self { crop_padding: 4, flip: true, cutout: 0 }
     }
 }
 
 impl Augmentation {
     /// Images as they are.
-    pub const NONE: Self = Self { crop_padding: 0, flip: false };
+    pub const NONE: Self = Self { crop_padding: 0, flip: false, cutout: 0 };
+
+    /// Sets the square of [`cutout`](Self::cutout) in a standardised image to 0, which is the mean there.
+    pub fn cut_out(
+        self,
+        [rows, columns]: [usize; 2],
+        index: usize,
+        (seed, pass): (u64, usize),
+        image: &mut [f32],
+    ) {
+        if self.cutout == 0 {
+            return;
+        }
+        let mut generator = Generator::with_stream(seed, Purpose::Cutout, pass as u64);
+        generator.seek(index);
+        let mut range = |extent: usize| {
+            let centre = generator.below(extent as u32) as usize;
+            let first = centre.saturating_sub(self.cutout / 2);
+            first..(centre + self.cutout.div_ceil(2)).min(extent)
+        };
+        let (down, across) = (range(rows), range(columns));
+        for plane in image.chunks_mut((rows * columns).max(1)) {
+            for row in down.clone() {
+                plane[row * columns..][across.clone()].fill(0.0);
+            }
+        }
+    }
 
     /// Writes image `index`, varied for pass `epoch` over the data, through `lookup` (one table per channel).
     ///
@@ -92,8 +121,31 @@ mod tests {
     }
 
     #[test]
+    fn a_square_of_the_mean_lies_anywhere_and_nowhere_else() {
+        let augmentation = Augmentation { cutout: 3, ..Augmentation::NONE };
+        let size = [7, 9];
+        let mut hit = [0; 63];
+        for index in 0..2000 {
+            let mut image = [1.0; 126];
+            augmentation.cut_out(size, index, (1, 2), &mut image);
+            let (first, second) = image.split_at(63);
+            assert_eq!(first, second, "channels differ");
+            let cut: Vec<usize> = (0..63).filter(|&pixel| first[pixel] == 0.0).collect();
+            let rows = cut.iter().map(|pixel| pixel / 9);
+            let (top, bottom) = (rows.clone().min().unwrap(), rows.max().unwrap());
+            assert!(bottom - top < 3 && (4..=9).contains(&cut.len()), "{cut:?}");
+            cut.iter().for_each(|&pixel| hit[pixel] += 1);
+        }
+        assert!(hit.iter().all(|&count| count > 100), "some pixel is hardly ever cut: {hit:?}");
+        let mut image = [1.0; 126];
+        Augmentation::NONE.cut_out(size, 0, (1, 2), &mut image);
+        assert_eq!(image, [1.0; 126]);
+    }
+
+    #[test]
     fn every_shift_and_both_mirrors_occur_and_nothing_else() {
-        let (dataset, augmentation) = (dataset(), Augmentation { crop_padding: 1, flip: true });
+        let (dataset, augmentation) =
+            (dataset(), Augmentation { crop_padding: 1, flip: true, cutout: 0 });
         let shifted = |down: isize, right: isize, mirror: bool| -> Vec<u8> {
             let mut image = Vec::new();
             for row in 0..3 {

@@ -123,6 +123,7 @@ impl<D: Borrow<Dataset>> Batches<D> {
                 if let Some(shift) = &self.shift {
                     into.iter_mut().zip(shift).for_each(|(pixel, shift)| *pixel -= shift);
                 }
+                self.augmentation.cut_out(dataset.size, index, (self.seed, pass), into);
             },
         );
         let labels: Vec<i64> =

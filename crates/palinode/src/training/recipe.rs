@@ -469,9 +469,13 @@ impl Recipe {
         within("data.subset", subset, share, "above 0 and at most 1")?;
         let v = self.data.validation;
         within("data.validation", v, (0.0..1.0).contains(&v), "at least 0 and below 1")?;
-        if self.augmentation.crop_padding > 1024 {
-            let reason = format!("{} is more than 1024", self.augmentation.crop_padding);
-            return Err(Error::config("augmentation.crop_padding", reason));
+        for (field, pixels) in [
+            ("augmentation.crop_padding", self.augmentation.crop_padding),
+            ("augmentation.cutout", self.augmentation.cutout),
+        ] {
+            if pixels > 1024 {
+                return Err(Error::config(field, format!("{pixels} is more than 1024")));
+            }
         }
         if self.training.epochs > 1_000_000 {
             let reason = format!("{} is more than a million", self.training.epochs);
