@@ -45,15 +45,33 @@ fn relative_to(typical: f64, found: &[f32], truth: &[f64]) -> f64 {
     largest / truth.iter().fold(typical, |most, t| most.max(t.abs()))
 }
 
+/// Random arrays of a shape: two of images, kernels and biases.
+struct Numbers {
+    x: Fenced,
+    y: Fenced,
+    kernels: Arrays<Fenced>,
+    biases: Arrays<Fenced>,
+}
+
+impl Numbers {
+    fn of(Inception { images, group, size }: Inception) -> Self {
+        let count = images * 4 * group * size[0] * size[1];
+        let kernel = |k: usize| {
+            let taps = EXTENTS[k] * EXTENTS[k];
+            Fenced::new(group * group * taps, 3 + k as u64, 1.0 / ((group * taps) as f64).sqrt())
+        };
+        Self {
+            x: Fenced::new(count, 1, 1.0),
+            y: Fenced::new(count, 2, 1.0),
+            kernels: std::array::from_fn(kernel),
+            biases: std::array::from_fn(|k| Fenced::new(group, 9 + k as u64, 0.3)),
+        }
+    }
+}
+
 fn check(shape: Inception) {
     let Inception { images, group, size } = shape;
-    let count = images * 4 * group * size[0] * size[1];
-    let (x, y) = (Fenced::new(count, 1, 1.0), Fenced::new(count, 2, 1.0));
-    let kernels: Arrays<Fenced> = std::array::from_fn(|k| {
-        let taps = EXTENTS[k] * EXTENTS[k];
-        Fenced::new(group * group * taps, 3 + k as u64, 1.0 / ((group * taps) as f64).sqrt())
-    });
-    let biases: Arrays<Fenced> = std::array::from_fn(|k| Fenced::new(group, 9 + k as u64, 0.3));
+    let Numbers { x, y, kernels, biases } = Numbers::of(shape);
     let (kernels, biases) =
         (kernels.each_ref().map(Fenced::inner), biases.each_ref().map(Fenced::inner));
     let (wide_kernels, wide_biases) = (kernels.map(wide), biases.map(wide));
@@ -102,13 +120,7 @@ fn every_shape_on_every_instruction_set_is_the_reference() {
 /// F(x) = Aᵀσ(Ax + b), Jᵀv = Aᵀδ with δ = σ′(Ax + b) ⊙ Av, and the gradients of ⟨Av, h⟩ + ⟨δ, Ax + b⟩.
 fn check_residual(shape: Inception, activation: Activation) {
     let Inception { images, group, size } = shape;
-    let count = images * 4 * group * size[0] * size[1];
-    let (x, v) = (Fenced::new(count, 1, 1.0), Fenced::new(count, 2, 1.0));
-    let kernels: Arrays<Fenced> = std::array::from_fn(|k| {
-        let taps = EXTENTS[k] * EXTENTS[k];
-        Fenced::new(group * group * taps, 3 + k as u64, 1.0 / ((group * taps) as f64).sqrt())
-    });
-    let biases: Arrays<Fenced> = std::array::from_fn(|k| Fenced::new(group, 9 + k as u64, 0.3));
+    let Numbers { x, y: v, kernels, biases } = Numbers::of(shape);
     let (kernels, biases) =
         (kernels.each_ref().map(Fenced::inner), biases.each_ref().map(Fenced::inner));
     let (wide_kernels, wide_biases) = (kernels.map(wide), biases.map(wide));

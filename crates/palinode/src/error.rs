@@ -87,6 +87,17 @@ impl Error {
         Self::Format { path: path.as_ref().to_owned(), reason: reason.into() }
     }
 
+    /// An [`Error::Config`] about `field`: there is no `kind` called `name` among `names`.
+    pub(crate) fn unknown<'a>(
+        field: &str,
+        kind: &str,
+        name: &str,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        Self::config(field, format!("there is no {kind} `{name}`; there are {names}"))
+    }
+
     /// An [`Error::Config`] about `field`.
     pub(crate) fn config(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Config { field: field.into(), reason: reason.into() }

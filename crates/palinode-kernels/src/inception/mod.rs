@@ -1,12 +1,14 @@
 //! The inception map, its adjoint and its gradients, some images at a time inside the cache.
 
+mod packed;
 mod planes;
 mod residual;
 
 pub use residual::{InceptionResidual, PulledBack};
 
 use crate::isa::dispatch;
-use planes::{Packed, Planes};
+use packed::Packed;
+use planes::Planes;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -54,9 +56,7 @@ impl Inception {
     ) -> Vec<f32> {
         self.check(x, kernels, biases);
         let packed = self.packed(kernels, false);
-        self.each(x, |simd_x, y| {
-            dispatch(Value { shape: self, packed: &packed, biases, x: simd_x, y });
-        })
+        self.each(x, |x, y| dispatch(Map { shape: self, paths: forward(&packed, biases), x, y }))
     }
 
     /// Aᵀy.
@@ -66,7 +66,7 @@ impl Inception {
     pub fn adjoint(&self, y: &[f32], kernels: &Arrays<&[f32]>) -> Vec<f32> {
         self.check(y, kernels, None);
         let packed = self.packed(kernels, true);
-        self.each(y, |y, x| dispatch(Adjoint { shape: self, packed: &packed, y, x }))
+        self.each(y, |x, y| dispatch(Map { shape: self, paths: back(&packed), x, y }))
     }
 
     /// The gradients of ⟨y, Ax + b⟩ with respect to kernels and biases; without biases, as if they were
@@ -176,70 +176,72 @@ fn bias<'a>(biases: Option<&Arrays<&'a [f32]>>, convolution: usize) -> Option<&'
     biases.map(|biases| biases[convolution])
 }
 
-/// y = Ax + b on a chunk.
-struct Value<'a> {
-    shape: &'a Inception,
-    packed: &'a Arrays<Packed>,
-    biases: Option<&'a Arrays<&'a [f32]>>,
-    x: &'a [f32],
-    y: &'a mut [f32],
+/// A convolution, and its bias if it has one.
+type Step<'a> = (&'a Packed, Option<&'a [f32]>);
+
+/// What a group of channels goes through: one convolution or two.
+#[derive(Clone, Copy)]
+struct Path<'a> {
+    first: Option<Step<'a>>,
+    last: Step<'a>,
 }
 
-impl WithSimd for Value<'_> {
-    type Output = ();
-
+impl Path<'_> {
+    /// From planes into others; `between` is what comes of the first of two convolutions.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape, packed, biases, x, y } = self;
-        let length = shape.image_len().max(1);
-        let mut input = shape.planes();
-        let (mut hidden, mut output) = (input.clone(), input.clone());
-        for (x, y) in x.chunks(length).zip(y.chunks_mut(length)) {
-            y[shape.quarter(0)].copy_from_slice(&x[shape.quarter(0)]);
-            for (path, (first, last)) in PATHS.into_iter().enumerate() {
-                let quarter = shape.quarter(path + 1);
-                input.read(&x[quarter.clone()]);
-                if let Some(first) = first {
-                    input.convolve(simd, &packed[first], bias(biases, first), &mut hidden);
-                    hidden.convolve(simd, &packed[last], bias(biases, last), &mut output);
-                } else {
-                    input.convolve(simd, &packed[last], bias(biases, last), &mut output);
-                }
-                output.write(&mut y[quarter]);
+    fn run<S: Simd>(&self, simd: S, from: &Planes, between: &mut Planes, into: &mut Planes) {
+        let (last, last_bias) = self.last;
+        match self.first {
+            Some((first, first_bias)) => {
+                from.convolve(simd, first, first_bias, between);
+                between.convolve(simd, last, last_bias, into);
             }
+            None => from.convolve(simd, last, last_bias, into),
         }
     }
 }
 
-/// x = Aᵀy on a chunk; `packed` are the adjoints.
-struct Adjoint<'a> {
-    shape: &'a Inception,
+/// The paths of A, with biases where there are any.
+fn forward<'a>(
     packed: &'a Arrays<Packed>,
-    y: &'a [f32],
-    x: &'a mut [f32],
+    biases: Option<&Arrays<&'a [f32]>>,
+) -> [Path<'a>; PATHS.len()] {
+    let step = |which: usize| (&packed[which], bias(biases, which));
+    PATHS.map(|(first, last)| Path { first: first.map(step), last: step(last) })
 }
 
-impl WithSimd for Adjoint<'_> {
+/// The paths of Aᵀ, from the convolutions' adjoints: the last one first.
+fn back(packed: &Arrays<Packed>) -> [Path<'_>; PATHS.len()] {
+    let step = |which: usize| (&packed[which], None);
+    PATHS.map(|(first, last)| match first {
+        Some(first) => Path { first: Some(step(last)), last: step(first) },
+        None => Path { first: None, last: step(last) },
+    })
+}
+
+/// y from x on a chunk, each group along its path.
+struct Map<'a> {
+    shape: &'a Inception,
+    paths: [Path<'a>; PATHS.len()],
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithSimd for Map<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { shape, packed, y, x } = self;
+        let Self { shape, paths, x, y } = self;
         let length = shape.image_len().max(1);
-        let mut input = shape.planes();
-        let (mut hidden, mut output) = (input.clone(), input.clone());
-        for (y, x) in y.chunks(length).zip(x.chunks_mut(length)) {
-            x[shape.quarter(0)].copy_from_slice(&y[shape.quarter(0)]);
-            for (path, (first, last)) in PATHS.into_iter().enumerate() {
-                let quarter = shape.quarter(path + 1);
-                input.read(&y[quarter.clone()]);
-                if let Some(first) = first {
-                    input.convolve(simd, &packed[last], None, &mut hidden);
-                    hidden.convolve(simd, &packed[first], None, &mut output);
-                } else {
-                    input.convolve(simd, &packed[last], None, &mut output);
-                }
-                output.write(&mut x[quarter]);
+        let (mut input, mut hidden, mut output) = (shape.planes(), shape.planes(), shape.planes());
+        for (x, y) in x.chunks(length).zip(y.chunks_mut(length)) {
+            y[shape.quarter(0)].copy_from_slice(&x[shape.quarter(0)]);
+            for (index, path) in paths.iter().enumerate() {
+                let quarter = shape.quarter(index + 1);
+                input.read(&x[quarter.clone()]);
+                path.run(simd, &input, &mut hidden, &mut output);
+                output.write(&mut y[quarter]);
             }
         }
     }
@@ -263,8 +265,8 @@ impl WithSimd for Pull<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { shape, packed: (forward, back), biases, x, y, sums } = self;
         let length = shape.image_len().max(1);
-        let mut input = shape.planes();
-        let (mut hidden, mut slope, mut pulled) = (input.clone(), input.clone(), input.clone());
+        let (mut input, mut hidden) = (shape.planes(), shape.planes());
+        let (mut slope, mut pulled) = (shape.planes(), shape.planes());
         for (x, y) in x.chunks(length).zip(y.chunks(length)) {
             for (path, (first, last)) in PATHS.into_iter().enumerate() {
                 let quarter = shape.quarter(path + 1);

@@ -1,5 +1,6 @@
 //! Few channels of one image as planes with zeros around them, convolved row by row.
 
+use super::packed::{Packed, ROWS};
 use crate::Activation;
 use crate::aligned::Aligned;
 use crate::register::{load, store};
@@ -8,9 +9,6 @@ use pulp::Simd;
 
 /// Zeros on each side: half of the largest kernel.
 const BORDER: usize = 2;
-
-/// Channels of results in registers at a time.
-const ROWS: usize = 4;
 
 /// Floats of the longest vector.
 const LONGEST: usize = 16;
@@ -24,35 +22,6 @@ pub(super) struct Planes {
     size: [usize; 2],
     stride: usize,
     values: Aligned,
-}
-
-/// A kernel `[g, g, k, k]` as it is read: `[outputs/ROWS][input][tap][ROWS]`, zeros in the place of
-/// channels that are not there.
-pub(super) struct Packed {
-    group: usize,
-    extent: usize,
-    weights: Vec<f32>,
-}
-
-impl Packed {
-    /// The kernel, or that of its adjoint: inputs and outputs swapped and both axes reversed.
-    pub fn new(group: usize, extent: usize, kernel: &[f32], transposed: bool) -> Self {
-        let taps = extent * extent;
-        let mut weights = vec![0.0; group.next_multiple_of(ROWS) * group * taps];
-        for output in 0..group {
-            for input in 0..group {
-                for tap in 0..taps {
-                    let value = match transposed {
-                        false => kernel[(output * group + input) * taps + tap],
-                        true => kernel[(input * group + output) * taps + (taps - 1 - tap)],
-                    };
-                    let block = output / ROWS * group * taps * ROWS;
-                    weights[block + (input * taps + tap) * ROWS + output % ROWS] = value;
-                }
-            }
-        }
-        Self { group, extent, weights }
-    }
 }
 
 impl Planes {

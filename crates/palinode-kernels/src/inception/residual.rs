@@ -1,7 +1,7 @@
 //! The inception residual F(x) = Aᵀσ(Ax + b) as a whole, path by path inside the cache.
 
-use super::planes::{Packed, Planes};
-use super::{Arrays, EXTENTS, IMAGES, Inception, PATHS, Sums, add, bias, narrow};
+use super::packed::Packed;
+use super::{Arrays, EXTENTS, IMAGES, Inception, PATHS, Sums, add, back, forward, narrow};
 use crate::Activation;
 use crate::isa::dispatch;
 use pulp::{Simd, WithSimd};
@@ -71,32 +71,6 @@ impl InceptionResidual<'_> {
     }
 }
 
-/// Planes of one image's group, for every step of a path.
-struct Scratch {
-    /// x, or v.
-    input: Planes,
-    /// Rx + b, Rv.
-    reduced: [Planes; 2],
-    /// A's values, then h = σ(Ax + b); then the slope δ.
-    hidden: [Planes; 2],
-    /// Cᵀh, Cᵀδ.
-    pulled: Planes,
-    output: Planes,
-}
-
-impl Scratch {
-    fn new(shape: &Inception) -> Self {
-        let planes = || shape.planes();
-        Self {
-            input: planes(),
-            reduced: [planes(), planes()],
-            hidden: [planes(), planes()],
-            pulled: planes(),
-            output: planes(),
-        }
-    }
-}
-
 /// y = F(x) on a chunk.
 struct Value<'a> {
     of: &'a InceptionResidual<'a>,
@@ -110,45 +84,22 @@ impl WithSimd for Value<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, packed: [forward, back], x, y } = self;
+        let Self { of, packed: [packed, adjoints], x, y } = self;
         let InceptionResidual { shape, biases, activation, .. } = of;
         let length = shape.image_len().max(1);
-        let Scratch {
-            mut input,
-            reduced: [mut reduced, _],
-            hidden: [mut hidden, _],
-            mut pulled,
-            ..
-        } = Scratch::new(shape);
-        let mut output = shape.planes();
+        let paths = forward(packed, Some(biases)).into_iter().zip(back(adjoints));
+        let (mut input, mut between) = (shape.planes(), shape.planes());
+        let (mut hidden, mut output) = (shape.planes(), shape.planes());
         for (x, y) in x.chunks(length).zip(y.chunks_mut(length)) {
             input.read(&x[shape.quarter(0)]);
             input.activate(simd, *activation);
             input.write(&mut y[shape.quarter(0)]);
-            for (path, (first, last)) in PATHS.into_iter().enumerate() {
-                let quarter = shape.quarter(path + 1);
+            for (index, (there, back)) in paths.clone().enumerate() {
+                let quarter = shape.quarter(index + 1);
                 input.read(&x[quarter.clone()]);
-                let (last_bias, to) = (bias(Some(biases), last), &mut hidden);
-                match first {
-                    Some(first) => {
-                        input.convolve(
-                            simd,
-                            &forward[first],
-                            bias(Some(biases), first),
-                            &mut reduced,
-                        );
-                        reduced.convolve(simd, &forward[last], last_bias, to);
-                    }
-                    None => input.convolve(simd, &forward[last], last_bias, to),
-                }
+                there.run(simd, &input, &mut between, &mut hidden);
                 hidden.activate(simd, *activation);
-                match first {
-                    Some(first) => {
-                        hidden.convolve(simd, &back[last], None, &mut pulled);
-                        pulled.convolve(simd, &back[first], None, &mut output);
-                    }
-                    None => hidden.convolve(simd, &back[last], None, &mut output),
-                }
+                back.run(simd, &hidden, &mut between, &mut output);
                 output.write(&mut y[quarter]);
             }
         }
@@ -171,17 +122,17 @@ impl WithSimd for Pull<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, packed: [forward, back], x, v, y, z, sums } = self;
+        let Self { of, packed: [packed, adjoints], x, v, y, z, sums } = self;
         let InceptionResidual { shape, biases, activation, .. } = of;
         let length = shape.image_len().max(1);
-        let Scratch {
-            mut input,
-            reduced: [mut reduced, mut reduced_v],
-            hidden: [mut hidden, mut slope],
-            mut pulled,
-            mut output,
-        } = Scratch::new(shape);
-        let mut cotangent = shape.planes();
+        let (affine, linear, adjoint) =
+            (forward(packed, Some(biases)), forward(packed, None), back(adjoints));
+        let planes = || shape.planes();
+        let (mut input, mut cotangent) = (planes(), planes());
+        // Rx + b and Rv; Ax + b, then h, and its cotangent Av, then δ.
+        let (mut reduced, mut reduced_v) = (planes(), planes());
+        let (mut hidden, mut slope) = (planes(), planes());
+        let (mut pulled, mut output) = (planes(), planes());
         let images = x.chunks(length).zip(v.chunks(length));
         let results = y.chunks_mut(length).zip(z.chunks_mut(length));
         for ((x, v), (y, z)) in images.zip(results) {
@@ -195,41 +146,31 @@ impl WithSimd for Pull<'_> {
                 let quarter = shape.quarter(path + 1);
                 input.read(&x[quarter.clone()]);
                 cotangent.read(&v[quarter.clone()]);
-                let last_bias = bias(Some(biases), last);
-                if let Some(first) = first {
-                    let first_bias = bias(Some(biases), first);
-                    input.convolve(simd, &forward[first], first_bias, &mut reduced);
-                    reduced.convolve(simd, &forward[last], last_bias, &mut hidden);
-                    cotangent.convolve(simd, &forward[first], None, &mut reduced_v);
-                    reduced_v.convolve(simd, &forward[last], None, &mut slope);
-                } else {
-                    input.convolve(simd, &forward[last], last_bias, &mut hidden);
-                    cotangent.convolve(simd, &forward[last], None, &mut slope);
-                }
+                affine[path].run(simd, &input, &mut reduced, &mut hidden);
+                linear[path].run(simd, &cotangent, &mut reduced_v, &mut slope);
                 // h = σ(Ax + b), and δ = σ′(Ax + b) ⊙ Av, for Av is the cotangent of h.
                 hidden.activate_with_slope(simd, *activation, &mut slope);
-                slope.add_sums(&mut sums[last].1);
-                let Some(first) = first else {
-                    // ⟨v, Aᵀh⟩ = ⟨Av, h⟩, and ⟨δ, Ax + b⟩.
-                    cotangent.add_products(simd, &hidden, EXTENTS[last], &mut sums[last].0);
-                    input.add_products(simd, &slope, EXTENTS[last], &mut sums[last].0);
-                    hidden.convolve(simd, &back[last], None, &mut output);
-                    output.write(&mut y[quarter.clone()]);
-                    slope.convolve(simd, &back[last], None, &mut output);
-                    output.write(&mut z[quarter]);
-                    continue;
+
+                // ⟨v, Aᵀh⟩ = ⟨Av, h⟩ and ⟨δ, Ax + b⟩ by the last convolution and, through its adjoint, by
+                // the first.
+                let (of_x, of_v) = match first {
+                    Some(_) => (&reduced, &reduced_v),
+                    None => (&input, &cotangent),
                 };
-                reduced_v.add_products(simd, &hidden, EXTENTS[last], &mut sums[last].0);
-                reduced.add_products(simd, &slope, EXTENTS[last], &mut sums[last].0);
-                hidden.convolve(simd, &back[last], None, &mut pulled);
-                cotangent.add_products(simd, &pulled, EXTENTS[first], &mut sums[first].0);
-                pulled.convolve(simd, &back[first], None, &mut output);
+                of_v.add_products(simd, &hidden, EXTENTS[last], &mut sums[last].0);
+                of_x.add_products(simd, &slope, EXTENTS[last], &mut sums[last].0);
+                slope.add_sums(&mut sums[last].1);
+                adjoint[path].run(simd, &hidden, &mut pulled, &mut output);
                 output.write(&mut y[quarter.clone()]);
-                slope.convolve(simd, &back[last], None, &mut pulled);
-                pulled.add_sums(&mut sums[first].1);
-                input.add_products(simd, &pulled, EXTENTS[first], &mut sums[first].0);
-                pulled.convolve(simd, &back[first], None, &mut output);
+                if let Some(first) = first {
+                    cotangent.add_products(simd, &pulled, EXTENTS[first], &mut sums[first].0);
+                }
+                adjoint[path].run(simd, &slope, &mut pulled, &mut output);
                 output.write(&mut z[quarter]);
+                if let Some(first) = first {
+                    input.add_products(simd, &pulled, EXTENTS[first], &mut sums[first].0);
+                    pulled.add_sums(&mut sums[first].1);
+                }
             }
         }
     }

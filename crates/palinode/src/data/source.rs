@@ -66,10 +66,10 @@ impl SourceName {
     /// # Errors
     /// [`Error::Config`] listing the names where there is none.
     pub fn parse(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::config("data.name", format!("there is no data set `{name}`; there are {names}"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|source| source.name() == name)
+            .ok_or_else(|| Error::unknown("data.name", "data set", name, Self::ALL.map(Self::name)))
     }
 
     /// Reads one part, from `directory` or from where it is usually installed.

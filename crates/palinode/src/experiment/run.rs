@@ -56,6 +56,7 @@ pub fn run<O: Observer>(
         (0..trials.len()).filter(|number| !results.finished.contains_key(number)).collect();
     // Every mistake now, not after hours.
     check_data(missing.iter().map(|&number| &trials[number]))?;
+    results.write()?;
     let isa = Isa::current();
     for number in missing {
         let trial = &trials[number];
@@ -78,7 +79,6 @@ pub fn run<O: Observer>(
         }
         results.write()?;
     }
-    results.write()?;
     match results.failed.is_empty() {
         true => Ok(results.finished.into_values().collect()),
         false => Err(Error::NonFinite { what: "a loss", place: results.failed.join("; ") }),

@@ -1,11 +1,11 @@
 //! What a network is made of, in numbers and names.
 
 use crate::Activation;
-use crate::error::{Error, Result};
 use crate::residual::BuiltInConfig;
 use crate::reversible::Differentiation;
-use crate::scheme::{SchemeName, Start, Streams};
+use crate::scheme::{Scheme, SchemeName, Start, Streams};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The two ways to put the units together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +157,7 @@ impl NetworkConfig {
 
     /// The mode of differentiation that goes without saying: reversible where the scheme is.
     pub fn usual_mode(&self) -> Differentiation {
-        if self.scheme.with_step(self.step, self.start).is_reversible() {
+        if self.stepped().is_reversible() {
             Differentiation::Reversible
         } else {
             Differentiation::Stored
@@ -172,16 +172,21 @@ impl NetworkConfig {
         }
         let units = self.blocks_per_unit();
         let (all, before) = (units.iter().sum::<usize>(), units[..unit].iter().sum::<usize>());
-        let per_block = self.scheme.with_step(self.step, self.start).residuals_per_block();
+        let per_block = self.stepped().residuals_per_block();
         let probability =
             |block: usize| 1.0 - (before + block + 1) as f64 / all as f64 * (1.0 - self.survival);
         let blocks = (0..units[unit]).map(probability);
         blocks.flat_map(|probability| std::iter::repeat_n(probability, per_block)).collect()
     }
 
+    /// The scheme with its step.
+    pub(super) fn stepped(&self) -> Arc<dyn Scheme> {
+        self.scheme.with_step(self.step, self.start)
+    }
+
     /// How states are held.
     pub fn streams(&self) -> Streams {
-        self.scheme.with_step(self.step, self.start).streams()
+        self.stepped().streams()
     }
 
     /// Channels a residual works on in unit `unit`: half the width for two streams.
@@ -250,7 +255,7 @@ impl NetworkConfig {
 
     /// The weights of kernels, stem and head: fewer than all parameters, without building anything.
     pub(crate) fn least_parameters(&self) -> usize {
-        let per_block = self.scheme.with_step(self.step, self.start).residuals_per_block();
+        let per_block = self.stepped().residuals_per_block();
         let units = self.blocks_per_unit().into_iter().enumerate();
         let per_residual = |unit: usize| match self.residual {
             // The same array serves K and Kᵀ.
@@ -278,171 +283,5 @@ impl NetworkConfig {
             Layout::Report => self.widths[2] * 4,
             Layout::Paper => self.widths[2],
         }
-    }
-
-    /// Checks that a network of this description can exist.
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming the first field that does not fit.
-    pub fn validate(&self) -> Result<()> {
-        let largest = [
-            ("model.blocks", self.blocks.into_iter().max().unwrap_or(0), 100_000),
-            ("model.widths", self.widths.into_iter().max().unwrap_or(0), 16_384),
-            ("classes", self.classes, 256),
-            ("channels", self.channels, 4_096),
-            ("size", self.size.into_iter().max().unwrap_or(0), 16_384),
-        ];
-        for (field, value, limit) in largest {
-            if value > limit {
-                let reason = format!("{value} is more than this program handles, {limit}");
-                return Err(Error::config(field, reason));
-            }
-        }
-        let kernels: f64 = self
-            .blocks_per_unit()
-            .into_iter()
-            .enumerate()
-            .map(|(unit, blocks)| {
-                let wide = (self.widths[unit] as f64).powi(2);
-                let narrow = (self.bottleneck as f64 * 4.0).powi(2) / self.groups.max(1) as f64;
-                blocks as f64 * (18.0 * wide + 9.0 * narrow)
-            })
-            .sum();
-        if kernels > 4e9 {
-            let reason = format!("the units would have about {kernels:.0e} parameters");
-            return Err(Error::config("model", reason));
-        }
-        let [first, second, third] = self.widths;
-        if first == 0 || first > second || second > third {
-            return Err(Error::config(
-                "model.widths",
-                format!(
-                    "{:?}: widths are positive and never fall, since zero channels are appended",
-                    self.widths
-                ),
-            ));
-        }
-        if self.streams() == Streams::Two && self.widths.iter().any(|w| !w.is_multiple_of(2)) {
-            return Err(Error::config(
-                "model.widths",
-                format!("{:?}: a two-stream scheme splits the channels in halves", self.widths),
-            ));
-        }
-        self.validate_residual()?;
-        for (field, rate) in
-            [("model.dropout", self.dropout), ("model.block_dropout", self.block_dropout)]
-        {
-            if !(0.0..1.0).contains(&rate) {
-                return Err(Error::config(field, format!("{rate} is not at least 0 and below 1")));
-            }
-        }
-        if !(self.survival > 0.0 && self.survival <= 1.0) {
-            let reason = format!("{} is not above 0 and at most 1", self.survival);
-            return Err(Error::config("model.survival", reason));
-        }
-        let step_fits = self.step.is_finite() && self.step > 0.0;
-        if !step_fits {
-            return Err(Error::config("model.step", format!("{} is not positive", self.step)));
-        }
-        let pooled = self.transition == TransitionKind::Pool;
-        if self.layout == Layout::Paper && pooled && self.blocks[2] == 0 {
-            return Err(Error::config(
-                "model.blocks",
-                "layout `paper` moves a block of unit 3 into unit 2, so it needs at least one",
-            ));
-        }
-        if self.classes < 2 {
-            return Err(Error::config("classes", format!("{} is fewer than two", self.classes)));
-        }
-        if self.channels == 0 {
-            return Err(Error::config("channels", "an image has at least one channel"));
-        }
-        let smallest = if self.layout == Layout::Report { 2 } else { 1 };
-        if self.last_map().iter().any(|&extent| extent < smallest) {
-            return Err(Error::config(
-                "size",
-                format!(
-                    "{}×{} images leave a last map of {}×{}, but the head needs {smallest}×{smallest}",
-                    self.size[0],
-                    self.size[1],
-                    self.last_map()[0],
-                    self.last_map()[1],
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    /// The part of [`validate`](Self::validate) that is about the residual and what it needs.
-    fn validate_residual(&self) -> Result<()> {
-        let config = |field: &str, reason: String| Err(Error::config(field, reason));
-        if self.residual.has_groups_of_four() {
-            for unit in 0..3 {
-                let channels = self.residual_channels(unit);
-                if !channels.is_multiple_of(4) {
-                    let reason = format!(
-                        "{:?}: an inception residual of {channels} channels cannot be split in four \
-                         groups",
-                        self.widths
-                    );
-                    return config("model.widths", reason);
-                }
-            }
-        }
-        let single = self.scheme == SchemeName::HamiltonianSingle;
-        if single && self.block_norm && self.residual != BuiltInConfig::Layer {
-            let reason = "the single-layer Hamiltonian network evaluates two functions of every residual, \
-                          and only `layer` has a norm for each";
-            return config("model.block_norm", reason.to_owned());
-        }
-        let strided = self.transition == TransitionKind::Strided;
-        if !self.residual.is_baseline() {
-            if strided {
-                let reason = format!(
-                    "{:?} does not fit a baseline's strided units; `basic` and `aggregated` do",
-                    self.residual
-                );
-                return config("model.residual", reason);
-            }
-            return Ok(());
-        }
-        if !strided {
-            let reason =
-                format!("{:?} is a baseline's, between strided transitions", self.residual);
-            return config("model.residual", reason);
-        }
-        if self.layout != Layout::Paper {
-            let reason = "the baselines have stem and head of layout `paper`";
-            return config("model.layout", reason.to_owned());
-        }
-        if self.size.iter().any(|extent| !extent.is_multiple_of(4)) {
-            let reason = format!(
-                "{}×{}: strided transitions need extents that are multiples of four",
-                self.size[0], self.size[1]
-            );
-            return config("size", reason);
-        }
-        if self.residual == BuiltInConfig::Aggregated {
-            if self.blocks[0] == 0 {
-                let reason = "the first unit widens the stem's channels, so it needs a block";
-                return config("model.blocks", reason.to_owned());
-            }
-            if self.streams() == Streams::Two {
-                return config("model.scheme", "`aggregated` is a one-state residual".to_owned());
-            }
-            let fits = self.groups > 0
-                && self.bottleneck > 0
-                && self.bottleneck.is_multiple_of(self.groups)
-                && self.bottleneck <= 16_384;
-            if !fits {
-                let reason =
-                    format!("{} channels do not make {} groups", self.bottleneck, self.groups);
-                return config("model.bottleneck", reason);
-            }
-            if self.widths[0] < 4 {
-                return config("model.widths", "bottlenecks need four channels or more".to_owned());
-            }
-        }
-        Ok(())
     }
 }

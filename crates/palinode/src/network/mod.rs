@@ -9,6 +9,7 @@ mod named;
 mod stem;
 mod transition;
 mod unit;
+mod validate;
 mod variant;
 pub mod weights;
 
@@ -109,7 +110,7 @@ impl NetworkConfig {
         let generator = &mut Generator::new(seed, Purpose::Weights);
         let paper = self.layout == Layout::Paper;
         let stem = Stem::new(self.channels, self.stem_channels(), !paper, generator, device);
-        let scheme = self.scheme.with_step(self.step, self.start);
+        let scheme = self.stepped();
         let per_block = scheme.residuals_per_block();
         let (mut entries, mut units) = (Vec::new(), Vec::new());
         for (unit, blocks) in self.blocks_per_unit().into_iter().enumerate() {
@@ -162,7 +163,7 @@ impl NetworkConfig {
             (true, _) => self.residual_channels(unit - 1),
         };
         let stride = if first && unit > 0 { 2 } else { 1 };
-        let per_block = self.scheme.with_step(self.step, self.start).residuals_per_block();
+        let per_block = self.stepped().residuals_per_block();
         let input_bias = paper && two_streams && per_block == 2 && (unit, index) != (0, 0);
         Site { unit, index, inputs, channels, stride, input_bias }
     }

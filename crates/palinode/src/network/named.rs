@@ -85,11 +85,8 @@ impl NetworkConfig {
     pub fn named(name: &str) -> Result<Self> {
         let mut all = NAMED.iter().chain(&FREE);
         let Some(model) = all.find(|model| model.name == name) else {
-            let names: Vec<&str> = NAMED.iter().chain(&FREE).map(|model| model.name).collect();
-            return Err(Error::config(
-                "model.name",
-                format!("there is no model `{name}`; there are {}", names.join(", ")),
-            ));
+            let names = NAMED.iter().chain(&FREE).map(|model| model.name);
+            return Err(Error::unknown("model.name", "model", name, names));
         };
         let &Named { scheme, blocks, widths, .. } = model;
         let is_baseline = model.residual.is_some();

@@ -40,11 +40,7 @@ impl Variant {
     /// [`Error::Config`] listing the names where there is none.
     pub fn parse(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|variant| variant.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::config(
-                "model.variant",
-                format!("there is no variant `{name}`; there are {names}"),
-            )
+            Error::unknown("model.variant", "variant", name, Self::ALL.map(Self::name))
         })
     }
 }

@@ -112,8 +112,8 @@ impl Names {
                 self.slots.push(Slot { name, residual, layer, shape, trainable: !running });
             }
         }
-        let blocks = BlockNames::of(network);
         let per_block = network.units.first().map_or(1, Unit::residuals_per_block);
+        let blocks = BlockNames::of(network, per_block);
         let mut visitor = Visitor { path: Vec::new(), slots: Vec::new(), blocks, per_block };
         network.visit(&mut visitor);
         let units = network
@@ -222,10 +222,10 @@ struct BlockNames {
 
 impl BlockNames {
     /// `None` where the network is no baseline and its blocks are stacked.
-    fn of<R: Residual>(network: &Network<R>) -> Option<Self> {
+    fn of<R: Residual>(network: &Network<R>, residuals_per_block: usize) -> Option<Self> {
         let strided = network.config().transition == TransitionKind::Strided;
         strided.then(|| Self {
-            residuals_per_block: network.units.first().map_or(1, Unit::residuals_per_block),
+            residuals_per_block,
             entries: network.entries.iter().map(Option::is_some).collect(),
         })
     }

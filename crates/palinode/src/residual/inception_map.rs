@@ -97,8 +97,7 @@ impl InceptionMap {
         x: &Tensor<4>,
         activation: Activation,
     ) -> Option<Tensor<4>> {
-        let tracked = self.parameters().iter().any(|(weight, _)| weight.is_tracked());
-        let kernel = self.kernel(x).filter(|_| !tracked && !x.is_tracked())?;
+        let kernel = self.kernel(x).filter(|_| !self.is_tracked(x))?;
         let numbers = self.numbers(Direction::Forward);
         let residual = numbers.residual(kernel, activation)?;
         let value = time(Part::Convolutions, || residual.value(&view(x.clone())));
@@ -127,6 +126,15 @@ impl InceptionMap {
             slope: tensor(found.slope, shape, &device),
             parameters: parameters.flat_map(|(kernel, bias)| [flat(kernel), flat(bias)]).collect(),
         })
+    }
+
+    /// Whether a result computed from x is part of a graph.
+    fn is_tracked(&self, x: &Tensor<4>) -> bool {
+        let parameters = self.parameters();
+        let tracked = |(weight, bias): &(Tensor<4>, Option<Tensor<1>>)| {
+            weight.is_tracked() || bias.as_ref().is_some_and(Tensor::is_tracked)
+        };
+        x.is_tracked() || parameters.iter().any(tracked)
     }
 
     /// The kernel for images like x, in f32 on the CPU.
@@ -158,10 +166,7 @@ impl InceptionMap {
         let values = view(from.clone());
         let result = time(Part::Convolutions, || numbers.evaluate(kernel, &values, direction));
         let output = tensor(result, shape, &device);
-        let tracked = |(weight, bias): &(Tensor<4>, Option<Tensor<1>>)| {
-            weight.is_tracked() || bias.as_ref().is_some_and(Tensor::is_tracked)
-        };
-        if !from.is_tracked() && !parameters.iter().any(tracked) {
+        if !self.is_tracked(from) {
             return Some(output);
         }
         // A node has as many parents as its type says; biases that take no part are untracked ones.

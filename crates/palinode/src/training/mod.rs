@@ -5,9 +5,12 @@ mod checkpoint;
 mod directory;
 mod evaluate;
 mod events;
+mod images;
 mod metrics;
 mod observer;
 mod optimizer;
+mod outcome;
+mod rebuild;
 mod recipe;
 mod report;
 mod run;
@@ -21,11 +24,13 @@ pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate, smooth
 pub use metrics::{Row, read as read_rows};
 pub use observer::{Observer, Progress};
 pub use optimizer::Sgd;
+pub use outcome::Outcome;
+pub use rebuild::rebuild_report;
 pub use recipe::{
     DataRecipe, Decayed, ModelRecipe, OptimizerRecipe, Override, QUICK_START, RECIPE_VERSION,
     Recipe, StemRecipe, TEMPLATE, TrainingRecipe, Value, parse_override,
 };
 pub(crate) use report::{curves, document, escape, section, thousands};
-pub use run::{Outcome, rebuild_report, resume, train};
+pub use run::{resume, train};
 pub use schedule::{Kind, Schedule};
 pub use step::{Step, Stepped, train_step};

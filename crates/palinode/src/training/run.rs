@@ -5,13 +5,15 @@ use super::checkpoint::{self, Best, Position};
 use super::directory::RunDirectory;
 use super::evaluate::{EVALUATION_BATCH, Evaluation, evaluate};
 use super::events::event_file;
+use super::images::{TrainingData, read_test};
 use super::metrics::{self, Row};
 use super::observer::{Observer, Progress};
 use super::optimizer::Sgd;
+use super::outcome::Outcome;
 use super::recipe::Recipe;
 use super::report;
 use super::step::{Step, train_step};
-use crate::data::{Batches, DataInfo, Dataset, Epoch, Mean, Part, overlap, split, subset};
+use crate::data::{Batches, Dataset, Epoch};
 use crate::error::{Error, Result};
 use crate::file::write_atomically;
 use crate::network::weights::{Arrays, collect};
@@ -19,38 +21,12 @@ use crate::network::{Network, Phase, WeightFile, count};
 use crate::residual::BuiltIn;
 use burn::tensor::Device;
 use palinode_kernels::isa::Isa;
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Time between two checkpoints inside a long epoch.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// A finished run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The run directory.
-    pub run: PathBuf,
-    /// Epochs that were run.
-    pub epochs: usize,
-    /// Trainable parameters.
-    #[serde(default)]
-    pub parameters: usize,
-    /// The highest validation accuracy, in 0…1.
-    #[serde(default)]
-    pub validation_accuracy: Option<f64>,
-    /// Accuracy of the best-validation weights on the test part, in 0…1.
-    pub test_accuracy: Option<f64>,
-    /// Their mean cross-entropy.
-    pub test_loss: Option<f64>,
-    /// Wall time of all training and validation.
-    pub seconds: Option<f64>,
-    /// Training images per second.
-    pub images_per_second: Option<f64>,
-    /// Peak of the live bytes.
-    pub peak_bytes: Option<u64>,
-}
 
 /// Trains by `recipe` in the new directory `out`.
 ///
@@ -115,61 +91,6 @@ fn select_isa(recipe: &Recipe) -> Result<()> {
     match recipe.training.isa {
         Some(isa) => isa.select().map_err(|reason| Error::config("training.isa", reason)),
         None => Ok(()),
-    }
-}
-
-/// The training part, split, and what is known about it.
-struct TrainingData {
-    /// Shared with the thread that prepares batches.
-    training: Arc<Dataset>,
-    validation: Dataset,
-    /// Images of an epoch: as many as there would be without a subset.
-    epoch_images: usize,
-    info: DataInfo,
-    checksum: u32,
-}
-
-impl TrainingData {
-    fn load(recipe: &Recipe) -> Result<Self> {
-        let all = recipe.data.load(Part::Train)?;
-        // Now, not after the last epoch: can it be read, and has nobody trained on it?
-        let test = recipe.data.load(Part::Test)?;
-        let shared = overlap(&all, &test);
-        if shared > recipe.data.allowed_overlap {
-            let reason = format!(
-                "{shared} of {} test images are also among the training images; a test on them would \
-                 measure nothing (data.allowed_overlap says how many duplicates of the data set's own \
-                 to put up with)",
-                test.len()
-            );
-            return Err(Error::config("data", reason));
-        }
-        let (training, validation) = split(&all.labels, recipe.data.validation, recipe.seed);
-        let chosen = subset(&all.labels, &training, recipe.data.subset, recipe.seed);
-        let epoch_images = training.len();
-        let training = all.select(&chosen);
-        // It goes into the header of every weight file, which has its limits.
-        if recipe.data.mean == Mean::Pixel && training.image_len() > 1 << 20 {
-            let reason = "images of more than a million numbers have one mean per channel";
-            return Err(Error::config("data.mean", reason));
-        }
-        if training.is_empty() {
-            return Err(Error::config("data.validation", "leaves no image to train on"));
-        }
-        Ok(Self {
-            info: DataInfo::of(&training).with_mean(recipe.data.mean, &training),
-            validation: all.select(&validation),
-            training: Arc::new(training),
-            epoch_images,
-            checksum: all.checksum(),
-        })
-    }
-
-    fn network(&self, recipe: &Recipe) -> Result<Network<BuiltIn>> {
-        let info = &self.info;
-        let config = recipe.network(info.channels, info.size, info.classes.len())?;
-        let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
-        config.init(recipe.seed, mode, &Device::flex().autodiff())
     }
 }
 
@@ -291,12 +212,11 @@ impl Run {
 
     /// Validation, metrics, weights and checkpoint at the end of an epoch.
     fn close_epoch(&mut self, learning_rate: f64, observer: &mut dyn Observer) -> Result<()> {
-        self.finite_weights()?;
-        let judged = match &self.average {
-            Some(average) => average.applied(&self.network)?,
-            None => self.network.clone(),
+        let own = self.finite_weights()?;
+        let (judged, weights) = match &self.average {
+            Some(average) => (average.applied(&self.network)?, average.arrays().clone()),
+            None => (self.network.clone(), own),
         };
-        let weights = collect(&judged);
         let (epoch, epochs) = (self.position.epoch + 1, self.recipe.training.epochs);
         let mut rows = vec![Row {
             epoch,
@@ -420,65 +340,6 @@ impl Run {
             .map_err(|error| Error::format(self.directory.result(), error.to_string()))?;
         write_atomically(&self.directory.result(), json.as_bytes())?;
         Ok(outcome)
-    }
-}
-
-/// The test part and what `network` says about it, if the recipe has it read.
-fn read_test(
-    recipe: &Recipe,
-    network: &Network<BuiltIn>,
-    info: &DataInfo,
-) -> Result<Option<(Dataset, Evaluation)>> {
-    if !recipe.training.test {
-        return Ok(None);
-    }
-    let test = recipe.data.load(Part::Test)?;
-    let found = evaluate(network, &test, info, EVALUATION_BATCH)?;
-    Ok(Some((test, found)))
-}
-
-/// Writes the page of the finished run in `path` anew.
-///
-/// # Errors
-/// [`Error::Config`] where it holds no finished run, and what keeps its files from being read.
-pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
-    let directory = RunDirectory::open(path)?;
-    let recipe = Recipe::load(&directory.config(), &[])?;
-    let outcome = Outcome::load(&directory)?.ok_or_else(|| {
-        let reason = format!("{} is not finished; go on with train --resume", path.display());
-        Error::config("run", reason)
-    })?;
-    let rows = metrics::read(&directory.metrics())?;
-    let best = WeightFile::load(&directory.weights("best"))?;
-    let network = best.network(best.config.usual_mode(), &Device::flex())?;
-    let tested = read_test(&recipe, &network, &best.data)?;
-    let page = report::Report {
-        outcome: &outcome,
-        recipe: &recipe,
-        network: &network,
-        rows: &rows,
-        best: Best::of(&rows),
-        tested: tested.as_ref().map(|(test, found)| (test, found)),
-    };
-    write_atomically(&directory.report(), page.to_html()?.as_bytes())?;
-    write_atomically(&directory.curves(), report::curves(&rows)?.as_bytes())?;
-    write_atomically(&directory.events(), &event_file(directory.began(), &rows))?;
-    Ok(directory.report())
-}
-
-impl Outcome {
-    /// The result of the run in `directory`; `None` where it is not finished.
-    ///
-    /// # Errors
-    /// [`Error::Io`] and [`Error::Format`] where there is one that cannot be read.
-    pub fn load(directory: &RunDirectory) -> Result<Option<Self>> {
-        let path = directory.result();
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let outcome = serde_json::from_slice(&crate::file::read(&path)?)
-            .map_err(|error| Error::format(&path, error.to_string()))?;
-        Ok(Some(Self { run: directory.path().to_owned(), ..outcome }))
     }
 }
 

@@ -1,0 +1,50 @@
+//! Single fields of a recipe by their dotted names.
+
+use crate::error::{Error, Result};
+use toml::{Table, Value};
+
+/// A field (dotted) and its value.
+pub type Override = (String, Value);
+
+/// Reads `FIELD=VALUE`; the value is TOML where it is TOML and a string otherwise.
+///
+/// # Errors
+/// [`Error::Config`] where there is no `=`.
+pub fn parse_override(text: &str) -> Result<Override> {
+    let Some((field, value)) = text.split_once('=') else {
+        return Err(Error::config(text, "expected FIELD=VALUE"));
+    };
+    let value = value.trim();
+    let parsed = toml::from_str::<Table>(&format!("value = {value}"))
+        .ok()
+        .filter(|table| table.len() == 1)
+        .and_then(|mut table| table.remove("value"));
+    Ok((field.trim().to_owned(), parsed.unwrap_or_else(|| Value::String(value.to_owned()))))
+}
+
+/// The values of a table and of those inside it, by their dotted names.
+pub(super) fn flatten(prefix: &str, table: &Table) -> Vec<(String, String)> {
+    let inner = |(key, value): (&String, &Value)| match value {
+        Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner),
+        Value::String(text) => vec![(format!("{prefix}{key}"), text.clone())],
+        value => vec![(format!("{prefix}{key}"), value.to_string())],
+    };
+    table.iter().flat_map(inner).collect()
+}
+
+/// Sets `field` (dotted) to `value`.
+pub(super) fn set(table: &mut Table, field: &str, value: Value) -> Result<()> {
+    let mut place = table;
+    let mut parts = field.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            place.insert(part.to_owned(), value);
+            return Ok(());
+        }
+        let next = place.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        place = next.as_table_mut().ok_or_else(|| {
+            Error::config(field, format!("`{part}` is a value and has no fields"))
+        })?;
+    }
+    Ok(())
+}
