@@ -49,3 +49,38 @@ pub fn write(path: &Path, shape: &[usize], values: &[f32]) -> anyhow::Result<()>
     writer.finish()?;
     Ok(write_atomically(path, &bytes)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written is read back; cut off anywhere, or with any byte of its header changed, it is
+    /// read or refused by name.
+    #[test]
+    fn any_damage_is_read_or_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("array.npy");
+        let values: Vec<f32> = (0..12_u8).map(f32::from).collect();
+        write(&path, &[3, 4], &values).unwrap();
+        assert_eq!(read::<f32>(&path).unwrap(), (vec![3, 4], values));
+
+        let whole = std::fs::read(&path).unwrap();
+        let damaged = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            match read::<f32>(&path) {
+                Ok((shape, values)) => assert_eq!(shape.iter().product::<usize>(), values.len()),
+                Err(error) => assert!(format!("{error:#}").contains("array.npy"), "{error:#}"),
+            }
+        };
+        for end in 0..whole.len() {
+            damaged(&whole[..end]);
+        }
+        for at in 0..whole.len() - 48 {
+            for byte in [0, 9, b' ', b'9', b'(', b'\'', 0x7f, 0xff, whole[at] ^ 1] {
+                let mut bytes = whole.clone();
+                bytes[at] = byte;
+                damaged(&bytes);
+            }
+        }
+    }
+}
