@@ -75,7 +75,7 @@ mod tests {
         for end in 0..whole.len() {
             damaged(&whole[..end]);
         }
-        for at in 0..whole.len() - 48 {
+        for at in 0..header_len(&whole) {
             for byte in [0, 9, b' ', b'9', b'(', b'\'', 0x7f, 0xff, whole[at] ^ 1] {
                 let mut bytes = whole.clone();
                 bytes[at] = byte;
