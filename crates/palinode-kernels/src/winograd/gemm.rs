@@ -7,43 +7,45 @@ use pulp::{Simd, WithSimd};
 /// Tiles are computed in blocks of this many: the most rows that a register tile has.
 pub(super) const ROWS: usize = 8;
 
-/// At every point: out\[m\]\[n\] = Σ_k a\[m\]\[k\]·u\[k\]\[n\], m a tile, k and n channels.
-pub(super) struct Multiply<'a> {
+/// At every point: out\[m\]\[n\] = Σ_k a\[m\]\[k\]·u\[k\]\[n\] for every (a, out), m a tile, k and n channels.
+///
+/// Several sides at a time read a point's matrix from the first-level cache but once.
+pub(super) struct Multiply<'a, const N: usize> {
     pub at: Points,
     /// Tiles; up to 8 more are computed where there are not a multiple of 8.
     pub tiles: usize,
-    pub a: &'a [f32],
+    pub sides: [(&'a [f32], &'a mut [f32]); N],
     /// A packed matrix per point.
     pub u: &'a [f32],
-    pub out: &'a mut [f32],
 }
 
-impl WithSimd for Multiply<'_> {
+impl<const N: usize> WithSimd for Multiply<'_, N> {
     type Output = ();
 
     /// # Panics
     /// If the depth is no multiple of 16 or a slice is too short.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { at: Points { count, stride, channels, depth }, tiles, a, u, out } = self;
+        let Self { at: Points { count, stride, channels, depth }, tiles, sides, u } = self;
         let (rows, plane) = (tiles.next_multiple_of(ROWS), depth * depth);
         let end = (count - 1) * stride + rows * depth;
         assert!(channels <= depth && depth.is_multiple_of(16) && u.len() >= count * plane);
-        assert!(a.len() >= end && out.len() >= end);
+        assert!(sides.iter().all(|(a, out)| a.len().min(out.len()) >= end));
+        let sides = sides.map(|(a, out)| (a.as_ptr(), out.as_mut_ptr()));
         for point in 0..count {
             // Widths of the report's networks with their loops' lengths known to the compiler.
             // SAFETY: the assertions above.
             unsafe {
-                let a = a.as_ptr().add(point * stride);
+                let from = point * stride;
+                let sides = sides.map(|(a, out)| (a.add(from), out.add(from)));
                 let u = u.as_ptr().add(point * plane);
-                let out = out.as_mut_ptr().add(point * stride);
                 let size = (channels, depth);
                 match channels {
-                    16 => multiply::<S, 16>(simd, rows, size, a, u, out),
-                    32 => multiply::<S, 32>(simd, rows, size, a, u, out),
-                    56 => multiply::<S, 56>(simd, rows, size, a, u, out),
-                    64 => multiply::<S, 64>(simd, rows, size, a, u, out),
-                    _ => multiply::<S, 0>(simd, rows, size, a, u, out),
+                    16 => multiply::<S, 16, N>(simd, rows, size, sides, u),
+                    32 => multiply::<S, 32, N>(simd, rows, size, sides, u),
+                    56 => multiply::<S, 56, N>(simd, rows, size, sides, u),
+                    64 => multiply::<S, 64, N>(simd, rows, size, sides, u),
+                    _ => multiply::<S, 0, N>(simd, rows, size, sides, u),
                 }
             }
         }
@@ -53,15 +55,14 @@ impl WithSimd for Multiply<'_> {
 /// [`Multiply`] at one point for `CHANNELS` channels, or those of `size` where that is 0.
 ///
 /// # Safety
-/// `rows` is a multiple of 8, the depth one of 16; the pointers cover a, u and out.
+/// `rows` is a multiple of 8, the depth one of 16; the pointers cover u and every a and out.
 #[inline(always)]
-unsafe fn multiply<S: Simd, const CHANNELS: usize>(
+unsafe fn multiply<S: Simd, const CHANNELS: usize, const N: usize>(
     simd: S,
     rows: usize,
     size: (usize, usize),
-    a: *const f32,
+    sides: [(*const f32, *mut f32); N],
     u: *const f32,
-    out: *mut f32,
 ) {
     let (channels, depth) = extents::<CHANNELS>(size);
     for start in (0..depth).step_by(PANEL) {
@@ -72,16 +73,18 @@ unsafe fn multiply<S: Simd, const CHANNELS: usize>(
             // SAFETY: rows end at `rows`, columns at start + width ≤ depth.
             unsafe {
                 let b = Matrix { at: u.add(start * depth + column), row: width };
-                let out = out.add(start + column);
                 let single = vectors - vector == 1;
-                for row in (0..rows).step_by(tile_rows::<S>()) {
-                    let a = Factors { at: a.add(row * depth), row: depth, term: 1 };
-                    let out = out.add(row * depth);
-                    match (tile_rows::<S>(), single) {
-                        (8, true) => block::<S, 8, 1>(simd, channels, a, b, out, depth),
-                        (8, false) => block::<S, 8, 2>(simd, channels, a, b, out, depth),
-                        (_, true) => block::<S, 4, 1>(simd, channels, a, b, out, depth),
-                        (_, false) => block::<S, 4, 2>(simd, channels, a, b, out, depth),
+                for (a, out) in sides {
+                    let out = out.add(start + column);
+                    for row in (0..rows).step_by(tile_rows::<S>()) {
+                        let a = Factors { at: a.add(row * depth), row: depth, term: 1 };
+                        let out = out.add(row * depth);
+                        match (tile_rows::<S>(), single) {
+                            (8, true) => block::<S, 8, 1>(simd, channels, a, b, out, depth),
+                            (8, false) => block::<S, 8, 2>(simd, channels, a, b, out, depth),
+                            (_, true) => block::<S, 4, 1>(simd, channels, a, b, out, depth),
+                            (_, false) => block::<S, 4, 2>(simd, channels, a, b, out, depth),
+                        }
                     }
                 }
             }

@@ -31,7 +31,8 @@ pub(super) fn value<S: Simd, const M: usize, const P: usize>(
             points: &mut w.x,
             at,
         });
-        simd.vectorize(Multiply { at, tiles, a: &w.x, u: &weights.forward, out: &mut w.hidden });
+        let (sides, u) = ([(&*w.x, &mut *w.hidden)], &*weights.forward);
+        simd.vectorize(Multiply { at, tiles, sides, u });
         let (points, state) = (&*w.hidden, &mut *state);
         simd.vectorize(Finish::<M, P> { of, rows, points, at, update, state, pull_back: None });
     }
@@ -58,14 +59,17 @@ pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
             points: &mut w.x,
             at,
         });
-        simd.vectorize(Multiply { at, tiles, a: &w.x, u: &weights.forward, out: &mut w.hidden });
+        let (sides, u) = ([(&*w.x, &mut *w.hidden)], &*weights.forward);
+        simd.vectorize(Multiply { at, tiles, sides, u });
         let range = rows.clone();
         let (points, state) = (&*w.hidden, &mut *state);
         let pull_back = Some(PullBack { v, delta: &mut w.delta, bias_sums: &mut w.bias });
         simd.vectorize(Finish::<M, P> { of, rows: range, points, at, update, state, pull_back });
-        slope.add_strip::<S, M, P>(simd, of, w, rows);
         let pairs = [(&*w.x, &*w.delta)];
         simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
+        let (sides, u) = ([(&*w.delta, &mut *w.cotangent)], &*weights.adjoint);
+        simd.vectorize(Multiply { at, tiles, sides, u });
+        slope.add_strip::<S, M, P>(simd, of, w, rows);
         w.finish_strip();
     }
 }

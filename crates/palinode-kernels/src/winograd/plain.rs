@@ -74,8 +74,8 @@ impl Value<'_> {
                 points: &mut w.x,
                 at,
             });
-            let u = &*weights.forward;
-            simd.vectorize(Multiply { at, tiles, a: &w.x, u, out: &mut w.hidden });
+            let (sides, u) = ([(&*w.x, &mut *w.hidden)], &*weights.forward);
+            simd.vectorize(Multiply { at, tiles, sides, u });
             let (points, bias, y) = (&*w.hidden, &*weights.bias, &mut *y);
             simd.vectorize(ToImages::<M, P> { geometry, rows, points, at, bias, y });
         }

@@ -1,6 +1,5 @@
 //! One residual on a chunk of padded images: its value and its vector–Jacobian product.
 
-use super::gemm::Multiply;
 use super::rows::AddUp;
 use super::strip::Workspace;
 use super::weights::{KernelGradient, Weights};
@@ -31,7 +30,7 @@ pub(super) struct Slope<'a> {
 }
 
 impl Slope<'_> {
-    /// Adds what the strip of tiles at hand contributes: Mᵀδ, from `w.delta`.
+    /// Adds what the strip of tiles at hand contributes: Mᵀδ, whose points lie in `w.cotangent`.
     #[inline(always)]
     pub fn add_strip<S: Simd, const M: usize, const P: usize>(
         &mut self,
@@ -41,9 +40,7 @@ impl Slope<'_> {
         rows: Range<usize>,
     ) {
         let (geometry, at, x) = (of.geometry, w.points, of.at.x);
-        let (tiles, u) = (rows.len() * geometry.tile_columns, &*of.weights.adjoint);
-        simd.vectorize(Multiply { at, tiles, a: &w.delta, u, out: &mut w.back });
-        let (points, sum, state) = (&*w.back, &mut w.pulled, &mut *self.slope);
+        let (points, sum, state) = (&*w.cotangent, &mut w.pulled, &mut *self.slope);
         let totals = if self.totals { &mut *w.input_bias } else { &mut [] };
         let update = Update::Add(self.scale);
         simd.vectorize(AddUp::<M, P> { geometry, rows, points, at, sum, update, x, state, totals });

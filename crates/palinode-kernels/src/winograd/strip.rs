@@ -21,16 +21,14 @@ pub(crate) struct Workspace {
     /// One vector more from point to point than a strip needs: a power of two would put all points
     /// into the same sets of the cache.
     pub(super) points: Points,
-    /// BᵀxB.
+    /// BᵀxB, then the points of F in its place.
     pub(super) x: Aligned,
     /// UᵀV of x, then A·σ·Aᵀ in its place.
     pub(super) hidden: Aligned,
-    /// BᵀgB of the cotangent.
+    /// BᵀgB of the cotangent, then the points of Jᵀv in its place.
     pub(super) cotangent: Aligned,
     /// UᵀV of the cotangent, then AδAᵀ in its place.
     pub(super) delta: Aligned,
-    /// A product on its way back to pixels.
-    pub(super) back: Aligned,
     /// Where patches of F are added up.
     pub(super) value: RowSum,
     /// Where patches of Jᵀv are added up.
@@ -60,7 +58,6 @@ impl Workspace {
             hidden: Aligned::zeros(count * stride),
             cotangent: for_gradients(count * stride),
             delta: for_gradients(count * stride),
-            back: for_gradients(count * stride),
             value: RowSum::new(geometry),
             pulled: RowSum::new(geometry),
             kernel_points: for_gradients(count * depth * depth),

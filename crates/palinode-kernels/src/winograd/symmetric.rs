@@ -34,9 +34,11 @@ pub(super) fn value<S: Simd, const M: usize, const P: usize>(
             points: &mut w.x,
             at,
         });
-        simd.vectorize(Multiply { at, tiles, a: &w.x, u: forward, out: &mut w.hidden });
+        let sides = [(&*w.x, &mut *w.hidden)];
+        simd.vectorize(Multiply { at, tiles, sides, u: forward });
         simd.vectorize(Activate::<M, P> { of, rows: rows.clone(), points: &mut w.hidden, at });
-        simd.vectorize(Multiply { at, tiles, a: &w.hidden, u: adjoint, out: &mut w.x });
+        let sides = [(&*w.hidden, &mut *w.x)];
+        simd.vectorize(Multiply { at, tiles, sides, u: adjoint });
         let (points, sum, state, totals) = (&*w.x, &mut w.value, &mut *state, &mut [][..]);
         simd.vectorize(AddUp::<M, P> { geometry, rows, points, at, sum, update, x, state, totals });
     }
@@ -66,8 +68,8 @@ pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
         });
         let points = &mut *w.cotangent;
         simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x: v, points, at });
-        simd.vectorize(Multiply { at, tiles, a: &w.x, u: forward, out: &mut w.hidden });
-        simd.vectorize(Multiply { at, tiles, a: &w.cotangent, u: forward, out: &mut w.delta });
+        let sides = [(&*w.x, &mut *w.hidden), (&*w.cotangent, &mut *w.delta)];
+        simd.vectorize(Multiply { at, tiles, sides, u: forward });
         simd.vectorize(ActivateBoth::<M, P> {
             of,
             rows: rows.clone(),
@@ -76,8 +78,11 @@ pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
             bias_sums: &mut w.bias,
             at,
         });
-        simd.vectorize(Multiply { at, tiles, a: &w.hidden, u: adjoint, out: &mut w.back });
-        let (points, sum, state, totals) = (&*w.back, &mut w.value, &mut *state, &mut [][..]);
+        let pairs = [(&*w.x, &*w.delta), (&*w.cotangent, &*w.hidden)];
+        simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
+        let sides = [(&*w.hidden, &mut *w.x), (&*w.delta, &mut *w.cotangent)];
+        simd.vectorize(Multiply { at, tiles, sides, u: adjoint });
+        let (points, sum, state, totals) = (&*w.x, &mut w.value, &mut *state, &mut [][..]);
         let range = rows.clone();
         simd.vectorize(AddUp::<M, P> {
             geometry,
@@ -91,8 +96,6 @@ pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
             totals,
         });
         slope.add_strip::<S, M, P>(simd, of, w, rows);
-        let pairs = [(&*w.x, &*w.delta), (&*w.cotangent, &*w.hidden)];
-        simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
         w.finish_strip();
     }
 }
