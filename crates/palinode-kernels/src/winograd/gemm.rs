@@ -189,15 +189,13 @@ unsafe fn add_outer<S: Simd, const CHANNELS: usize, const P: usize>(
                 // SAFETY: rows end at `depth`, which is a multiple of a tile's rows, columns at start + width ≤ depth.
                 unsafe {
                     let out = out.add(start * depth + row * width + column);
-                    let pairs = pairs.map(|(a, b)| {
-                        let a = Factors { at: a.add(row), row: 1, term: depth };
-                        (a, Matrix { at: b.add(start + column), row: depth })
-                    });
+                    let pairs = pairs.map(|(a, b)| (a.add(row), b.add(start + column)));
+                    let (terms, out) = ((terms, depth), (out, width));
                     match (tile_rows::<S>(), single) {
-                        (8, true) => outer::<S, 8, 1, P>(simd, terms, pairs, out, width),
-                        (8, false) => outer::<S, 8, 2, P>(simd, terms, pairs, out, width),
-                        (_, true) => outer::<S, 4, 1, P>(simd, terms, pairs, out, width),
-                        (_, false) => outer::<S, 4, 2, P>(simd, terms, pairs, out, width),
+                        (8, true) => outer::<S, 8, 1, P>(simd, terms, pairs, out),
+                        (8, false) => outer::<S, 8, 2, P>(simd, terms, pairs, out),
+                        (_, true) => outer::<S, 4, 1, P>(simd, terms, pairs, out),
+                        (_, false) => outer::<S, 4, 2, P>(simd, terms, pairs, out),
                     }
                 }
             }
@@ -205,24 +203,25 @@ unsafe fn add_outer<S: Simd, const CHANNELS: usize, const P: usize>(
     }
 }
 
-/// One register tile of [`AddOuter`].
+/// One register tile of [`AddOuter`]: of terms `depth` apart, out's rows `out_row`.
 ///
 /// # Safety
 /// All cover `R` rows, `terms` terms and `N` vectors.
 #[inline(always)]
 unsafe fn outer<S: Simd, const R: usize, const N: usize, const P: usize>(
     simd: S,
-    terms: usize,
-    pairs: [(Factors, Matrix); P],
-    out: *mut f32,
-    out_row: usize,
+    (terms, depth): (usize, usize),
+    pairs: [(*const f32, *const f32); P],
+    (out, out_row): (*mut f32, usize),
 ) {
     // SAFETY: the caller's.
     unsafe {
         // From zero and not from what is there: short sums lose less.
         let mut sums = [[simd.splat_f32s(0.0); N]; R];
         for (a, b) in pairs {
-            accumulate(simd, terms, a, b, &mut sums);
+            // (Strides in an array beside the pointers would not be constants to the compiler.)
+            let a = Factors { at: a, row: 1, term: depth };
+            accumulate(simd, terms, a, Matrix { at: b, row: depth }, &mut sums);
         }
         for (r, sums) in sums.iter().enumerate() {
             for (n, &sum) in sums.iter().enumerate() {
