@@ -8,9 +8,10 @@ use crate::convolution::{Convolution, Plan};
 use crate::engine::{Cotangent, Evaluation, ParameterSlopes};
 use crate::geometry::Geometry;
 use crate::layout::Layout;
+use crate::number::Number;
 use crate::register::{load, store};
 use crate::sigma::{apply, pull};
-use crate::update::Update;
+use crate::update::{Advance, Update};
 use crate::{Algorithm, Form};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -80,18 +81,17 @@ impl Direct {
 
     /// See [`Engine::value`](crate::engine::Engine::value).
     #[inline(always)]
-    pub fn value<S: Simd>(
+    pub fn value<S: Simd, N: Number>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
-        update: Update,
-        state: &mut [f32],
+        advance: Advance<'_, N>,
     ) {
         let Self { geometry, passes, hidden, product, bias, zeros, .. } = self;
         let [forward, adjoint] = &*passes;
         let (layout, images) = (geometry.layout(), at.images);
         let on = Images { layout, images };
-        simd.vectorize(on.correlate(forward, bias, at.shifted, hidden));
+        simd.vectorize(on.correlate(forward, bias, at.x, hidden));
         let rows = || geometry.inside_rows(images);
         simd.vectorize(Activate { at, rows: rows(), hidden, delta: &mut [] });
         let value = match at.form {
@@ -101,17 +101,17 @@ impl Direct {
             }
             Form::Layer | Form::Antisymmetric => hidden,
         };
-        simd.vectorize(Apply { rows: rows(), update, values: value, x: at.x, state });
+        simd.vectorize(Apply { rows: rows(), values: value, into: advance });
     }
 
     /// See [`Engine::pull_back`](crate::engine::Engine::pull_back).
     #[inline(always)]
-    pub fn pull_back<S: Simd>(
+    pub fn pull_back<S: Simd, N: Number>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
         Cotangent { v, scale, slope }: Cotangent<'_>,
-        (update, state): (Update, &mut [f32]),
+        advance: Advance<'_, N>,
         parameters: ParameterSlopes<'_>,
     ) {
         let Self { geometry, plan, passes, .. } = self;
@@ -125,7 +125,7 @@ impl Direct {
         bias_sums.fill(0.0);
         let rows = || geometry.inside_rows(images);
 
-        simd.vectorize(on.correlate(forward, &self.bias, at.shifted, &mut *hidden));
+        simd.vectorize(on.correlate(forward, &self.bias, at.x, &mut *hidden));
         match at.form {
             Form::Symmetric => simd.vectorize(on.correlate(forward, &self.zeros, v, &mut *delta)),
             Form::Layer | Form::Antisymmetric => delta.copy_from_slice(&v[..delta.len()]),
@@ -139,12 +139,12 @@ impl Direct {
             }
             Form::Layer | Form::Antisymmetric => &*hidden,
         };
-        simd.vectorize(Apply { rows: rows(), update, values: value, x: at.x, state });
+        simd.vectorize(Apply { rows: rows(), values: value, into: advance });
         let (weight, bias) = (&mut *taps, &mut **bias_sums);
-        simd.vectorize(on.gradient(at.shifted, &*delta, weight, bias));
+        simd.vectorize(on.gradient(at.x, &*delta, weight, bias));
         simd.vectorize(on.correlate(adjoint, &self.zeros, &*delta, &mut *product));
-        let update = Update::Add(scale);
-        simd.vectorize(Apply { rows: rows(), update, values: product, x: product, state: slope });
+        let into = Advance { update: Update::Add(scale), x: &*product, state: slope };
+        simd.vectorize(Apply { rows: rows(), values: product, into });
 
         plan.unpack(taps, parameters.inner);
         parameters.inner.iter_mut().for_each(|value| *value *= scale);
@@ -232,23 +232,21 @@ impl<R: Iterator<Item = Range<usize>>> WithSimd for Activate<'_, R> {
 }
 
 /// Updates a state with values, row by row.
-struct Apply<'a, R> {
+struct Apply<'a, N, R> {
     rows: R,
-    update: Update,
     values: &'a [f32],
-    x: &'a [f32],
-    state: &'a mut [f32],
+    into: Advance<'a, N>,
 }
 
-impl<R: Iterator<Item = Range<usize>>> WithSimd for Apply<'_, R> {
+impl<N: Number, R: Iterator<Item = Range<usize>>> WithSimd for Apply<'_, N, R> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, update, values, x, state } = self;
+        let Self { rows, values, into: Advance { update, x, state } } = self;
         for row in rows {
             let (values, x) = (&values[row.clone()], &x[row.clone()]);
-            update.apply(simd, values, x, &mut state[row]);
+            N::update(simd, update, values, x, &mut state[row]);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::direct::Direct;
 use crate::geometry::Geometry;
-use crate::update::Update;
+use crate::number::Number;
+use crate::update::Advance;
 use crate::winograd::Winograd;
 use crate::{Activation, Algorithm, Form};
 use pulp::Simd;
@@ -21,10 +22,8 @@ pub(crate) struct Evaluation<'a> {
     pub activation: Activation,
     /// Images of the chunk.
     pub images: usize,
-    /// The state x.
+    /// The state x, or x + a where there is an a.
     pub x: &'a [f32],
-    /// x + a, or x again where there is no a.
-    pub shifted: &'a [f32],
 }
 
 /// v, and where Jᵀv goes; padded images.
@@ -65,35 +64,36 @@ impl Engine {
         }
     }
 
-    /// Updates `state`, padded images, with F(x).
+    /// Updates a state with F(x).
     #[inline(always)]
-    pub fn value<S: Simd>(
+    pub fn value<S: Simd, N: Number>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
-        update: Update,
-        state: &mut [f32],
+        advance: Advance<'_, N>,
     ) {
         match self {
-            Self::Winograd(winograd) => winograd.value(simd, at, update, state),
-            Self::Direct(direct) => direct.value(simd, at, update, state),
+            Self::Winograd(winograd) => winograd.value(simd, at, advance),
+            Self::Direct(direct) => direct.value(simd, at, advance),
         }
     }
 
-    /// Updates `state` with F(x) and the cotangent's slope with s·Jᵀv, with one evaluation of F; sets
+    /// Updates a state with F(x) and the cotangent's slope with s·Jᵀv, with one evaluation of F; sets
     /// the gradients of s·⟨v, F(x)⟩ with respect to the parameters.
     #[inline(always)]
-    pub fn pull_back<S: Simd>(
+    pub fn pull_back<S: Simd, N: Number>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
         cotangent: Cotangent<'_>,
-        state: (Update, &mut [f32]),
+        advance: Advance<'_, N>,
         parameters: ParameterSlopes<'_>,
     ) {
         match self {
-            Self::Winograd(winograd) => winograd.pull_back(simd, at, cotangent, state, parameters),
-            Self::Direct(direct) => direct.pull_back(simd, at, cotangent, state, parameters),
+            Self::Winograd(winograd) => {
+                winograd.pull_back(simd, at, cotangent, advance, parameters)
+            }
+            Self::Direct(direct) => direct.pull_back(simd, at, cotangent, advance, parameters),
         }
     }
 }

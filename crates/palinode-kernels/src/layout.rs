@@ -26,6 +26,11 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// Floats of an image without padding.
+    pub fn plain_image(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
     /// Calls `copy` with every block of up to 16 pixels and channels of an image: its first pixel, where
     /// its pixels begin, its first channel and how many of those it has.
     #[inline(always)]

@@ -3,38 +3,38 @@
 use crate::aligned::Aligned;
 use crate::engine::{Cotangent, Engine, Evaluation, ParameterSlopes};
 use crate::geometry::Geometry;
-use crate::layout::{Load, Store};
-use crate::output::overwritten;
+use crate::number::Number;
+use crate::padded::Padded;
 use crate::schedule::Ordered;
 use crate::unit::{Parameters, State, Step, Term, Unit};
-use crate::update::Update;
+use crate::update::{Advance, Update};
 use pulp::{Simd, WithSimd};
 
 /// One chunk of images through all blocks, or back.
-pub(crate) struct Sweep<'a, 'u> {
-    pub chunk: &'a mut Chunk<'u>,
-    pub state: State<'a>,
+pub(crate) struct Sweep<'a, 'u, N> {
+    pub chunk: &'a mut Chunk<'u, N>,
+    pub state: State<'a, N>,
     pub backwards: bool,
 }
 
-impl WithSimd for Sweep<'_, '_> {
+impl<N: Number> WithSimd for Sweep<'_, '_, N> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { chunk, mut state, backwards } = self;
-        let mut parts = chunk.take(simd, &state);
+        let mut parts = chunk.begin(simd, &state);
         let steps = chunk.unit.steps;
         for index in 0..steps.len() {
             let step = steps[if backwards { steps.len() - 1 - index } else { index }];
             chunk.step(simd, step, &mut parts, backwards);
         }
-        chunk.give(simd, parts, &mut state);
+        chunk.states.give(simd, parts, &mut state);
     }
 }
 
 /// One thread's memory for the way of a chunk through a unit.
-pub(crate) struct Chunk<'a> {
+pub(crate) struct Chunk<'a, N> {
     unit: &'a Unit<'a>,
     geometry: Geometry,
     /// Images of the chunk at hand.
@@ -42,56 +42,44 @@ pub(crate) struct Chunk<'a> {
     engine: Engine,
     /// The array of the convolution before σ, and the gradient with respect to it.
     inner: Vec<f32>,
-    /// x + a, padded images; nothing where there is no a.
+    /// x + a in f32, padded images; nothing where that is x itself.
     shifted: Aligned,
-    /// Padded images with zero borders, for the chunk's state and slope.
-    padded: Vec<Aligned>,
+    /// The chunk's state.
+    states: Padded<N>,
+    /// The gradient with respect to it.
+    slopes: Padded<f32>,
 }
 
-impl<'a> Chunk<'a> {
+impl<'a, N: Number> Chunk<'a, N> {
     pub fn new(unit: &'a Unit<'a>, gradients: bool) -> Self {
         let geometry = unit.geometry();
         let images = unit.chunk_images();
-        let image = || Aligned::zeros(images * geometry.image_len());
+        let is_shifted = unit.has_input_bias() || N::as_f32(&[]).is_none();
+        let shifted = if is_shifted { images * geometry.image_len() } else { 0 };
         Self {
             unit,
             geometry,
             images,
             engine: Engine::new(unit.algorithm, geometry, images, gradients),
             inner: vec![0.0; 9 * unit.channels * unit.channels],
-            shifted: if unit.has_input_bias() { image() } else { Aligned::default() },
-            padded: (0..if gradients { 4 } else { 2 }).map(|_| image()).collect(),
+            shifted: Aligned::zeros(shifted),
+            states: Padded::new(geometry, images),
+            slopes: Padded::new(geometry, if gradients { images } else { 0 }),
         }
     }
 
-    /// Padded copies of a chunk's state; to be [given](Self::give) back.
+    /// Padded copies of a chunk's state, from where its way begins.
     #[inline(always)]
-    fn take<S: Simd>(&mut self, simd: S, state: &State<'_>) -> [Aligned; 2] {
-        let layout = self.geometry.layout();
-        let (parts, stride) = state.parts(self.unit.image_len());
+    fn begin<S: Simd>(&mut self, simd: S, state: &State<'_, N>) -> [Aligned<N>; 2] {
+        let image = self.unit.image_len();
+        let (parts, stride) = state.parts(image);
         self.images = parts[0].len().div_ceil(stride.max(1));
-        parts.map(|plain| {
-            let mut padded = self.padded.pop().unwrap_or_default();
-            simd.vectorize(Load { layout, plain, stride, padded: &mut padded });
-            padded
-        })
-    }
-
-    /// Writes padded images back into a state.
-    #[inline(always)]
-    fn give<S: Simd>(&mut self, simd: S, parts: [Aligned; 2], state: &mut State<'_>) {
-        let layout = self.geometry.layout();
-        for (part, padded) in parts.into_iter().enumerate() {
-            let (plain, stride) = state.part_mut(part, self.unit.image_len());
-            let plain = overwritten(plain);
-            simd.vectorize(Store { layout, padded: &padded, plain, stride });
-            self.padded.push(padded);
-        }
+        self.states.take(simd, state)
     }
 
     /// One block's update, or with `backwards` its inverse.
     #[inline(always)]
-    fn step<S: Simd>(&mut self, simd: S, step: Step, parts: &mut [Aligned; 2], backwards: bool) {
+    fn step<S: Simd>(&mut self, simd: S, step: Step, parts: &mut [Aligned<N>; 2], backwards: bool) {
         let [first, second] = parts;
         match step {
             Step::TwoStream { first: f, second: g } if backwards => {
@@ -114,12 +102,12 @@ impl<'a> Chunk<'a> {
 
     /// Makes a term's residual the one that is evaluated, at `x`.
     #[inline(always)]
-    fn prepare<S: Simd>(&mut self, simd: S, term: Term, x: &[f32]) {
+    fn prepare<S: Simd>(&mut self, simd: S, term: Term, x: &[N]) {
         let unit = self.unit;
         let Parameters { kernel, bias, input_bias } = unit.parameters[term.residual];
         unit.form.inner(term.conjugate, unit.channels, kernel, &mut self.inner);
         self.engine.set(simd, &self.inner, bias);
-        if !input_bias.is_empty() {
+        if !input_bias.is_empty() || N::as_f32(x).is_none() {
             self.shift(x, input_bias);
         }
     }
@@ -129,47 +117,34 @@ impl<'a> Chunk<'a> {
     fn evaluation<'x>(
         &'x mut self,
         term: Term,
-        x: &'x [f32],
+        x: &'x [N],
     ) -> (&'x mut Engine, Evaluation<'x>, &'x mut [f32]) {
         let Self { unit, engine, inner, shifted, images, .. } = self;
         let is_shifted = !unit.parameters[term.residual].input_bias.is_empty();
-        let at = Evaluation {
-            form: unit.form,
-            activation: unit.activation,
-            images: *images,
-            x,
-            shifted: if is_shifted { shifted } else { x },
-        };
-        (engine, at, inner)
+        let x = N::as_f32(x).filter(|_| !is_shifted).unwrap_or(shifted);
+        let Unit { form, activation, .. } = **unit;
+        (engine, Evaluation { form, activation, images: *images, x }, inner)
     }
 
-    /// `shifted` ← x + a inside the images.
+    /// `shifted` ← x + a inside the images; x where there is no a.
     #[inline(always)]
-    fn shift(&mut self, x: &[f32], a: &[f32]) {
+    fn shift(&mut self, x: &[N], a: &[f32]) {
         let depth = self.geometry.depth;
         for pixels in self.geometry.inside_rows(self.images) {
-            let into = self.shifted[pixels.clone()].chunks_exact_mut(depth);
-            for (into, x) in into.zip(x[pixels].chunks_exact(depth)) {
-                for ((into, x), a) in into.iter_mut().zip(x).zip(a) {
-                    *into = x + a;
-                }
+            let into = &mut self.shifted[pixels.clone()];
+            into.iter_mut().zip(&x[pixels]).for_each(|(into, x)| *into = x.value());
+            for pixel in into.chunks_exact_mut(depth) {
+                pixel.iter_mut().zip(a).for_each(|(into, a)| *into += a);
             }
         }
     }
 
     /// Updates `state` with a term's F(x).
     #[inline(always)]
-    fn advance<S: Simd>(
-        &mut self,
-        simd: S,
-        term: Term,
-        update: Update,
-        x: &[f32],
-        state: &mut [f32],
-    ) {
+    fn advance<S: Simd>(&mut self, simd: S, term: Term, update: Update, x: &[N], state: &mut [N]) {
         self.prepare(simd, term, x);
         let (engine, at, _) = self.evaluation(term, x);
-        engine.value(simd, at, update, state);
+        engine.value(simd, at, Advance { update, x, state });
     }
 }
 
@@ -185,20 +160,20 @@ fn two_step_update(step: Step, term: Term, backwards: bool) -> Update {
 }
 
 /// One chunk of images, backwards with all gradients.
-pub(crate) struct Backward<'a, 'u, 'p> {
-    pub pull: Pull<'a, 'u, 'p>,
-    pub state: State<'a>,
+pub(crate) struct Backward<'a, 'u, 'p, N> {
+    pub pull: Pull<'a, 'u, 'p, N>,
+    pub state: State<'a, N>,
     pub gradient: State<'a>,
 }
 
-impl WithSimd for Backward<'_, '_, '_> {
+impl<N: Number> WithSimd for Backward<'_, '_, '_, N> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { mut pull, state: mut last, mut gradient } = self;
-        let mut state = pull.chunk.take(simd, &last);
-        let mut slope = pull.chunk.take(simd, &gradient);
+        let mut state = pull.chunk.begin(simd, &last);
+        let mut slope = pull.chunk.slopes.take(simd, &gradient);
         for step in pull.chunk.unit.steps.iter().rev() {
             let ([first, second], [g_first, g_second]) = (&mut state, &mut slope);
             match *step {
@@ -231,8 +206,8 @@ impl WithSimd for Backward<'_, '_, '_> {
                 }
             }
         }
-        pull.chunk.give(simd, state, &mut last);
-        pull.chunk.give(simd, slope, &mut gradient);
+        pull.chunk.states.give(simd, state, &mut last);
+        pull.chunk.slopes.give(simd, slope, &mut gradient);
     }
 }
 
@@ -240,8 +215,8 @@ impl WithSimd for Backward<'_, '_, '_> {
 ///
 /// (A struct and not a closure: a closure would be compiled without the instruction set that its
 /// surroundings were dispatched to.)
-pub(crate) struct Pull<'a, 'u, 'p> {
-    pub chunk: &'a mut Chunk<'u>,
+pub(crate) struct Pull<'a, 'u, 'p, N> {
+    pub chunk: &'a mut Chunk<'u, N>,
     /// The chunk's share of one residual's gradient: K's, b's and, where there is one, a's.
     pub term: &'a mut [f32],
     /// The chunk's number.
@@ -249,15 +224,15 @@ pub(crate) struct Pull<'a, 'u, 'p> {
     pub parameters: &'a Ordered<'p>,
 }
 
-impl Pull<'_, '_, '_> {
+impl<N: Number> Pull<'_, '_, '_, N> {
     /// Updates a state with F(x) and `slope` with scale·Jᵀv; adds the parameters' gradients to `term`.
     #[inline(always)]
     fn back<S: Simd>(
         &mut self,
         simd: S,
         term: Term,
-        (x, v): (&[f32], &[f32]),
-        state: (Update, &mut [f32]),
+        (x, v): (&[N], &[f32]),
+        (update, state): (Update, &mut [N]),
         slope: &mut [f32],
     ) {
         self.chunk.prepare(simd, term, x);
@@ -269,7 +244,8 @@ impl Pull<'_, '_, '_> {
         let (bias, input_bias) = found.split_at_mut(c);
         let parameters = ParameterSlopes { inner: &mut *inner, bias, input_bias };
         let cotangent = Cotangent { v, scale: term.scale, slope };
-        engine.pull_back(simd, at, cotangent, state, parameters);
+        let advance = Advance { update, x, state };
+        engine.pull_back(simd, at, cotangent, advance, parameters);
         form.add_gradient(term.conjugate, c, inner, kernel);
         vectors.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
     }

@@ -7,7 +7,9 @@
 
 use crate::geometry::Geometry;
 use crate::isa::dispatch;
+use crate::number::Number;
 use crate::schedule::{Ordered, for_each_chunk};
+pub use crate::state::State;
 use crate::sweep::{Backward, Chunk, Pull, Sweep};
 use crate::{Activation, Algorithm, Form};
 
@@ -45,47 +47,6 @@ pub enum Step {
     Previous(Term),
     /// X_{j+1} = X_j + ((X_j − X_{j−1}) + s·F(X_j)).
     Extrapolated(Term),
-}
-
-/// The two parts of a state, or of the gradient with respect to one.
-#[derive(Debug)]
-pub enum State<'a> {
-    /// Side by side, `[n, 2c, h, w]`: the first half of the channels, then the second.
-    Joined(&'a mut [f32]),
-    /// In two arrays `[n, c, h, w]`.
-    Apart(&'a mut [f32], &'a mut [f32]),
-}
-
-impl<'a> State<'a> {
-    /// The same split into chunks of images.
-    fn chunks(self, unit: &Unit<'_>) -> Vec<Self> {
-        let length = (unit.chunk_images() * unit.image_len()).max(1);
-        match self {
-            Self::Joined(both) => both.chunks_mut(2 * length).map(Self::Joined).collect(),
-            Self::Apart(first, second) => {
-                let parts = first.chunks_mut(length).zip(second.chunks_mut(length));
-                parts.map(|(first, second)| Self::Apart(first, second)).collect()
-            }
-        }
-    }
-
-    /// Both parts from their first image on, with the floats from one image to the next, for images
-    /// of `image` floats.
-    pub(crate) fn parts(&self, image: usize) -> ([&[f32]; 2], usize) {
-        match self {
-            Self::Joined(both) => ([both, &both[image..]], 2 * image),
-            Self::Apart(first, second) => ([first, second], image),
-        }
-    }
-
-    /// Part 0 or 1, as [`parts`](Self::parts) has it.
-    pub(crate) fn part_mut(&mut self, part: usize, image: usize) -> (&mut [f32], usize) {
-        match self {
-            Self::Joined(both) => (&mut both[part * image..], 2 * image),
-            Self::Apart(first, _) if part == 0 => (first, image),
-            Self::Apart(_, second) => (second, image),
-        }
-    }
 }
 
 /// One residual's parameters.
@@ -150,8 +111,8 @@ fn residual_len(channels: usize, input_bias: bool) -> usize {
 
 /// A unit of residuals of one form.
 ///
-/// A [`State`] has two parts `[n, c, h, w]`, row-major: (Y, Z) or (X_{j−1}, X_j). Arithmetic is f32;
-/// [`Algorithm`] says how far from exact.
+/// A [`State`] has two parts `[n, c, h, w]`, row-major: (Y, Z) or (X_{j−1}, X_j), in f32 or in
+/// [fixed point](crate::Fixed). Residuals are computed in f32; [`Algorithm`] says how far from exact.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit<'a> {
     /// Images n.
@@ -179,24 +140,16 @@ impl Unit<'_> {
     ///
     /// # Panics
     /// If an array's length does not fit the shape or a step names a residual that is not there.
-    pub fn forward(&self, state: State<'_>) {
-        self.sweep(state, false);
+    pub fn forward<N: Number>(&self, state: State<'_, N>) {
+        N::sweep(self, state, false);
     }
 
     /// Replaces the state after the last block by the one before the first.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn inverse(&self, state: State<'_>) {
-        self.sweep(state, true);
-    }
-
-    fn sweep(&self, state: State<'_>, backwards: bool) {
-        self.check(&state);
-        let scratch = || Chunk::new(self, false);
-        for_each_chunk(state.chunks(self), scratch, |chunk, _, state| {
-            dispatch(Sweep { chunk, state, backwards });
-        });
+    pub fn inverse<N: Number>(&self, state: State<'_, N>) {
+        N::sweep(self, state, true);
     }
 
     /// Replaces the last state and the gradient with respect to it by the state before the first
@@ -207,7 +160,29 @@ impl Unit<'_> {
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn backward(&self, state: State<'_>, gradient: State<'_>, parameters: Vec<Gradients<'_>>) {
+    pub fn backward<N: Number>(
+        &self,
+        state: State<'_, N>,
+        gradient: State<'_>,
+        parameters: Vec<Gradients<'_>>,
+    ) {
+        N::backward(self, state, gradient, parameters);
+    }
+
+    pub(crate) fn sweep<N: Number>(&self, state: State<'_, N>, backwards: bool) {
+        self.check(&state);
+        let scratch = || Chunk::new(self, false);
+        for_each_chunk(state.chunks(self), scratch, |chunk, _, state| {
+            dispatch(Sweep { chunk, state, backwards });
+        });
+    }
+
+    pub(crate) fn pull_back<N: Number>(
+        &self,
+        state: State<'_, N>,
+        gradient: State<'_>,
+        parameters: Vec<Gradients<'_>>,
+    ) {
         self.check(&state);
         self.check(&gradient);
         assert_eq!(parameters.len(), self.parameters.len(), "as many gradients as residuals");
@@ -253,14 +228,8 @@ impl Unit<'_> {
         images.clamp(1, self.images.div_ceil(2).max(1))
     }
 
-    fn check(&self, state: &State<'_>) {
-        let part = self.images * self.image_len();
-        match state {
-            State::Joined(both) => assert_eq!(both.len(), 2 * part, "elements of a state"),
-            State::Apart(first, second) => {
-                assert_eq!([first.len(), second.len()], [part; 2], "elements of a state's parts");
-            }
-        }
+    fn check<N>(&self, state: &State<'_, N>) {
+        state.check(self.images * self.image_len());
         assert!(self.channels > 0, "a residual has channels");
         let c = self.channels;
         for of in self.parameters {

@@ -5,66 +5,56 @@ use super::residual::{Residual, Slope};
 use super::strip::{Gather, Workspace};
 use super::tile::{Points, to_pixels, to_points};
 use crate::engine::Evaluation;
+use crate::number::Number;
 use crate::register::{load, store};
 use crate::sigma::{apply, pull};
-use crate::update::Update;
+use crate::update::Advance;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// See [`Residual::value`].
 #[inline(always)]
-pub(super) fn value<S: Simd, const M: usize, const P: usize>(
+pub(super) fn value<S: Simd, N: Number, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace,
-    update: Update,
-    state: &mut [f32],
+    mut advance: Advance<'_, N>,
 ) {
-    let Residual { geometry, weights, at: Evaluation { images, shifted, .. } } = of;
+    let Residual { geometry, weights, at: Evaluation { images, x, .. } } = of;
     let at = w.points;
     for rows in w.strips(geometry, images) {
         let tiles = rows.len() * geometry.tile_columns;
-        simd.vectorize(Gather::<M, P> {
-            geometry,
-            rows: rows.clone(),
-            x: shifted,
-            points: &mut w.x,
-            at,
-        });
+        let points = &mut *w.x;
+        simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x, points, at });
         let (sides, u) = ([(&*w.x, &mut *w.hidden)], &*weights.forward);
         simd.vectorize(Multiply { at, tiles, sides, u });
-        let (points, state) = (&*w.hidden, &mut *state);
-        simd.vectorize(Finish::<M, P> { of, rows, points, at, update, state, pull_back: None });
+        let (points, into) = (&*w.hidden, advance.reborrow());
+        simd.vectorize(Finish::<N, M, P> { of, rows, points, at, into, pull_back: None });
     }
 }
 
 /// See [`Residual::pull_back`]. dU = V_x ⊗ D̂ with D̂ = A·δ·Aᵀ and δ = σ′(pre) ⊙ v.
 #[inline(always)]
-pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
+pub(super) fn pull_back<S: Simd, N: Number, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace,
     v: &[f32],
-    (update, state): (Update, &mut [f32]),
+    mut advance: Advance<'_, N>,
     mut slope: Slope<'_>,
 ) {
-    let Residual { geometry, weights, at: Evaluation { images, shifted, .. } } = of;
+    let Residual { geometry, weights, at: Evaluation { images, x, .. } } = of;
     let at = w.points;
     for rows in w.strips(geometry, images) {
         let tiles = rows.len() * geometry.tile_columns;
-        simd.vectorize(Gather::<M, P> {
-            geometry,
-            rows: rows.clone(),
-            x: shifted,
-            points: &mut w.x,
-            at,
-        });
+        let points = &mut *w.x;
+        simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x, points, at });
         let (sides, u) = ([(&*w.x, &mut *w.hidden)], &*weights.forward);
         simd.vectorize(Multiply { at, tiles, sides, u });
         let range = rows.clone();
-        let (points, state) = (&*w.hidden, &mut *state);
+        let (points, into) = (&*w.hidden, advance.reborrow());
         let pull_back = Some(PullBack { v, delta: &mut w.delta, bias_sums: &mut w.bias });
-        simd.vectorize(Finish::<M, P> { of, rows: range, points, at, update, state, pull_back });
+        simd.vectorize(Finish::<N, M, P> { of, rows: range, points, at, into, pull_back });
         let pairs = [(&*w.x, &*w.delta)];
         simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
         let (sides, u) = ([(&*w.delta, &mut *w.cotangent)], &*weights.adjoint);
@@ -75,13 +65,12 @@ pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
 }
 
 /// Updates a state with σ(Aᵀ·m·A + b) of some rows of tiles.
-struct Finish<'a, const M: usize, const P: usize> {
+struct Finish<'a, N, const M: usize, const P: usize> {
     of: Residual<'a>,
     rows: Range<usize>,
     points: &'a [f32],
     at: Points,
-    update: Update,
-    state: &'a mut [f32],
+    into: Advance<'a, N>,
     pull_back: Option<PullBack<'a>>,
 }
 
@@ -95,13 +84,13 @@ struct PullBack<'a> {
     bias_sums: &'a mut [f32],
 }
 
-impl<const M: usize, const P: usize> WithSimd for Finish<'_, M, P> {
+impl<N: Number, const M: usize, const P: usize> WithSimd for Finish<'_, N, M, P> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, rows, points, at, update, state, mut pull_back } = self;
-        let x = of.at.x;
+        let Self { of, rows, points, at, into, mut pull_back } = self;
+        let Advance { update, x, state } = into;
         let geometry = of.geometry;
         let columns = geometry.tile_columns;
         for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
@@ -120,7 +109,8 @@ impl<const M: usize, const P: usize> WithSimd for Finish<'_, M, P> {
                         let place = first + from + channel..first + from + channel + S::F32_LANES;
                         let pre = simd.add_f32s(*pixel, bias);
                         let value = apply(simd, of.at.activation, pre);
-                        update.one(simd, value, &x[place.clone()], &mut state[place.clone()]);
+                        let (x, state) = (&x[place.clone()], &mut state[place.clone()]);
+                        N::update_vector(simd, update, value, x, state);
                         if let Some(PullBack { v, .. }) = &pull_back {
                             // SAFETY: a vector long, as the range says.
                             let v = unsafe { load::<S>(v[place].as_ptr()) };

@@ -19,7 +19,8 @@ mod weights;
 
 use crate::engine::{Cotangent, Evaluation, ParameterSlopes};
 use crate::geometry::Geometry;
-use crate::update::Update;
+use crate::number::Number;
+use crate::update::Advance;
 use pulp::Simd;
 use residual::Residual;
 use strip::Workspace;
@@ -49,36 +50,35 @@ impl Winograd {
 
     /// See [`Engine::value`](crate::engine::Engine::value).
     #[inline(always)]
-    pub fn value<S: Simd>(
+    pub fn value<S: Simd, N: Number>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
-        update: Update,
-        state: &mut [f32],
+        advance: Advance<'_, N>,
     ) {
         let Self { geometry, weights, workspace } = self;
         let residual = Residual { at, geometry, weights };
         match geometry.tile {
-            4 => residual.value::<S, 4, 6>(simd, workspace, update, state),
-            _ => residual.value::<S, 2, 4>(simd, workspace, update, state),
+            4 => residual.value::<S, N, 4, 6>(simd, workspace, advance),
+            _ => residual.value::<S, N, 2, 4>(simd, workspace, advance),
         }
     }
 
     /// See [`Engine::pull_back`](crate::engine::Engine::pull_back).
     #[inline(always)]
-    pub fn pull_back<S: Simd>(
+    pub fn pull_back<S: Simd, N: Number>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
         cotangent: Cotangent<'_>,
-        state: (Update, &mut [f32]),
+        advance: Advance<'_, N>,
         parameters: ParameterSlopes<'_>,
     ) {
         let Self { geometry, weights, workspace } = self;
         let residual = Residual { at, geometry, weights };
         match geometry.tile {
-            4 => residual.pull_back::<S, 4, 6>(simd, workspace, cotangent, state, parameters),
-            _ => residual.pull_back::<S, 2, 4>(simd, workspace, cotangent, state, parameters),
+            4 => residual.pull_back::<S, N, 4, 6>(simd, workspace, cotangent, advance, parameters),
+            _ => residual.pull_back::<S, N, 2, 4>(simd, workspace, cotangent, advance, parameters),
         }
     }
 }

@@ -7,8 +7,9 @@ use super::{layer, symmetric};
 use crate::Form;
 use crate::engine::{Cotangent, Evaluation, ParameterSlopes};
 use crate::geometry::Geometry;
+use crate::number::Number;
 use crate::register::load;
-use crate::update::Update;
+use crate::update::{Advance, Update};
 use pulp::Simd;
 use std::ops::Range;
 
@@ -40,49 +41,48 @@ impl Slope<'_> {
         rows: Range<usize>,
     ) {
         let (geometry, at, x) = (of.geometry, w.points, of.at.x);
-        let (points, sum, state) = (&*w.cotangent, &mut w.pulled, &mut *self.slope);
+        let (points, sum) = (&*w.cotangent, &mut w.pulled);
         let totals = if self.totals { &mut *w.input_bias } else { &mut [] };
-        let update = Update::Add(self.scale);
-        simd.vectorize(AddUp::<M, P> { geometry, rows, points, at, sum, update, x, state, totals });
+        let into = Advance { update: Update::Add(self.scale), x, state: self.slope };
+        simd.vectorize(AddUp::<f32, M, P> { geometry, rows, points, at, sum, into, totals });
     }
 }
 
 impl Residual<'_> {
     /// See [`Engine::value`](crate::engine::Engine::value).
     #[inline(always)]
-    pub fn value<S: Simd, const M: usize, const P: usize>(
+    pub fn value<S: Simd, N: Number, const M: usize, const P: usize>(
         self,
         simd: S,
         w: &mut Workspace,
-        update: Update,
-        state: &mut [f32],
+        advance: Advance<'_, N>,
     ) {
         match self.at.form {
-            Form::Symmetric => symmetric::value::<S, M, P>(simd, self, w, update, state),
+            Form::Symmetric => symmetric::value::<S, N, M, P>(simd, self, w, advance),
             Form::Layer | Form::Antisymmetric => {
-                layer::value::<S, M, P>(simd, self, w, update, state);
+                layer::value::<S, N, M, P>(simd, self, w, advance);
             }
         }
     }
 
     /// See [`Engine::pull_back`](crate::engine::Engine::pull_back).
     #[inline(always)]
-    pub fn pull_back<S: Simd, const M: usize, const P: usize>(
+    pub fn pull_back<S: Simd, N: Number, const M: usize, const P: usize>(
         self,
         simd: S,
         w: &mut Workspace,
         Cotangent { v, scale, slope }: Cotangent<'_>,
-        state: (Update, &mut [f32]),
+        advance: Advance<'_, N>,
         parameters: ParameterSlopes<'_>,
     ) {
         w.clear_sums();
         let slope = Slope { scale, slope, totals: !parameters.input_bias.is_empty() };
         match self.at.form {
             Form::Symmetric => {
-                symmetric::pull_back::<S, M, P>(simd, self, w, v, state, slope);
+                symmetric::pull_back::<S, N, M, P>(simd, self, w, v, advance, slope);
             }
             Form::Layer | Form::Antisymmetric => {
-                layer::pull_back::<S, M, P>(simd, self, w, v, state, slope);
+                layer::pull_back::<S, N, M, P>(simd, self, w, v, advance, slope);
             }
         }
         let (geometry, points, gradient) = (self.geometry, &*w.kernel_points, parameters.inner);

@@ -3,7 +3,8 @@
 use super::tile::{Points, scatter};
 use crate::aligned::Aligned;
 use crate::geometry::Geometry;
-use crate::update::Update;
+use crate::number::Number;
+use crate::update::Advance;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -19,28 +20,26 @@ impl RowSum {
 }
 
 /// Adds up B·points·Bᵀ of some rows of tiles and updates a state where pixels are complete.
-pub(super) struct AddUp<'a, const M: usize, const P: usize> {
+pub(super) struct AddUp<'a, N, const M: usize, const P: usize> {
     pub geometry: &'a Geometry,
     /// Rows of tiles, counted over the images of a chunk; to be given in their order.
     pub rows: Range<usize>,
     pub points: &'a [f32],
     pub at: Points,
     pub sum: &'a mut RowSum,
-    pub update: Update,
-    /// Where the residual was evaluated, padded images.
-    pub x: &'a [f32],
-    /// What is updated, padded images.
-    pub state: &'a mut [f32],
+    /// What is updated.
+    pub into: Advance<'a, N>,
     /// Sums of the values per channel, added to; empty where nobody wants them.
     pub totals: &'a mut [f32],
 }
 
-impl<const M: usize, const P: usize> WithSimd for AddUp<'_, M, P> {
+impl<N: Number, const M: usize, const P: usize> WithSimd for AddUp<'_, N, M, P> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { geometry, rows, points, at, sum, update, x, state, totals } = self;
+        let Self { geometry, rows, points, at, sum, into, totals } = self;
+        let Advance { update, x, state } = into;
         let sum = &mut sum.rows;
         let (row, depth) = (geometry.row_stride(), geometry.depth);
         let mut tile = 0;
@@ -63,7 +62,7 @@ impl<const M: usize, const P: usize> WithSimd for AddUp<'_, M, P> {
                 let values = &sum[k * row..][inside.clone()];
                 let at = image + padded * row;
                 let x = &x[at..][inside.clone()];
-                update.apply(simd, values, x, &mut state[at..][inside]);
+                N::update(simd, update, values, x, &mut state[at..][inside]);
                 if !totals.is_empty() {
                     for pixel in values.chunks_exact(depth) {
                         totals.iter_mut().zip(pixel).for_each(|(total, value)| *total += value);

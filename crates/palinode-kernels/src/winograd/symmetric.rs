@@ -7,65 +7,55 @@ use super::strip::{Gather, Workspace, clear_outside};
 use super::tile::{Points, to_pixels, to_points};
 use super::weights::Weights;
 use crate::engine::Evaluation;
+use crate::number::Number;
 use crate::register::{load, store};
 use crate::sigma::{apply, pull};
-use crate::update::Update;
+use crate::update::Advance;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// See [`Residual::value`].
 #[inline(always)]
-pub(super) fn value<S: Simd, const M: usize, const P: usize>(
+pub(super) fn value<S: Simd, N: Number, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace,
-    update: Update,
-    state: &mut [f32],
+    mut advance: Advance<'_, N>,
 ) {
     let Residual { geometry, weights: Weights { forward, adjoint, .. }, at: evaluation } = of;
-    let Evaluation { images, x, shifted, .. } = evaluation;
+    let Evaluation { images, x, .. } = evaluation;
     let at = w.points;
     for rows in w.strips(geometry, images) {
         let tiles = rows.len() * geometry.tile_columns;
-        simd.vectorize(Gather::<M, P> {
-            geometry,
-            rows: rows.clone(),
-            x: shifted,
-            points: &mut w.x,
-            at,
-        });
+        let points = &mut *w.x;
+        simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x, points, at });
         let sides = [(&*w.x, &mut *w.hidden)];
         simd.vectorize(Multiply { at, tiles, sides, u: forward });
         simd.vectorize(Activate::<M, P> { of, rows: rows.clone(), points: &mut w.hidden, at });
         let sides = [(&*w.hidden, &mut *w.x)];
         simd.vectorize(Multiply { at, tiles, sides, u: adjoint });
-        let (points, sum, state, totals) = (&*w.x, &mut w.value, &mut *state, &mut [][..]);
-        simd.vectorize(AddUp::<M, P> { geometry, rows, points, at, sum, update, x, state, totals });
+        let (points, sum, into, totals) = (&*w.x, &mut w.value, advance.reborrow(), &mut [][..]);
+        simd.vectorize(AddUp::<N, M, P> { geometry, rows, points, at, sum, into, totals });
     }
 }
 
 /// See [`Residual::pull_back`]. With Â = A·σ·Aᵀ and D̂ = A·δ·Aᵀ, dU = V_x ⊗ D̂ + V_v ⊗ Â.
 #[inline(always)]
-pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
+pub(super) fn pull_back<S: Simd, N: Number, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace,
     v: &[f32],
-    (update, state): (Update, &mut [f32]),
+    mut advance: Advance<'_, N>,
     mut slope: Slope<'_>,
 ) {
     let Residual { geometry, weights: Weights { forward, adjoint, .. }, at: evaluation } = of;
-    let Evaluation { images, x, shifted, .. } = evaluation;
+    let Evaluation { images, x, .. } = evaluation;
     let at = w.points;
     for rows in w.strips(geometry, images) {
         let tiles = rows.len() * geometry.tile_columns;
-        simd.vectorize(Gather::<M, P> {
-            geometry,
-            rows: rows.clone(),
-            x: shifted,
-            points: &mut w.x,
-            at,
-        });
+        let points = &mut *w.x;
+        simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x, points, at });
         let points = &mut *w.cotangent;
         simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x: v, points, at });
         let sides = [(&*w.x, &mut *w.hidden), (&*w.cotangent, &mut *w.delta)];
@@ -82,19 +72,9 @@ pub(super) fn pull_back<S: Simd, const M: usize, const P: usize>(
         simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
         let sides = [(&*w.hidden, &mut *w.x), (&*w.delta, &mut *w.cotangent)];
         simd.vectorize(Multiply { at, tiles, sides, u: adjoint });
-        let (points, sum, state, totals) = (&*w.x, &mut w.value, &mut *state, &mut [][..]);
+        let (points, sum, into, totals) = (&*w.x, &mut w.value, advance.reborrow(), &mut [][..]);
         let range = rows.clone();
-        simd.vectorize(AddUp::<M, P> {
-            geometry,
-            rows: range,
-            points,
-            at,
-            sum,
-            update,
-            x,
-            state,
-            totals,
-        });
+        simd.vectorize(AddUp::<N, M, P> { geometry, rows: range, points, at, sum, into, totals });
         slope.add_strip::<S, M, P>(simd, of, w, rows);
         w.finish_strip();
     }

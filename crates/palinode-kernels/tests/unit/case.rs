@@ -1,0 +1,156 @@
+//! One unit, in f32 or fixed point and as the reference has it.
+
+use crate::support::{noise, relative, wide};
+use palinode_kernels::reference::{self, Recurrence, Shape};
+use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
+use palinode_kernels::{Activation, Algorithm, Form, Number};
+
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    pub recurrence: Recurrence,
+    pub form: Form,
+    pub activation: Activation,
+    pub input_bias: bool,
+    pub algorithm: Algorithm,
+    pub shape: Shape,
+    pub blocks: usize,
+}
+
+impl Case {
+    /// ReLU and the paper's residual.
+    pub fn new(recurrence: Recurrence, shape: Shape, blocks: usize) -> Self {
+        Self {
+            recurrence,
+            form: Form::Symmetric,
+            activation: Activation::Relu,
+            input_bias: false,
+            algorithm: Algorithm::Winograd4,
+            shape,
+            blocks,
+        }
+    }
+
+    pub fn residuals(&self) -> usize {
+        self.blocks * self.recurrence.residuals_per_block()
+    }
+
+    pub fn steps(&self, h: f32) -> Vec<Step> {
+        let pair = |scales: [f32; 2], j: usize| Step::TwoStream {
+            first: Term::new(scales[0], 2 * j),
+            second: Term::new(scales[1], 2 * j + 1),
+        };
+        let step = |j: usize| match self.recurrence {
+            Recurrence::Verlet => pair([h, -h], j),
+            Recurrence::Coupling => pair([1.0, 1.0], j),
+            Recurrence::Hamiltonian => Step::TwoStream {
+                first: Term::new(h, j),
+                second: Term { conjugate: true, ..Term::new(-h, j) },
+            },
+            Recurrence::Midpoint => Step::Previous(Term::new(if j == 0 { h } else { 2.0 * h }, j)),
+            Recurrence::Leapfrog => Step::Extrapolated(Term::new(-h * h, j)),
+        };
+        (0..self.blocks).map(step).collect()
+    }
+
+    /// K, b and, where there is one, a of every residual behind each other.
+    pub fn joined<T: Copy>(&self, kernels: &[T], biases: &[T], input_biases: &[T]) -> Vec<T> {
+        let channels = self.shape.channels;
+        let vectors = biases.chunks(channels).enumerate();
+        let residuals = kernels.chunks(self.shape.kernel_len()).zip(vectors);
+        let joined = residuals.flat_map(|(kernel, (index, bias))| {
+            let a = index * channels..(index + 1) * channels;
+            let input_bias = if self.input_bias { &input_biases[a] } else { &[] };
+            [kernel, bias, input_bias].concat()
+        });
+        joined.collect()
+    }
+
+    /// Kernels, biases and input biases.
+    pub fn parameters(&self) -> [Vec<f32>; 3] {
+        let (residuals, channels) = (self.residuals(), self.shape.channels);
+        let deviation = 0.3 * (2.0 / (9 * channels) as f64).sqrt();
+        let input = if self.input_bias { 0.3 } else { 0.0 };
+        [
+            noise(residuals * self.shape.kernel_len(), 1, deviation),
+            noise(residuals * channels, 2, 0.3),
+            noise(residuals * channels, 7, input),
+        ]
+    }
+
+    pub fn unit<'a>(&self, steps: &'a [Step], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
+        let Shape { batch: images, channels, height, width } = self.shape;
+        let Self { form, activation, algorithm, .. } = *self;
+        Unit { images, channels, height, width, form, activation, algorithm, steps, parameters }
+    }
+
+    pub fn split<'a>(&self, parameters: &'a [f32]) -> Vec<Parameters<'a>> {
+        Parameters::split(parameters, self.shape.channels, self.input_bias)
+    }
+
+    pub fn split_mut<'a>(&self, gradients: &'a mut [f32]) -> Vec<Gradients<'a>> {
+        Gradients::split(gradients, self.shape.channels, self.input_bias)
+    }
+
+    /// Largest relative errors of (state, reconstruction, state gradient, kernels, vectors), the state
+    /// being held as `N`.
+    pub fn errors<N: Number>(&self) -> [f64; 5] {
+        let held = |values: &[f32]| values.iter().map(|&x| N::nearest(x)).collect::<Vec<N>>();
+        let seen = |held: &[N]| held.iter().map(|x| x.value()).collect::<Vec<f32>>();
+        let [kernels, biases, input_biases] = self.parameters();
+        let first = noise(self.shape.len(), 3, 1.0);
+        let mut second = noise(self.shape.len(), 4, 1.0);
+        if self.recurrence == Recurrence::Leapfrog {
+            // Two states of one slow motion, as a unit meets them.
+            second.iter_mut().zip(&first).for_each(|(x, before)| *x = before + 0.02 * *x);
+        }
+        let (g1, g2) = (noise(self.shape.len(), 5, 1.0), noise(self.shape.len(), 6, 1.0));
+        let h = 0.25_f32;
+        let twin = reference::Unit::<f64> {
+            recurrence: self.recurrence,
+            form: self.form,
+            activation: self.activation,
+            step: f64::from(h),
+            shape: self.shape,
+            blocks: self.blocks,
+            kernels: wide(&kernels),
+            biases: wide(&biases),
+            input_biases: wide(&input_biases),
+        };
+        let truth = twin.forward((wide(&first), wide(&second)));
+        let slopes = twin.backward((wide(&first), wide(&second)), (wide(&g1), wide(&g2)));
+
+        let steps = self.steps(h);
+        let parameters = self.joined(&kernels, &biases, &input_biases);
+        let split = self.split(&parameters);
+        let unit = self.unit(&steps, &split);
+        let (mut y, mut z) = (held(&first), held(&second));
+        unit.forward(State::Apart(&mut y, &mut z));
+        let state = relative(&seen(&y), &truth.0).max(relative(&seen(&z), &truth.1));
+        let (mut gy, mut gz) = (g1, g2);
+        let mut found = vec![0.0; parameters.len()];
+        unit.backward(
+            State::Apart(&mut y, &mut z),
+            State::Apart(&mut gy, &mut gz),
+            self.split_mut(&mut found),
+        );
+        let length = parameters.len() / self.residuals();
+        let split = |all: &[f32]| -> (Vec<f32>, Vec<f32>) {
+            let residuals = all.chunks(length).map(|r| r.split_at(self.shape.kernel_len()));
+            let (kernels, vectors): (Vec<&[f32]>, Vec<&[f32]>) = residuals.unzip();
+            (kernels.concat(), vectors.concat())
+        };
+        let (found_kernels, found_vectors) = split(&found);
+        let channels = self.shape.channels;
+        let vectors = slopes.biases.chunks(channels).zip(slopes.input_biases.chunks(channels));
+        let vectors: Vec<f64> = vectors
+            .flat_map(|(bias, input)| [bias, if self.input_bias { input } else { &[] }].concat())
+            .collect();
+        [
+            state,
+            relative(&seen(&y), &wide(&first)).max(relative(&seen(&z), &wide(&second))),
+            relative(&gy, &slopes.start.0).max(relative(&gz, &slopes.start.1)),
+            relative(&found_kernels, &slopes.kernels),
+            relative(&found_vectors, &vectors),
+        ]
+    }
+}
