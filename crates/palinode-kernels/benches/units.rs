@@ -6,7 +6,7 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
-use palinode_kernels::{Activation, Algorithm, Form};
+use palinode_kernels::{Activation, Algorithm, Form, Precision};
 
 const IMAGES: usize = 128;
 const BLOCKS: usize = 6;
@@ -23,7 +23,7 @@ fn noise(count: usize, scale: f32) -> Vec<f32> {
 
 /// Calls `work` with a unit, counting `passes` forward passes' operations.
 fn with_unit(
-    algorithm: Algorithm,
+    (algorithm, gradients): (Algorithm, Precision),
     (channels, size): (usize, usize),
     passes: usize,
     bencher: Bencher<'_, '_>,
@@ -45,19 +45,20 @@ fn with_unit(
         form: Form::Symmetric,
         activation: Activation::Relu,
         algorithm,
+        gradients,
         steps: &steps,
         parameters: &Parameters::split(&parameters, channels, false),
     };
     let operations = 2 * 4 * BLOCKS * kernel * size * size * IMAGES * passes;
     let len = 2 * IMAGES * channels * size * size;
-    let mut gradients = vec![0.0; parameters.len()];
+    let mut found = vec![0.0; parameters.len()];
     bencher
         .counter(ItemsCount::new(operations))
         .with_inputs(|| (noise(len, 1.0), noise(len, 0.3)))
         .bench_local_values(|(mut state, mut slope)| {
-            let into = Gradients::split(&mut gradients, channels, false);
+            let into = Gradients::split(&mut found, channels, false);
             work(&unit, &mut state, &mut slope, into);
-            black_box((&state, &slope, &gradients));
+            black_box((&state, &slope, &found));
         });
 }
 
@@ -65,14 +66,22 @@ const ALGORITHMS: [Algorithm; 3] = Algorithm::ALL;
 
 #[divan::bench(args = SHAPES, consts = [0, 1, 2])]
 fn forward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    with_unit(ALGORITHMS[ALGORITHM], shape, 1, bencher, |unit, state, _, _| {
-        unit.forward(State::Joined(state))
-    });
+    let how = (ALGORITHMS[ALGORITHM], Precision::F32);
+    with_unit(how, shape, 1, bencher, |unit, state, _, _| unit.forward(State::Joined(state)));
 }
 
 #[divan::bench(args = SHAPES, consts = [0, 1, 2])]
 fn backward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    with_unit(ALGORITHMS[ALGORITHM], shape, 3, bencher, |unit, state, slope, gradients| {
+    let how = (ALGORITHMS[ALGORITHM], Precision::F32);
+    with_unit(how, shape, 3, bencher, |unit, state, slope, gradients| {
+        unit.backward(State::Joined(state), State::Joined(slope), gradients);
+    });
+}
+
+#[divan::bench(args = SHAPES, ignore = Precision::Bf16.check().is_err())]
+fn backward_bf16(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    let how = (Algorithm::Winograd4, Precision::Bf16);
+    with_unit(how, shape, 3, bencher, |unit, state, slope, gradients| {
         unit.backward(State::Joined(state), State::Joined(slope), gradients);
     });
 }

@@ -5,7 +5,7 @@ use crate::geometry::Geometry;
 use crate::number::Number;
 use crate::update::Advance;
 use crate::winograd::Winograd;
-use crate::{Activation, Algorithm, Form};
+use crate::{Activation, Algorithm, Form, Precision};
 use pulp::Simd;
 
 /// An algorithm with one thread's memory for it.
@@ -45,13 +45,21 @@ pub(crate) struct ParameterSlopes<'a> {
 }
 
 impl Engine {
-    /// For values of chunks of `images` images, or for gradients too.
-    pub fn new(algorithm: Algorithm, geometry: Geometry, images: usize, gradients: bool) -> Self {
+    /// For values of chunks of `images` images, or for gradients too, whose products are as `gradients`
+    /// says.
+    pub fn new(
+        algorithm: Algorithm,
+        geometry: Geometry,
+        images: usize,
+        gradients: Option<Precision>,
+    ) -> Self {
         match algorithm {
             Algorithm::Winograd4 | Algorithm::Winograd2 => {
                 Self::Winograd(Box::new(Winograd::new(geometry, gradients)))
             }
-            Algorithm::Direct => Self::Direct(Box::new(Direct::new(geometry, images, gradients))),
+            Algorithm::Direct => {
+                Self::Direct(Box::new(Direct::new(geometry, images, gradients.is_some())))
+            }
         }
     }
 

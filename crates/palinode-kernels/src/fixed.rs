@@ -14,13 +14,14 @@ use pulp::Simd;
 /// of the unit without the rounding.
 ///
 /// ```
-/// use palinode_kernels::{Activation, Algorithm, Fixed, Form, Number};
+/// use palinode_kernels::{Activation, Algorithm, Fixed, Form, Number, Precision};
 /// use palinode_kernels::unit::{Parameters, State, Step, Term, Unit};
 ///
 /// let parameters = vec![0.1; 9 + 1];
 /// let unit = Unit {
 ///     images: 1, channels: 1, height: 2, width: 2,
 ///     form: Form::Symmetric, activation: Activation::Relu, algorithm: Algorithm::Direct,
+///     gradients: Precision::F32,
 ///     steps: &[Step::TwoStream { first: Term::new(0.3, 0), second: Term::new(-0.3, 0) }],
 ///     parameters: &Parameters::split(&parameters, 1, false),
 /// };

@@ -20,34 +20,56 @@ pub(crate) const fn tile_rows<S: Simd>() -> usize {
     if S::F32_LANES >= 16 { 8 } else { 4 }
 }
 
-/// The left side of a product, read one number at a time.
+/// 32 bits of a product's factors: one term of a sum, or several.
+pub(crate) trait Lane: Copy {
+    /// How many.
+    const TERMS: usize;
+
+    /// sum + a·b, lane by lane.
+    ///
+    /// # Safety
+    /// The machine must have what it takes.
+    unsafe fn add_product<S: Simd>(simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s;
+}
+
+impl Lane for f32 {
+    const TERMS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn add_product<S: Simd>(simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(a, b, sum)
+    }
+}
+
+/// The left side of a product, read one lane at a time.
 #[derive(Clone, Copy)]
-pub(crate) struct Factors {
-    pub at: *const f32,
-    /// Floats from row to row.
+pub(crate) struct Factors<T> {
+    pub at: *const T,
+    /// Lanes from row to row.
     pub row: usize,
-    /// Floats from term to term.
+    /// Lanes from term to term.
     pub term: usize,
 }
 
 /// The right side of a product, read in vectors.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix {
-    pub at: *const f32,
-    /// Floats from term to term.
+pub(crate) struct Matrix<T> {
+    pub at: *const T,
+    /// Lanes from term to term.
     pub row: usize,
 }
 
-/// sums\[r\]\[n\] += Σ_k a(r, k)·b\[k\]\[n\].
+/// sums\[r\]\[n\] += Σ_k a(r, k)·b\[k\]\[n\], k a lane.
 ///
 /// # Safety
-/// `a` covers `R` rows of `terms` terms, `b` `terms` rows of `N` vectors.
+/// `a` covers `R` rows of `terms` lanes, `b` `terms` rows of `N` vectors; the machine has what products
+/// of them take.
 #[inline(always)]
-pub(crate) unsafe fn accumulate<S: Simd, const R: usize, const N: usize>(
+pub(crate) unsafe fn accumulate<S: Simd, T: Lane, const R: usize, const N: usize>(
     simd: S,
     terms: usize,
-    a: Factors,
-    b: Matrix,
+    a: Factors<T>,
+    b: Matrix<T>,
     sums: &mut [[S::f32s; N]; R],
 ) {
     // SAFETY: the caller's.
@@ -73,25 +95,26 @@ const UNROLLED: usize = 4;
 /// sums\[r\]\[n\] += a(r)·b\[n\].
 ///
 /// # Safety
-/// `left` covers `R` rows, `right` `N` vectors.
+/// `left` covers `R` rows, `right` `N` vectors; the machine has what products of them take.
 #[inline(always)]
-unsafe fn add_products<S: Simd, const R: usize, const N: usize>(
+unsafe fn add_products<S: Simd, T: Lane, const R: usize, const N: usize>(
     simd: S,
-    left: *const f32,
+    left: *const T,
     row: usize,
-    right: *const f32,
+    right: *const T,
     sums: &mut [[S::f32s; N]; R],
 ) {
     // SAFETY: the caller's.
     unsafe {
         let mut vectors = [simd.splat_f32s(0.0); N];
         for (n, vector) in vectors.iter_mut().enumerate() {
-            *vector = load::<S>(right.add(n * S::F32_LANES));
+            *vector = load::<S>(right.add(n * S::F32_LANES).cast());
         }
         for (r, sums) in sums.iter_mut().enumerate() {
-            let factor = simd.splat_f32s(*left.add(r * row));
+            // (Bits in a register: nothing is computed with them as f32's that are not.)
+            let factor = simd.splat_f32s(*left.add(r * row).cast());
             for (sum, &vector) in sums.iter_mut().zip(&vectors) {
-                *sum = simd.mul_add_e_f32s(factor, vector, *sum);
+                *sum = T::add_product(simd, factor, vector, *sum);
             }
         }
     }

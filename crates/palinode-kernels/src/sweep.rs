@@ -60,7 +60,12 @@ impl<'a, N: Number> Chunk<'a, N> {
             unit,
             geometry,
             images,
-            engine: Engine::new(unit.algorithm, geometry, images, gradients),
+            engine: Engine::new(
+                unit.algorithm,
+                geometry,
+                images,
+                gradients.then_some(unit.gradients),
+            ),
             inner: vec![0.0; 9 * unit.channels * unit.channels],
             shifted: Aligned::zeros(shifted),
             states: Padded::new(geometry, images),

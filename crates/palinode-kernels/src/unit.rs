@@ -11,7 +11,7 @@ use crate::number::Number;
 use crate::schedule::{Ordered, for_each_chunk};
 pub use crate::state::State;
 use crate::sweep::{Backward, Chunk, Pull, Sweep};
-use crate::{Activation, Algorithm, Form};
+use crate::{Activation, Algorithm, Form, Precision};
 
 /// One residual's part in a step: scale·F(·).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,6 +129,8 @@ pub struct Unit<'a> {
     pub activation: Activation,
     /// How convolutions are computed; [`Algorithm::quickest`] unless exactness matters more.
     pub algorithm: Algorithm,
+    /// What the factors of the products for gradients are rounded to.
+    pub gradients: Precision,
     /// What each block does.
     pub steps: &'a [Step],
     /// Of every residual.
@@ -159,7 +161,7 @@ impl Unit<'_> {
     /// One evaluation of F per residual serves reconstruction and gradient.
     ///
     /// # Panics
-    /// As [`forward`](Self::forward).
+    /// As [`forward`](Self::forward), and where the machine [cannot](Precision::check) round so.
     pub fn backward<N: Number>(
         &self,
         state: State<'_, N>,
@@ -185,6 +187,9 @@ impl Unit<'_> {
     ) {
         self.check(&state);
         self.check(&gradient);
+        if let Err(reason) = self.gradients.check() {
+            panic!("{reason}");
+        }
         assert_eq!(parameters.len(), self.parameters.len(), "as many gradients as residuals");
         for (into, of) in parameters.iter().zip(self.parameters) {
             let lens = [into.kernel.len(), into.bias.len(), into.input_bias.len()];

@@ -7,7 +7,7 @@ mod support;
 use palinode_kernels::convolution::Convolution;
 use palinode_kernels::reference::{Shape, adjoint, convolve, weight_gradient};
 use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
-use palinode_kernels::{Activation, Algorithm, Form};
+use palinode_kernels::{Activation, Algorithm, Form, Precision};
 use proptest::prelude::*;
 use support::{noise, relative, wide};
 
@@ -50,6 +50,12 @@ fn algorithm() -> impl Strategy<Value = Algorithm> {
     prop_oneof![Just(Algorithm::Winograd4), Just(Algorithm::Winograd2), Just(Algorithm::Direct)]
 }
 
+/// Those that this machine has.
+fn precision() -> impl Strategy<Value = Precision> {
+    let there = Precision::ALL.into_iter().filter(|precision| precision.check().is_ok());
+    prop::sample::select(there.collect::<Vec<_>>())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
@@ -60,6 +66,7 @@ proptest! {
         form in form(),
         activation in activation(),
         algorithm in algorithm(),
+        precision in precision(),
         input_bias: bool,
         kind in 0..3,
     ) {
@@ -84,6 +91,7 @@ proptest! {
         let parameters = Parameters::split(parameters.inner(), channels, input_bias);
         let unit = Unit {
             images, channels, height, width, form, activation, algorithm,
+            gradients: precision,
             steps: &steps,
             parameters: &parameters,
         };

@@ -7,7 +7,7 @@ use palinode_kernels::convolution::Convolution;
 use palinode_kernels::isa::Isa;
 use palinode_kernels::reference::{self, Recurrence, Shape};
 use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
-use palinode_kernels::{Activation, Algorithm, Form};
+use palinode_kernels::{Activation, Algorithm, Form, Precision};
 use support::{noise, relative, wide};
 
 /// Largest relative errors of state, reconstruction, state gradient and parameter gradient.
@@ -43,6 +43,7 @@ fn unit_errors(shape: Shape, algorithm: Algorithm) -> [f64; 4] {
         form: Form::Symmetric,
         activation: Activation::Relu,
         algorithm,
+        gradients: Precision::F32,
         images: shape.batch,
         channels,
         height: shape.height,
@@ -94,6 +95,10 @@ fn every_instruction_set_agrees_with_the_reference() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         isa.select().unwrap();
         assert_eq!(Isa::current(), isa);
+        if isa != Isa::Avx512 {
+            let reason = Precision::Bf16.check().unwrap_err();
+            assert!(reason.contains("avx512_bf16") && reason.contains(isa.name()), "{reason}");
+        }
         for (batch, channels, height, width) in [(2, 3, 5, 9), (3, 17, 6, 6), (2, 40, 8, 7)] {
             let shape = Shape { batch, channels, height, width };
             for algorithm in Algorithm::ALL {

@@ -8,7 +8,7 @@ use clap::Args;
 use palinode::Isa;
 use palinode::analysis::{PeakBytes, StepBench, measured_peak};
 use palinode::network::{NetworkConfig, Variant};
-use palinode::reversible::Differentiation;
+use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};
 use serde::Serialize;
 
 /// Options of `palinode bench step`.
@@ -22,6 +22,13 @@ pub struct Step {
     /// How units are differentiated (default: reversible, where the model has an inverse).
     #[arg(long, value_enum)]
     mode: Option<Mode>,
+    /// How the kernels compute 3×3 convolutions: winograd-4x4, winograd-2x2 or direct (default: the
+    /// quickest).
+    #[arg(long)]
+    algorithm: Option<Algorithm>,
+    /// What the factors of the products for gradients are rounded to: f32 or bf16.
+    #[arg(long, value_name = "PRECISION", default_value_t)]
+    gradients: Precision,
     /// What is timed, and how often.
     #[command(flatten)]
     repeats: Repeats,
@@ -37,6 +44,7 @@ struct Figures {
     threads: usize,
     mode: Differentiation,
     isa: Isa,
+    gradients: Precision,
     seconds: Seconds,
     images_per_second: f64,
     /// Operations of the convolutions as if computed directly, by the median time.
@@ -73,13 +81,14 @@ impl Step {
             config.blocks = [blocks; 3];
         }
         let mode = self.mode.map_or_else(|| config.usual_mode(), Into::into);
+        let kernels = Kernels { algorithm: self.algorithm, gradients: self.gradients };
         let Repeats { batch_size, warm_up, repeats, seed, .. } = self.repeats;
         // Code, threads and tables that belong to the process: they are there before the clock and the
         // meters count.
         let small = NetworkConfig { blocks: [1; 3], ..config.clone() };
-        StepBench::new(&small, mode, 1, seed, &Allocator)?.step()?;
+        StepBench::new(&small, (mode, kernels), 1, seed, &Allocator)?.step()?;
         let resident_before = resident_bytes();
-        let mut bench = StepBench::new(&config, mode, batch_size, seed, &Allocator)?;
+        let mut bench = StepBench::new(&config, (mode, kernels), batch_size, seed, &Allocator)?;
         for _ in 0..warm_up {
             bench = bench.step()?.0;
         }
@@ -109,6 +118,7 @@ impl Step {
             threads: rayon::current_num_threads(),
             mode,
             isa: Isa::current(),
+            gradients: self.gradients,
             seconds,
             images_per_second: batch_size as f64 / median,
             gflops: operations / median / 1e9,
@@ -128,13 +138,14 @@ impl Step {
 impl Figures {
     fn print(&self) {
         println!(
-            "{}, {} blocks per unit, batch {}, {}, {} threads, {}",
+            "{}, {} blocks per unit, batch {}, {}, {} threads, {}, gradients in {}",
             self.model,
             self.blocks,
             self.batch_size,
             self.mode.name(),
             self.threads,
             self.isa,
+            self.gradients,
         );
         let median = self.seconds.median;
         println!("step      {}, {:.1} images/s", self.seconds, self.images_per_second);

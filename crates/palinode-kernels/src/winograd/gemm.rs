@@ -1,7 +1,7 @@
 //! The matrix products at the points of the transform domain, in register tiles.
 
 use super::tile::Points;
-use crate::register::{Factors, Matrix, PANEL, accumulate, load, store, tile_rows};
+use crate::register::{Factors, Lane, Matrix, PANEL, accumulate, load, store, tile_rows};
 use pulp::{Simd, WithSimd};
 
 /// Tiles are computed in blocks of this many: the most rows that a register tile has.
@@ -33,38 +33,59 @@ impl<const N: usize> WithSimd for Multiply<'_, N> {
         assert!(sides.iter().all(|(a, out)| a.len().min(out.len()) >= end));
         let sides = sides.map(|(a, out)| (a.as_ptr(), out.as_mut_ptr()));
         for point in 0..count {
-            // Widths of the report's networks with their loops' lengths known to the compiler.
             // SAFETY: the assertions above.
             unsafe {
                 let from = point * stride;
                 let sides = sides.map(|(a, out)| (a.add(from), out.add(from)));
                 let u = u.as_ptr().add(point * plane);
                 let size = (channels, depth);
-                match channels {
-                    16 => multiply::<S, 16, N>(simd, rows, size, sides, u),
-                    32 => multiply::<S, 32, N>(simd, rows, size, sides, u),
-                    56 => multiply::<S, 56, N>(simd, rows, size, sides, u),
-                    64 => multiply::<S, 64, N>(simd, rows, size, sides, u),
-                    _ => multiply::<S, 0, N>(simd, rows, size, sides, u),
-                }
+                multiply(simd, rows, size, sides, u);
             }
         }
     }
 }
 
-/// [`Multiply`] at one point for `CHANNELS` channels, or those of `size` where that is 0.
+/// [`Multiply`] at one point, for channels that are there, and with padding. Channels of factors lie in
+/// lanes side by side.
 ///
 /// # Safety
-/// `rows` is a multiple of 8, the depth one of 16; the pointers cover u and every a and out.
+/// `rows` is a multiple of 8, the depth one of 16; the pointers cover u and every a and out; the machine
+/// has what products of them take.
 #[inline(always)]
-unsafe fn multiply<S: Simd, const CHANNELS: usize, const N: usize>(
+pub(super) unsafe fn multiply<S: Simd, T: Lane, const N: usize>(
     simd: S,
     rows: usize,
     size: (usize, usize),
-    sides: [(*const f32, *mut f32); N],
-    u: *const f32,
+    sides: [(*const T, *mut f32); N],
+    u: *const T,
+) {
+    // Widths of the report's networks with their loops' lengths known to the compiler.
+    // SAFETY: the caller's.
+    unsafe {
+        match size.0 {
+            16 => multiply_sized::<S, T, 16, N>(simd, rows, size, sides, u),
+            32 => multiply_sized::<S, T, 32, N>(simd, rows, size, sides, u),
+            56 => multiply_sized::<S, T, 56, N>(simd, rows, size, sides, u),
+            64 => multiply_sized::<S, T, 64, N>(simd, rows, size, sides, u),
+            _ => multiply_sized::<S, T, 0, N>(simd, rows, size, sides, u),
+        }
+    }
+}
+
+/// [`multiply`] for `CHANNELS` channels, or those of `size` where that is 0.
+///
+/// # Safety
+/// As [`multiply`].
+#[inline(always)]
+unsafe fn multiply_sized<S: Simd, T: Lane, const CHANNELS: usize, const N: usize>(
+    simd: S,
+    rows: usize,
+    size: (usize, usize),
+    sides: [(*const T, *mut f32); N],
+    u: *const T,
 ) {
     let (channels, depth) = extents::<CHANNELS>(size);
+    let (terms, row_lanes) = (channels.div_ceil(T::TERMS), depth / T::TERMS);
     for start in (0..depth).step_by(PANEL) {
         let width = PANEL.min(depth - start);
         let vectors = width / S::F32_LANES;
@@ -72,18 +93,18 @@ unsafe fn multiply<S: Simd, const CHANNELS: usize, const N: usize>(
             let column = vector * S::F32_LANES;
             // SAFETY: rows end at `rows`, columns at start + width ≤ depth.
             unsafe {
-                let b = Matrix { at: u.add(start * depth + column), row: width };
+                let b = Matrix { at: u.add(start * row_lanes + column), row: width };
                 let single = vectors - vector == 1;
                 for (a, out) in sides {
                     let out = out.add(start + column);
                     for row in (0..rows).step_by(tile_rows::<S>()) {
-                        let a = Factors { at: a.add(row * depth), row: depth, term: 1 };
+                        let a = Factors { at: a.add(row * row_lanes), row: row_lanes, term: 1 };
                         let out = out.add(row * depth);
                         match (tile_rows::<S>(), single) {
-                            (8, true) => block::<S, 8, 1>(simd, channels, a, b, out, depth),
-                            (8, false) => block::<S, 8, 2>(simd, channels, a, b, out, depth),
-                            (_, true) => block::<S, 4, 1>(simd, channels, a, b, out, depth),
-                            (_, false) => block::<S, 4, 2>(simd, channels, a, b, out, depth),
+                            (8, true) => block::<S, T, 8, 1>(simd, terms, a, b, out, depth),
+                            (8, false) => block::<S, T, 8, 2>(simd, terms, a, b, out, depth),
+                            (_, true) => block::<S, T, 4, 1>(simd, terms, a, b, out, depth),
+                            (_, false) => block::<S, T, 4, 2>(simd, terms, a, b, out, depth),
                         }
                     }
                 }
@@ -104,13 +125,14 @@ fn extents<const CHANNELS: usize>((channels, depth): (usize, usize)) -> (usize, 
 /// One register tile of [`Multiply`].
 ///
 /// # Safety
-/// `a`, `b` and `out` cover `R` rows, `terms` terms and `N` vectors.
+/// `a`, `b` and `out` cover `R` rows, `terms` lanes and `N` vectors; the machine has what products of
+/// them take.
 #[inline(always)]
-unsafe fn block<S: Simd, const R: usize, const N: usize>(
+unsafe fn block<S: Simd, T: Lane, const R: usize, const N: usize>(
     simd: S,
     terms: usize,
-    a: Factors,
-    b: Matrix,
+    a: Factors<T>,
+    b: Matrix<T>,
     out: *mut f32,
     out_row: usize,
 ) {
@@ -154,28 +176,48 @@ impl<const P: usize> WithSimd for AddOuter<'_, P> {
                 let pairs = pairs.map(|(a, b)| (a.as_ptr().add(from), b.as_ptr().add(from)));
                 let out = out.as_mut_ptr().add(point * plane);
                 let size = (channels, depth);
-                match channels {
-                    16 => add_outer::<S, 16, P>(simd, tiles, size, pairs, out),
-                    32 => add_outer::<S, 32, P>(simd, tiles, size, pairs, out),
-                    56 => add_outer::<S, 56, P>(simd, tiles, size, pairs, out),
-                    64 => add_outer::<S, 64, P>(simd, tiles, size, pairs, out),
-                    _ => add_outer::<S, 0, P>(simd, tiles, size, pairs, out),
-                }
+                add_outer(simd, tiles, size, pairs, out);
             }
         }
     }
 }
 
-/// [`AddOuter`] at one point for `CHANNELS` channels, or those of `size` where that is 0.
+/// [`AddOuter`] at one point, for channels that are there, and with padding. Tiles of factors lie in lanes
+/// side by side: `terms` of them.
 ///
 /// # Safety
-/// The depth is a multiple of 16; the pointers cover the pairs' `terms` tiles and out.
+/// The depth is a multiple of 16; the pointers cover the pairs' `terms` rows and out; the machine has what
+/// products of them take.
 #[inline(always)]
-unsafe fn add_outer<S: Simd, const CHANNELS: usize, const P: usize>(
+pub(super) unsafe fn add_outer<S: Simd, T: Lane, const P: usize>(
     simd: S,
     terms: usize,
     size: (usize, usize),
-    pairs: [(*const f32, *const f32); P],
+    pairs: [(*const T, *const T); P],
+    out: *mut f32,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match size.0 {
+            16 => add_outer_sized::<S, T, 16, P>(simd, terms, size, pairs, out),
+            32 => add_outer_sized::<S, T, 32, P>(simd, terms, size, pairs, out),
+            56 => add_outer_sized::<S, T, 56, P>(simd, terms, size, pairs, out),
+            64 => add_outer_sized::<S, T, 64, P>(simd, terms, size, pairs, out),
+            _ => add_outer_sized::<S, T, 0, P>(simd, terms, size, pairs, out),
+        }
+    }
+}
+
+/// [`add_outer`] for `CHANNELS` channels, or those of `size` where that is 0.
+///
+/// # Safety
+/// As [`add_outer`].
+#[inline(always)]
+unsafe fn add_outer_sized<S: Simd, T: Lane, const CHANNELS: usize, const P: usize>(
+    simd: S,
+    terms: usize,
+    size: (usize, usize),
+    pairs: [(*const T, *const T); P],
     out: *mut f32,
 ) {
     let (channels, depth) = extents::<CHANNELS>(size);
@@ -192,10 +234,10 @@ unsafe fn add_outer<S: Simd, const CHANNELS: usize, const P: usize>(
                     let pairs = pairs.map(|(a, b)| (a.add(row), b.add(start + column)));
                     let (terms, out) = ((terms, depth), (out, width));
                     match (tile_rows::<S>(), single) {
-                        (8, true) => outer::<S, 8, 1, P>(simd, terms, pairs, out),
-                        (8, false) => outer::<S, 8, 2, P>(simd, terms, pairs, out),
-                        (_, true) => outer::<S, 4, 1, P>(simd, terms, pairs, out),
-                        (_, false) => outer::<S, 4, 2, P>(simd, terms, pairs, out),
+                        (8, true) => outer::<S, T, 8, 1, P>(simd, terms, pairs, out),
+                        (8, false) => outer::<S, T, 8, 2, P>(simd, terms, pairs, out),
+                        (_, true) => outer::<S, T, 4, 1, P>(simd, terms, pairs, out),
+                        (_, false) => outer::<S, T, 4, 2, P>(simd, terms, pairs, out),
                     }
                 }
             }
@@ -206,12 +248,12 @@ unsafe fn add_outer<S: Simd, const CHANNELS: usize, const P: usize>(
 /// One register tile of [`AddOuter`]: of terms `depth` apart, out's rows `out_row`.
 ///
 /// # Safety
-/// All cover `R` rows, `terms` terms and `N` vectors.
+/// All cover `R` rows, `terms` lanes and `N` vectors; the machine has what products of them take.
 #[inline(always)]
-unsafe fn outer<S: Simd, const R: usize, const N: usize, const P: usize>(
+unsafe fn outer<S: Simd, T: Lane, const R: usize, const N: usize, const P: usize>(
     simd: S,
     (terms, depth): (usize, usize),
-    pairs: [(*const f32, *const f32); P],
+    pairs: [(*const T, *const T); P],
     (out, out_row): (*mut f32, usize),
 ) {
     // SAFETY: the caller's.

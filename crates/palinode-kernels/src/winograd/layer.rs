@@ -1,6 +1,7 @@
 //! F(x) = σ(M(x + a) + b) with one convolution M: K, Kᵀ or K − Kᵀ.
 
-use super::gemm::{AddOuter, Multiply};
+use super::gemm::Multiply;
+use super::products::Way;
 use super::residual::{Residual, Slope};
 use super::strip::{Gather, Workspace};
 use super::tile::{Points, to_pixels, to_points};
@@ -46,7 +47,7 @@ pub(super) fn pull_back<S: Simd, N: Number, const M: usize, const P: usize>(
     let Residual { geometry, weights, at: Evaluation { images, x, .. } } = of;
     let at = w.points;
     for rows in w.strips(geometry, images) {
-        let tiles = rows.len() * geometry.tile_columns;
+        let strip @ (_, tiles) = (at, rows.len() * geometry.tile_columns);
         let points = &mut *w.x;
         simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x, points, at });
         let (sides, u) = ([(&*w.x, &mut *w.hidden)], &*weights.forward);
@@ -56,9 +57,9 @@ pub(super) fn pull_back<S: Simd, N: Number, const M: usize, const P: usize>(
         let pull_back = Some(PullBack { v, delta: &mut w.delta, bias_sums: &mut w.bias });
         simd.vectorize(Finish::<N, M, P> { of, rows: range, points, at, into, pull_back });
         let pairs = [(&*w.x, &*w.delta)];
-        simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
-        let (sides, u) = ([(&*w.delta, &mut *w.cotangent)], &*weights.adjoint);
-        simd.vectorize(Multiply { at, tiles, sides, u });
+        w.products.add_outer(simd, strip, pairs, &mut w.kernel_points);
+        let gradient = (&*w.delta, &mut *w.cotangent);
+        w.products.multiply(simd, strip, gradient, weights, Way::Adjoint);
         slope.add_strip::<S, M, P>(simd, of, w, rows);
         w.finish_strip();
     }

@@ -9,7 +9,10 @@
 mod gemm;
 mod layer;
 pub(crate) mod plain;
+mod products;
 mod residual;
+#[cfg(target_arch = "x86_64")]
+mod rounded;
 mod rows;
 mod strip;
 mod symmetric;
@@ -20,7 +23,9 @@ mod weights;
 use crate::engine::{Cotangent, Evaluation, ParameterSlopes};
 use crate::geometry::Geometry;
 use crate::number::Number;
+use crate::precision::Precision;
 use crate::update::Advance;
+pub(crate) use products::has_bf16;
 use pulp::Simd;
 use residual::Residual;
 use strip::Workspace;
@@ -34,8 +39,9 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    /// For values alone, or for gradients too. The geometry's tiles have 4 or 2 rows.
-    pub fn new(geometry: Geometry, gradients: bool) -> Self {
+    /// For values alone, or for gradients too, whose products are as `gradients` says. The geometry's
+    /// tiles have 4 or 2 rows.
+    pub fn new(geometry: Geometry, gradients: Option<Precision>) -> Self {
         let (weights, workspace) =
             (Weights::zeros(&geometry), Workspace::new(&geometry, gradients));
         Self { geometry, weights, workspace }

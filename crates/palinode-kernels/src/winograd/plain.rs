@@ -8,6 +8,7 @@ use super::tile::{Points, to_pixels, to_points};
 use super::weights::{KernelGradient, SetWeights, Weights};
 use crate::geometry::Geometry;
 use crate::isa::dispatch;
+use crate::precision::Precision;
 use crate::register::{load, store};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -21,6 +22,7 @@ pub(crate) struct Plain {
 impl Plain {
     /// The geometry's tiles have 4 or 2 rows.
     pub fn new(geometry: Geometry, gradients: bool) -> Self {
+        let gradients = gradients.then_some(Precision::F32);
         let workspace = Workspace::new(&geometry, gradients);
         Self { geometry, workspace }
     }

@@ -76,6 +76,7 @@ impl Residual<'_> {
         parameters: ParameterSlopes<'_>,
     ) {
         w.clear_sums();
+        w.products.set(self.weights, w.points);
         let slope = Slope { scale, slope, totals: !parameters.input_bias.is_empty() };
         match self.at.form {
             Form::Symmetric => {

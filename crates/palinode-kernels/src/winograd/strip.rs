@@ -1,10 +1,12 @@
 //! Strips of tiles: their memory, and their way into the transform domain.
 
 use super::gemm::ROWS;
+use super::products::Products;
 use super::rows::RowSum;
 use super::tile::{Points, gather};
 use crate::aligned::Aligned;
 use crate::geometry::Geometry;
+use crate::precision::Precision;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -29,6 +31,8 @@ pub(crate) struct Workspace {
     pub(super) cotangent: Aligned,
     /// UᵀV of the cotangent, then AδAᵀ in its place.
     pub(super) delta: Aligned,
+    /// What takes the products of a pull-back.
+    pub(super) products: Products,
     /// Where patches of F are added up.
     pub(super) value: RowSum,
     /// Where patches of Jᵀv are added up.
@@ -44,26 +48,29 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// For values alone, or for gradients too.
-    pub fn new(geometry: &Geometry, gradients: bool) -> Self {
+    /// For values alone, or for gradients too, whose products are as `gradients` says.
+    pub fn new(geometry: &Geometry, gradients: Option<Precision>) -> Self {
         let tile_rows = (strip_tiles(geometry) / geometry.tile_columns.max(1)).max(1);
         let tiles = (tile_rows * geometry.tile_columns).next_multiple_of(ROWS);
         let Geometry { channels, depth, .. } = *geometry;
         let (count, stride) = (geometry.points(), tiles * depth + 16);
-        let for_gradients = |len: usize| Aligned::zeros(if gradients { len } else { 0 });
+        let points = Points { count, stride, channels, depth };
+        let wanted = gradients.is_some();
+        let for_gradients = |len: usize| Aligned::zeros(if wanted { len } else { 0 });
         Self {
             tile_rows,
-            points: Points { count, stride, channels, depth },
+            points,
             x: Aligned::zeros(count * stride),
             hidden: Aligned::zeros(count * stride),
             cotangent: for_gradients(count * stride),
             delta: for_gradients(count * stride),
+            products: Products::new(gradients.unwrap_or_default(), points),
             value: RowSum::new(geometry),
             pulled: RowSum::new(geometry),
             kernel_points: for_gradients(count * depth * depth),
             bias: for_gradients(depth),
             input_bias: for_gradients(depth),
-            totals: [(); 2].map(|()| vec![0.0; if gradients { depth } else { 0 }]),
+            totals: [(); 2].map(|()| vec![0.0; if wanted { depth } else { 0 }]),
         }
     }
 

@@ -1,6 +1,7 @@
 //! F(x) = Kᵀσ(K(x + a) + b).
 
-use super::gemm::{AddOuter, Multiply};
+use super::gemm::Multiply;
+use super::products::Way;
 use super::residual::{Residual, Slope};
 use super::rows::AddUp;
 use super::strip::{Gather, Workspace, clear_outside};
@@ -49,17 +50,16 @@ pub(super) fn pull_back<S: Simd, N: Number, const M: usize, const P: usize>(
     mut advance: Advance<'_, N>,
     mut slope: Slope<'_>,
 ) {
-    let Residual { geometry, weights: Weights { forward, adjoint, .. }, at: evaluation } = of;
-    let Evaluation { images, x, .. } = evaluation;
+    let Residual { geometry, weights, at: Evaluation { images, x, .. } } = of;
     let at = w.points;
     for rows in w.strips(geometry, images) {
-        let tiles = rows.len() * geometry.tile_columns;
+        let strip = (at, rows.len() * geometry.tile_columns);
         let points = &mut *w.x;
         simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x, points, at });
         let points = &mut *w.cotangent;
         simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x: v, points, at });
-        let sides = [(&*w.x, &mut *w.hidden), (&*w.cotangent, &mut *w.delta)];
-        simd.vectorize(Multiply { at, tiles, sides, u: forward });
+        let (state, gradient) = ((&*w.x, &mut *w.hidden), (&*w.cotangent, &mut *w.delta));
+        w.products.multiply_both(simd, strip, state, gradient, weights, Way::Forward);
         simd.vectorize(ActivateBoth::<M, P> {
             of,
             rows: rows.clone(),
@@ -69,9 +69,9 @@ pub(super) fn pull_back<S: Simd, N: Number, const M: usize, const P: usize>(
             at,
         });
         let pairs = [(&*w.x, &*w.delta), (&*w.cotangent, &*w.hidden)];
-        simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
-        let sides = [(&*w.hidden, &mut *w.x), (&*w.delta, &mut *w.cotangent)];
-        simd.vectorize(Multiply { at, tiles, sides, u: adjoint });
+        w.products.add_outer(simd, strip, pairs, &mut w.kernel_points);
+        let (state, gradient) = ((&*w.hidden, &mut *w.x), (&*w.delta, &mut *w.cotangent));
+        w.products.multiply_both(simd, strip, state, gradient, weights, Way::Adjoint);
         let (points, sum, into, totals) = (&*w.x, &mut w.value, advance.reborrow(), &mut [][..]);
         let range = rows.clone();
         simd.vectorize(AddUp::<N, M, P> { geometry, rows: range, points, at, sum, into, totals });

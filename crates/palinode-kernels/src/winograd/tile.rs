@@ -9,7 +9,7 @@ use crate::register::{load, store};
 use pulp::Simd;
 
 /// Where the points of a strip's tiles lie: `[point][tile][channel]`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Points {
     /// Points, p².
     pub count: usize,

@@ -1,5 +1,6 @@
 //! U = GKGᵀ of one kernel, packed both ways, and the way back for gradients.
 
+use super::products::Way;
 use super::transform;
 use crate::aligned::Aligned;
 use crate::geometry::Geometry;
@@ -29,6 +30,14 @@ impl Weights {
             forward: Aligned::zeros(points),
             adjoint: Aligned::default(),
             bias: Aligned::zeros(geometry.depth),
+        }
+    }
+
+    /// U or Uᵀ.
+    pub fn matrices(&self, way: Way) -> &[f32] {
+        match way {
+            Way::Forward => &self.forward,
+            Way::Adjoint => &self.adjoint,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::support::{noise, relative, wide};
 use palinode_kernels::reference::{self, Recurrence, Shape};
 use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
-use palinode_kernels::{Activation, Algorithm, Form, Number};
+use palinode_kernels::{Activation, Algorithm, Form, Number, Precision};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
@@ -12,6 +12,7 @@ pub struct Case {
     pub activation: Activation,
     pub input_bias: bool,
     pub algorithm: Algorithm,
+    pub gradients: Precision,
     pub shape: Shape,
     pub blocks: usize,
 }
@@ -25,6 +26,7 @@ impl Case {
             activation: Activation::Relu,
             input_bias: false,
             algorithm: Algorithm::Winograd4,
+            gradients: Precision::F32,
             shape,
             blocks,
         }
@@ -79,8 +81,19 @@ impl Case {
 
     pub fn unit<'a>(&self, steps: &'a [Step], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
         let Shape { batch: images, channels, height, width } = self.shape;
-        let Self { form, activation, algorithm, .. } = *self;
-        Unit { images, channels, height, width, form, activation, algorithm, steps, parameters }
+        let Self { form, activation, algorithm, gradients, .. } = *self;
+        Unit {
+            images,
+            channels,
+            height,
+            width,
+            form,
+            activation,
+            algorithm,
+            gradients,
+            steps,
+            parameters,
+        }
     }
 
     pub fn split<'a>(&self, parameters: &'a [f32]) -> Vec<Parameters<'a>> {

@@ -1,6 +1,7 @@
 //! The fast unit against the f64 reference.
 #![allow(clippy::unwrap_used)]
 
+mod bf16;
 mod case;
 mod fixed;
 #[path = "../support/mod.rs"]
@@ -9,7 +10,7 @@ mod support;
 use case::Case;
 use palinode_kernels::reference::{self, Recurrence, Shape};
 use palinode_kernels::unit::{State, Step, Term};
-use palinode_kernels::{Activation, Algorithm, Form};
+use palinode_kernels::{Activation, Algorithm, Form, Precision};
 use support::{noise, relative, wide};
 
 const RECURRENCES: [Recurrence; 4] =
@@ -171,8 +172,10 @@ fn the_same_bits_for_any_number_of_threads() {
         (Recurrence::Hamiltonian, Form::Layer),
         (Recurrence::Midpoint, Form::Antisymmetric),
     ];
-    for (recurrence, form) in forms {
-        let case = Case { form, input_bias: true, ..Case::new(recurrence, shape, 2) };
+    let precisions = Precision::ALL.into_iter().filter(|precision| precision.check().is_ok());
+    let cases = precisions.flat_map(|gradients| forms.map(|form| (gradients, form)));
+    for (gradients, (recurrence, form)) in cases {
+        let case = Case { form, input_bias: true, gradients, ..Case::new(recurrence, shape, 2) };
         let [kernels, biases, input_biases] = case.parameters();
         let (steps, parameters) = (case.steps(0.1), case.joined(&kernels, &biases, &input_biases));
         let split = case.split(&parameters);

@@ -3,7 +3,7 @@
 use super::step::{Meter, PeakBytes, StepBench, Stepped};
 use crate::error::Result;
 use crate::network::NetworkConfig;
-use crate::reversible::Differentiation;
+use crate::reversible::{Differentiation, Kernels};
 use serde::{Deserialize, Serialize};
 
 /// One measured training step.
@@ -33,7 +33,8 @@ pub fn measure_step(
     seed: u64,
     meter: &dyn Meter,
 ) -> Result<StepMeasurement> {
-    let (bench, _) = StepBench::new(config, mode, batch_size, seed, meter)?.step()?;
+    let (bench, _) =
+        StepBench::new(config, (mode, Kernels::default()), batch_size, seed, meter)?.step()?;
     let (_, Stepped { seconds, peak_bytes, .. }) = bench.step()?;
     let (blocks, layers) = (config.blocks[0], config.layers());
     Ok(StepMeasurement { blocks, layers, mode, seconds, peak_bytes })

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::network::{Network, NetworkConfig, Phase, count};
 use crate::pass::Statistics;
 use crate::random::{Generator, Purpose};
-use crate::reversible::Differentiation;
+use crate::reversible::{Differentiation, Kernels};
 use crate::training::{OptimizerRecipe, Sgd, cross_entropy};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -73,17 +73,17 @@ impl<'a> StepBench<'a> {
     /// A network of `config` and `batch_size` random images, both drawn with `seed`.
     ///
     /// # Errors
-    /// As [`NetworkConfig::init`].
+    /// As [`NetworkConfig::init`] and [`Network::with_kernels`].
     pub fn new(
         config: &NetworkConfig,
-        mode: Differentiation,
+        (mode, kernels): (Differentiation, Kernels),
         batch_size: usize,
         seed: u64,
         meter: &'a dyn Meter,
     ) -> Result<Self> {
         let device = Device::flex().autodiff();
         let before = meter.current();
-        let network = config.init(seed, mode, &device)?;
+        let network = config.init(seed, mode, &device)?.with_kernels(kernels)?;
         let optimizer = Sgd::new(&OptimizerRecipe::default(), &network);
         let bytes = 4 * count(&network).total;
         let side_state = match mode {

@@ -32,7 +32,7 @@ use crate::error::Result;
 use crate::pass::Pass;
 use crate::random::{Generator, Purpose};
 use crate::residual::{BuiltIn, BuiltInConfig, BuiltInSettings, Residual};
-use crate::reversible::Differentiation;
+use crate::reversible::{Differentiation, Kernels};
 use crate::scheme::{SchemeName, Streams};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
@@ -259,6 +259,16 @@ impl<R: Residual> Network<R> {
     /// residual again.
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         let units = self.units.into_iter().map(|unit| unit.with_mode(mode));
+        self.units = units.collect::<Result<_>>()?;
+        Ok(self)
+    }
+
+    /// The same weights, all units computed by the kernels another way.
+    ///
+    /// # Errors
+    /// As [`Unit::with_kernels`].
+    pub fn with_kernels(mut self, kernels: Kernels) -> Result<Self> {
+        let units = self.units.into_iter().map(|unit| unit.with_kernels(kernels));
         self.units = units.collect::<Result<_>>()?;
         Ok(self)
     }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::pass::{Memory, Phase, UnitSite};
 use crate::residual::Residual;
-use crate::reversible::{self, Blocks, Differentiation};
+use crate::reversible::{self, Blocks, Differentiation, Kernels};
 use crate::scheme::{Scheme, State, Streams, sweep};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -28,6 +28,8 @@ pub struct Unit<R: Residual> {
     mode: Differentiation,
     #[module(skip)]
     site: UnitSite,
+    #[module(skip)]
+    kernels: Kernels,
 }
 
 impl<R: Residual> Unit<R> {
@@ -46,7 +48,7 @@ impl<R: Residual> Unit<R> {
         }
         mode.check(&residuals, scheme.as_ref())?;
         let site = UnitSite { unit: 0, first: 0, survival: [].into() };
-        Ok(Self { residuals, scheme, mode, site })
+        Ok(Self { residuals, scheme, mode, site, kernels: Kernels::default() })
     }
 
     /// The same unit as number `unit` (0 to 2) of a network: units of different numbers draw different
@@ -76,6 +78,16 @@ impl<R: Residual> Unit<R> {
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         mode.check(&self.residuals, self.scheme())?;
         self.mode = mode;
+        Ok(self)
+    }
+
+    /// The same unit, computed by the kernels another way.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where that would do nothing, or this machine cannot compute so; see [`Kernels`].
+    pub fn with_kernels(mut self, kernels: Kernels) -> Result<Self> {
+        kernels.check(&self.as_blocks(), self.mode)?;
+        self.kernels = kernels;
         Ok(self)
     }
 
@@ -134,7 +146,12 @@ impl<R: Residual> Unit<R> {
     }
 
     fn as_blocks(&self) -> Blocks<'_, R> {
-        Blocks { residuals: &self.residuals, scheme: &self.scheme, site: &self.site }
+        Blocks {
+            residuals: &self.residuals,
+            scheme: &self.scheme,
+            site: &self.site,
+            kernels: self.kernels,
+        }
     }
 
     fn check_channels(&self, channels: usize) -> Result<()> {

@@ -3,17 +3,17 @@
 //! They take units of the built-in residuals in f32 on the CPU, under every scheme; anything else goes
 //! block by block through Burn's operations.
 
-use super::Blocks;
 use super::reversed::LastState;
+use super::{Blocks, Kernels};
 use crate::node::{View, on_kernels, tensor, values};
 use crate::parameters::views;
 use crate::residual::{KernelForm, Residual, Role};
 use crate::scheme::{Drift, Scheme, State, Streams, Term, Update, sweep};
 use burn::tensor::{Device, Tensor};
-use palinode_kernels::Algorithm;
 use palinode_kernels::unit::{
     Gradients, Parameters, State as Parts, Step, Term as Part, Unit, check_steps,
 };
+use palinode_kernels::{Algorithm, Precision};
 
 /// A unit that the kernels can compute.
 pub(super) struct Fused {
@@ -21,33 +21,25 @@ pub(super) struct Fused {
     /// Of all residuals, but for the a, which some may lack.
     form: KernelForm,
     algorithm: Algorithm,
+    gradients: Precision,
 }
 
 impl Fused {
     /// The unit, if the kernels can compute it on `input`.
     pub fn of<R: Residual>(blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
-        let Blocks { residuals, scheme, site } = blocks;
-        // Stochastic depth leaves out a residual here and there.
-        if !site.survival.is_empty() {
-            return None;
-        }
         if !on_kernels(input) {
             return None;
         }
-        let forms: Vec<KernelForm> =
-            residuals.iter().map(Residual::kernel_form).collect::<Option<_>>()?;
-        let same =
-            |a: &KernelForm, b: &KernelForm| (a.form, a.activation) == (b.form, b.activation);
-        let form = *forms.first()?;
-        if !forms.iter().all(|other| same(other, &form)) {
-            return None;
-        }
-        let steps = (0..blocks.count()).map(|block| step(scheme.update(block)));
-        let steps: Vec<Step> = steps.collect::<Option<_>>()?;
-        // A scheme of somebody's own may be one that the kernels do not know.
-        check_steps(&steps, residuals.len()).ok()?;
+        let (steps, form) = plan(blocks)?;
         let [.., height, width] = input.dims();
-        Some(Self { steps, form, algorithm: Algorithm::quickest([height, width]) })
+        let Kernels { algorithm, gradients } = blocks.kernels;
+        let algorithm = algorithm.unwrap_or_else(|| Algorithm::quickest([height, width]));
+        Some(Self { steps, form, algorithm, gradients })
+    }
+
+    /// Whether the kernels can compute a unit, whatever its input is.
+    pub fn knows<R: Residual>(blocks: &Blocks<'_, R>) -> bool {
+        blocks.residuals.is_empty() || plan(blocks).is_some()
     }
 
     /// The same, computed by an algorithm of the caller's choice.
@@ -121,9 +113,42 @@ impl Fused {
     fn unit<'a>(&'a self, shape: [usize; 4], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
         let [images, channels, height, width] = shape;
         let KernelForm { form, activation, .. } = self.form;
-        let (steps, algorithm) = (&self.steps, self.algorithm);
-        Unit { images, channels, height, width, form, activation, algorithm, steps, parameters }
+        let Self { steps, algorithm, gradients, .. } = self;
+        let (algorithm, gradients) = (*algorithm, *gradients);
+        Unit {
+            images,
+            channels,
+            height,
+            width,
+            form,
+            activation,
+            algorithm,
+            gradients,
+            steps,
+            parameters,
+        }
     }
+}
+
+/// What each block does and the form of all residuals, if the kernels know both.
+fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<(Vec<Step>, KernelForm)> {
+    let Blocks { residuals, scheme, site, .. } = blocks;
+    // Stochastic depth leaves out a residual here and there.
+    if !site.survival.is_empty() {
+        return None;
+    }
+    let forms: Vec<KernelForm> =
+        residuals.iter().map(Residual::kernel_form).collect::<Option<_>>()?;
+    let same = |a: &KernelForm, b: &KernelForm| (a.form, a.activation) == (b.form, b.activation);
+    let form = *forms.first()?;
+    if !forms.iter().all(|other| same(other, &form)) {
+        return None;
+    }
+    let steps = (0..blocks.count()).map(|block| step(scheme.update(block)));
+    let steps: Vec<Step> = steps.collect::<Option<_>>()?;
+    // A scheme of somebody's own may be one that the kernels do not know.
+    check_steps(&steps, residuals.len()).ok()?;
+    Some((steps, form))
 }
 
 /// The numbers of all residuals' K, b and, where there is one, a: read where the modules have them.

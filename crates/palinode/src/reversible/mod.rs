@@ -13,6 +13,7 @@
 
 mod checkpointed;
 mod fused;
+mod kernels;
 mod local;
 mod reversed;
 mod stored;
@@ -22,7 +23,8 @@ use crate::pass::{Memory, Phase, UnitSite};
 use crate::residual::{Effects, Residual, evaluate};
 use crate::scheme::{Scheme, State, sweep};
 use burn::tensor::Tensor;
-use palinode_kernels::Algorithm;
+pub use kernels::Kernels;
+pub use palinode_kernels::{Algorithm, Precision};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -83,6 +85,7 @@ pub(crate) struct Blocks<'a, R> {
     pub residuals: &'a [R],
     pub scheme: &'a Arc<dyn Scheme>,
     pub site: &'a UnitSite,
+    pub kernels: Kernels,
 }
 
 impl<R: Residual> Blocks<'_, R> {

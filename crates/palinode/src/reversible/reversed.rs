@@ -22,7 +22,7 @@ pub(super) fn forward<R: Residual>(
 
     let start = input.clone().inner();
     let mut memory = Memory::new(phase, blocks.site.clone());
-    let detached = Blocks { residuals: &residuals, scheme: &scheme, site: blocks.site };
+    let detached = Blocks { residuals: &residuals, scheme: &scheme, ..blocks };
     let fused = Fused::of(&detached, &input);
     let kept = time(Part::Units, || match &fused {
         Some(fused) => fused.forward(&residuals, scheme.as_ref(), start),

@@ -60,7 +60,8 @@ impl TrainingData {
         let info = &self.info;
         let config = recipe.network(info.channels, info.size, info.classes.len())?;
         let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
-        config.init(recipe.seed, mode, &Device::flex().autodiff())
+        let network = config.init(recipe.seed, mode, &Device::flex().autodiff())?;
+        network.with_kernels(recipe.training.kernels())
     }
 }
 

@@ -288,7 +288,7 @@ impl Recipe {
 mod tests {
     use super::*;
     use crate::data::SourceName;
-    use crate::reversible::Differentiation;
+    use crate::reversible::{Algorithm, Differentiation};
     use crate::scheme::SchemeName;
     use palinode_kernels::isa::Isa;
 
@@ -315,8 +315,12 @@ mod tests {
         let resolved = Recipe::default().resolved().unwrap();
         let (dir, fold) = (shown.data.dir.clone(), Some(0));
         let with_dir = DataRecipe { dir, fold, ..resolved.data.clone() };
-        let with_isa = TrainingRecipe { isa: Some(Isa::Avx2), ..resolved.training.clone() };
-        let expected = Recipe { data: with_dir, training: with_isa, ..resolved.clone() };
+        let training = TrainingRecipe {
+            isa: Some(Isa::Avx2),
+            algorithm: Some(Algorithm::Winograd2),
+            ..resolved.training.clone()
+        };
+        let expected = Recipe { data: with_dir, training, ..resolved.clone() };
         assert_eq!(shown, expected);
 
         let fields = |text: &str| -> Vec<String> {
@@ -327,7 +331,8 @@ mod tests {
             fields
         };
         let mut written = fields(&resolved.to_toml().unwrap());
-        written.extend(["data.dir", "data.fold", "training.isa"].map(str::to_owned));
+        let unset = ["data.dir", "data.fold", "training.isa", "training.algorithm"];
+        written.extend(unset.map(str::to_owned));
         written.sort();
         assert_eq!(fields(&uncommented), written);
     }

@@ -5,7 +5,7 @@ use crate::data::{Dataset, FolderOptions, Mean, Part, SourceName};
 use crate::error::Result;
 use crate::network::{Layout, StemActivation, Variant};
 use crate::residual::BuiltInConfig;
-use crate::reversible::Differentiation;
+use crate::reversible::{Algorithm, Differentiation, Kernels, Precision};
 use crate::scheme::{SchemeName, Start};
 use palinode_kernels::isa::Isa;
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,19 @@ pub struct TrainingRecipe {
     /// Instruction set of the kernels; a run records the one it began with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isa: Option<Isa>,
+    /// How the kernels compute the units' 3×3 convolutions in training; not given: the quickest way for
+    /// the images' size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<Algorithm>,
+    /// What the factors of the units' products for gradients are rounded to.
+    pub gradients: Precision,
+}
+
+impl TrainingRecipe {
+    /// How the kernels compute units.
+    pub fn kernels(&self) -> Kernels {
+        Kernels { algorithm: self.algorithm, gradients: self.gradients }
+    }
 }
 
 impl Default for ModelRecipe {
@@ -218,6 +231,8 @@ impl Default for TrainingRecipe {
             test: true,
             mode: None,
             isa: None,
+            algorithm: None,
+            gradients: Precision::F32,
         }
     }
 }

@@ -1,0 +1,71 @@
+//! Gradients of factors rounded to bf16: those of f32 but for the rounding, and the same reversal.
+
+use crate::RECURRENCES;
+use crate::case::Case;
+use crate::support::noise;
+use palinode_kernels::reference::{Recurrence, Shape};
+use palinode_kernels::unit::State;
+use palinode_kernels::{Algorithm, Form, Precision};
+
+/// What a backward pass gives: the state, the gradient with respect to it, and the parameters'.
+fn backward(case: &Case) -> [Vec<f32>; 3] {
+    let [kernels, biases, input_biases] = case.parameters();
+    let (steps, parameters) = (case.steps(0.2), case.joined(&kernels, &biases, &input_biases));
+    let split = case.split(&parameters);
+    let unit = case.unit(&steps, &split);
+    let mut state = noise(2 * case.shape.len(), 3, 1.0);
+    let mut slope = noise(2 * case.shape.len(), 4, 1.0);
+    unit.forward(State::Joined(&mut state));
+    let mut found = vec![0.0; parameters.len()];
+    unit.backward(State::Joined(&mut state), State::Joined(&mut slope), case.split_mut(&mut found));
+    [state, slope, found]
+}
+
+/// ‖a − b‖ / ‖b‖.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let norm = |numbers: &mut dyn Iterator<Item = f32>| {
+        numbers.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt()
+    };
+    norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
+}
+
+#[test]
+fn gradients_are_off_by_the_rounding_and_states_not_at_all() {
+    if let Err(reason) = Precision::Bf16.check() {
+        println!("not tested: {reason}");
+        return;
+    }
+    let forms = RECURRENCES.map(|recurrence| (recurrence, Form::Symmetric));
+    let layers =
+        [(Recurrence::Hamiltonian, Form::Layer), (Recurrence::Midpoint, Form::Antisymmetric)];
+    for (recurrence, form) in forms.into_iter().chain(layers) {
+        for (batch, channels, size) in [(2, 16, 32), (2, 17, 9), (4, 32, 16), (8, 56, 8)] {
+            let shape = Shape { batch, channels, height: size, width: size };
+            // (The state's gradient is mostly its own identity part.)
+            let bounds =
+                [(Algorithm::Winograd4, [5e-3, 0.02]), (Algorithm::Winograd2, [1.5e-3, 6e-3])];
+            for (algorithm, bounds) in bounds {
+                let exact = Case { form, algorithm, ..Case::new(recurrence, shape, 2) };
+                let rounded = Case { gradients: Precision::Bf16, ..exact };
+                let ([state, slope, found], truth) = (backward(&rounded), backward(&exact));
+                assert!(state == truth[0], "{rounded:?}: another reversal");
+                let errors = [distance(&slope, &truth[1]), distance(&found, &truth[2])];
+                println!("{recurrence:?} {form:?} {algorithm} {channels}: {errors:.4?}");
+                let kept = errors[0] < bounds[0] && (1e-3..bounds[1]).contains(&errors[1]);
+                assert!(kept, "{rounded:?}: {errors:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_cannot_round_says_so() {
+    let check = Precision::Bf16.check();
+    let names = Precision::ALL.map(|precision| precision.name().parse::<Precision>());
+    assert_eq!(names, Precision::ALL.map(Ok));
+    if let Err(reason) = check {
+        assert!(reason.contains("avx512_bf16"), "{reason}");
+    }
+    let message = "f16".parse::<Precision>().unwrap_err();
+    assert!(message.contains("f32, bf16"), "{message}");
+}
