@@ -6,9 +6,9 @@
 `step` is a whole training step of hamiltonian-218, `convolutions` those of resnet-32 by themselves.
 
 Needs Python 3.10 and cargo. Makes a virtual environment in target/benchmarks with the packages of
-requirements.txt, builds the release program, and runs all rivals in turn, a process each, round
-after round, so that whatever slows the machine slows them all. What else used the CPU meanwhile is
-recorded. A rival that does not run here is named with its reason, not left out.
+requirements.txt, builds the release program and the rival in candle, and runs all rivals in turn, a
+process each, round after round, so that whatever slows the machine slows them all. What else used
+the CPU meanwhile is recorded. A rival that does not run here is named with its reason, not left out.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
+CANDLE = HERE / "candle"
 BASE = "palinode f32"
 
 
@@ -79,11 +80,14 @@ def steps(arguments, python, program):
     depth = ["--blocks", arguments.blocks]
     ours = [program, "bench", "step", "--json", "--model", "hamiltonian-218", *depth, *step]
     torch = [python, HERE / "pytorch_step.py", *depth, *step]
-    last = ["--channels-last"]
+    last, once = ["--channels-last"], ["--warm-up", 0, "--repeats", 1]
     return {
         BASE: ours,
         "palinode f32, avx2": [*ours, "--isa", "avx2"],
+        "palinode, gradients in bf16": [*ours, "--gradients", "bf16"],
         "palinode f32, stored": [*ours, "--mode", "stored"],
+        # (A single step: it takes more than a minute.)
+        "candle plain f32": [CANDLE / "target" / "release" / "candle-step", *depth, *step, *once],
         "PyTorch plain f32": torch,
         "PyTorch plain f32, channels_last": [*torch, *last],
         "PyTorch plain f32, channels_last, compiled": [*torch, *last, "--compile"],
@@ -139,6 +143,8 @@ def main():
 
     subprocess.run(["cargo", "build", "--release", "--locked", "--workspace"], cwd=ROOT, check=True)
     program = ROOT / "target" / "release" / "palinode"
+    if arguments.what == "step":
+        subprocess.run(["cargo", "build", "--release", "--locked"], cwd=CANDLE, check=True)
     python = arguments.python or environment()
     commands = rivals(arguments, python, program)
     runs = {name: [] for name in commands}

@@ -26,7 +26,7 @@ fn gradients(kernels: Kernels) -> Vec<f32> {
     let labels = Tensor::<1, Int>::from_data([1_i64, 0, 9, 4], &device);
     let logits = network.forward(images, Phase::Training { seed: 0, step: 0 }).unwrap();
     let found = collect_gradients(&network, &cross_entropy(logits, labels).backward());
-    found.into_iter().flat_map(|(_, array)| array.values).collect()
+    found.into_values().flat_map(|array| array.values).collect()
 }
 
 /// ‖a − b‖ / ‖b‖.

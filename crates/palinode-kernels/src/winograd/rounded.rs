@@ -11,8 +11,8 @@ use bytemuck::{Pod, Zeroable};
 use pulp::Simd;
 use pulp::x86::V4;
 use std::arch::x86_64::{
-    __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_permutexvar_epi16,
-    _mm512_setzero_ps, _mm512_storeu_si512,
+    __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps,
+    _mm512_permutexvar_epi16, _mm512_setzero_ps, _mm512_storeu_si512,
 };
 
 /// Two neighbouring terms of a sum, in bf16.
@@ -117,6 +117,13 @@ fn round_matrices(Points { count, depth, .. }: Points, from: &[f32], into: &mut 
     }
 }
 
+/// The same 64 bytes.
+#[inline(always)]
+fn bits(pairs: __m512bh) -> __m512i {
+    // SAFETY: any bits are integers.
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(pairs) }
+}
+
 /// Rows 2k and 2k + 1 of `width` numbers rounded to row k of as many pairs, a zero row behind the last.
 ///
 /// # Safety
@@ -138,7 +145,7 @@ unsafe fn pair_rows(rows: usize, width: usize, from: *const f32, into: *mut Pair
                     _mm512_setzero_ps()
                 };
                 let both = _mm512_cvtne2ps_pbh(other, _mm512_loadu_ps(one));
-                let pairs = _mm512_permutexvar_epi16(order, std::mem::transmute(both));
+                let pairs = _mm512_permutexvar_epi16(order, bits(both));
                 _mm512_storeu_si512(into.add(row / 2 * width + column).cast(), pairs);
             }
         }
@@ -156,7 +163,7 @@ unsafe fn pair_neighbours(count: usize, from: *const f32, into: *mut Pair) {
         unsafe {
             let from = from.add(at);
             let pairs = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from.add(16)), _mm512_loadu_ps(from));
-            _mm512_storeu_si512(into.add(at / 2).cast(), std::mem::transmute(pairs));
+            _mm512_storeu_si512(into.add(at / 2).cast(), bits(pairs));
         }
     }
 }
