@@ -16,8 +16,8 @@ pub enum Precision {
     /// Not at all.
     #[default]
     F32,
-    /// Eight binary places. Where the machine takes two such products in the time of one of f32's (AMD
-    /// from Zen 4 on; not Intel's, outside AMX) that is faster.
+    /// Eight binary places: faster where the machine takes two such products in the time of one of f32's,
+    /// as AMD's Zen 4 does.
     Bf16,
 }
 
