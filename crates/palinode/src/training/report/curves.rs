@@ -24,8 +24,10 @@ pub fn curves(rows: &[Row]) -> Result<String> {
         let draw = || -> std::result::Result<(), Box<dyn std::error::Error>> {
             root.fill(&WHITE)?;
             let panels = root.split_evenly((1, 2));
-            panel(&panels[0], "Loss", rows, |row| row.loss)?;
-            panel(&panels[1], "Accuracy, %", rows, |row| 100.0 * row.accuracy)?;
+            // The names stand where the curves of a run that learns do not come.
+            let (above, below) = (SeriesLabelPosition::UpperRight, SeriesLabelPosition::LowerRight);
+            panel(&panels[0], ("Loss", above), rows, |row| row.loss)?;
+            panel(&panels[1], ("Accuracy, %", below), rows, |row| 100.0 * row.accuracy)?;
             root.present()?;
             Ok(())
         };
@@ -36,7 +38,7 @@ pub fn curves(rows: &[Row]) -> Result<String> {
 
 fn panel(
     area: &DrawingArea<SVGBackend<'_>, Shift>,
-    title: &str,
+    (title, names): (&str, SeriesLabelPosition),
     rows: &[Row],
     value: Value,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -77,7 +79,7 @@ fn panel(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::MiddleRight)
+        .position(names)
         .background_style(WHITE.mix(0.85))
         .border_style(RGBColor(216, 222, 228))
         .label_font((FONT, 12))
