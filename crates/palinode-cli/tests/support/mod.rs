@@ -89,6 +89,11 @@ fn write_idx(folder: &Path, part: &str, count: usize) {
     std::fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
 }
 
+/// Arguments as a list that others can be added to.
+pub fn owned(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|&argument| argument.to_owned()).collect()
+}
+
 fn command<S: AsRef<str>>(arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_palinode"));
     command.args(arguments.iter().map(AsRef::as_ref));

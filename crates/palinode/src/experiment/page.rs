@@ -1,8 +1,7 @@
 //! Pages that compare runs.
 
-use super::plan::percent as share;
 use super::run::Finished;
-use super::table::{Line, dashed, percent};
+use super::table::{COLUMNS, Line, cells};
 use crate::error::Result;
 use crate::training::{Outcome, Recipe, Row, curves, document, escape, section, thousands};
 use std::fmt::Write;
@@ -15,27 +14,14 @@ pub(super) fn experiment_page(
     finished: &[Finished],
     figures: &[(&str, &str)],
 ) -> String {
-    let mut table = String::from(
-        "<table class=\"numbers wide\">\n<tr><th>model</th><th>units</th><th>channels</th>\
-         <th>parameters</th><th>images</th><th>seeds</th><th>test, %</th><th>validation, %</th>\
-         <th>time, s</th><th>peak, MB</th></tr>\n",
-    );
+    let mut table = String::from("<table class=\"numbers wide\">\n<tr>");
+    COLUMNS.iter().for_each(|head| table += &format!("<th>{head}</th>"));
+    table += "</tr>\n";
     for line in lines {
-        let _ = writeln!(
-            table,
-            "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{} %</td><td>{}</td><td>{}</td>\
-             <td>{}</td><td>{:.0}</td><td>{:.0}</td></tr>",
-            escape(&line.name),
-            dashed(line.blocks),
-            dashed(line.widths),
-            thousands(line.parameters),
-            share(line.subset),
-            line.seeds.len(),
-            percent(&line.test),
-            percent(&line.validation),
-            line.seconds,
-            line.peak_bytes as f64 / 1e6,
-        );
+        let [name, cells @ ..] = cells(line);
+        let _ = write!(table, "<tr><th>{}</th>", escape(&name));
+        cells.iter().for_each(|cell| table += &format!("<td>{cell}</td>"));
+        table += "</tr>\n";
     }
     table += "</table>\n";
     let mut runs = String::from("<ul>\n");

@@ -3,6 +3,7 @@
 use super::plan::percent as share;
 use super::run::Finished;
 use crate::error::{Error, Result};
+use crate::training::thousands;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -79,7 +80,7 @@ pub(super) fn mean_and_deviation(values: &[f64]) -> Option<(f64, Option<f64>)> {
 }
 
 /// "93.12 ± 0.08" in per cent.
-pub(super) fn percent(values: &[f64]) -> String {
+fn percent(values: &[f64]) -> String {
     match mean_and_deviation(values) {
         None => "–".to_owned(),
         Some((mean, None)) => format!("{:.2}", 100.0 * mean),
@@ -87,8 +88,40 @@ pub(super) fn percent(values: &[f64]) -> String {
     }
 }
 
-pub(super) fn dashed(numbers: [usize; 3]) -> String {
+fn dashed(numbers: [usize; 3]) -> String {
     numbers.map(|number| number.to_string()).join("-")
+}
+
+/// Heads of the columns, in Markdown and on a page.
+pub(super) const COLUMNS: [&str; 11] = [
+    "model",
+    "units",
+    "channels",
+    "parameters",
+    "images",
+    "epochs",
+    "seeds",
+    "test accuracy, %",
+    "best validation, %",
+    "time, s",
+    "peak, MB",
+];
+
+/// What stands under [`COLUMNS`].
+pub(super) fn cells(line: &Line) -> [String; COLUMNS.len()] {
+    [
+        line.name.clone(),
+        dashed(line.blocks),
+        dashed(line.widths),
+        thousands(line.parameters),
+        format!("{} %", share(line.subset)),
+        line.epochs.to_string(),
+        line.seeds.len().to_string(),
+        percent(&line.test),
+        percent(&line.validation),
+        format!("{:.0}", line.seconds),
+        format!("{:.0}", line.peak_bytes as f64 / 1e6),
+    ]
 }
 
 /// As Markdown; `failed` are trials that are not in it, and why.
@@ -96,26 +129,13 @@ pub(super) fn as_markdown(title: &str, lines: &[Line], failed: &[String]) -> Str
     let mut text = format!(
         "# {title}\n\nMeans over seeds, ± their standard deviation. Epochs are of as many images as the \
          whole training part has, also for subsets. Test images, where they were read, were read once per \
-         run, with the weights of its best validation.\n\n\
-         | model | units | channels | parameters | images | epochs | seeds | test accuracy, % | best \
-         validation, % | time, s | peak, MB |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
+         run, with the weights of its best validation.\n\n"
     );
-    for line in lines {
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} % | {} | {} | {} | {} | {:.0} | {:.0} |",
-            line.name.replace('|', "\\|"),
-            dashed(line.blocks),
-            dashed(line.widths),
-            line.parameters,
-            share(line.subset),
-            line.epochs,
-            line.seeds.len(),
-            percent(&line.test),
-            percent(&line.validation),
-            line.seconds,
-            line.peak_bytes as f64 / 1e6,
-        );
+    let heads = COLUMNS.map(str::to_owned);
+    let rule = ["---"; COLUMNS.len()].map(str::to_owned);
+    for row in [heads, rule].into_iter().chain(lines.iter().map(cells)) {
+        let row = row.map(|cell| cell.replace('|', "\\|"));
+        let _ = writeln!(text, "| {} |", row.join(" | "));
     }
     if !failed.is_empty() {
         text += "\nDid not get to their end:\n\n";

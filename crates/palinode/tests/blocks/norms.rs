@@ -1,0 +1,183 @@
+//! Batch norms and dropouts inside blocks: the same in every mode, and in their place.
+
+use crate::case::{Cast, KINDS, normal, parameters, unit};
+use crate::support::{module_gradients, relative, values};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Distribution, Tensor};
+use palinode::Activation;
+use palinode::network::weights::collect;
+use palinode::network::{Network, NetworkConfig, Phase};
+use palinode::random::{Generator, Purpose};
+use palinode::residual::{BuiltIn, BuiltInConfig};
+use palinode::reversible::Differentiation;
+use palinode::scheme::{SchemeName, Start};
+use palinode::training::{OptimizerRecipe, Sgd, cross_entropy};
+
+/// Running statistics of a module, flat.
+fn running<M: Module>(module: &M) -> Vec<f64> {
+    struct Visitor {
+        name: String,
+        found: Vec<f64>,
+    }
+    impl ModuleVisitor for Visitor {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            name.clone_into(&mut self.name);
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.name.starts_with("running") {
+                self.found.extend(values(param.val()));
+            }
+        }
+    }
+    let mut visitor = Visitor { name: String::new(), found: Vec::new() };
+    module.visit(&mut visitor);
+    visitor.found
+}
+
+#[test]
+fn norms_and_dropouts_inside_blocks_are_the_same_in_every_mode() {
+    for scheme in [SchemeName::Euler].into_iter().chain(SchemeName::REVERSIBLE) {
+        let channels = 8 * if scheme.with_step(1.0, Start::AtRest).streams()
+            == palinode::scheme::Streams::Two
+        {
+            2
+        } else {
+            1
+        };
+        for kind in KINDS {
+            for phase in [Phase::Training { seed: 5, step: 11 }, Phase::BatchStatistics] {
+                let mut results: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
+                for mode in Differentiation::ALL {
+                    if scheme == SchemeName::Euler && mode == Differentiation::Reversible {
+                        continue;
+                    }
+                    let unit = unit(scheme, kind, mode, DType::F64);
+                    let before = running(&unit);
+                    let x = normal(4, [3, channels, 4, 5]).autodiff().require_grad();
+                    let y = unit.forward(x.clone(), phase).unwrap();
+                    let gradients = y.powi_scalar(2).sum().backward();
+                    let mut found = module_gradients(&unit, &gradients);
+                    found.extend(values(x.grad(&gradients).unwrap()));
+                    let after = running(&unit);
+                    assert_eq!(before != after, phase != Phase::BatchStatistics, "{mode:?}");
+                    results.push((found, after));
+                }
+                for (gradients, statistics) in &results[1..] {
+                    let error = relative(gradients, &results[0].0);
+                    assert!(error < 1e-11, "{scheme:?} {kind:?} {phase:?}: {error:e}");
+                    let error = relative(statistics, &results[0].1);
+                    assert!(error < 1e-12, "{scheme:?} {kind:?} {phase:?}: statistics {error:e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_unit_with_norms_and_dropouts_comes_back_and_says_what_it_kept() {
+    for scheme in SchemeName::REVERSIBLE {
+        let unit = unit(scheme, BuiltInConfig::Symmetric, Differentiation::Stored, DType::F64);
+        let streams = unit.scheme().streams();
+        let channels = if streams == palinode::scheme::Streams::Two { 16 } else { 8 };
+        let x = normal(4, [3, channels, 4, 5]);
+        let (last, memory) =
+            unit.forward_state(x.clone().autodiff(), Phase::Training { seed: 5, step: 0 }).unwrap();
+        let evaluations = 4 * if channels == 16 { 2 } else { 1 };
+        assert_eq!(memory.bytes(), evaluations * 8 * 16, "{scheme:?}: two numbers a channel");
+        let error = relative(&values(unit.inverse(last, &memory).unwrap()), &values(x));
+        assert!(error < 1e-12, "{scheme:?}: {error:e}");
+    }
+}
+
+/// A network with norms and dropouts everywhere, after `steps` optimiser steps, and the last
+/// gradients.
+fn trained(mode: Differentiation, steps: u64, dtype: DType) -> (Network, Vec<f64>) {
+    let device = Device::flex().autodiff();
+    let mut config = NetworkConfig::named("revnet-38").unwrap().for_data(1, [8, 8], 5);
+    (config.blocks, config.widths) = ([3, 3, 3], [8, 8, 16]);
+    (config.block_dropout, config.dropout, config.activation) = (0.1, 0.2, Activation::Tanh);
+    let mut network = config.init(7, mode, &device).unwrap().map(&mut Cast(dtype));
+    let recipe = OptimizerRecipe { learning_rate: 0.05, ..OptimizerRecipe::default() };
+    let mut optimizer = Sgd::new(&recipe, &network);
+    let mut last = Vec::new();
+    for step in 0..steps {
+        let mut generator = Generator::with_stream(2, Purpose::Input, step);
+        let images: Tensor<4> = generator.normal([4, 1, 8, 8], 1.0, &device).cast(dtype);
+        let labels = Tensor::from_ints([0, 1, 2, 3], &device);
+        let logits = network.forward(images, Phase::Training { seed: 1, step }).unwrap();
+        let mut gradients = cross_entropy(logits, labels).backward();
+        last = module_gradients(&network, &gradients);
+        network = optimizer.step(network, &mut gradients, 0.05);
+    }
+    (network, last)
+}
+
+#[test]
+fn after_one_and_five_steps_weights_gradients_and_statistics_are_those_of_stored_mode() {
+    for (steps, dtype, bound) in
+        [(1, DType::F64, 1e-11), (5, DType::F64, 1e-11), (1, DType::F32, 2e-5)]
+    {
+        let (stored, gradients) = trained(Differentiation::Stored, steps, dtype);
+        for mode in [Differentiation::Checkpointed, Differentiation::Reversible] {
+            let (network, own) = trained(mode, steps, dtype);
+            let error = relative(&own, &gradients);
+            assert!(error < bound, "{mode:?}, {steps} steps: gradients differ by {error:e}");
+            for (what, found, expected) in [
+                ("weights", parameters(&network), parameters(&stored)),
+                ("statistics", running(&network), running(&stored)),
+            ] {
+                let error = relative(&found, &expected);
+                assert!(error < bound, "{mode:?}, {steps} steps: {what} differ by {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn inference_moves_nothing_and_nobodys_random_numbers_move() {
+    let (network, _) = trained(Differentiation::Reversible, 1, DType::F32);
+    let before = collect(&network);
+    let device = Device::flex();
+    let images: Tensor<4> = Generator::new(2, Purpose::Input).normal([4, 1, 8, 8], 1.0, &device);
+    let logits = |phase| values(network.valid().forward(images.clone(), phase).unwrap());
+    let inference = logits(Phase::Inference);
+    assert_eq!(inference, logits(Phase::Inference));
+    assert_eq!(before, collect(&network));
+
+    let drawn = |between: &dyn Fn()| {
+        device.seed(42);
+        let first = Tensor::<1>::random([4], Distribution::Default, &device);
+        between();
+        let second = Tensor::<1>::random([4], Distribution::Default, &device);
+        (values(first), values(second))
+    };
+    // (No other test of this binary draws from Burn's generator.)
+    let alone = drawn(&|| ());
+    assert_eq!(
+        alone,
+        drawn(&|| {
+            trained(Differentiation::Reversible, 1, DType::F32);
+        })
+    );
+}
+
+/// F and F* of the single-layer Hamiltonian network see different numbers: each has running statistics
+/// of its own, and they are those of its own input.
+#[test]
+fn the_two_functions_of_a_layer_have_a_norm_each() {
+    let unit = unit(
+        SchemeName::HamiltonianSingle,
+        BuiltInConfig::Layer,
+        Differentiation::Stored,
+        DType::F64,
+    );
+    let BuiltIn::Layer(layer) = &unit.residuals[0] else { panic!("not a layer") };
+    let (norm, conjugate) = (layer.norm.as_ref().unwrap(), layer.conjugate_norm.as_ref().unwrap());
+    let x = normal(4, [3, 16, 4, 5]);
+    unit.forward(x.autodiff(), Phase::Training { seed: 1, step: 0 }).unwrap();
+    let [first, second] = [norm, conjugate].map(|norm| values(norm.running_var.value_sync()));
+    assert!(first.iter().chain(&second).all(|&variance| variance != 1.0), "one never moved");
+    assert!(relative(&first, &second) > 1e-3, "both have the same statistics");
+    // A tenth of the way from 1 to the batch's variance, once.
+    assert!(first.iter().all(|&v| v > 0.9 - 1e-9), "moved more than once: {first:?}");
+}
