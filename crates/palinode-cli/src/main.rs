@@ -36,7 +36,7 @@ struct Arguments {
     /// Threads to compute with (default: all cores); results do not depend on it.
     #[arg(long, global = true, value_name = "N", value_parser = at_most(1024))]
     threads: Option<usize>,
-    /// Instruction set of the kernels: avx512, avx2, neon or portable (default: the best there is).
+    /// Instruction set of the kernels: amx, avx512, avx2, neon or portable (default: the best there is).
     #[arg(long, global = true, value_name = "ISA", value_parser = str::parse::<Isa>)]
     isa: Option<Isa>,
 }

@@ -15,6 +15,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Isa {
     /// AVX-512 (F, BW, CD, DQ, VL), 16 numbers at a time.
     Avx512 = 1,
+    /// As `Avx512`, with the same bits, but for products of [factors in bf16](crate::Precision::Bf16), which
+    /// go to AMX's tiles.
+    Amx = 5,
     /// AVX2 with FMA, 8 numbers at a time.
     Avx2 = 2,
     /// NEON, 4 numbers at a time. (Compiled through the same abstraction; no machine that has it has
@@ -26,11 +29,13 @@ pub enum Isa {
 
 impl Isa {
     /// All of them, the best first.
-    pub const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable];
+    pub const ALL: [Self; 5] = [Self::Amx, Self::Avx512, Self::Avx2, Self::Neon, Self::Portable];
 
     /// Whether this machine has it.
     pub fn is_available(self) -> bool {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => crate::amx::Amx::new().is_some(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => pulp::x86::V4::try_new().is_some(),
             #[cfg(target_arch = "x86_64")]
@@ -46,6 +51,7 @@ impl Isa {
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Amx => "amx",
             Self::Avx512 => "avx512",
             Self::Avx2 => "avx2",
             Self::Neon => "neon",
@@ -104,7 +110,7 @@ static CURRENT: AtomicU8 = AtomicU8::new(0);
 pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     match Isa::current() {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => match pulp::x86::V4::try_new() {
+        Isa::Amx | Isa::Avx512 => match pulp::x86::V4::try_new() {
             Some(simd) => pulp::Simd::vectorize(simd, op),
             None => op.with_simd(Scalar),
         },

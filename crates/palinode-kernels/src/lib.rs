@@ -4,8 +4,8 @@
 //!   at a time inside the cache, by Winograd's algorithms or direct sums ([`Algorithm`]);
 //! * [`mod@convolution`], [`mod@inception`], [`mod@norm`], [`mod@pool`]: what stands around units in a
 //!   network, and in residuals that no unit sweep knows;
-//! * [`mod@isa`]: the instruction set (AVX-512, AVX2 with FMA, NEON or none), chosen when the program
-//!   runs;
+//! * [`mod@isa`]: the instruction set (AVX-512 with or without AMX, AVX2 with FMA, NEON or none), chosen
+//!   when the program runs;
 //! * [`mod@reference`]: any unit by naive loops in the scalar type of the caller's choice, storing
 //!   every state and differentiating by the chain rule. Every faster path is tested against it, so
 //!   it is written to be read, not to be quick.
@@ -34,6 +34,8 @@
 pub mod activation;
 mod algorithm;
 mod aligned;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub mod convolution;
 mod direct;
 mod engine;

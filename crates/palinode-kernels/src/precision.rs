@@ -16,8 +16,8 @@ pub enum Precision {
     /// Not at all.
     #[default]
     F32,
-    /// Eight binary places: faster where the machine takes two such products in the time of one of f32's,
-    /// as AMD's Zen 4 does.
+    /// Eight binary places: faster where the machine takes two such products in the time of one of f32's, as
+    /// AMD's Zen 4 does, or has [AMX](crate::isa::Isa::Amx). (Intel's other processors are slower with it.)
     Bf16,
 }
 

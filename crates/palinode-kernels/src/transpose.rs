@@ -2,6 +2,12 @@
 
 use crate::layout::CHANNEL_BLOCK;
 use pulp::Simd;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_setzero_ps,
+    _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+    _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+};
 
 pub(crate) type Square = [[f32; CHANNEL_BLOCK]; CHANNEL_BLOCK];
 
@@ -29,21 +35,27 @@ fn by_swaps(square: &mut Square) {
     }
 }
 
-/// In four rounds of 16 shuffles: pairs of numbers, pairs of pairs, then quarters of rows.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn by_shuffles(square: &mut Square) {
-    use core::arch::x86_64::{
-        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_setzero_ps,
-        _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
-        _mm512_unpacklo_pd, _mm512_unpacklo_ps,
-    };
     let mut rows = [_mm512_setzero_ps(); CHANNEL_BLOCK];
     for (row, line) in rows.iter_mut().zip(square.iter()) {
         // SAFETY: a line holds 16 numbers.
         *row = unsafe { _mm512_loadu_ps(line.as_ptr()) };
     }
+    for (row, line) in transposed(rows).iter().zip(square.iter_mut()) {
+        // SAFETY: a line holds 16 numbers.
+        unsafe { _mm512_storeu_ps(line.as_mut_ptr(), *row) };
+    }
+}
+
+/// [`transpose`] in registers, in four rounds of 16 shuffles: pairs of numbers, pairs of pairs, then
+/// quarters of rows.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub(crate) fn transposed(mut rows: [__m512; CHANNEL_BLOCK]) -> [__m512; CHANNEL_BLOCK] {
     let mut pairs = rows;
     for i in (0..CHANNEL_BLOCK).step_by(2) {
         pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
@@ -70,10 +82,7 @@ fn by_shuffles(square: &mut Square) {
         rows[8 + k] = _mm512_shuffle_f32x4::<ODD>(even.0, even.1);
         rows[12 + k] = _mm512_shuffle_f32x4::<ODD>(odd.0, odd.1);
     }
-    for (row, line) in rows.iter().zip(square.iter_mut()) {
-        // SAFETY: a line holds 16 numbers.
-        unsafe { _mm512_storeu_ps(line.as_mut_ptr(), *row) };
-    }
+    rows
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ mod rows;
 mod strip;
 mod symmetric;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod tiled;
 mod transform;
 mod weights;
 

@@ -118,3 +118,11 @@ pub(crate) fn has_bf16() -> bool {
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
+
+/// Whether they are taken on AMX's tiles.
+pub(super) fn has_tiles() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return matches!(Bf16::new(), Some(Bf16::Tiles(_)));
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}

@@ -1,10 +1,12 @@
-//! Products of factors rounded to bf16, two terms at a time: AVX-512's `vdpbf16ps`.
+//! Products of factors rounded to bf16: two terms at a time by AVX-512's `vdpbf16ps`, or on AMX's tiles.
 
 use super::gemm::{ROWS, add_outer, multiply};
 use super::products::{Side, Way};
 use super::tile::Points;
+use super::tiled::{self, add_outer_tiled, multiply_tiled};
 use super::weights::Weights;
 use crate::aligned::Aligned;
+use crate::amx::Amx;
 use crate::isa::Isa;
 use crate::register::{Lane, PANEL};
 use bytemuck::{Pod, Zeroable};
@@ -15,7 +17,7 @@ use std::arch::x86_64::{
     _mm512_permutexvar_epi16, _mm512_setzero_ps, _mm512_storeu_si512,
 };
 
-/// Two neighbouring terms of a sum, in bf16.
+/// Two neighbouring terms of a sum, in bf16, the first in the lower half.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(transparent)]
 pub(super) struct Pair(u32);
@@ -35,14 +37,29 @@ impl Lane for Pair {
     }
 }
 
-/// That products in bf16 can be taken.
+/// What products in bf16 are taken by.
 #[derive(Clone, Copy)]
-pub(super) struct Bf16(V4);
+pub(super) enum Bf16 {
+    /// `vdpbf16ps`.
+    Vectors(V4),
+    /// `tdpbf16ps`.
+    Tiles(Amx),
+}
 
 impl Bf16 {
+    /// As the current instruction set has it.
     pub fn new() -> Option<Self> {
-        let there = Isa::current() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16");
-        V4::try_new().filter(|_| there).map(Self)
+        Self::of(Isa::current())
+    }
+
+    fn of(isa: Isa) -> Option<Self> {
+        match isa {
+            Isa::Amx => Amx::new().map(Self::Tiles),
+            Isa::Avx512 if is_x86_feature_detected!("avx512bf16") => {
+                V4::try_new().map(Self::Vectors)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -53,7 +70,7 @@ pub(super) struct Rounded {
     forward: Aligned<Pair>,
     /// [`Weights::adjoint`] likewise.
     adjoint: Aligned<Pair>,
-    /// The factors at one point.
+    /// The factors at one point, or (two of them) at a few.
     factors: [Aligned<Pair>; 4],
 }
 
@@ -61,7 +78,11 @@ impl Rounded {
     /// For strips whose points are `at`.
     pub fn new(bf16: Bf16, at: Points) -> Self {
         let weights = || Aligned::zeros(at.count * at.depth * at.depth / 2);
-        let factors = [(); 4].map(|()| Aligned::zeros(at.stride));
+        let factors = match bf16 {
+            Bf16::Vectors(_) => [at.stride; 4],
+            Bf16::Tiles(_) => [tiled::factors(at), tiled::factors(at), 0, 0],
+        };
+        let factors = factors.map(Aligned::zeros);
         Self { bf16, forward: weights(), adjoint: weights(), factors }
     }
 
@@ -83,7 +104,10 @@ impl Rounded {
         };
         let [factors, ..] = &mut self.factors;
         // SAFETY: there is a `Bf16`.
-        unsafe { multiply_rounded(self.bf16, at, tiles, side, u, factors) };
+        match self.bf16 {
+            Bf16::Vectors(simd) => unsafe { multiply_rounded(simd, at, tiles, side, u, factors) },
+            Bf16::Tiles(amx) => unsafe { multiply_tiled(amx, at, tiles, side, u, factors) },
+        }
     }
 
     /// [`AddOuter`](super::gemm::AddOuter).
@@ -94,8 +118,14 @@ impl Rounded {
         pairs: [(&[f32], &[f32]); P],
         out: &mut [f32],
     ) {
+        let factors = &mut self.factors;
         // SAFETY: there is a `Bf16`.
-        unsafe { add_outer_rounded(self.bf16, at, tiles, pairs, out, &mut self.factors) };
+        match self.bf16 {
+            Bf16::Vectors(simd) => unsafe {
+                add_outer_rounded(simd, at, tiles, pairs, out, factors)
+            },
+            Bf16::Tiles(amx) => unsafe { add_outer_tiled(amx, at, tiles, pairs, out, factors) },
+        }
     }
 }
 
@@ -129,26 +159,48 @@ fn bits(pairs: __m512bh) -> __m512i {
 /// # Safety
 /// `width` is a multiple of 16; `from` covers `rows` rows and `into` half as many, rounded up.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pair_rows(rows: usize, width: usize, from: *const f32, into: *mut Pair) {
-    // Number i of the one row, then of the other.
-    let order: [u16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as u16);
-    // SAFETY: 64 bytes.
-    let order: __m512i = unsafe { std::mem::transmute(order) };
+pub(super) unsafe fn pair_rows(rows: usize, width: usize, from: *const f32, into: *mut Pair) {
     for row in (0..rows).step_by(2) {
         for column in (0..width).step_by(16) {
             // SAFETY: the caller's.
             unsafe {
-                let one = from.add(row * width + column);
-                let other = if row + 1 < rows {
-                    _mm512_loadu_ps(one.add(width))
-                } else {
-                    _mm512_setzero_ps()
-                };
-                let both = _mm512_cvtne2ps_pbh(other, _mm512_loadu_ps(one));
-                let pairs = _mm512_permutexvar_epi16(order, bits(both));
+                let pairs = pair_two_rows(rows - row, width, from.add(row * width + column));
                 _mm512_storeu_si512(into.add(row / 2 * width + column).cast(), pairs);
             }
         }
+    }
+}
+
+/// Sixteen numbers from `from` on and those of the next row, `width` further, rounded to pairs; zeros beside
+/// them where there is no more than one row, and all zeros where there is none.
+///
+/// # Safety
+/// `from` covers sixteen numbers of one or two of the `rows` rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+pub(super) unsafe fn pair_two_rows(rows: usize, width: usize, from: *const f32) -> __m512i {
+    // Number i of the one row, then of the other.
+    const ORDER: [u16; 32] = {
+        let mut order = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            order[i] = (i / 2 + i % 2 * 16) as u16;
+            i += 1;
+        }
+        order
+    };
+    // (No closures: the compiler would call them.)
+    let (mut one, mut other) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+    // SAFETY: the caller's; 64 bytes.
+    unsafe {
+        if rows > 0 {
+            one = _mm512_loadu_ps(from);
+        }
+        if rows > 1 {
+            other = _mm512_loadu_ps(from.add(width));
+        }
+        let order = std::mem::transmute::<[u16; 32], __m512i>(ORDER);
+        _mm512_permutexvar_epi16(order, bits(_mm512_cvtne2ps_pbh(other, one)))
     }
 }
 
@@ -157,7 +209,7 @@ unsafe fn pair_rows(rows: usize, width: usize, from: *const f32, into: *mut Pair
 /// # Safety
 /// `count` is a multiple of 32; `from` covers so many and `into` half of them.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pair_neighbours(count: usize, from: *const f32, into: *mut Pair) {
+pub(super) unsafe fn pair_neighbours(count: usize, from: *const f32, into: *mut Pair) {
     for at in (0..count).step_by(32) {
         // SAFETY: the caller's.
         unsafe {
@@ -174,7 +226,7 @@ unsafe fn pair_neighbours(count: usize, from: *const f32, into: *mut Pair) {
 /// If the depth is no multiple of 16 or a slice is too short.
 #[target_feature(enable = "avx,avx2,fma,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
 fn multiply_rounded(
-    Bf16(simd): Bf16,
+    simd: V4,
     at: Points,
     tiles: usize,
     (a, out): Side<'_>,
@@ -203,7 +255,7 @@ fn multiply_rounded(
 /// If the depth is no multiple of 16 or a slice is too short.
 #[target_feature(enable = "avx,avx2,fma,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
 fn add_outer_rounded<const P: usize>(
-    Bf16(simd): Bf16,
+    simd: V4,
     at: Points,
     tiles: usize,
     pairs: [(&[f32], &[f32]); P],
@@ -235,106 +287,4 @@ fn add_outer_rounded<const P: usize>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::register::packed;
-
-    /// The bf16 nearest to x, of two the even one.
-    fn nearest(x: f32) -> f64 {
-        let bits = x.to_bits();
-        let rounded = bits + 0x7fff + (bits >> 16 & 1);
-        f64::from(f32::from_bits(rounded & 0xffff_0000))
-    }
-
-    /// Numbers whose low bits count, from -1 to 1.
-    fn noise(count: usize, seed: usize) -> Vec<f32> {
-        let number = |i: usize| ((i * 7919 + seed * 104_729) % 100_003) as f32 / 50_001.5 - 1.0;
-        (0..count).map(number).collect()
-    }
-
-    /// Calls `check` with shapes of strips: (points and their stride, tiles).
-    fn for_shapes(check: impl Fn(Bf16, Points, usize)) {
-        let Some(bf16) = Bf16::new() else {
-            println!("not tested: this machine has no products in bf16");
-            return;
-        };
-        for channels in [1_usize, 3, 16, 17, 32, 33, 56, 64, 100] {
-            for tiles in [1_usize, 2, 7, 16, 19] {
-                let depth = channels.next_multiple_of(16);
-                let stride = tiles.next_multiple_of(ROWS) * depth + 16;
-                check(bf16, Points { count: 16, stride, channels, depth }, tiles);
-            }
-        }
-    }
-
-    /// A kernel's matrices, zero where there are no channels.
-    fn weights(Points { count, channels, depth, .. }: Points) -> Weights {
-        let matrices = |seed| {
-            let mut all = Aligned::zeros(count * depth * depth);
-            for (index, value) in noise(count * channels * channels, seed).into_iter().enumerate() {
-                let (point, at) = (index / channels.pow(2), index % channels.pow(2));
-                let at = packed(depth, depth, at / channels, at % channels);
-                all[point * depth * depth + at] = value;
-            }
-            all
-        };
-        Weights { forward: matrices(1), adjoint: matrices(2), bias: Aligned::default() }
-    }
-
-    #[test]
-    fn products_are_those_of_the_rounded_factors() {
-        for_shapes(|bf16, at, tiles| {
-            let Points { count, stride, channels, depth } = at;
-            let (weights, a) = (weights(at), noise(count * stride, 3));
-            let mut rounded = Rounded::new(bf16, at);
-            rounded.set(&weights, at);
-            for way in [Way::Forward, Way::Adjoint] {
-                let mut out = vec![0.0; count * stride];
-                rounded.multiply(at, tiles, (&a, &mut out), way);
-                for point in 0..count {
-                    for (tile, n) in (0..tiles).flat_map(|t| (0..depth).map(move |n| (t, n))) {
-                        let term = |k: usize| {
-                            let u = point * depth * depth + packed(depth, depth, k, n);
-                            let a = a[point * stride + tile * depth + k];
-                            nearest(a) * nearest(weights.matrices(way)[u])
-                        };
-                        let truth: f64 = (0..channels).map(term).sum();
-                        let size: f64 = (0..channels).map(|k| term(k).abs()).sum();
-                        let found = f64::from(out[point * stride + tile * depth + n]);
-                        let error = (found - truth).abs();
-                        assert!(
-                            error <= 5e-7 * size,
-                            "{at:?}, tile {tile}, channel {n}: {found}, not {truth}"
-                        );
-                    }
-                }
-            }
-        });
-    }
-
-    #[test]
-    fn outer_products_are_those_of_the_rounded_factors() {
-        for_shapes(|bf16, at, tiles| {
-            let Points { count, stride, channels, depth } = at;
-            let factors = [3, 4, 5, 6].map(|seed| noise(count * stride, seed));
-            let [a, b, c, d] = &factors;
-            let mut rounded = Rounded::new(bf16, at);
-            let mut out = vec![1.0; count * depth * depth];
-            rounded.add_outer(at, tiles, [(&a[..], &b[..]), (&c[..], &d[..])], &mut out);
-            for point in 0..count {
-                for (i, o) in (0..channels).flat_map(|i| (0..channels).map(move |o| (i, o))) {
-                    let term = |tile: usize| {
-                        let [a, b, c, d] = [(a, i), (b, o), (c, i), (d, o)]
-                            .map(|(all, n)| nearest(all[point * stride + tile * depth + n]));
-                        a * b + c * d
-                    };
-                    let truth = 1.0 + (0..tiles).map(term).sum::<f64>();
-                    let size = 1.0 + (0..tiles).map(|tile| term(tile).abs()).sum::<f64>();
-                    let found = f64::from(out[point * depth * depth + packed(depth, depth, i, o)]);
-                    let error = (found - truth).abs();
-                    assert!(error <= 5e-7 * size, "{at:?}, ({i}, {o}): {found}, not {truth}");
-                }
-            }
-        });
-    }
-}
+mod tests;

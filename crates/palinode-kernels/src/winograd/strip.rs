@@ -1,19 +1,22 @@
 //! Strips of tiles: their memory, and their way into the transform domain.
 
 use super::gemm::ROWS;
-use super::products::Products;
+use super::products::{Products, has_tiles};
 use super::rows::RowSum;
 use super::tile::{Points, gather};
 use crate::aligned::Aligned;
 use crate::geometry::Geometry;
 use crate::precision::Precision;
+use crate::register::PANEL;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Tiles that are worked on at a time, about: few enough for the second-level cache, and as many as the
-/// products' loads of the weights are worth. (Smaller tiles have fewer points each.)
-fn strip_tiles(geometry: &Geometry) -> usize {
-    if geometry.tile < 4 { 32 } else { 16 }
+/// products' loads of the weights are worth. (Smaller tiles have fewer points each; where gradients' products
+/// are soon done, the weights of a wide layer are the longer wait.)
+fn strip_tiles(geometry: &Geometry, gradients: Option<Precision>) -> usize {
+    let soon_done = gradients == Some(Precision::Bf16) && has_tiles();
+    if geometry.tile < 4 || soon_done && geometry.depth > PANEL { 32 } else { 16 }
 }
 
 /// Memory of one thread for one residual, used again for every strip.
@@ -50,7 +53,7 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// For values alone, or for gradients too, whose products are as `gradients` says.
     pub fn new(geometry: &Geometry, gradients: Option<Precision>) -> Self {
-        let tile_rows = (strip_tiles(geometry) / geometry.tile_columns.max(1)).max(1);
+        let tile_rows = (strip_tiles(geometry, gradients) / geometry.tile_columns.max(1)).max(1);
         let tiles = (tile_rows * geometry.tile_columns).next_multiple_of(ROWS);
         let Geometry { channels, depth, .. } = *geometry;
         let (count, stride) = (geometry.points(), tiles * depth + 16);

@@ -1,0 +1,227 @@
+//! Products of factors rounded to bf16 on AMX's tiles.
+
+use super::gemm::ROWS;
+use super::products::Side;
+use super::rounded::{Pair, pair_neighbours, pair_rows, pair_two_rows};
+use super::tile::Points;
+use crate::aligned::Aligned;
+use crate::amx::{Amx, Rows, Tiles};
+use crate::register::PANEL;
+use crate::transpose::transposed;
+use std::arch::x86_64::{
+    __m512, _mm256_storeu_si256, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256,
+    _mm512_setzero_ps, _mm512_storeu_si512,
+};
+
+/// Rows of a register of AMX, and terms that a sum is a multiple of.
+const EDGE: usize = 16;
+
+/// Points whose factors are rounded before a point's are multiplied: a tile cannot be read until what was
+/// written to its lines is in the cache.
+const AHEAD: usize = 2;
+
+/// Points whose factors are there at a time.
+const SLOTS: usize = AHEAD + 1;
+
+/// Terms between two additions to a sum: the most that a register holds, where the sum's are a multiple.
+fn block_terms(terms: usize) -> usize {
+    if terms.is_multiple_of(2 * EDGE) { 2 * EDGE } else { EDGE }
+}
+
+/// Pairs that an array of factors needs.
+pub(super) fn factors(at: Points) -> usize {
+    SLOTS * slot(at, at.stride / at.depth)
+}
+
+/// Pairs of one point of a strip of `tiles` tiles, for two sums' terms.
+fn slot(at: Points, tiles: usize) -> usize {
+    tiles.next_multiple_of(EDGE) * at.depth
+}
+
+/// See [`Rounded::multiply`](super::rounded::Rounded::multiply).
+///
+/// # Panics
+/// If the depth is no multiple of 16 or a slice is too short.
+#[target_feature(enable = "avx,avx2,fma,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
+pub(super) fn multiply_tiled(
+    amx: Amx,
+    at: Points,
+    tiles: usize,
+    (a, out): Side<'_>,
+    u: &[Pair],
+    factors: &mut [Pair],
+) {
+    let Points { count, stride, channels, depth } = at;
+    let (rows, plane, slot) = (tiles.next_multiple_of(ROWS), depth * depth / 2, slot(at, tiles));
+    let end = (count - 1) * stride + rows * depth;
+    assert!(channels <= depth && depth.is_multiple_of(EDGE) && u.len() >= count * plane);
+    assert!(a.len().min(out.len()) >= end && factors.len() >= SLOTS * slot);
+    let terms = block_terms(depth);
+    let blocks = channels.div_ceil(terms);
+    for row in (0..rows).step_by(EDGE) {
+        let rows = EDGE.min(rows - row);
+        amx.with_tiles(rows, terms, |registers| {
+            for step in 0..count + AHEAD {
+                // SAFETY: the assertions above; rows are a multiple of 8, so numbers one of 128.
+                unsafe {
+                    if step < count {
+                        let from = a.as_ptr().add(step * stride + row * depth);
+                        let into = factors.as_mut_ptr().add(step % SLOTS * slot);
+                        pair_neighbours(rows * depth, from, into);
+                    }
+                    let Some(point) = step.checked_sub(AHEAD) else { continue };
+                    let a = factors.as_ptr().add(point % SLOTS * slot);
+                    let a = Rows { at: a.cast(), bytes: 2 * depth };
+                    let u = u.as_ptr().add(point * plane);
+                    let out = out.as_mut_ptr().add(point * stride + row * depth);
+                    for start in (0..depth).step_by(PANEL) {
+                        let width = PANEL.min(depth - start);
+                        let b = Rows { at: u.add(start * depth / 2).cast(), bytes: 4 * width };
+                        let out = Rows { at: out.add(start), bytes: 4 * depth };
+                        multiply_panel::<false>(registers, width, blocks, a, b, out);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// [`Tiles::multiply`] for a panel's width.
+///
+/// # Safety
+/// As there; the width is 16 or 32.
+#[inline(always)]
+unsafe fn multiply_panel<const ADD: bool>(
+    registers: &Tiles,
+    width: usize,
+    blocks: usize,
+    a: Rows<*const u32>,
+    b: Rows<*const u32>,
+    out: Rows<*mut f32>,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        match width {
+            PANEL => registers.multiply::<true, ADD>(blocks, a, b, out),
+            _ => registers.multiply::<false, ADD>(blocks, a, b, out),
+        }
+    }
+}
+
+/// See [`Rounded::add_outer`](super::rounded::Rounded::add_outer). The pairs' tiles are one sum's terms after
+/// one another, each pair's with zeros behind them up to a multiple of sixteen.
+///
+/// # Panics
+/// If the depth is no multiple of 16 or a slice is too short.
+#[target_feature(enable = "avx,avx2,fma,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16")]
+pub(super) fn add_outer_tiled<const P: usize>(
+    amx: Amx,
+    at: Points,
+    tiles: usize,
+    pairs: [(&[f32], &[f32]); P],
+    out: &mut [f32],
+    [left, right, ..]: &mut [Aligned<Pair>; 4],
+) {
+    const { assert!(P <= 2) };
+    let Points { count, stride, channels, depth } = at;
+    let (plane, slot, each) = (depth * depth, slot(at, tiles), tiles.next_multiple_of(EDGE));
+    let (terms, end) = (P * each, (count - 1) * stride + tiles * depth);
+    assert!(tiles > 0 && channels <= depth && depth.is_multiple_of(EDGE));
+    assert!(out.len() >= count * plane && left.len().min(right.len()) >= SLOTS * slot);
+    assert!(pairs.iter().all(|(a, b)| a.len().min(b.len()) >= end));
+    let blocks = terms / block_terms(terms);
+    amx.with_tiles(EDGE, block_terms(terms), |registers| {
+        for step in 0..count + AHEAD {
+            // SAFETY: the assertions above.
+            unsafe {
+                if step < count {
+                    let (from, slot) = (step * stride, step % SLOTS * slot);
+                    let a = pairs.map(|(a, _)| a.as_ptr().add(from));
+                    pair_columns(tiles, depth, a, left.as_mut_ptr().add(slot));
+                    for (p, (_, b)) in pairs.iter().enumerate() {
+                        let into = right.as_mut_ptr().add(slot + p * each / 2 * depth);
+                        pair_rows(tiles, depth, b.as_ptr().add(from), into);
+                        let filled = tiles.div_ceil(2) * depth;
+                        into.add(filled).write_bytes(0, each / 2 * depth - filled);
+                    }
+                }
+                let Some(point) = step.checked_sub(AHEAD) else { continue };
+                let slot = point % SLOTS * slot;
+                let out = out.as_mut_ptr().add(point * plane);
+                for start in (0..depth).step_by(PANEL) {
+                    let width = PANEL.min(depth - start);
+                    let b = right.as_ptr().add(slot + start);
+                    let b = Rows { at: b.cast(), bytes: 4 * depth };
+                    for row in (0..channels).step_by(EDGE) {
+                        let a = left.as_ptr().add(slot + row * terms / 2);
+                        let a = Rows { at: a.cast(), bytes: 2 * terms };
+                        let out = out.add(start * depth + row * width);
+                        let out = Rows { at: out, bytes: 4 * width };
+                        multiply_panel::<true>(registers, width, blocks, a, b, out);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// `tiles` rows of `depth` numbers of every side, rounded, with rows and columns exchanged: row i holds
+/// numbers i of the first side's rows, zeros up to a multiple of sixteen, those of the next side's, and so on.
+///
+/// # Safety
+/// The depth is a multiple of 16; `from` cover so many rows each, `into` `depth` rows of as many numbers as
+/// described.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn pair_columns<const P: usize>(
+    tiles: usize,
+    depth: usize,
+    from: [*const f32; P],
+    into: *mut Pair,
+) {
+    // Eight pairs, of sixteen tiles, are half a line.
+    let halves = P * tiles.div_ceil(EDGE);
+    for column in (0..depth).step_by(16) {
+        let mut lines = [_mm512_setzero_ps(); 16];
+        let mut half = 0;
+        for from in from {
+            for first in (0..tiles).step_by(EDGE) {
+                for (pair, line) in lines[half % 2 * 8..][..8].iter_mut().enumerate() {
+                    let tile = first + 2 * pair;
+                    let from = from.wrapping_add(tile * depth + column);
+                    // SAFETY: the caller's; rows that are not there are not read.
+                    let pairs = unsafe { pair_two_rows(tiles.saturating_sub(tile), depth, from) };
+                    *line = _mm512_castsi512_ps(pairs);
+                }
+                half += 1;
+                if half % 2 == 0 || half == halves {
+                    // SAFETY: the caller's; of an odd number of halves the last line is half a line.
+                    unsafe {
+                        let into = into.add(column * halves * 8 + (half - 1) / 2 * 16);
+                        store_columns(lines, half % 2 == 0, into, halves * 8);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes columns of sixteen pairs, or of the first eight unless `whole`, `stride` pairs apart.
+///
+/// # Safety
+/// `into` covers them.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+unsafe fn store_columns(lines: [__m512; 16], whole: bool, into: *mut Pair, stride: usize) {
+    for (column, pairs) in transposed(lines).into_iter().enumerate() {
+        let pairs = _mm512_castps_si512(pairs);
+        // SAFETY: the caller's.
+        unsafe {
+            let into = into.add(column * stride);
+            if whole {
+                _mm512_storeu_si512(into.cast(), pairs);
+            } else {
+                _mm256_storeu_si256(into.cast(), _mm512_castsi512_si256(pairs));
+            }
+        }
+    }
+}
