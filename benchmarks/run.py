@@ -57,7 +57,10 @@ def rivals(arguments, python, program):
         everything = convolutions(arguments, python, program)
     else:
         everything = steps(arguments, python, program)
-    chosen = arguments.only.split(",") if arguments.only else list(everything)
+    chosen = arguments.only or list(everything)
+    unknown = [name for name in chosen if name not in everything]
+    if unknown or BASE not in chosen:
+        sys.exit(f"--only knows {', '.join(map(repr, everything))}, and {BASE!r} has to be among them")
     return {name: [str(part) for part in everything[name]] for name in chosen}
 
 
@@ -136,17 +139,17 @@ def main():
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--blocks", type=int, default=18, help="blocks per unit")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--only", help="names of rivals, separated by commas")
+    parser.add_argument("--only", action="append", metavar="NAME", help="a rival; once for each")
     parser.add_argument("--python", help="a Python that has the rivals, instead of a new one")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "results")
     arguments = parser.parse_args()
 
-    subprocess.run(["cargo", "build", "--release", "--locked", "--workspace"], cwd=ROOT, check=True)
     program = ROOT / "target" / "release" / "palinode"
-    if arguments.what == "step":
-        subprocess.run(["cargo", "build", "--release", "--locked"], cwd=CANDLE, check=True)
     python = arguments.python or environment()
     commands = rivals(arguments, python, program)
+    subprocess.run(["cargo", "build", "--release", "--locked", "--workspace"], cwd=ROOT, check=True)
+    if any(name.startswith("candle") for name in commands):
+        subprocess.run(["cargo", "build", "--release", "--locked"], cwd=CANDLE, check=True)
     runs = {name: [] for name in commands}
     loads, failures = [], {}
     for round_number in range(arguments.rounds):
@@ -195,7 +198,8 @@ def main():
         "command": f"python3 benchmarks/run.py --what {arguments.what} "
         f"--rounds {arguments.rounds} --repeats {arguments.repeats} "
         f"--batch-size {arguments.batch_size} --blocks {arguments.blocks} "
-        f"--threads {arguments.threads}",
+        f"--threads {arguments.threads}"
+        + "".join(f" --only {name!r}" for name in arguments.only or []),
         "load_of_others": {"median": statistics.median(loads), "max": max(loads)},
         "rows": rows,
         "failed": failures,
