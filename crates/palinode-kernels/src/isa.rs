@@ -1,5 +1,6 @@
 //! The instruction set that the kernels run on, chosen when the program runs.
 
+use crate::precision::Precision;
 use pulp::{Arch, Scalar, WithSimd};
 use std::fmt;
 use std::str::FromStr;
@@ -69,6 +70,15 @@ impl Isa {
         let best = best.unwrap_or(Self::Portable);
         CURRENT.store(best as u8, Ordering::Relaxed);
         best
+    }
+
+    /// The one to name for results with such gradients, so that all machines that give the same bits can:
+    /// [`Avx512`](Self::Avx512) for [`Amx`](Self::Amx) where nothing went to its tiles.
+    pub fn for_gradients(self, gradients: Precision) -> Self {
+        match (self, gradients) {
+            (Self::Amx, Precision::F32) => Self::Avx512,
+            _ => self,
+        }
     }
 
     /// Makes the whole process use this one from now on.

@@ -123,5 +123,9 @@ fn every_instruction_set_agrees_with_the_reference() {
         assert!(reason.contains("this machine has no") && reason.contains("portable"), "{reason}");
     }
     assert_eq!("avx2".parse(), Ok(Isa::Avx2));
+    // Runs that never used AMX's tiles go on where there are none.
+    assert_eq!(Isa::Amx.for_gradients(Precision::F32), Isa::Avx512);
+    assert_eq!(Isa::Amx.for_gradients(Precision::Bf16), Isa::Amx);
+    assert_eq!(Isa::Avx2.for_gradients(Precision::F32), Isa::Avx2);
     assert!("sse9".parse::<Isa>().unwrap_err().contains("amx, avx512, avx2, neon, portable"));
 }

@@ -4,6 +4,7 @@ use super::{Repeats, Seconds};
 use clap::Args;
 use palinode::Isa;
 use palinode::analysis::ConvolutionStack;
+use palinode::reversible::Precision;
 use serde_json::json;
 
 /// Options of `palinode bench convolutions`.
@@ -21,6 +22,7 @@ impl Convolutions {
         let times = (0..warm_up + repeats).map(|_| stack.step()).skip(warm_up);
         let seconds = Seconds::of(times.collect());
         let (threads, isa) = (rayon::current_num_threads(), Isa::current());
+        let isa = isa.for_gradients(Precision::F32);
         let gflops = stack.operations() / seconds.median / 1e9;
         let images_per_second = batch_size as f64 / seconds.median;
         if json {

@@ -117,7 +117,7 @@ impl Step {
             batch_size,
             threads: rayon::current_num_threads(),
             mode,
-            isa: Isa::current(),
+            isa: Isa::current().for_gradients(self.gradients),
             gradients: self.gradients,
             seconds,
             images_per_second: batch_size as f64 / median,

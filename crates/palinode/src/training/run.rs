@@ -36,7 +36,7 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 pub fn train(recipe: Recipe, out: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     let mut recipe = recipe.resolved()?;
     select_isa(&recipe)?;
-    recipe.training.isa = Some(Isa::current());
+    recipe.training.isa = Some(Isa::current().for_gradients(recipe.training.gradients));
     let data = TrainingData::load(&recipe)?;
     let network = data.network(&recipe)?;
     let directory = RunDirectory::create(out)?;
