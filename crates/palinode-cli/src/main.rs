@@ -19,13 +19,12 @@ mod train;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use palinode::Isa;
-use palinode::heap::{LargePages, give_large_blocks_back};
-use peak_alloc::PeakAlloc;
+use palinode::heap::{Heap, give_large_blocks_back};
 use std::process::ExitCode;
 
 /// Counts live bytes, so that reported peaks are measured.
 #[global_allocator]
-pub(crate) static MEMORY: LargePages<PeakAlloc> = LargePages(PeakAlloc);
+pub(crate) static MEMORY: Heap = Heap::new();
 
 /// Reversible residual networks: train them without storing activations.
 #[derive(Debug, Parser)]

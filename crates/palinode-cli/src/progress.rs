@@ -44,7 +44,7 @@ impl Display {
 
     /// Announces another run; what is measured begins anew.
     pub fn begin(&mut self, title: &str) {
-        crate::MEMORY.0.reset_peak_usage();
+        crate::MEMORY.reset_peak();
         (self.began, self.last_line, self.steps_before) = (Instant::now(), None, None);
         if self.lines {
             eprintln!("{title}");
@@ -105,7 +105,7 @@ impl Observer for Display {
     }
 
     fn peak_bytes(&self) -> u64 {
-        crate::MEMORY.0.peak_usage() as u64
+        crate::MEMORY.peak() as u64
     }
 
     fn stop_requested(&self) -> bool {

@@ -1,16 +1,22 @@
-//! What the allocator does with large blocks.
+//! An allocator that counts what is alive and keeps large blocks for the next who want such.
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Blocks from this size on are large.
-const LARGE: usize = 3 << 20;
+const LARGE: usize = 256 << 10;
 
-/// From now on gives large blocks back to the system as soon as they are freed, so that a process's
-/// resident memory is what it has alive.
+/// Blocks from this size on are put on large pages, which are of 2 MB.
+const OF_LARGE_PAGES: usize = 2 << 20;
+
+/// From now on large blocks go back to the system as soon as they are freed, so that a process's resident
+/// memory is what it has alive, and what [`Heap`] keeps.
 ///
 /// The GNU C library keeps blocks of up to 32 MB for later, in pieces that fit nothing else: a training
 /// step's peak resident memory was 1.3 to 1.5 times its peak of live bytes. Elsewhere this does nothing.
-/// To be used with [`LargePages`], or getting blocks again costs up to a fifth of a step.
+/// To be used with a [`Heap`], or getting blocks again costs up to a third of a step.
 pub fn give_large_blocks_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` takes two numbers, locks the allocator by itself, and where it refuses them
@@ -20,29 +26,220 @@ pub fn give_large_blocks_back() {
     }
 }
 
-/// An allocator that asks the system for large pages under the large blocks of another one: hundreds of
-/// page faults less for each. On systems other than Linux it is the other one.
-#[derive(Clone, Copy, Debug)]
-pub struct LargePages<A>(pub A);
+/// The system's allocator, counting live bytes, with the largest blocks on large pages, and large ones kept for
+/// the next of the same size: a block from the system costs the clearing of its pages.
+///
+/// Live and kept bytes together are never more than the most that were ever alive (but for what small blocks
+/// have grown since a large one came or went), so keeping does not raise a process's peak.
+#[derive(Debug)]
+pub struct Heap {
+    live: AtomicUsize,
+    /// The most since `reset_peak`.
+    peak: AtomicUsize,
+    /// The most before it.
+    peak_before: AtomicUsize,
+    kept: Mutex<Kept>,
+}
 
-// SAFETY: blocks are the inner allocator's, unchanged.
-unsafe impl<A: GlobalAlloc> GlobalAlloc for LargePages<A> {
+impl Heap {
+    /// With nothing alive.
+    #[allow(clippy::new_without_default)] // a static's start
+    pub const fn new() -> Self {
+        let [live, peak, peak_before] = [const { AtomicUsize::new(0) }; 3];
+        Self { live, peak, peak_before, kept: Mutex::new(Kept::new()) }
+    }
+
+    /// Live bytes, as they were asked for; kept blocks are not among them.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// The most live bytes since the last [`reset_peak`](Self::reset_peak).
+    pub fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Measures the peak anew, from what is alive now.
+    pub fn reset_peak(&self) {
+        self.peak_before.fetch_max(self.peak(), Ordering::Relaxed);
+        self.peak.store(self.live(), Ordering::Relaxed);
+    }
+
+    /// Counts a block that comes to life.
+    fn grow(&self, size: usize) {
+        let live = self.live.fetch_add(size, Ordering::Relaxed) + size;
+        self.peak.fetch_max(live, Ordering::Relaxed);
+    }
+
+    /// Counts a block that is no longer alive.
+    fn shrink(&self, size: usize) {
+        self.live.fetch_sub(size, Ordering::Relaxed);
+    }
+
+    /// What live and kept bytes may be together.
+    fn bound(&self) -> usize {
+        self.peak().max(self.peak_before.load(Ordering::Relaxed))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A kept block, or a new one after giving back kept ones until there is room; whether it is new.
+    fn large(&self, layout: Layout, allocate: impl Fn() -> *mut u8) -> (*mut u8, bool) {
+        self.grow(layout.size());
+        let mut kept = self.kept();
+        if let Some(block) = kept.take(layout) {
+            return (block, false);
+        }
+        while kept.bytes + self.live() > self.bound() && kept.give_back_oldest() {}
+        let mut block = allocate();
+        if block.is_null() {
+            while kept.give_back_oldest() {}
+            block = allocate();
+        }
+        drop(kept);
+        if block.is_null() {
+            self.shrink(layout.size());
+        } else if layout.size() >= OF_LARGE_PAGES {
+            advise(block, layout.size());
+        }
+        (block, true)
+    }
+}
+
+// SAFETY: every block is the system's, for the same layout, and handed out to one at a time: it leaves `kept`
+// when it is taken, and comes there when it is freed.
+unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's.
-        let block = unsafe { self.0.alloc(layout) };
-        if layout.size() >= LARGE && !block.is_null() {
-            advise(block, layout.size());
+        let allocate = || unsafe { System.alloc(layout) };
+        if layout.size() >= LARGE {
+            return self.large(layout, allocate).0;
+        }
+        let block = allocate();
+        if !block.is_null() {
+            self.grow(layout.size());
+        }
+        block
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's.
+        let allocate = || unsafe { System.alloc_zeroed(layout) };
+        if layout.size() >= LARGE {
+            let (block, new) = self.large(layout, allocate);
+            if !new {
+                // SAFETY: a block of this size.
+                unsafe { block.write_bytes(0, layout.size()) };
+            }
+            return block;
+        }
+        let block = allocate();
+        if !block.is_null() {
+            self.grow(layout.size());
         }
         block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        self.shrink(layout.size());
+        if layout.size() >= LARGE {
+            let mut kept = self.kept();
+            if kept.bytes + self.live() + layout.size() <= self.bound() {
+                return kept.keep(block, layout);
+            }
+        }
         // SAFETY: the caller's.
-        unsafe { self.0.dealloc(block, layout) }
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if layout.size() < LARGE && size < LARGE {
+            // SAFETY: the caller's.
+            let new = unsafe { System.realloc(block, layout, size) };
+            if !new.is_null() {
+                self.grow(size);
+                self.shrink(layout.size());
+            }
+            return new;
+        }
+        // SAFETY: the caller's: `size` with this alignment is a layout; the two blocks are apart, and as long as
+        // what is copied.
+        unsafe {
+            let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !new.is_null() {
+                block.copy_to_nonoverlapping(new, size.min(layout.size()));
+                self.dealloc(block, layout);
+            }
+            new
+        }
     }
 }
 
-/// Asks for large pages inside a block of this crate's allocator.
+/// Freed large blocks, the oldest first.
+#[derive(Debug)]
+struct Kept {
+    /// The first `count` are there.
+    blocks: [MaybeUninit<(*mut u8, Layout)>; Self::MOST],
+    count: usize,
+    bytes: usize,
+}
+
+// SAFETY: nobody else has a pointer into a kept block.
+unsafe impl Send for Kept {}
+
+impl Kept {
+    /// More than a training step has of them.
+    const MOST: usize = 512;
+
+    const fn new() -> Self {
+        Self { blocks: [MaybeUninit::uninit(); Self::MOST], count: 0, bytes: 0 }
+    }
+
+    fn get(&self, index: usize) -> (*mut u8, Layout) {
+        assert!(index < self.count);
+        // SAFETY: one of the first `count`.
+        unsafe { self.blocks[index].assume_init() }
+    }
+
+    fn remove(&mut self, index: usize) -> (*mut u8, Layout) {
+        let (block, layout) = self.get(index);
+        self.blocks.copy_within(index + 1..self.count, index);
+        self.count -= 1;
+        self.bytes -= layout.size();
+        (block, layout)
+    }
+
+    /// The newest for a layout: it may be in the cache yet.
+    fn take(&mut self, layout: Layout) -> Option<*mut u8> {
+        let index = (0..self.count).rev().find(|&index| self.get(index).1 == layout)?;
+        Some(self.remove(index).0)
+    }
+
+    fn keep(&mut self, block: *mut u8, layout: Layout) {
+        if self.count == Self::MOST {
+            self.give_back_oldest();
+        }
+        self.blocks[self.count].write((block, layout));
+        self.count += 1;
+        self.bytes += layout.size();
+    }
+
+    /// Whether there was one.
+    fn give_back_oldest(&mut self) -> bool {
+        if self.count == 0 {
+            return false;
+        }
+        let (block, layout) = self.remove(0);
+        // SAFETY: the system's block for this layout, which nobody has.
+        unsafe { System.dealloc(block, layout) };
+        true
+    }
+}
+
+/// Asks for large pages inside a block: hundreds of page faults less for each. On systems other than Linux it
+/// does nothing.
 fn advise(block: *mut u8, size: usize) {
     #[cfg(target_os = "linux")]
     {
@@ -62,24 +259,94 @@ fn advise(block: *mut u8, size: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::alloc::System;
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 64).expect("a layout")
+    }
 
     #[test]
-    fn large_blocks_hold_what_is_written() {
-        let heap = LargePages(System);
-        for size in [1, LARGE - 1, LARGE, 3 * LARGE + 5] {
-            let layout = Layout::from_size_align(size, 64).expect("a layout");
-            // SAFETY: written and read inside the block, freed once with the same layout.
+    fn blocks_hold_what_is_written() {
+        let heap = Heap::new();
+        for size in [1, LARGE - 1, LARGE, OF_LARGE_PAGES + 5] {
+            // SAFETY: written and read inside blocks, each freed once with its layout.
             unsafe {
-                let block = heap.alloc(layout);
-                assert!(!block.is_null());
+                let block = heap.alloc(layout(size));
                 block.write_bytes(7, size);
                 assert!((0..size).all(|i| block.add(i).read() == 7));
-                heap.dealloc(block, layout);
-                let block = heap.alloc_zeroed(layout);
+                for new in [size / 2 + 1, size + LARGE, size] {
+                    let other = heap.alloc(layout(size));
+                    other.write_bytes(9, size);
+                    let block = heap.realloc(other, layout(size), new);
+                    assert!((0..new.min(size)).all(|i| block.add(i).read() == 9));
+                    heap.dealloc(block, layout(new));
+                }
+                heap.dealloc(block, layout(size));
+                let block = heap.alloc_zeroed(layout(size));
                 assert!((0..size).all(|i| block.add(i).read() == 0));
-                heap.dealloc(block, layout);
+                heap.dealloc(block, layout(size));
             }
         }
+        assert_eq!(heap.live(), 0);
+    }
+
+    #[test]
+    fn large_blocks_are_kept_but_never_beyond_the_peak() {
+        let heap = Heap::new();
+        let (one, two) = (layout(LARGE), layout(2 * LARGE));
+        // SAFETY: each block is freed once with its layout.
+        unsafe {
+            let [a, b] = [heap.alloc(one), heap.alloc(one)];
+            assert_ne!(a, b);
+            assert_eq!((heap.live(), heap.peak()), (2 * LARGE, 2 * LARGE));
+            heap.dealloc(a, one);
+            heap.dealloc(b, one);
+            assert_eq!((heap.live(), heap.kept().count), (0, 2));
+            // The newest first, and cleared where that is wanted.
+            b.write_bytes(5, LARGE);
+            assert_eq!(heap.alloc_zeroed(one), b);
+            assert!((0..LARGE).all(|i| b.add(i).read() == 0));
+            heap.dealloc(b, one);
+            // No room for two more beside them.
+            let c = heap.alloc(two);
+            assert_eq!(heap.kept().bytes, 0);
+            heap.reset_peak();
+            assert_eq!(heap.peak(), 2 * LARGE);
+            heap.dealloc(c, two);
+            heap.reset_peak();
+            assert_eq!((heap.live(), heap.peak(), heap.kept().bytes), (0, 0, 2 * LARGE));
+            let d = heap.alloc(one);
+            assert_eq!((heap.live(), heap.peak(), heap.kept().count), (LARGE, LARGE, 0));
+            heap.dealloc(d, one);
+            while heap.kept().give_back_oldest() {}
+        }
+    }
+
+    #[test]
+    fn threads_never_share_a_block() {
+        let heap = Heap::new();
+        std::thread::scope(|scope| {
+            for thread in 1..=4_u8 {
+                let heap = &heap;
+                scope.spawn(move || {
+                    for round in 0..40_usize {
+                        let layout = layout(LARGE + 4096 * (round % 3));
+                        // SAFETY: written and read inside the block, freed once with its layout.
+                        unsafe {
+                            let block = heap.alloc(layout);
+                            let ends = [0, layout.size() / 2, layout.size() - 1];
+                            ends.iter().for_each(|&end| block.add(end).write_volatile(thread));
+                            std::thread::yield_now();
+                            assert!(
+                                ends.iter().all(|&end| block.add(end).read_volatile() == thread)
+                            );
+                            heap.dealloc(block, layout);
+                        }
+                    }
+                });
+            }
+        });
+        let kept = heap.kept().bytes;
+        assert!(heap.live() == 0 && kept > 0 && kept <= heap.peak());
+        while heap.kept().give_back_oldest() {}
     }
 }

@@ -76,15 +76,15 @@ struct Allocator;
 
 impl Meter for Allocator {
     fn current(&self) -> usize {
-        crate::MEMORY.0.current_usage()
+        crate::MEMORY.live()
     }
 
     fn peak(&self) -> usize {
-        crate::MEMORY.0.peak_usage()
+        crate::MEMORY.peak()
     }
 
     fn reset_peak(&self) {
-        crate::MEMORY.0.reset_peak_usage();
+        crate::MEMORY.reset_peak();
     }
 }
 
