@@ -1,7 +1,6 @@
 //! An allocator that counts what is alive and keeps large blocks for the next who want such.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -85,6 +84,18 @@ impl Heap {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A block of any size, and whether it is new, as `allocate` makes them.
+    fn block(&self, layout: Layout, allocate: impl Fn() -> *mut u8) -> (*mut u8, bool) {
+        if layout.size() >= LARGE {
+            return self.large(layout, allocate);
+        }
+        let block = allocate();
+        if !block.is_null() {
+            self.grow(layout.size());
+        }
+        (block, true)
+    }
+
     /// A kept block, or a new one after giving back kept ones until there is room; whether it is new.
     fn large(&self, layout: Layout, allocate: impl Fn() -> *mut u8) -> (*mut u8, bool) {
         self.grow(layout.size());
@@ -113,31 +124,15 @@ impl Heap {
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's.
-        let allocate = || unsafe { System.alloc(layout) };
-        if layout.size() >= LARGE {
-            return self.large(layout, allocate).0;
-        }
-        let block = allocate();
-        if !block.is_null() {
-            self.grow(layout.size());
-        }
-        block
+        self.block(layout, || unsafe { System.alloc(layout) }).0
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's.
-        let allocate = || unsafe { System.alloc_zeroed(layout) };
-        if layout.size() >= LARGE {
-            let (block, new) = self.large(layout, allocate);
-            if !new {
-                // SAFETY: a block of this size.
-                unsafe { block.write_bytes(0, layout.size()) };
-            }
-            return block;
-        }
-        let block = allocate();
-        if !block.is_null() {
-            self.grow(layout.size());
+        let (block, new) = self.block(layout, || unsafe { System.alloc_zeroed(layout) });
+        if !new {
+            // SAFETY: a block of this size.
+            unsafe { block.write_bytes(0, layout.size()) };
         }
         block
     }
@@ -181,7 +176,7 @@ unsafe impl GlobalAlloc for Heap {
 #[derive(Debug)]
 struct Kept {
     /// The first `count` are there.
-    blocks: [MaybeUninit<(*mut u8, Layout)>; Self::MOST],
+    blocks: [Option<(*mut u8, Layout)>; Self::MOST],
     count: usize,
     bytes: usize,
 }
@@ -194,44 +189,36 @@ impl Kept {
     const MOST: usize = 512;
 
     const fn new() -> Self {
-        Self { blocks: [MaybeUninit::uninit(); Self::MOST], count: 0, bytes: 0 }
+        Self { blocks: [None; Self::MOST], count: 0, bytes: 0 }
     }
 
-    fn get(&self, index: usize) -> (*mut u8, Layout) {
-        assert!(index < self.count);
-        // SAFETY: one of the first `count`.
-        unsafe { self.blocks[index].assume_init() }
-    }
-
-    fn remove(&mut self, index: usize) -> (*mut u8, Layout) {
-        let (block, layout) = self.get(index);
+    fn remove(&mut self, index: usize) -> Option<(*mut u8, Layout)> {
+        let (block, layout) = self.blocks[..self.count].get(index).copied().flatten()?;
         self.blocks.copy_within(index + 1..self.count, index);
         self.count -= 1;
         self.bytes -= layout.size();
-        (block, layout)
+        Some((block, layout))
     }
 
     /// The newest for a layout: it may be in the cache yet.
     fn take(&mut self, layout: Layout) -> Option<*mut u8> {
-        let index = (0..self.count).rev().find(|&index| self.get(index).1 == layout)?;
-        Some(self.remove(index).0)
+        let fits = |kept: &Option<(*mut u8, Layout)>| kept.is_some_and(|kept| kept.1 == layout);
+        let index = self.blocks[..self.count].iter().rposition(fits)?;
+        self.remove(index).map(|(block, _)| block)
     }
 
     fn keep(&mut self, block: *mut u8, layout: Layout) {
         if self.count == Self::MOST {
             self.give_back_oldest();
         }
-        self.blocks[self.count].write((block, layout));
+        self.blocks[self.count] = Some((block, layout));
         self.count += 1;
         self.bytes += layout.size();
     }
 
     /// Whether there was one.
     fn give_back_oldest(&mut self) -> bool {
-        if self.count == 0 {
-            return false;
-        }
-        let (block, layout) = self.remove(0);
+        let Some((block, layout)) = self.remove(0) else { return false };
         // SAFETY: the system's block for this layout, which nobody has.
         unsafe { System.dealloc(block, layout) };
         true

@@ -21,8 +21,8 @@ impl Convolutions {
         let stack = ConvolutionStack::new(batch_size, seed);
         let times = (0..warm_up + repeats).map(|_| stack.step()).skip(warm_up);
         let seconds = Seconds::of(times.collect());
-        let (threads, isa) = (rayon::current_num_threads(), Isa::current());
-        let isa = isa.for_gradients(Precision::F32);
+        let threads = rayon::current_num_threads();
+        let isa = Isa::current().for_gradients(Precision::F32);
         let gflops = stack.operations() / seconds.median / 1e9;
         let images_per_second = batch_size as f64 / seconds.median;
         if json {

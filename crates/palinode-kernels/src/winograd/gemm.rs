@@ -7,6 +7,22 @@ use pulp::{Simd, WithSimd};
 /// Tiles are computed in blocks of this many: the most rows that a register tile has.
 pub(super) const ROWS: usize = 8;
 
+/// What products at the points need: a depth in sixteens, sides (of these lengths) with `rows` rows at every point,
+/// and `matrices` elements for a matrix of `plane` at each.
+///
+/// # Panics
+/// If anything is missing.
+pub(super) fn check(
+    Points { count, stride, channels, depth }: Points,
+    rows: usize,
+    sides: impl IntoIterator<Item = usize>,
+    (matrices, plane): (usize, usize),
+) {
+    let end = (count - 1) * stride + rows * depth;
+    assert!(channels <= depth && depth.is_multiple_of(16) && matrices >= count * plane);
+    assert!(sides.into_iter().all(|len| len >= end));
+}
+
 /// At every point: out\[m\]\[n\] = Σ_k a\[m\]\[k\]·u\[k\]\[n\] for every (a, out), m a tile, k and n channels.
 ///
 /// Several sides at a time read a point's matrix from the first-level cache but once.
@@ -26,14 +42,13 @@ impl<const N: usize> WithSimd for Multiply<'_, N> {
     /// If the depth is no multiple of 16 or a slice is too short.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { at: Points { count, stride, channels, depth }, tiles, sides, u } = self;
+        let Self { at, tiles, sides, u } = self;
+        let Points { count, stride, channels, depth } = at;
         let (rows, plane) = (tiles.next_multiple_of(ROWS), depth * depth);
-        let end = (count - 1) * stride + rows * depth;
-        assert!(channels <= depth && depth.is_multiple_of(16) && u.len() >= count * plane);
-        assert!(sides.iter().all(|(a, out)| a.len().min(out.len()) >= end));
+        check(at, rows, sides.iter().map(|(a, out)| a.len().min(out.len())), (u.len(), plane));
         let sides = sides.map(|(a, out)| (a.as_ptr(), out.as_mut_ptr()));
         for point in 0..count {
-            // SAFETY: the assertions above.
+            // SAFETY: as checked above.
             unsafe {
                 let from = point * stride;
                 let sides = sides.map(|(a, out)| (a.add(from), out.add(from)));
@@ -164,13 +179,12 @@ impl<const P: usize> WithSimd for AddOuter<'_, P> {
     /// If the depth is no multiple of 16 or a slice is too short.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { at: Points { count, stride, channels, depth }, tiles, pairs, out } = self;
+        let Self { at, tiles, pairs, out } = self;
+        let Points { count, stride, channels, depth } = at;
         let plane = depth * depth;
-        let end = (count - 1) * stride + tiles * depth;
-        assert!(channels <= depth && depth.is_multiple_of(16) && out.len() >= count * plane);
-        assert!(pairs.iter().all(|(a, b)| a.len().min(b.len()) >= end));
+        check(at, tiles, pairs.iter().map(|(a, b)| a.len().min(b.len())), (out.len(), plane));
         for point in 0..count {
-            // SAFETY: the assertions above.
+            // SAFETY: as checked above.
             unsafe {
                 let from = point * stride;
                 let pairs = pairs.map(|(a, b)| (a.as_ptr().add(from), b.as_ptr().add(from)));

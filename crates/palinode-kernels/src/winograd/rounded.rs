@@ -1,6 +1,6 @@
 //! Products of factors rounded to bf16: two terms at a time by AVX-512's `vdpbf16ps`, or on AMX's tiles.
 
-use super::gemm::{ROWS, add_outer, multiply};
+use super::gemm::{ROWS, add_outer, check, multiply};
 use super::products::{Side, Way};
 use super::tile::Points;
 use super::tiled::{self, add_outer_tiled, multiply_tiled};
@@ -235,11 +235,10 @@ fn multiply_rounded(
 ) {
     let Points { count, stride, channels, depth } = at;
     let (rows, plane) = (tiles.next_multiple_of(ROWS), depth * depth / 2);
-    let end = (count - 1) * stride + rows * depth;
-    assert!(channels <= depth && depth.is_multiple_of(16) && u.len() >= count * plane);
-    assert!(a.len().min(out.len()) >= end && factors.len() >= rows * depth / 2);
+    check(at, rows, [a.len(), out.len()], (u.len(), plane));
+    assert!(factors.len() >= rows * depth / 2);
     for point in 0..count {
-        // SAFETY: the assertions above; rows are a multiple of 8.
+        // SAFETY: as checked above; rows are a multiple of 8.
         unsafe {
             pair_neighbours(rows * depth, a.as_ptr().add(point * stride), factors.as_mut_ptr());
             let sides = [(factors.as_ptr(), out.as_mut_ptr().add(point * stride))];
@@ -265,14 +264,12 @@ fn add_outer_rounded<const P: usize>(
     const { assert!(P <= 2) };
     let Points { count, stride, channels, depth } = at;
     let (plane, terms) = (depth * depth, tiles.div_ceil(2));
-    let end = (count - 1) * stride + tiles * depth;
-    assert!(channels <= depth && depth.is_multiple_of(16) && out.len() >= count * plane);
-    assert!(pairs.iter().all(|(a, b)| a.len().min(b.len()) >= end));
+    check(at, tiles, pairs.iter().map(|(a, b)| a.len().min(b.len())), (out.len(), plane));
     assert!(factors.iter().all(|factors| factors.len() >= terms * depth));
     let [one, two, three, four] = factors;
     let factors = [(one.as_mut_ptr(), two.as_mut_ptr()), (three.as_mut_ptr(), four.as_mut_ptr())];
     for point in 0..count {
-        // SAFETY: the assertions above.
+        // SAFETY: as checked above.
         unsafe {
             for ((a, b), (into_a, into_b)) in pairs.iter().zip(factors) {
                 pair_rows(tiles, depth, a.as_ptr().add(point * stride), into_a);

@@ -1,6 +1,6 @@
 //! Products of factors rounded to bf16 on AMX's tiles.
 
-use super::gemm::ROWS;
+use super::gemm::{ROWS, check};
 use super::products::Side;
 use super::rounded::{Pair, pair_neighbours, pair_rows, pair_two_rows};
 use super::tile::Points;
@@ -53,16 +53,15 @@ pub(super) fn multiply_tiled(
 ) {
     let Points { count, stride, channels, depth } = at;
     let (rows, plane, slot) = (tiles.next_multiple_of(ROWS), depth * depth / 2, slot(at, tiles));
-    let end = (count - 1) * stride + rows * depth;
-    assert!(channels <= depth && depth.is_multiple_of(EDGE) && u.len() >= count * plane);
-    assert!(a.len().min(out.len()) >= end && factors.len() >= SLOTS * slot);
+    check(at, rows, [a.len(), out.len()], (u.len(), plane));
+    assert!(factors.len() >= SLOTS * slot);
     let terms = block_terms(depth);
     let blocks = channels.div_ceil(terms);
     for row in (0..rows).step_by(EDGE) {
         let rows = EDGE.min(rows - row);
         amx.with_tiles(rows, terms, |registers| {
             for step in 0..count + AHEAD {
-                // SAFETY: the assertions above; rows are a multiple of 8, so numbers one of 128.
+                // SAFETY: as checked above; rows are a multiple of 8, so numbers one of 128.
                 unsafe {
                     if step < count {
                         let from = a.as_ptr().add(step * stride + row * depth);
@@ -125,14 +124,13 @@ pub(super) fn add_outer_tiled<const P: usize>(
     const { assert!(P <= 2) };
     let Points { count, stride, channels, depth } = at;
     let (plane, slot, each) = (depth * depth, slot(at, tiles), tiles.next_multiple_of(EDGE));
-    let (terms, end) = (P * each, (count - 1) * stride + tiles * depth);
-    assert!(tiles > 0 && channels <= depth && depth.is_multiple_of(EDGE));
-    assert!(out.len() >= count * plane && left.len().min(right.len()) >= SLOTS * slot);
-    assert!(pairs.iter().all(|(a, b)| a.len().min(b.len()) >= end));
+    let terms = P * each;
+    check(at, tiles, pairs.iter().map(|(a, b)| a.len().min(b.len())), (out.len(), plane));
+    assert!(tiles > 0 && left.len().min(right.len()) >= SLOTS * slot);
     let blocks = terms / block_terms(terms);
     amx.with_tiles(EDGE, block_terms(terms), |registers| {
         for step in 0..count + AHEAD {
-            // SAFETY: the assertions above.
+            // SAFETY: as checked above.
             unsafe {
                 if step < count {
                     let (from, slot) = (step * stride, step % SLOTS * slot);
