@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 use npyz::WriterBuilder;
-use palinode::write_atomically;
+use palinode::file::write_atomically;
 use std::path::Path;
 
 /// Reads a little-endian array with its shape.

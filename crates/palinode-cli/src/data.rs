@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use palinode::data::{DataInfo, Part, Patience, SourceName, fetch, overlap};
+use palinode_train::data::{Mean, Patience, SourceName, Split, describe, fetch, overlap};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -91,9 +91,9 @@ impl Fetch {
 impl Info {
     fn run(self) -> anyhow::Result<()> {
         let source = SourceName::parse(&self.name)?;
-        let train = source.load(self.data_dir.as_deref(), Part::Train)?;
-        let test = source.load(self.data_dir.as_deref(), Part::Test)?;
-        let info = DataInfo::of(&train);
+        let train = source.load(self.data_dir.as_deref(), Split::Train)?;
+        let test = source.load(self.data_dir.as_deref(), Split::Test)?;
+        let info = describe(&train, Mean::Channel);
         let shared = overlap(&train, &test);
         let (train_counts, test_counts) = (train.class_counts(), test.class_counts());
         if self.json {

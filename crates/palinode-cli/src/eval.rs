@@ -2,11 +2,11 @@
 
 use crate::at_most;
 use clap::Args;
-use palinode::data::{Dataset, Part, SourceName};
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
-use palinode::training::{EVALUATION_BATCH, evaluate};
+use palinode_train::data::{self, Dataset, FolderOptions, SourceName};
+use palinode_train::training::{EVALUATION_BATCH, evaluate};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -57,16 +57,16 @@ impl DataPart {
 
     /// Reads it, and checks that it suits the weight file.
     pub fn load(&self, file: &WeightFile) -> anyhow::Result<Dataset> {
-        let part = match self.split {
-            Split::Train => Part::Train,
-            Split::Test => Part::Test,
+        let split = match self.split {
+            Split::Train => data::Split::Train,
+            Split::Test => data::Split::Test,
         };
         let source = match &self.data {
             Some(name) => SourceName::parse(name)?,
             None => SourceName::default(),
         };
-        let options = file.data.folder_options();
-        let dataset = source.load_as(self.data_dir.as_deref(), part, options)?;
+        let options = FolderOptions::of(&file.data);
+        let dataset = source.load_as(self.data_dir.as_deref(), split, options)?;
         let expected = (file.data.channels, file.data.size, file.data.classes.len());
         let found = (dataset.channels, dataset.size, dataset.classes.len());
         anyhow::ensure!(

@@ -2,7 +2,7 @@
 
 use crate::progress::Display;
 use clap::Args;
-use palinode::experiment::{Plan, lines, run};
+use palinode_train::experiment::{Plan, lines, run};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,7 @@ use clap::Args;
 use palinode::network::weights::{Array, collect_gradients};
 use palinode::network::{Phase, WeightFile, save_arrays};
 use palinode::tensor::{Device, Tensor, TensorData};
-use palinode::training::cross_entropy;
+use palinode_train::training::cross_entropy;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ impl GradientsCommand {
         let value = loss.clone().inner().into_scalar::<f64>();
         if !value.is_finite() {
             let place = format!("gradients of {}", self.input.display());
-            return Err(palinode::Error::NonFinite { what: "the loss", place }.into());
+            return Err(palinode_train::Error::NonFinite { what: "the loss", place }.into());
         }
         let gradients = loss.backward();
         let mut arrays = collect_gradients(&network, &gradients);

@@ -1,8 +1,8 @@
 //! `palinode init-recipe`.
 
 use clap::Args;
-use palinode::training::TEMPLATE;
-use palinode::write_atomically;
+use palinode::file::write_atomically;
+use palinode_train::training::TEMPLATE;
 use std::path::PathBuf;
 
 /// Options of `palinode init-recipe`.

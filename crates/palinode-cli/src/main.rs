@@ -84,7 +84,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
     if let Some(isa) = arguments.isa {
-        isa.select().map_err(|reason| palinode::Error::Config { field: "--isa".into(), reason })?;
+        isa.select()
+            .map_err(|reason| palinode_train::Error::Config { field: "--isa".into(), reason })?;
     }
     match arguments.command {
         Command::Train(command) => command.run(),

@@ -1,6 +1,6 @@
 //! Exit codes and the one line on stderr.
 
-use palinode::Error;
+use palinode_train::Error;
 use std::process::ExitCode;
 
 /// A user's mistake.

@@ -5,11 +5,11 @@ use crate::at_most;
 use crate::eval::DataPart;
 use anyhow::ensure;
 use clap::Args;
-use palinode::data::{Batches, Dataset, load_pictures};
 use palinode::network::{Network, Phase, WeightFile};
 use palinode::reversible::Differentiation;
 use palinode::tensor::{Device, Tensor, TensorData};
-use palinode::training::{EVALUATION_BATCH, Evaluation, evaluate};
+use palinode_train::data::{Batches, Dataset, load_pictures};
+use palinode_train::training::{EVALUATION_BATCH, Evaluation, evaluate};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

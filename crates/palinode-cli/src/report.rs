@@ -1,9 +1,9 @@
 //! `palinode report`.
 
 use clap::Args;
-use palinode::experiment::comparison;
-use palinode::training::{Outcome, Recipe, RunDirectory, read_rows, rebuild_report};
-use palinode::write_atomically;
+use palinode::file::write_atomically;
+use palinode_train::experiment::comparison;
+use palinode_train::training::{Outcome, Recipe, RunDirectory, read_rows, rebuild_report};
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -2,9 +2,9 @@
 
 use crate::progress::Display;
 use clap::Args;
-use palinode::data::SourceName;
 use palinode::network::Variant;
-use palinode::training::{
+use palinode_train::data::SourceName;
+use palinode_train::training::{
     Outcome, Override, QUICK_START, Recipe, RunDirectory, Value, parse_override, resume, train,
 };
 use std::path::{Path, PathBuf};

@@ -6,12 +6,13 @@
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, activation::gelu};
 use palinode::network::{Network, NetworkConfig, Phase, count};
 use palinode::random::{Generator, Purpose};
 use palinode::residual::{Effects, Pass, Residual};
 use palinode::reversible::Differentiation;
-use palinode::training::{OptimizerRecipe, Sgd, cross_entropy};
 
 /// F(x) = P·gelu(D x): a 3×3 convolution per channel, then a 1×1 convolution across channels.
 #[derive(Module, Debug)]
@@ -61,16 +62,16 @@ fn main() -> palinode::Result<()> {
     );
     let labels = Tensor::from_data([[0; 32], [1; 32]].as_flattened(), &device);
 
-    let recipe = OptimizerRecipe { clip_norm: 5.0, ..OptimizerRecipe::default() };
-    let mut optimizer = Sgd::new(&recipe, &network);
+    let cross_entropy = CrossEntropyLossConfig::new().init(&device);
+    let mut optimizer = AdamWConfig::new().init();
     for step in 0..30 {
         let logits = network.forward(images.clone(), Phase::Training { seed: 0, step })?;
-        let loss = cross_entropy(logits, labels.clone());
+        let loss = cross_entropy.forward(logits, labels.clone());
         if step % 10 == 0 || step == 29 {
             println!("step {step:>2}  loss {:.4}", loss.clone().into_scalar::<f64>());
         }
-        let mut gradients = loss.backward();
-        network = optimizer.step(network, &mut gradients, 0.05);
+        let gradients = GradientsParams::from_grads(loss.backward(), &network);
+        network = optimizer.step(1e-2, network, gradients);
     }
     Ok(())
 }

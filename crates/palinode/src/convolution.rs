@@ -1,8 +1,8 @@
 //! Plain convolutions with a backward pass of our own, several times as fast on the CPU as Burn's.
 
-use crate::analysis::profile::{Part, time};
 use crate::node::{Variable, on_kernels, record, tensor, view};
 use crate::pass::{Pass, Phase};
+use crate::profile::{Part, time};
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;

@@ -1,8 +1,8 @@
 //! Dropout whose masks are a function of seed, step, layer and element.
 
-use crate::analysis::profile::{Part, time};
 use crate::node::{Variable, record};
 use crate::pass::{Draw, Pass};
+use crate::profile::{Part, time};
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;

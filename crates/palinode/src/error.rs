@@ -22,14 +22,6 @@ pub enum Error {
         /// What is wrong, at which offset or field, and what was expected.
         reason: String,
     },
-    /// A file could not be downloaded.
-    #[error("{url}: {reason}")]
-    Download {
-        /// Its address.
-        url: String,
-        /// What went wrong, and what was expected.
-        reason: String,
-    },
     /// A setting that cannot be meant.
     #[error("{field}: {reason}")]
     Config {
@@ -56,20 +48,6 @@ pub enum Error {
         "reversible and checkpointed modes run on the Flex (CPU) backend; this tensor is on {0}"
     )]
     Backend(String),
-    /// A loss or a weight became NaN or infinite.
-    #[error("{what} is not finite ({place})")]
-    NonFinite {
-        /// What it is.
-        what: &'static str,
-        /// Where it happened, and what is kept.
-        place: String,
-    },
-    /// The user asked to stop; the run can be resumed.
-    #[error("interrupted; continue with --resume {run}", run = run.display())]
-    Interrupted {
-        /// The run directory.
-        run: PathBuf,
-    },
 }
 
 /// Result with the library's [`Error`].

@@ -1,24 +1,25 @@
-//! Files that are either the old one or the new one, never half of it.
+//! Files that hold either their old content or their new one, never a part of it.
 
 use crate::error::{Error, Result};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// How temporary files' names begin.
+/// How the names of temporary files begin.
 const TEMPORARY: &str = ".palinode-";
 
 /// Removes temporary files that a killed process left in `directory`.
-pub(crate) fn remove_leftovers(directory: &Path) {
+pub fn remove_leftovers(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            // One that cannot be removed does no harm.
+            // A leftover that cannot be removed does no harm.
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-/// Writes `bytes` to a temporary file beside `path`, flushes it to the disk and renames it.
+/// Writes `bytes` to a temporary file beside `path`, flushes it to the disk and renames it to `path`.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.
@@ -28,23 +29,32 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .tempfile_in(directory)
-            // Its message names the temporary file, which is nobody's concern.
-            .map_err(|error| std::io::Error::from(error.kind()))?;
-        file.write_all(bytes)?;
-        // Temporary files are private; results are as readable as any other file.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        let (mut file, temporary) = create_temporary(directory)?;
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| std::fs::rename(&temporary, path));
+        if written.is_err() {
+            // What cannot be removed now is removed when a run starts or resumes there.
+            let _ = std::fs::remove_file(&temporary);
         }
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        written
     };
     write().map_err(Error::io(path))
+}
+
+/// A new file in `directory` whose name no other process or thread uses.
+fn create_temporary(directory: &Path) -> std::io::Result<(File, PathBuf)> {
+    let process = std::process::id();
+    let mut number = 0_u32;
+    loop {
+        let path = directory.join(format!("{TEMPORARY}{process}-{number}.tmp"));
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Reads a whole file.
@@ -53,4 +63,27 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 /// [`Error::Io`] naming `path`.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(Error::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_the_file_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(folder.path().join(".palinode-0-0.tmp"), "left").unwrap();
+        write_atomically(&path, b"one").unwrap();
+        write_atomically(&path, b"two").unwrap();
+        assert_eq!(read(&path).unwrap(), b"two");
+        remove_leftovers(folder.path());
+        let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        let message =
+            write_atomically(&folder.path().join("no/such"), b"").unwrap_err().to_string();
+        assert!(message.contains("no/such"), "{message}");
+        assert!(write_atomically(folder.path(), b"").is_err(), "a directory is not replaced");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -29,36 +29,27 @@
 //! ```
 #![forbid(unsafe_code)]
 
-/// The README's example is compiled and run as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
-
 pub mod activation;
-pub mod analysis;
+pub mod check;
 pub mod convolution;
-pub mod data;
 pub mod dropout;
 mod error;
-pub mod experiment;
-mod file;
+pub mod file;
 pub mod network;
 mod node;
 pub mod norm;
 mod parameters;
 pub mod pass;
+pub mod profile;
 pub mod random;
-pub mod regularization;
 pub mod residual;
 pub mod reversible;
 pub mod scheme;
-pub mod training;
 
 pub use activation::Activation;
 /// Burn, in the version this library is built on.
 pub use burn;
 pub use burn::tensor;
 pub use error::{Error, Result};
-pub use file::write_atomically;
 pub use palinode_kernels::heap;
 pub use palinode_kernels::isa::Isa;

@@ -1,8 +1,8 @@
 //! Custom nodes of Burn's autodiff graph: a few parents, one output, and a pull-back written with
 //! ordinary tensors.
 
-use crate::analysis::profile::{Part, time};
 use crate::error::{Error, Result};
+use crate::profile::{Part, time};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{

@@ -1,9 +1,9 @@
 //! Batch normalisation with the running statistics PyTorch keeps.
 
 use crate::activation::{Activation, activate};
-use crate::analysis::profile::{Part, time};
 use crate::node::{Variable, on_kernels, record, tensor, values, view};
 use crate::pass::{Pass, Phase, Statistics};
+use crate::profile::{Part, time};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::batch_norm;
 use burn::tensor::{Device, Tensor, TensorData};

@@ -1,8 +1,8 @@
 //! The parameters of modules as parents of one node of the graph, and their numbers.
 
-use crate::analysis::profile::Part;
 use crate::error::Result;
 use crate::node::{Variable, View, flex_primitive, node_id, record_into, view};
+use crate::profile::Part;
 use burn::backend::Flex;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::grads::Gradients;

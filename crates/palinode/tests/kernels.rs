@@ -1,12 +1,14 @@
 //! The choice of how the kernels compute a network's units.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use burn::tensor::{Device, Int, Tensor};
 use palinode::network::weights::collect_gradients;
 use palinode::network::{Network, NetworkConfig, Phase, Variant};
 use palinode::random::{Generator, Purpose};
 use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};
-use palinode::training::cross_entropy;
+use support::cross_entropy;
 
 fn small(model: &str) -> NetworkConfig {
     let config = NetworkConfig::named(model).unwrap().for_data(3, [16, 16], 10);

@@ -3,8 +3,8 @@
 use super::{Repeats, Seconds};
 use clap::Args;
 use palinode::Isa;
-use palinode::analysis::ConvolutionStack;
 use palinode::reversible::Precision;
+use palinode_train::bench::ConvolutionStack;
 use serde_json::json;
 
 /// Options of `palinode bench convolutions`.

@@ -8,7 +8,7 @@ mod step;
 
 use crate::at_most;
 use clap::{Args, Subcommand};
-use palinode::analysis::Meter;
+use palinode_train::bench::Meter;
 use serde::Serialize;
 use std::fmt;
 

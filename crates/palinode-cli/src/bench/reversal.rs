@@ -2,11 +2,11 @@
 
 use crate::eval::DataPart;
 use clap::Args;
-use palinode::analysis::reversal_errors;
-use palinode::data::Batches;
+use palinode::check::reversal_errors;
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
+use palinode_train::data::Batches;
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -6,9 +6,9 @@ use crate::gradients::Mode;
 use crate::model::Model;
 use clap::Args;
 use palinode::Isa;
-use palinode::analysis::{PeakBytes, StepBench, measured_peak};
 use palinode::network::{NetworkConfig, Variant};
 use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};
+use palinode_train::bench::{PeakBytes, StepBench, measured_peak};
 use serde::Serialize;
 
 /// Options of `palinode bench step`.
@@ -54,7 +54,7 @@ struct Figures {
     /// The first by the second.
     share_of_peak: f64,
     peak_bytes: PeakBytes,
-    /// Part of the activations: what the norms inside reversible blocks keep to be repeated.
+    /// data::Split of the activations: what the norms inside reversible blocks keep to be repeated.
     side_state_bytes: usize,
     /// The most resident bytes of the process, and how much more that is than before the network was
     /// made: what the operating system sees of `peak_bytes.total`.

@@ -3,9 +3,9 @@
 //! The file alone is enough to rebuild the network and to classify a picture: `palinode.config` is
 //! the [`NetworkConfig`] and `palinode.data` the [`DataInfo`], both as JSON.
 
+use super::data_info::DataInfo;
 use super::weights::{Array, Arrays, collect, replace};
 use super::{Network, NetworkConfig};
-use crate::data::DataInfo;
 use crate::error::{Error, Result};
 use crate::file::{read, write_atomically};
 use crate::residual::{BuiltIn, Residual};
@@ -100,8 +100,14 @@ impl WeightFile {
         };
         let config: NetworkConfig = serde_json::from_str(&config).map_err(bad(CONFIG))?;
         let data: DataInfo = serde_json::from_str(&data).map_err(bad(DATA))?;
-        config.validate().map_err(|error| Error::format(path, error.to_string()))?;
-        data.validate(&config).map_err(|reason| Error::format(path, reason))?;
+        let misfit = |error: Error| Error::format(path, error.to_string());
+        config.validate().map_err(misfit)?;
+        data.validate().map_err(misfit)?;
+        let described = (data.channels, data.size, data.classes.len());
+        if described != (config.channels, config.size, config.classes) {
+            let reason = "`palinode.data` and `palinode.config` describe different images";
+            return Err(Error::format(path, reason));
+        }
         Ok(Self { origin: Some(path.to_owned()), ..Self::new(config, data, arrays) })
     }
 }

@@ -2,6 +2,7 @@
 
 mod config;
 mod count;
+mod data_info;
 mod entry;
 mod file;
 mod head;
@@ -15,6 +16,7 @@ pub mod weights;
 
 pub use config::{Layout, NetworkConfig, StemActivation, StemConfig, TransitionKind};
 pub use count::{ParameterCount, count};
+pub use data_info::DataInfo;
 pub use entry::Entry;
 pub use file::{WeightFile, load_arrays, save_arrays};
 pub use head::Head;
@@ -274,7 +276,7 @@ impl<R: Residual> Network<R> {
     }
 
     /// Channels of all norms inside the units' blocks, those of entries left out.
-    pub(crate) fn normed_channels(&self) -> usize {
+    pub fn normed_channels(&self) -> usize {
         struct Visitor {
             name: String,
             channels: usize,

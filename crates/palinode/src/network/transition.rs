@@ -1,8 +1,8 @@
 //! Between two units: half the resolution, more channels.
 
 use super::config::Layout;
-use crate::analysis::profile::{Part, time};
 use crate::node::{Variable, on_kernels, record, tensor, view};
+use crate::profile::{Part, time};
 use crate::scheme::Streams;
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;

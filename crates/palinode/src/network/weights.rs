@@ -173,7 +173,7 @@ impl Names {
     }
 
     /// Joins one list of values per slot (in the order of [`slots`](Self::slots)) into arrays.
-    pub(crate) fn stack(&self, values: Vec<Vec<f32>>) -> Arrays {
+    pub fn stack(&self, values: Vec<Vec<f32>>) -> Arrays {
         self.arrays()
             .into_iter()
             .map(|(name, shape, slots)| {
@@ -184,18 +184,23 @@ impl Names {
     }
 
     /// Cuts arrays into one list of values per slot.
-    pub(crate) fn unstack(&self, arrays: &Arrays) -> std::result::Result<Vec<Vec<f32>>, String> {
+    ///
+    /// # Errors
+    /// [`Error::Config`] about `what`, naming the first array that is missing, unknown or of another
+    /// shape.
+    pub fn unstack(&self, what: &str, arrays: &Arrays) -> Result<Vec<Vec<f32>>> {
+        let refuse = |reason: String| Err(Error::config(what, reason));
         let mut values = vec![Vec::new(); self.slots.len()];
         let expected = self.arrays();
         if let Some(name) = arrays.keys().find(|name| expected.iter().all(|e| e.0 != **name)) {
-            return Err(format!("array `{name}` does not belong to this network"));
+            return refuse(format!("array `{name}` does not belong to this network"));
         }
         for (name, shape, slots) in expected {
             let Some(array) = arrays.get(&name) else {
-                return Err(format!("array `{name}` of shape {shape:?} is missing"));
+                return refuse(format!("array `{name}` of shape {shape:?} is missing"));
             };
             if array.shape != shape {
-                return Err(format!(
+                return refuse(format!(
                     "array `{name}` has shape {:?}, expected {shape:?}",
                     array.shape
                 ));
@@ -305,13 +310,12 @@ pub fn replace<R: Residual>(network: Network<R>, arrays: &Arrays) -> Result<Netw
             })
         }
     }
-    let values =
-        Names::of(&network).unstack(arrays).map_err(|reason| Error::config("weights", reason))?;
+    let values = Names::of(&network).unstack("weights", arrays)?;
     Ok(network.map(&mut Mapper(values.into_iter())))
 }
 
 /// A tensor's values in f32, row-major.
-pub(crate) fn to_f32<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.inner().into_data().convert::<f32>();
     // The conversion above makes the element type f32, the only way for this to fail.
     data.try_to_vec().unwrap_or_default()

@@ -3,10 +3,10 @@
 use super::PulledBack;
 use super::convolution::{initial_bias, initial_convolution};
 use crate::Activation;
-use crate::analysis::profile::{Part, time};
 use crate::convolution::{Convolution, ConvolutionConfig};
 use crate::node::{Variable, View, on_kernels, record, tensor, view};
 use crate::pass::Pass;
+use crate::profile::{Part, time};
 use crate::random::Generator;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};

@@ -5,10 +5,10 @@
 //! about 2√N states are alive at the most.
 
 use super::{Blocks, local};
-use crate::analysis::profile::{Part, time};
 use crate::error::Result;
 use crate::parameters::record_modules;
 use crate::pass::{Memory, Phase};
+use crate::profile::{Part, time};
 use crate::residual::{Residual, evaluate};
 use crate::scheme::{Scheme, State, sweep};
 use burn::tensor::Tensor;

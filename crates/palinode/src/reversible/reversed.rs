@@ -2,10 +2,10 @@
 
 use super::fused::Fused;
 use super::{Blocks, local};
-use crate::analysis::profile::{Part, time};
 use crate::error::Result;
 use crate::parameters::record_modules;
 use crate::pass::{Memory, Phase};
+use crate::profile::{Part, time};
 use crate::residual::Residual;
 use crate::scheme::{Scheme, State, Streams, sweep};
 use burn::tensor::Tensor;

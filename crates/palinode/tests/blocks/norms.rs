@@ -1,7 +1,7 @@
 //! Batch norms and dropouts inside blocks: the same in every mode, and in their place.
 
 use crate::case::{Cast, KINDS, normal, parameters, unit};
-use crate::support::{module_gradients, relative, values};
+use crate::support::{cross_entropy, module_gradients, relative, sgd, step as update, values};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use palinode::Activation;
@@ -11,7 +11,6 @@ use palinode::random::{Generator, Purpose};
 use palinode::residual::{BuiltIn, BuiltInConfig};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, Start};
-use palinode::training::{OptimizerRecipe, Sgd, cross_entropy};
 
 /// Running statistics of a module, flat.
 fn running<M: Module>(module: &M) -> Vec<f64> {
@@ -97,17 +96,16 @@ fn trained(mode: Differentiation, steps: u64, dtype: DType) -> (Network, Vec<f64
     (config.blocks, config.widths) = ([3, 3, 3], [8, 8, 16]);
     (config.block_dropout, config.dropout, config.activation) = (0.1, 0.2, Activation::Tanh);
     let mut network = config.init(7, mode, &device).unwrap().map(&mut Cast(dtype));
-    let recipe = OptimizerRecipe { learning_rate: 0.05, ..OptimizerRecipe::default() };
-    let mut optimizer = Sgd::new(&recipe, &network);
+    let mut optimizer = sgd();
     let mut last = Vec::new();
     for step in 0..steps {
         let mut generator = Generator::with_stream(2, Purpose::Input, step);
         let images: Tensor<4> = generator.normal([4, 1, 8, 8], 1.0, &device).cast(dtype);
         let labels = Tensor::from_ints([0, 1, 2, 3], &device);
         let logits = network.forward(images, Phase::Training { seed: 1, step }).unwrap();
-        let mut gradients = cross_entropy(logits, labels).backward();
+        let gradients = cross_entropy(logits, labels).backward();
         last = module_gradients(&network, &gradients);
-        network = optimizer.step(network, &mut gradients, 0.05);
+        network = update(&mut optimizer, network, gradients, 0.05);
     }
     (network, last)
 }

@@ -2,7 +2,10 @@
 #![allow(dead_code, clippy::unwrap_used)] // every test binary uses a part of this
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, FloatDType, Gradients, Tensor, TensorData};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{DType, Device, FloatDType, Gradients, Int, Tensor, TensorData};
 use palinode::network::{Phase, Unit};
 use palinode::random::{Generator, Purpose};
 use palinode::residual::{BuiltIn, BuiltInConfig, BuiltInSettings};
@@ -322,4 +325,26 @@ pub fn module_gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<f64
     let mut visitor = Visitor(gradients, Vec::new());
     module.visit(&mut visitor);
     visitor.1
+}
+
+/// Mean cross-entropy of logits `[n, classes]` against labels `[n]`.
+pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels)
+}
+
+/// Burn's SGD with momentum 0.9 and no dampening.
+pub fn sgd() -> ModuleOptimizer {
+    let momentum = MomentumConfig::new().with_dampening(0.0);
+    SgdConfig::new().with_momentum(Some(momentum)).init()
+}
+
+/// One step of Burn's optimiser at learning rate `rate`.
+pub fn step<M: Module>(
+    optimizer: &mut ModuleOptimizer,
+    module: M,
+    gradients: Gradients,
+    rate: f64,
+) -> M {
+    let gradients = GradientsParams::from_grads(gradients, &module);
+    optimizer.step(rate, module, gradients)
 }

@@ -1,0 +1,12 @@
+//! Measurements: time and memory of training steps, plain convolutions.
+
+mod chart;
+mod convolutions;
+mod memory;
+mod step;
+
+pub use chart::memory_chart;
+pub use convolutions::ConvolutionStack;
+pub use memory::{StepMeasurement, measure_step};
+pub use palinode_kernels::peak::measured_peak;
+pub use step::{Meter, PeakBytes, StepBench, Stepped};

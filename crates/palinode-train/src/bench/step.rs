@@ -1,0 +1,143 @@
+//! Training steps on random images, one after the other, with the clock and the allocator watched.
+
+use crate::error::Result;
+use crate::training::{OptimizerRecipe, Sgd, cross_entropy};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use palinode::network::{Network, NetworkConfig, Phase, count};
+use palinode::pass::Statistics;
+use palinode::profile;
+use palinode::random::{Generator, Purpose};
+use palinode::reversible::{Differentiation, Kernels};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// A counter of live bytes: the counting allocator of a program.
+pub trait Meter {
+    /// Live bytes now.
+    fn current(&self) -> usize;
+    /// The most live bytes since the last [`reset_peak`](Meter::reset_peak).
+    fn peak(&self) -> usize;
+    /// Starts a new peak from the live bytes now.
+    fn reset_peak(&self);
+}
+
+/// The peak of the live bytes during a training step, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeakBytes {
+    /// All of it: what a process needs beyond its state before the network was made.
+    pub total: usize,
+    /// 4 bytes × parameters.
+    pub parameters: usize,
+    /// 4 bytes × parameters.
+    pub gradients: usize,
+    /// 4 bytes × parameters: the momentum.
+    pub optimizer: usize,
+    /// What is alive between the forward and the backward pass because of the forward pass.
+    pub activations: usize,
+    /// Everything else at the moment of the peak.
+    pub workspace: usize,
+}
+
+/// One measured training step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stepped {
+    /// Wall time: forward, backward and optimiser.
+    pub seconds: f64,
+    /// The same by part: what the kernels compute, the optimiser, and under `rest` the head, the loss
+    /// and the bookkeeping of the autodiff graph.
+    pub parts: Vec<(&'static str, f64)>,
+    /// Memory.
+    pub peak_bytes: PeakBytes,
+    /// Split of the activations: the batch statistics that norms inside reversible or checkpointed
+    /// blocks keep, two numbers per channel.
+    pub side_state: usize,
+}
+
+/// A network in training on one batch of random images.
+pub struct StepBench<'a> {
+    network: Network,
+    optimizer: Sgd,
+    images: Tensor<4>,
+    labels: Tensor<1, Int>,
+    meter: &'a dyn Meter,
+    /// Steps so far.
+    steps: u64,
+    /// Live bytes before the network was made.
+    before: usize,
+    /// 4 bytes × parameters.
+    bytes: usize,
+    side_state: usize,
+}
+
+impl<'a> StepBench<'a> {
+    /// A network of `config` and `batch_size` random images, both drawn with `seed`.
+    ///
+    /// # Errors
+    /// As [`NetworkConfig::init`] and [`Network::with_kernels`].
+    pub fn new(
+        config: &NetworkConfig,
+        (mode, kernels): (Differentiation, Kernels),
+        batch_size: usize,
+        seed: u64,
+        meter: &'a dyn Meter,
+    ) -> Result<Self> {
+        let device = Device::flex().autodiff();
+        let before = meter.current();
+        let network = config.init(seed, mode, &device)?.with_kernels(kernels)?;
+        let optimizer = Sgd::new(&OptimizerRecipe::default(), &network);
+        let bytes = 4 * count(&network).total;
+        let side_state = match mode {
+            Differentiation::Stored => 0,
+            Differentiation::Checkpointed | Differentiation::Reversible => {
+                network.normed_channels() * size_of::<Statistics>()
+            }
+        };
+        let [rows, columns] = config.size;
+        let mut generator = Generator::new(seed, Purpose::Input);
+        let images = generator.normal([batch_size, config.channels, rows, columns], 1.0, &device);
+        let labels: Vec<i64> =
+            (0..batch_size).map(|_| i64::from(generator.below(config.classes as u32))).collect();
+        let labels = Tensor::from_data(TensorData::new(labels, [batch_size]), &device);
+        Ok(Self { network, optimizer, images, labels, meter, steps: 0, before, bytes, side_state })
+    }
+
+    /// One step. (In the first one the optimiser makes its state.)
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn step(mut self) -> Result<(Self, Stepped)> {
+        self.meter.reset_peak();
+        let before = profile::seconds();
+        let phase = Phase::Training { seed: 0, step: self.steps };
+        self.steps += 1;
+        let (began, start) = (Instant::now(), self.meter.current());
+        let logits = self.network.forward(self.images.clone(), phase)?;
+        let loss = cross_entropy(logits, self.labels.clone());
+        let activations = self.meter.current().saturating_sub(start);
+        let mut gradients = loss.backward();
+        drop(loss);
+        let updating = Instant::now();
+        self.network = self.optimizer.step(self.network, &mut gradients, 1e-3);
+        let optimizer = updating.elapsed().as_secs_f64();
+        let seconds = began.elapsed().as_secs_f64();
+
+        let after = profile::seconds().into_iter().zip(before);
+        let mut parts: Vec<_> = after.map(|((name, now), (_, then))| (name, now - then)).collect();
+        parts.push(("optimizer", optimizer));
+        let known: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
+        parts.push(("rest", (seconds - known).max(0.0)));
+
+        let total = self.meter.peak().saturating_sub(self.before);
+        let bytes = self.bytes;
+        let peak_bytes = PeakBytes {
+            total,
+            parameters: bytes,
+            gradients: bytes,
+            optimizer: bytes,
+            activations,
+            workspace: total.saturating_sub(3 * bytes + activations),
+        };
+        let side_state = self.side_state;
+        Ok((self, Stepped { seconds, parts, peak_bytes, side_state }))
+    }
+}

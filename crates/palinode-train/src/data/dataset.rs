@@ -1,0 +1,110 @@
+//! Labelled images in memory.
+
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// The two splits that a data set comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// What a run may train and validate on.
+    Train,
+    /// What is read once, at the end.
+    Test,
+}
+
+/// Labelled images of one size, as bytes.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// `[n, channels, rows, columns]`, 0…255, zero padding included.
+    pub images: Vec<u8>,
+    /// One class per image, below `classes.len()`.
+    pub labels: Vec<u8>,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// Rows and columns, padding included.
+    pub size: [usize; 2],
+    /// Zero pixels that were added on each side.
+    pub padding: usize,
+    /// The classes' names.
+    pub classes: Vec<String>,
+}
+
+impl Dataset {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Bytes of one image.
+    pub fn image_len(&self) -> usize {
+        self.channels * self.size[0] * self.size[1]
+    }
+
+    /// Image `index`, `[channels, rows, columns]`.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let length = self.image_len();
+        &self.images[index * length..(index + 1) * length]
+    }
+
+    /// The images at `indices`, in their order.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        Self {
+            images: indices.iter().flat_map(|&i| self.image(i).iter().copied()).collect(),
+            labels: indices.iter().map(|&i| self.labels[i]).collect(),
+            classes: self.classes.clone(),
+            ..*self
+        }
+    }
+
+    /// CRC-32 of images and labels.
+    pub(crate) fn checksum(&self) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(&self.images);
+        crc.update(&self.labels);
+        crc.sum()
+    }
+
+    /// Images per class.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for &label in &self.labels {
+            counts[usize::from(label)] += 1;
+        }
+        counts
+    }
+
+    /// Checks labels read from `path` against the number of classes.
+    pub(super) fn check_labels(&self, path: &Path) -> Result<()> {
+        let classes = self.classes.len();
+        match self.labels.iter().position(|&label| usize::from(label) >= classes) {
+            Some(index) => Err(Error::format(
+                path,
+                format!(
+                    "image {index} has label {}, expected one below {classes}",
+                    self.labels[index]
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds `padding` zero pixels on each side.
+    pub(super) fn padded(self, padding: usize) -> Self {
+        let [rows, columns] = self.size;
+        let (new_rows, new_columns) = (rows + 2 * padding, columns + 2 * padding);
+        let mut images = vec![0; self.len() * self.channels * new_rows * new_columns];
+        let planes = images.chunks_mut(new_rows * new_columns);
+        for (plane, old) in planes.zip(self.images.chunks(rows * columns)) {
+            for (row, pixels) in old.chunks(columns).enumerate() {
+                let start = (row + padding) * new_columns + padding;
+                plane[start..start + columns].copy_from_slice(pixels);
+            }
+        }
+        Self { images, size: [new_rows, new_columns], padding: self.padding + padding, ..self }
+    }
+}

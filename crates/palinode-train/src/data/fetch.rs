@@ -1,0 +1,221 @@
+//! Data sets from where their authors offer them.
+
+use super::download::{Download, Patience};
+use super::source::SourceName;
+use crate::error::{Error, Result};
+use flate2::read::GzDecoder;
+use palinode::file::write_atomically;
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+/// A file of a data set as its authors publish it.
+struct Published {
+    name: &'static str,
+    bytes: u64,
+    sha256: &'static str,
+    /// Unpacked, for an archive; as it is, for a file that is read as it is.
+    archive: bool,
+}
+
+/// What a data set's archives may unpack to in all: STL-10, the largest, has 3.1 GB.
+const LARGEST: u64 = 4 << 30;
+
+/// Where a data set lies, and its files there.
+fn published(source: SourceName) -> Option<(&'static str, &'static [Published])> {
+    const fn file(name: &'static str, bytes: u64, sha256: &'static str) -> Published {
+        Published { name, bytes, sha256, archive: false }
+    }
+    const fn archive(name: &'static str, bytes: u64, sha256: &'static str) -> Published {
+        Published { name, bytes, sha256, archive: true }
+    }
+    const FASHION_MNIST: &[Published] = &[
+        file(
+            "train-images-idx3-ubyte.gz",
+            26_421_880,
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        ),
+        file(
+            "train-labels-idx1-ubyte.gz",
+            29_515,
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        ),
+        file(
+            "t10k-images-idx3-ubyte.gz",
+            4_422_102,
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        ),
+        file(
+            "t10k-labels-idx1-ubyte.gz",
+            5_148,
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+    ];
+    const CIFAR_10: &[Published] = &[archive(
+        "cifar-10-binary.tar.gz",
+        170_052_171,
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    )];
+    const CIFAR_100: &[Published] = &[archive(
+        "cifar-100-binary.tar.gz",
+        168_513_733,
+        "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    )];
+    const STL_10: &[Published] = &[archive(
+        "stl10_binary.tar.gz",
+        2_640_397_119,
+        "f31fd99273a1acb8609c8db427cebb1de3f71de77758cdc0e22956e1289b9866",
+    )];
+    match source {
+        SourceName::FashionMnist => {
+            Some(("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com", FASHION_MNIST))
+        }
+        SourceName::Cifar10 => Some(("https://www.cs.toronto.edu/~kriz", CIFAR_10)),
+        SourceName::Cifar100 => Some(("https://www.cs.toronto.edu/~kriz", CIFAR_100)),
+        SourceName::Stl10 => Some(("http://ai.stanford.edu/~acoates/stl10", STL_10)),
+        SourceName::FashionMnistMini | SourceName::Folder => None,
+    }
+}
+
+/// Downloads data set `source` into `directory` and unpacks it, so that it can be read from there.
+///
+/// Files come from the authors' address or from `mirror`, which has them under the same names. What is
+/// there already is not downloaded again, what was interrupted goes on, and nothing is used whose
+/// SHA-256 is not the published one. `progress` is told (file, bytes so far, bytes in all).
+///
+/// # Errors
+/// [`Error::Config`] where there is nothing to download, [`Error::Download`] naming the address,
+/// [`Error::Io`] naming the file.
+pub fn fetch(
+    source: SourceName,
+    mirror: Option<&str>,
+    directory: &Path,
+    patience: Patience,
+    progress: &mut dyn FnMut(&str, u64, u64),
+) -> Result<()> {
+    let Some((official, files)) = published(source) else {
+        let reason = format!("{} is not downloaded from anywhere", source.name());
+        return Err(Error::config("data.name", reason));
+    };
+    let base = mirror.unwrap_or(official).trim_end_matches('/');
+    std::fs::create_dir_all(directory).map_err(Error::io(directory))?;
+    let fetched = fetch_files(base, files, directory, patience, progress);
+    if fetched.is_err() {
+        // An empty directory would look like a data set; one that holds something stays.
+        let _ = std::fs::remove_dir(directory);
+    }
+    fetched
+}
+
+fn fetch_files(
+    base: &str,
+    files: &[Published],
+    directory: &Path,
+    patience: Patience,
+    progress: &mut dyn FnMut(&str, u64, u64),
+) -> Result<()> {
+    for file in files {
+        let path = directory.join(file.name);
+        // What an archive leaves behind, so that it is not downloaded for its content again.
+        let unpacked = directory.join(format!("{}.unpacked", file.name));
+        if std::fs::read(&unpacked).is_ok_and(|digest| digest == file.sha256.as_bytes()) {
+            continue;
+        }
+        let url = format!("{base}/{}", file.name);
+        let download =
+            Download { url: &url, bytes: Some(file.bytes), sha256: file.sha256, patience };
+        download.to(&path, &mut |so_far| progress(file.name, so_far, file.bytes))?;
+        if file.archive {
+            unpack(&path, directory, LARGEST)?;
+            write_atomically(&unpacked, file.sha256.as_bytes())?;
+            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Unpacks the files of a gzipped tar archive into `directory`, `largest` bytes at the most.
+///
+/// Only plain files and folders with names that stay inside `directory` are taken.
+pub(super) fn unpack(archive: &Path, directory: &Path, largest: u64) -> Result<()> {
+    let file = File::open(archive).map_err(Error::io(archive))?;
+    let broken = |error: std::io::Error| Error::format(archive, format!("broken archive: {error}"));
+    // One byte more than is allowed shows that there is more.
+    let bytes = GzDecoder::new(BufReader::new(file)).take(largest + 1);
+    let mut tar = tar::Archive::new(bytes);
+    let mut total = 0_u64;
+    for entry in tar.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let name = entry.path().map_err(broken)?.into_owned();
+        let inside =
+            name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !inside {
+            let reason = format!("entry `{}` points outside the archive", name.display());
+            return Err(Error::format(archive, reason));
+        }
+        let target: PathBuf = directory.join(&name);
+        match entry.header().entry_type() {
+            tar::EntryType::Directory => {
+                std::fs::create_dir_all(&target).map_err(Error::io(&target))?;
+            }
+            tar::EntryType::Regular => {
+                total = total.saturating_add(entry.size());
+                if total > largest {
+                    let reason = format!("unpacks to more than {largest} bytes");
+                    return Err(Error::format(archive, reason));
+                }
+                if let Some(parent) = target.parent() {
+                    std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
+                }
+                let part = target.with_extension("unpacking");
+                let mut into = File::create(&part).map_err(Error::io(&part))?;
+                copy(&mut entry, archive, &mut into, &part)?;
+                std::fs::rename(&part, &target).map_err(Error::io(&target))?;
+            }
+            other => {
+                let reason = format!("entry `{}` is {other:?}, expected a file", name.display());
+                return Err(Error::format(archive, reason));
+            }
+        }
+    }
+    if total == 0 {
+        return Err(Error::format(archive, "there is no file in it"));
+    }
+    Ok(())
+}
+
+/// Copies an entry of `archive` into the file `path`.
+fn copy(entry: &mut impl Read, archive: &Path, into: &mut File, path: &Path) -> Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = entry
+            .read(&mut buffer)
+            .map_err(|error| Error::format(archive, format!("broken archive: {error}")))?;
+        if count == 0 {
+            return Ok(());
+        }
+        into.write_all(&buffer[..count]).map_err(Error::io(path))?;
+    }
+}
+
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// [`Error::Io`] naming it.
+pub(super) fn sha256(path: &Path) -> Result<String> {
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write as _;
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer).map_err(Error::io(path))? {
+            0 => break,
+            count => digest.update(&buffer[..count]),
+        }
+    }
+    let digest = digest.finalize();
+    Ok(digest.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}

@@ -1,0 +1,158 @@
+//! Data sets by name.
+
+use super::cifar::Cifar;
+use super::dataset::{Dataset, Split};
+use super::folder::{self, FolderOptions};
+use super::{fashion_mnist, mini, stl10};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A data set's name in recipes and on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceName {
+    /// The embedded part of Fashion-MNIST: 6,000 + 1,000 images.
+    #[default]
+    FashionMnistMini,
+    /// Fashion-MNIST: 60,000 + 10,000 images, IDX, from a directory.
+    FashionMnist,
+    /// CIFAR-10: 50,000 + 10,000 images, official binary version, from a directory.
+    #[serde(rename = "cifar-10")]
+    Cifar10,
+    /// CIFAR-100: 50,000 + 10,000 images, official binary version, from a directory.
+    #[serde(rename = "cifar-100")]
+    Cifar100,
+    /// STL-10: 5,000 + 8,000 images of 96×96, official binary version, from a directory.
+    #[serde(rename = "stl-10")]
+    Stl10,
+    /// Pictures in folders of one's own.
+    Folder,
+}
+
+impl SourceName {
+    /// Every data set.
+    pub const ALL: [Self; 6] = [
+        Self::FashionMnistMini,
+        Self::FashionMnist,
+        Self::Cifar10,
+        Self::Cifar100,
+        Self::Stl10,
+        Self::Folder,
+    ];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FashionMnistMini => "fashion-mnist-mini",
+            Self::FashionMnist => "fashion-mnist",
+            Self::Cifar10 => "cifar-10",
+            Self::Cifar100 => "cifar-100",
+            Self::Stl10 => "stl-10",
+            Self::Folder => "folder",
+        }
+    }
+
+    /// The data set of that name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] listing the names where there is none.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|source| source.name() == name)
+            .ok_or_else(|| Error::unknown("data.name", "data set", name, Self::ALL.map(Self::name)))
+    }
+
+    /// Reads one part, from `directory` or from where it is usually installed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where no directory is known, [`Error::Io`] and [`Error::Format`] for files
+    /// that are missing or broken.
+    pub fn load(self, directory: Option<&Path>, split: Split) -> Result<Dataset> {
+        self.load_as(directory, split, FolderOptions::default())
+    }
+
+    /// [`load`](Self::load), where pictures in folders become what `options` say.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_as(
+        self,
+        directory: Option<&Path>,
+        split: Split,
+        options: FolderOptions,
+    ) -> Result<Dataset> {
+        let directory = directory.map(Path::to_owned).or_else(|| self.installed());
+        match (self, directory) {
+            (Self::FashionMnistMini, None) => mini::load(split),
+            (Self::FashionMnistMini, Some(_)) => Err(Error::config(
+                "data.dir",
+                "fashion-mnist-mini is part of the program and takes no directory",
+            )),
+            (Self::FashionMnist, Some(directory)) => fashion_mnist::load(&directory, split),
+            (Self::Cifar10, Some(directory)) => Cifar::Ten.load(&directory, split),
+            (Self::Cifar100, Some(directory)) => Cifar::Hundred.load(&directory, split),
+            (Self::Stl10, Some(directory)) => stl10::load(&directory, split),
+            (Self::Folder, Some(directory)) => folder::load(&directory, split, options),
+            (Self::Folder, None) => {
+                let reason = "name the directory that holds train/CLASS/ and test/CLASS/";
+                Err(Error::config("data.dir", reason))
+            }
+            (_, None) => Err(self.not_installed()),
+        }
+    }
+
+    fn not_installed(self) -> Error {
+        let name = self.name();
+        let reason = format!(
+            "{name} is not installed here; give the directory it is in, or `palinode data fetch {name}`"
+        );
+        Error::config("data.dir", reason)
+    }
+
+    /// The training images of a predefined fold (from 0), of `images` images in all.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the data set has no such fold, [`Error::Io`] and [`Error::Format`] for
+    /// its file.
+    pub fn fold(
+        self,
+        directory: Option<&Path>,
+        number: usize,
+        images: usize,
+    ) -> Result<Vec<usize>> {
+        if self != Self::Stl10 {
+            let reason = format!("{} has no predefined folds; stl-10 has", self.name());
+            return Err(Error::config("data.fold", reason));
+        }
+        if number >= stl10::FOLDS {
+            let reason = format!("{number} is not below {}", stl10::FOLDS);
+            return Err(Error::config("data.fold", reason));
+        }
+        match directory.map(Path::to_owned).or_else(|| self.installed()) {
+            Some(directory) => stl10::fold(&directory, number, images),
+            None => Err(self.not_installed()),
+        }
+    }
+
+    /// Where `palinode data fetch` or the operating system's package puts it, if it is there.
+    fn installed(self) -> Option<PathBuf> {
+        let fetched = Path::new("data").join(self.name());
+        let debian = PathBuf::from(fashion_mnist::DEBIAN);
+        // One of its files in each place.
+        let places = match self {
+            Self::FashionMnist => {
+                vec![
+                    (fetched, "train-images-idx3-ubyte.gz"),
+                    (debian, "train-images-idx3-ubyte.gz"),
+                ]
+            }
+            Self::Cifar10 => vec![(fetched, "cifar-10-batches-bin/test_batch.bin")],
+            Self::Cifar100 => vec![(fetched, "cifar-100-binary/test.bin")],
+            Self::Stl10 => vec![(fetched, "stl10_binary/test_X.bin")],
+            Self::FashionMnistMini | Self::Folder => return None,
+        };
+        places.into_iter().find(|(path, file)| path.join(file).is_file()).map(|(path, _)| path)
+    }
+}

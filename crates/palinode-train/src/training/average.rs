@@ -1,0 +1,115 @@
+//! The exponential moving average of a network's weights and running statistics.
+
+use burn::module::Module;
+use palinode::Result;
+use palinode::network::Network;
+use palinode::network::weights::{Arrays, Names, collect, replace};
+use palinode::residual::Residual;
+
+/// w̄ ← d·w̄ + (1 − d)·w after every step, with d = min(decay, (1 + t)/(10 + t)) at step t, so that the
+/// first steps are soon forgotten.
+#[derive(Clone, Debug)]
+pub struct Average {
+    decay: f64,
+    steps: u64,
+    /// w̄; empty before the first step.
+    arrays: Arrays,
+}
+
+impl Average {
+    /// Nothing yet.
+    pub fn new(decay: f64) -> Self {
+        Self { decay, steps: 0, arrays: Arrays::new() }
+    }
+
+    /// Takes in the weights after a step.
+    pub fn update<R: Residual>(&mut self, network: &Network<R>) {
+        let now = collect(network);
+        let steps = self.steps as f64;
+        self.steps += 1;
+        if self.arrays.is_empty() {
+            self.arrays = now;
+            return;
+        }
+        let kept = self.decay.min((1.0 + steps) / (10.0 + steps)) as f32;
+        for (average, now) in self.arrays.values_mut().zip(now.values()) {
+            for (average, now) in average.values.iter_mut().zip(&now.values) {
+                *average = kept * *average + (1.0 - kept) * now;
+            }
+        }
+    }
+
+    /// The network, outside any graph, with the averages in the place of its weights; `network` itself
+    /// stays as it is, running statistics included.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where they are another network's.
+    pub fn applied<R: Residual>(&self, network: &Network<R>) -> Result<Network<R>> {
+        // (Clones of a Burn module share its running statistics; `valid` makes new ones.)
+        match self.arrays.is_empty() {
+            true => Ok(network.valid()),
+            false => replace(network.valid(), &self.arrays),
+        }
+    }
+
+    /// w̄, empty before the first step.
+    pub fn arrays(&self) -> &Arrays {
+        &self.arrays
+    }
+
+    /// Goes on with averages after `steps` steps.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where they are not `network`'s.
+    pub fn restore<R: Residual>(
+        &mut self,
+        arrays: Arrays,
+        steps: u64,
+        network: &Network<R>,
+    ) -> Result<()> {
+        if !arrays.is_empty() {
+            Names::of(network).unstack("average", &arrays)?;
+        }
+        (self.arrays, self.steps) = (arrays, steps);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use palinode::network::NetworkConfig;
+    use palinode::reversible::Differentiation;
+
+    fn network(value: f32) -> Network {
+        let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 2);
+        (config.blocks, config.widths, config.stem.norm) = ([1, 1, 1], [2, 2, 2], true);
+        let network = config.init(0, Differentiation::Stored, &Device::flex()).unwrap();
+        let mut arrays = collect(&network);
+        arrays.values_mut().for_each(|array| array.values.fill(value));
+        replace(network, &arrays).unwrap()
+    }
+
+    #[test]
+    fn three_steps_by_hand() {
+        let mut average = Average::new(0.15);
+        // d: none, 2/11 > 0.15, 0.15.
+        let expected = [1.0, 0.15 + 0.85 * 2.0, 0.15 * 1.85 + 0.85 * 4.0];
+        for (weight, expected) in [1.0, 2.0, 4.0].into_iter().zip(expected) {
+            average.update(&network(weight));
+            let applied = collect(&average.applied(&network(9.0)).unwrap());
+            let found = applied["head.weight"].values[3];
+            assert!((f64::from(found) - expected).abs() < 1e-6, "{found} against {expected}");
+        }
+        // What is averaged is not touched: clones share their running statistics.
+        let live = network(9.0);
+        average.applied(&live).unwrap();
+        assert!(collect(&live).values().flat_map(|array| &array.values).all(|&value| value == 9.0));
+        let mut again = Average::new(0.15);
+        again.restore(average.arrays().clone(), 3, &network(0.0)).unwrap();
+        average.update(&network(7.0));
+        again.update(&network(7.0));
+        assert_eq!(average.arrays(), again.arrays());
+    }
+}

@@ -1,0 +1,145 @@
+//! Loss and accuracy of a network on a data set.
+
+use crate::data::{Batches, Dataset};
+use crate::error::Result;
+use burn::module::Module;
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor};
+use palinode::network::weights::to_f32;
+use palinode::network::{DataInfo, Network, Phase};
+use palinode::residual::Residual;
+
+/// What a network says about a data set.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Share of images whose most probable class is the right one, in 0…1.
+    pub accuracy: f64,
+    /// Logits, `[images, classes]`, in the data's order.
+    pub logits: Vec<f32>,
+}
+
+impl Evaluation {
+    /// Class probabilities, `[images, classes]`.
+    pub fn probabilities(&self, classes: usize) -> Vec<f32> {
+        let mut probabilities = self.logits.clone();
+        for row in probabilities.chunks_mut(classes.max(1)) {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter_mut().for_each(|logit| *logit = (*logit - largest).exp());
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|value| *value /= sum);
+        }
+        probabilities
+    }
+}
+
+/// Images that are evaluated at a time, unless somebody asks for another number.
+pub const EVALUATION_BATCH: usize = 128;
+
+/// Mean cross-entropy of logits `[n, classes]` against labels `[n]`, differentiable.
+pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels)
+}
+
+/// The same with targets that are 1 − ε + ε/classes for the label and ε/classes for every other class.
+pub fn smoothed_cross_entropy(
+    logits: Tensor<2>,
+    labels: Tensor<1, Int>,
+    epsilon: f64,
+) -> Tensor<1> {
+    if epsilon == 0.0 {
+        return cross_entropy(logits, labels);
+    }
+    let others = log_softmax(logits.clone(), 1).mean().neg();
+    cross_entropy(logits, labels) * (1.0 - epsilon) + others * epsilon
+}
+
+/// Sum over the rows of log Σ exp(logit) − logit of the label, in f64.
+fn cross_entropy_sum(logits: &[f32], labels: &[u8], classes: usize) -> f64 {
+    let rows = logits.chunks(classes.max(1)).zip(labels);
+    rows.map(|(row, &label)| {
+        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = row.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+        sum.ln() - f64::from(row[usize::from(label)] - largest)
+    })
+    .sum()
+}
+
+/// How many rows of logits have their largest value at the label.
+pub(crate) fn correct(logits: &[f32], labels: &[u8], classes: usize) -> usize {
+    let rows = logits.chunks(classes.max(1)).zip(labels);
+    rows.filter(|(row, label)| most_probable(row) == usize::from(**label)).count()
+}
+
+/// Index of the largest value, the first where several are.
+pub(crate) fn most_probable(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in row.iter().enumerate() {
+        if *value > row[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+/// Runs the network over a data set with its running statistics, `batch_size` images at a time.
+///
+/// # Errors
+/// As [`Network::forward`].
+pub fn evaluate<R: Residual>(
+    network: &Network<R>,
+    dataset: &Dataset,
+    info: &DataInfo,
+    batch_size: usize,
+) -> Result<Evaluation> {
+    let network = network.valid();
+    let device = network.head.weight.val().device();
+    let classes = network.config().classes;
+    let mut logits = Vec::with_capacity(dataset.len() * classes);
+    let mut batches = Batches::in_order(dataset, info, batch_size);
+    while let Some(batch) = batches.next_on(&device) {
+        logits.extend(to_f32(network.forward(batch.images, Phase::Inference)?));
+    }
+    let count = dataset.len().max(1) as f64;
+    Ok(Evaluation {
+        loss: cross_entropy_sum(&logits, &dataset.labels, classes) / count,
+        accuracy: correct(&logits, &dataset.labels, classes) as f64 / count,
+        logits,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smoothed_targets_by_hand() {
+        use burn::tensor::{DType, Device};
+        let device = Device::flex();
+        let logits = Tensor::<2>::from_floats([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]], &device);
+        let labels = Tensor::<1, Int>::from_ints([0, 2], &device);
+        let found = smoothed_cross_entropy(logits.cast(DType::F64), labels, 0.3);
+        let rows = [[1.0_f64, 0.0, -1.0], [0.0, 2.0, 0.0]];
+        let targets = [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]];
+        let expected: f64 = rows
+            .iter()
+            .zip(targets)
+            .map(|(row, targets)| {
+                let normalizer = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+                row.iter().zip(targets).map(|(logit, t)| t * (normalizer - logit)).sum::<f64>()
+            })
+            .sum();
+        assert!((found.into_scalar::<f64>() - expected / 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn loss_and_accuracy_by_hand() {
+        let logits = [0.0, 0.0, 2.0, 0.0, 1000.0, -1000.0];
+        let labels = [1, 0, 1];
+        let expected = 2.0_f64.ln() + (1.0 + (-2.0_f64).exp()).ln() + 2000.0;
+        assert!((cross_entropy_sum(&logits, &labels, 2) - expected).abs() < 1e-12);
+        assert_eq!(correct(&logits, &labels, 2), 1);
+    }
+}

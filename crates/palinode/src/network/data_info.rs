@@ -1,0 +1,71 @@
+//! What a network has to know about its images: kept in every weight file.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Description of the images a network was trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataInfo {
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// Rows and columns, padding included.
+    pub size: [usize; 2],
+    /// Mean of each channel over the training images, pixels in 0…1, padding left out.
+    pub mean: Vec<f64>,
+    /// Standard deviation of each channel, likewise.
+    pub std: Vec<f64>,
+    /// Mean of each pixel over the training images, `[channels, rows, columns]`, where images are
+    /// standardised by it rather than by the channels' means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixel_mean: Option<Vec<f64>>,
+    /// The classes' names.
+    pub classes: Vec<String>,
+    /// Zero pixels added on each side of a raw image.
+    pub padding: usize,
+}
+
+impl DataInfo {
+    /// Checks that the description fits itself.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field that does not fit.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |reason: &str| Err(Error::config("palinode.data", reason));
+        let fit = |values: &[f64], count: usize| {
+            values.len() == count && values.iter().all(|value| value.is_finite())
+        };
+        if !fit(&self.mean, self.channels) || !fit(&self.std, self.channels) {
+            return refuse("mean and std must have one finite value per channel");
+        }
+        if self.std.iter().any(|&std| std <= 0.0) {
+            return refuse("std must be positive");
+        }
+        let pixels = self.channels * self.size[0] * self.size[1];
+        if !self.pixel_mean.as_ref().is_none_or(|mean| fit(mean, pixels)) {
+            return refuse("pixel_mean must have one finite value per pixel");
+        }
+        if self.size.iter().any(|&extent| self.padding >= extent.div_ceil(2)) {
+            return refuse("padding leaves no room for an image");
+        }
+        Ok(())
+    }
+
+    /// For each channel, the standardised value (v/255 − mean)/std of every byte v; with a mean of
+    /// each pixel v/255/std, from which [`shift`](Self::shift) is still to be taken.
+    pub fn lookup(&self) -> Vec<[f32; 256]> {
+        let channels = self.mean.iter().zip(&self.std);
+        channels
+            .map(|(&mean, std)| {
+                let mean = if self.pixel_mean.is_some() { 0.0 } else { mean };
+                std::array::from_fn(|byte| ((byte as f64 / 255.0 - mean) / std) as f32)
+            })
+            .collect()
+    }
+
+    /// mean/std of each pixel, where images are standardised by that.
+    pub fn shift(&self) -> Option<Vec<f32>> {
+        let area = (self.size[0] * self.size[1]).max(1);
+        let mean = self.pixel_mean.as_ref()?.iter().enumerate();
+        Some(mean.map(|(pixel, mean)| (mean / self.std[pixel / area]) as f32).collect())
+    }
+}
