@@ -6,7 +6,7 @@ use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
 use palinode_train::data::{self, Dataset, FolderOptions, SourceName};
-use palinode_train::training::{EVALUATION_BATCH, evaluate};
+use palinode_train::train::{EVALUATION_BATCH, evaluate};
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ use clap::Args;
 use palinode::network::weights::{Array, collect_gradients};
 use palinode::network::{Phase, WeightFile, save_arrays};
 use palinode::tensor::{Device, Tensor, TensorData};
-use palinode_train::training::cross_entropy;
+use palinode_train::train::cross_entropy;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

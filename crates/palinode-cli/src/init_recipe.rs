@@ -2,7 +2,7 @@
 
 use clap::Args;
 use palinode::file::write_atomically;
-use palinode_train::training::TEMPLATE;
+use palinode_train::recipe::TEMPLATE;
 use std::path::PathBuf;
 
 /// Options of `palinode init-recipe`.

@@ -9,7 +9,7 @@ use palinode::network::{Network, Phase, WeightFile};
 use palinode::reversible::Differentiation;
 use palinode::tensor::{Device, Tensor, TensorData};
 use palinode_train::data::{Batches, Dataset, load_pictures};
-use palinode_train::training::{EVALUATION_BATCH, Evaluation, evaluate};
+use palinode_train::train::{EVALUATION_BATCH, Evaluation, evaluate};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! What a training run shows while it runs.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use palinode_train::training::{Observer, Progress, Row};
+use palinode_train::train::{Observer, Progress, Row};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

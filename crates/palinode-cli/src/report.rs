@@ -3,7 +3,8 @@
 use clap::Args;
 use palinode::file::write_atomically;
 use palinode_train::experiment::comparison;
-use palinode_train::training::{Outcome, Recipe, RunDirectory, read_rows, rebuild_report};
+use palinode_train::recipe::Recipe;
+use palinode_train::train::{Outcome, RunDirectory, read_rows, rebuild_report};
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -4,9 +4,8 @@ use crate::progress::Display;
 use clap::Args;
 use palinode::network::Variant;
 use palinode_train::data::SourceName;
-use palinode_train::training::{
-    Outcome, Override, QUICK_START, Recipe, RunDirectory, Value, parse_override, resume, train,
-};
+use palinode_train::recipe::{Override, QUICK_START, Recipe, Value, parse_override};
+use palinode_train::train::{Outcome, RunDirectory, resume, train};
 use std::path::{Path, PathBuf};
 
 /// Options of `palinode train`.

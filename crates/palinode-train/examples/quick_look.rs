@@ -6,7 +6,7 @@ use palinode::network::{NetworkConfig, Phase};
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
 use palinode_train::data::{Batches, Mean, SourceName, Split, describe};
-use palinode_train::training::cross_entropy;
+use palinode_train::train::cross_entropy;
 
 fn main() -> palinode_train::Result<()> {
     let images = SourceName::FashionMnistMini.load(None, Split::Train)?;

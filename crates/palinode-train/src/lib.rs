@@ -11,7 +11,8 @@ pub mod bench;
 pub mod data;
 mod error;
 pub mod experiment;
-pub mod smoothness;
-pub mod training;
+pub mod recipe;
+pub mod report;
+pub mod train;
 
 pub use error::{Error, Result};

@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use palinode::network::{WeightFile, count};
 use palinode::reversible::Differentiation;
 use palinode_train::data::{SourceName, Split};
-use palinode_train::training::evaluate;
+use palinode_train::train::evaluate;
 use std::path::Path;
 
 /// (On training images: the test part is read for the card alone.)

@@ -10,7 +10,8 @@ use palinode::network::weights::{Array, Arrays, collect, replace};
 use palinode::network::{Network, NetworkConfig, Phase};
 use palinode::random::{Generator, Purpose};
 use palinode::reversible::Differentiation;
-use palinode_train::training::{Decayed, OptimizerRecipe, Sgd, cross_entropy};
+use palinode_train::recipe::{Decayed, OptimizerRecipe};
+use palinode_train::train::{Sgd, cross_entropy};
 
 /// A network of zero blocks whose weights are all `value`.
 fn network(value: f32) -> Network {

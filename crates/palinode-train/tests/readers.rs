@@ -7,7 +7,8 @@ use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
 use palinode_train::data::{SourceName, Split, load_pictures};
 use palinode_train::experiment::Plan;
-use palinode_train::training::{QUICK_START, Recipe, read_rows};
+use palinode_train::recipe::{QUICK_START, Recipe};
+use palinode_train::train::read_rows;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 

@@ -8,8 +8,9 @@ use burn::tensor::{DType, Device, Tensor};
 use palinode::network::weights::Names;
 use palinode::network::{Network, NetworkConfig, Variant};
 use palinode::random::{Generator, Purpose};
-use palinode_train::smoothness::{Smoothness, SmoothnessKind, SmoothnessRecipe};
-use palinode_train::training::{OptimizerRecipe, Sgd};
+use palinode_train::recipe::OptimizerRecipe;
+use palinode_train::train::Sgd;
+use palinode_train::train::smoothness::{Smoothness, SmoothnessKind, SmoothnessRecipe};
 use support::values;
 
 const MODELS: [(&str, Variant); 6] = [

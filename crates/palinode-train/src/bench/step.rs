@@ -1,7 +1,8 @@
 //! Training steps on random images, one after the other, with the clock and the allocator watched.
 
 use crate::error::Result;
-use crate::training::{OptimizerRecipe, Sgd, cross_entropy};
+use crate::recipe::OptimizerRecipe;
+use crate::train::{Sgd, cross_entropy};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use palinode::network::{Network, NetworkConfig, Phase, count};
 use palinode::pass::Statistics;

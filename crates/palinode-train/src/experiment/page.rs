@@ -3,7 +3,9 @@
 use super::run::Finished;
 use super::table::{COLUMNS, Line, cells};
 use crate::error::Result;
-use crate::training::{Outcome, Recipe, Row, curves, document, escape, section, thousands};
+use crate::recipe::Recipe;
+use crate::report::{curves, document, escape, section, thousands};
+use crate::train::{Outcome, Row};
 use std::fmt::Write;
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! What an experiment file says.
 
 use crate::error::{Error, Result};
-use crate::training::{Override, Recipe, Value, parse_override};
+use crate::recipe::{Override, Recipe, Value, parse_override};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -6,9 +6,8 @@ use super::plan::{Plan, Trial};
 use super::table::{as_csv, as_markdown, lines};
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::training::{
-    DataRecipe, Observer, Outcome, Recipe, Row, RunDirectory, read_rows, resume, train,
-};
+use crate::recipe::{DataRecipe, Recipe};
+use crate::train::{Observer, Outcome, Row, RunDirectory, read_rows, resume, train};
 use palinode::file::write_atomically;
 use palinode_kernels::isa::Isa;
 use std::collections::BTreeMap;

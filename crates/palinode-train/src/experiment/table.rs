@@ -3,7 +3,7 @@
 use super::plan::percent as share;
 use super::run::Finished;
 use crate::error::{Error, Result};
-use crate::training::thousands;
+use crate::report::thousands;
 use serde::Serialize;
 use std::fmt::Write;
 

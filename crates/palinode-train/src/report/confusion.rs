@@ -2,7 +2,7 @@
 
 use super::escape;
 use crate::data::Dataset;
-use crate::training::evaluate::{Evaluation, most_probable};
+use crate::train::{Evaluation, most_probable};
 use std::fmt::Write;
 
 /// Rows are the true classes, columns what the network said; the shade is the share of the row.

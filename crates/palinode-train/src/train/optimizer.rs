@@ -3,8 +3,8 @@
 //! Burn's own optimiser numbers its state by random ids and writes it in hash order; runs that must
 //! continue byte for byte need neither.
 
-use super::recipe::{Decayed, OptimizerRecipe};
-use crate::smoothness::{Smoothness, SmoothnessKind, SmoothnessRecipe};
+use crate::recipe::{Decayed, OptimizerRecipe};
+use crate::train::smoothness::{Smoothness, SmoothnessKind, SmoothnessRecipe};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use palinode::Result;

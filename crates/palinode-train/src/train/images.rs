@@ -1,9 +1,9 @@
 //! The images of a run: the training part, split and checked, and the test part at its end.
 
 use super::evaluate::{EVALUATION_BATCH, Evaluation, evaluate};
-use super::recipe::Recipe;
 use crate::data::{Dataset, Mean, Split, describe, hold_out, overlap, subset};
 use crate::error::{Error, Result};
+use crate::recipe::Recipe;
 use burn::tensor::Device;
 use palinode::network::{DataInfo, Network};
 use palinode::residual::BuiltIn;

@@ -3,7 +3,7 @@
 use super::escape;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::training::evaluate::{Evaluation, most_probable};
+use crate::train::{Evaluation, most_probable};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};

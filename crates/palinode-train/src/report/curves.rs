@@ -1,7 +1,7 @@
 //! Loss and accuracy over the epochs, as SVG.
 
 use crate::error::{Error, Result};
-use crate::training::metrics::Row;
+use crate::train::Row;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 

@@ -1,17 +1,18 @@
 //! Recipes: everything a run depends on, as TOML.
 
 mod overrides;
+mod schedule;
 mod sections;
 
 pub use overrides::{Override, parse_override};
+pub use schedule::{Kind, Schedule};
 pub use sections::{DataRecipe, Decayed, ModelRecipe, OptimizerRecipe, StemRecipe, TrainingRecipe};
 /// A TOML value.
 pub use toml::Value;
 
-use super::schedule::Schedule;
 use crate::data::Augmentation;
 use crate::error::{Error, Result};
-use crate::smoothness::SmoothnessRecipe;
+use crate::train::smoothness::SmoothnessRecipe;
 use overrides::{flatten, set};
 use palinode::network::{NetworkConfig, StemConfig};
 use serde::{Deserialize, Serialize};
@@ -22,10 +23,10 @@ use toml::Table;
 pub const RECIPE_VERSION: u32 = 1;
 
 /// A recipe with every field and its default, as `palinode init-recipe` writes it.
-pub const TEMPLATE: &str = include_str!("../template.toml");
+pub const TEMPLATE: &str = include_str!("template.toml");
 
 /// The recipe of `palinode train` without arguments.
-pub const QUICK_START: &str = include_str!("../quick-start.toml");
+pub const QUICK_START: &str = include_str!("quick-start.toml");
 
 /// Everything a run depends on. [`TEMPLATE`] describes each field; the defaults are the report's,
 /// with the paper's augmentation.

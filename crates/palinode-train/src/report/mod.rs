@@ -6,13 +6,13 @@ mod mistakes;
 
 pub use curves::curves;
 
-use super::checkpoint::Best;
-use super::evaluate::Evaluation;
-use super::metrics::Row;
-use super::outcome::Outcome;
-use super::recipe::Recipe;
 use crate::data::Dataset;
 use crate::error::Result;
+use crate::recipe::Recipe;
+use crate::train::Best;
+use crate::train::Evaluation;
+use crate::train::Outcome;
+use crate::train::Row;
 use palinode::network::{Network, count};
 use palinode::residual::BuiltIn;
 use std::fmt::Write;
