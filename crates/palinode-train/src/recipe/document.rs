@@ -212,7 +212,8 @@ mod tests {
             fields
         };
         let mut written = fields(&resolved.to_toml().unwrap());
-        let unset = ["data.dir", "data.fold", "training.isa", "training.algorithm", "training.start"];
+        let unset =
+            ["data.dir", "data.fold", "training.isa", "training.algorithm", "training.start"];
         written.extend(unset.map(str::to_owned));
         written.sort();
         assert_eq!(fields(&uncommented), written);

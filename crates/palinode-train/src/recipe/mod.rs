@@ -17,6 +17,6 @@ pub use overrides::{Override, parse_override};
 pub use schedule::{Kind, Schedule};
 pub use sections::{DataRecipe, ModelRecipe, StemRecipe};
 pub use settings::Settings;
-pub use training::{HeadStart, TrainingRecipe};
 /// A TOML value.
 pub use toml::Value;
+pub use training::{HeadStart, TrainingRecipe};

@@ -118,7 +118,8 @@ impl Identity {
                 return Some((what.to_owned(), there.clone(), here.clone()));
             }
         }
-        let fields = |value: &Value| value.as_object().cloned().unwrap_or_else(serde_json::Map::new);
+        let fields =
+            |value: &Value| value.as_object().cloned().unwrap_or_else(serde_json::Map::new);
         let (there, here) = (fields(&self.network), fields(&here.network));
         let names = there.keys().chain(here.keys());
         let text = |value: Option<&Value>| value.map_or("unset".to_owned(), Value::to_string);

@@ -20,7 +20,9 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
     let network = replace(run.network.valid(), &best.arrays)?;
     let test = run.data.test.as_ref().filter(|_| run.settings.training.test);
     let tested = match test {
-        Some(test) => Some((test.as_ref(), evaluate(&network, test, &best.data, EVALUATION_BATCH)?)),
+        Some(test) => {
+            Some((test.as_ref(), evaluate(&network, test, &best.data, EVALUATION_BATCH)?))
+        }
         None => None,
     };
     let found = tested.as_ref().map(|(_, found)| found);

@@ -47,12 +47,8 @@ impl ParameterGradients {
         if limit == 0.0 {
             return Ok(());
         }
-        let squares: Vec<Tensor<1>> = self
-            .0
-            .iter()
-            .flatten()
-            .map(|gradient| gradient.clone().powi_scalar(2).sum())
-            .collect();
+        let squares: Vec<Tensor<1>> =
+            self.0.iter().flatten().map(|gradient| gradient.clone().powi_scalar(2).sum()).collect();
         if squares.is_empty() {
             return Ok(());
         }

@@ -168,12 +168,17 @@ impl NetworkOptimizer {
                 });
                 let needed: Vec<bool> = needed.collect();
                 let found = self.unstack(field, &needed, &mut rest)?;
-                for (slot, found) in found.into_iter().enumerate().filter(|(slot, _)| needed[*slot]) {
+                for (slot, found) in found.into_iter().enumerate().filter(|(slot, _)| needed[*slot])
+                {
                     values[slot].insert(field, found);
                 }
             }
-            for ((rule, values), _) in
-                self.rules.iter_mut().zip(values).zip(&self.trained).filter(|(_, trained)| **trained)
+            for ((rule, values), _) in self
+                .rules
+                .iter_mut()
+                .zip(values)
+                .zip(&self.trained)
+                .filter(|(_, trained)| **trained)
             {
                 rule.restore(values, steps, device)?;
             }

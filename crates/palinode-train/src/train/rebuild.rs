@@ -2,8 +2,8 @@
 
 use super::checkpoint::Best;
 use super::directory::RunDirectory;
-use super::events::event_file;
 use super::evaluate::{EVALUATION_BATCH, evaluate};
+use super::events::event_file;
 use super::metrics;
 use super::outcome::Outcome;
 use crate::data::{ImageSource, Split};

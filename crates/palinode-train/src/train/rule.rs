@@ -108,7 +108,8 @@ impl<O: Optimizer, const D: usize> Rule for Kept<O, D> {
         let named = sink.tensors.into_iter().map(|(burns, data)| {
             let field = self.fields.iter().find(|(_, known)| *known == burns);
             let (name, _) = field.ok_or_else(|| {
-                let reason = format!("Burn's state has the field `{burns}`, which is not known here");
+                let reason =
+                    format!("Burn's state has the field `{burns}`, which is not known here");
                 Error::config("optimizer", reason)
             })?;
             Ok((*name, numbers(data)?))

@@ -60,8 +60,7 @@ pub(super) fn start_from<R: Residual>(
                 return Err(Error::config("training.head", reason));
             }
             Some(found) => {
-                let reason =
-                    format!("shape {:?} in the file, {:?} here", found.shape, array.shape);
+                let reason = format!("shape {:?} in the file, {:?} here", found.shape, array.shape);
                 initialised.push((name.clone(), reason));
             }
             None => initialised.push((name.clone(), "not in the file".to_owned())),
@@ -80,10 +79,7 @@ pub(super) fn start_from<R: Residual>(
 ///
 /// A prefix ends where a name or a part between two dots ends: `units.1` is not `units.10`. Running
 /// statistics of batch norms are no parameters and go on.
-pub(super) fn freeze<R: Residual>(
-    network: Network<R>,
-    prefixes: &[String],
-) -> Result<Network<R>> {
+pub(super) fn freeze<R: Residual>(network: Network<R>, prefixes: &[String]) -> Result<Network<R>> {
     struct Freeze(std::vec::IntoIter<bool>);
     impl ModuleMapper for Freeze {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {

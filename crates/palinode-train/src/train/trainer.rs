@@ -134,9 +134,8 @@ impl<R: Residual> Trainer<R> {
         if let Some(start) = start {
             observer.started_from(&start);
         }
-        let title = title.unwrap_or_else(|| {
-            format!("{} with {}", network.config().model, residual_name::<R>())
-        });
+        let title = title
+            .unwrap_or_else(|| format!("{} with {}", network.config().model, residual_name::<R>()));
         let config = match config {
             Some(config) => config,
             None => to_toml(&settings)?,

@@ -117,7 +117,8 @@ impl TrainingData {
         allowed: usize,
     ) -> Result<Self> {
         check_source(test.as_ref())?;
-        let kind = |source: &dyn ImageSource| (source.channels(), source.size(), source.classes().len());
+        let kind =
+            |source: &dyn ImageSource| (source.channels(), source.size(), source.classes().len());
         let (found, expected) = (kind(test.as_ref()), kind(self.all.as_ref()));
         if found != expected {
             let reason = format!(
