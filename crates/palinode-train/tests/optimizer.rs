@@ -16,7 +16,7 @@ use palinode_train::train::{Sgd, cross_entropy};
 /// A network of zero blocks whose weights are all `value`.
 fn network(value: f32) -> Network {
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 2);
-    (config.blocks, config.widths) = ([0, 0, 0], [2, 2, 2]);
+    config = config.with_units([0, 0, 0], [2, 2, 2]);
     let network = config.init(0, Differentiation::Stored, &Device::flex().autodiff()).unwrap();
     let constant = |(name, array): (String, Array)| {
         let values = vec![value; array.values.len()];
@@ -176,7 +176,8 @@ fn stochastic_depth_trains_alike_in_every_mode() {
     let device = Device::flex().autodiff();
     let train = |mode| {
         let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 4);
-        (config.blocks, config.widths, config.survival) = ([2, 2, 2], [4, 4, 4], 0.4);
+        config = config.with_units([2, 2, 2], [4, 4, 4]);
+        config.survival = 0.4;
         config.activation = Activation::Tanh;
         let mut network = config.init(1, mode, &device).unwrap().map(&mut InF64);
         let recipe = OptimizerRecipe { weight_decay: 0.1, ..OptimizerRecipe::default() };

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::train::smoothness::SmoothnessRecipe;
 use overrides::{flatten, set};
 use palinode::network::{NetworkConfig, StemConfig};
+use palinode::residual::BuiltInConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::Table;
@@ -183,30 +184,32 @@ impl Recipe {
         let mut config = NetworkConfig::named(&model.name)?;
         if let Some(scheme) = model.scheme.filter(|scheme| *scheme != config.scheme) {
             config.scheme = scheme;
-            config.residual = scheme.usual_residual();
+            config.residual = BuiltInConfig::usual_for(scheme);
         }
-        let config = config.with_variant(model.variant);
+        let mut config = config.with_variant(model.variant);
         let given = |number: usize| (number > 0).then_some(number);
-        Ok(NetworkConfig {
-            layout: model.layout.unwrap_or(config.layout),
-            residual: model.residual.unwrap_or(config.residual),
-            activation: model.activation,
-            step: model.step.unwrap_or(config.step),
-            start: model.start,
-            blocks: model.blocks.unwrap_or(config.blocks),
-            widths: model.widths.unwrap_or(config.widths),
-            stem: StemConfig {
-                norm: model.stem.norm.unwrap_or(config.stem.norm),
-                activation: model.stem.activation.unwrap_or(config.stem.activation),
-            },
-            block_norm: model.block_norm.unwrap_or(config.block_norm),
-            block_dropout: model.block_dropout,
-            dropout: model.dropout.unwrap_or(config.dropout),
-            survival: model.survival,
-            bottleneck: given(model.bottleneck).unwrap_or(config.bottleneck),
-            groups: given(model.groups).unwrap_or(config.groups),
-            ..config
-        })
+        config.layout = model.layout.unwrap_or(config.layout);
+        config.residual = model.residual.unwrap_or(config.residual);
+        config.activation = model.activation;
+        config.step = model.step.unwrap_or(config.step);
+        config.start = model.start;
+        if let Some(blocks) = &model.blocks {
+            config.blocks.clone_from(blocks);
+        }
+        if let Some(widths) = &model.widths {
+            config.widths.clone_from(widths);
+        }
+        config.stem = StemConfig {
+            norm: model.stem.norm.unwrap_or(config.stem.norm),
+            activation: model.stem.activation.unwrap_or(config.stem.activation),
+        };
+        config.block_norm = model.block_norm.unwrap_or(config.block_norm);
+        config.block_dropout = model.block_dropout;
+        config.dropout = model.dropout.unwrap_or(config.dropout);
+        config.survival = model.survival;
+        config.bottleneck = given(model.bottleneck).unwrap_or(config.bottleneck);
+        config.groups = given(model.groups).unwrap_or(config.groups);
+        Ok(config)
     }
 
     /// As TOML.
@@ -292,7 +295,7 @@ mod tests {
     use crate::data::SourceName;
     use palinode::reversible::{Algorithm, Differentiation};
     use palinode::scheme::SchemeName;
-    use palinode_kernels::isa::Isa;
+    use palinode_kernels::Isa;
 
     fn parse(text: &str, overrides: &[(&str, &str)]) -> Result<Recipe> {
         let owned: Vec<_> = overrides
@@ -362,7 +365,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(recipe.optimizer.learning_rate, 0.5);
-        assert_eq!(recipe.model.blocks, Some([1, 2, 3]));
+        assert_eq!(recipe.model.blocks, Some(vec![1, 2, 3]));
         assert_eq!(recipe.data.name, SourceName::Cifar10);
         assert_eq!(recipe.seed, 7);
     }
@@ -371,11 +374,11 @@ mod tests {
     fn another_model_brings_its_own_shape() {
         let recipe = parse(QUICK_START, &[("model.name", "midpoint-26")]).unwrap();
         let model = recipe.resolved().unwrap().model;
-        assert_eq!(model.blocks, Some([4, 4, 4]));
+        assert_eq!(model.blocks, Some(vec![4, 4, 4]));
         assert_eq!(model.scheme, Some(SchemeName::Midpoint));
         let both = [("model.blocks", "[1, 1, 1]"), ("model.name", "midpoint-26")];
         let model = parse(QUICK_START, &both).unwrap().model;
-        assert_eq!(model.blocks, Some([1, 1, 1]), "what is asked for beside the name stays");
+        assert_eq!(model.blocks, Some(vec![1, 1, 1]), "what is asked for beside the name stays");
     }
 
     #[test]

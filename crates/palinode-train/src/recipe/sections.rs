@@ -7,7 +7,7 @@ use palinode::network::{Layout, StemActivation, Variant};
 use palinode::residual::BuiltInConfig;
 use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};
 use palinode::scheme::{SchemeName, Start};
-use palinode_kernels::isa::Isa;
+use palinode_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -22,9 +22,9 @@ pub struct ModelRecipe {
     /// Report or paper.
     pub layout: Option<Layout>,
     /// Blocks per unit.
-    pub blocks: Option<[usize; 3]>,
+    pub blocks: Option<Vec<usize>>,
     /// Channels per unit.
-    pub widths: Option<[usize; 3]>,
+    pub widths: Option<Vec<usize>>,
     /// The residual; not given: the scheme's usual one.
     pub residual: Option<BuiltInConfig>,
     /// The scheme.
@@ -147,7 +147,7 @@ pub struct TrainingRecipe {
 impl TrainingRecipe {
     /// How the kernels compute units.
     pub fn kernels(&self) -> Kernels {
-        Kernels { algorithm: self.algorithm, gradients: self.gradients }
+        Kernels::default().with_algorithm(self.algorithm).with_gradients(self.gradients)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::metrics::Row;
 
 /// Who watches a run: a progress bar, a test.
-pub trait Observer {
+pub trait Observer: Send {
     /// After every step.
     fn step(&mut self, _progress: &Progress) {}
     /// After every epoch and validation.

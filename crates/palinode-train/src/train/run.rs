@@ -20,7 +20,7 @@ use palinode::file::write_atomically;
 use palinode::network::weights::{Arrays, collect};
 use palinode::network::{Network, Phase, WeightFile, count};
 use palinode::residual::BuiltIn;
-use palinode_kernels::isa::Isa;
+use palinode_kernels::{Context, ContextBuilder};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,40 +28,62 @@ use std::time::{Duration, Instant};
 /// Time between two checkpoints inside a long epoch.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Trains by `recipe` in the new directory `out`.
+/// Trains by `recipe` in the new directory `out`, on what `machine` chooses and on the instruction set
+/// that the recipe names, if it names one.
 ///
 /// # Errors
 /// Everything that can be wrong with recipe, data or directory; [`Error::NonFinite`] and
 /// [`Error::Interrupted`] with the last checkpoint kept.
-pub fn train(recipe: Recipe, out: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn train(
+    recipe: Recipe,
+    out: &Path,
+    machine: ContextBuilder,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     let mut recipe = recipe.resolved()?;
-    select_isa(&recipe)?;
-    recipe.training.isa = Some(Isa::current().for_gradients(recipe.training.gradients));
-    let data = TrainingData::load(&recipe)?;
-    let network = data.network(&recipe)?;
-    let directory = RunDirectory::create(out)?;
-    write_atomically(&directory.config(), recipe.to_toml()?.as_bytes())?;
-    directory.prepare()?;
-    let position = Position { data: data.checksum, ..Position::default() };
-    let run = Run::new(recipe, directory, data, network, position);
-    run.save_weights("init", &collect(&run.network))?;
-    run.save_checkpoint()?;
-    run.finish(observer)
+    let context = context(machine, &recipe)?;
+    recipe.training.isa = Some(context.isa().for_gradients(recipe.training.gradients));
+    context.clone().install(|| {
+        let data = TrainingData::load(&recipe)?;
+        let network = data.network(&recipe)?.with_context(&context)?;
+        let directory = RunDirectory::create(out)?;
+        write_atomically(&directory.config(), recipe.to_toml()?.as_bytes())?;
+        directory.prepare()?;
+        let position = Position { data: data.checksum, ..Position::default() };
+        let run = Run::new(recipe, directory, data, network, position);
+        run.save_weights("init", &collect(&run.network))?;
+        run.save_checkpoint()?;
+        run.finish(observer)
+    })
 }
 
-/// Continues the run in `path`, bit for bit as if it had never stopped.
+/// Continues the run in `path`, bit for bit as if it had never stopped, on the instruction set that it
+/// began with.
 ///
 /// # Errors
 /// As [`train`]; [`Error::Config`] where the training images are no longer the same.
-pub fn resume(path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn resume(
+    path: &Path,
+    machine: ContextBuilder,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     let directory = RunDirectory::open(path)?;
     let recipe = Recipe::load(&directory.config(), &[])?;
-    select_isa(&recipe)?;
+    let context = context(machine, &recipe)?;
+    context.install(|| resume_with(&context, recipe, directory, observer))
+}
+
+fn resume_with(
+    context: &Context,
+    recipe: Recipe,
+    directory: RunDirectory,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     if let Some(outcome) = Outcome::load(&directory)? {
         return Ok(outcome);
     }
     let data = TrainingData::load(&recipe)?;
-    let network = data.network(&recipe)?;
+    let network = data.network(&recipe)?.with_context(context)?;
     directory.prepare()?;
     let position = Position { data: data.checksum, ..Position::default() };
     let mut run = Run::new(recipe, directory, data, network, position);
@@ -86,12 +108,13 @@ pub fn resume(path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
     run.finish(observer)
 }
 
-/// Makes the kernels use the instruction set that a recipe names, if it names one.
-fn select_isa(recipe: &Recipe) -> Result<()> {
-    match recipe.training.isa {
-        Some(isa) => isa.select().map_err(|reason| Error::config("training.isa", reason)),
-        None => Ok(()),
-    }
+/// What a run computes with.
+fn context(machine: ContextBuilder, recipe: &Recipe) -> Result<Context> {
+    let chosen = match recipe.training.isa {
+        Some(isa) => machine.isa(isa),
+        None => machine,
+    };
+    chosen.build().map_err(|error| Error::config("training.isa", error.to_string()))
 }
 
 /// A run that is under way.
@@ -308,6 +331,7 @@ impl Run {
     fn conclude(self, observer: &mut dyn Observer) -> Result<Outcome> {
         let best = WeightFile::load(&self.directory.weights("best"))?;
         let network = best.network(best.config.usual_mode(), &Device::flex())?;
+        let network = network.with_context(self.network.context())?;
         let tested = read_test(&self.recipe, &network, &self.data.info)?;
         if tested.as_ref().is_some_and(|(_, found)| !found.loss.is_finite()) {
             return Err(not_finite("the test loss", &self.directory, &self.position));
