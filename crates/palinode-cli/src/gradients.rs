@@ -2,8 +2,9 @@
 
 use crate::arrays;
 use crate::predict::read_images;
-use anyhow::{Context, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Args;
+use palinode::Context;
 use palinode::network::weights::{Array, collect_gradients};
 use palinode::network::{Phase, WeightFile, save_arrays};
 use palinode::tensor::{Device, Tensor, TensorData};
@@ -57,11 +58,11 @@ impl From<Mode> for palinode::reversible::Differentiation {
 }
 
 impl GradientsCommand {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let file = WeightFile::load(&self.weights)?;
         let device = Device::flex().autodiff();
         let mode = self.mode.map_or_else(|| file.config.usual_mode(), Into::into);
-        let network = file.network(mode, &device)?;
+        let network = file.network(mode, &device)?.with_context(context)?;
         let (shape, images) = read_images(&self.input, &network)?;
         let (label_shape, labels) = arrays::read::<i64>(&self.labels)?;
         let place = self.labels.display();

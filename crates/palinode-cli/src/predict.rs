@@ -5,6 +5,7 @@ use crate::at_most;
 use crate::eval::DataPart;
 use anyhow::ensure;
 use clap::Args;
+use palinode::Context;
 use palinode::network::{Network, Phase, WeightFile};
 use palinode::reversible::Differentiation;
 use palinode::tensor::{Device, Tensor, TensorData};
@@ -45,7 +46,7 @@ pub struct Predict {
 }
 
 impl Predict {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let others = !self.pictures.is_empty() || self.input.is_some();
         ensure!(
             !(others && self.data.is_given()),
@@ -53,6 +54,7 @@ impl Predict {
         );
         let file = WeightFile::load(&self.weights)?;
         let network = file.network(Differentiation::Stored, &Device::flex())?;
+        let network = network.with_context(context)?;
         let classes = file.data.classes.len();
         if !self.pictures.is_empty() {
             let dataset = load_pictures(&self.pictures, &file.data)?;

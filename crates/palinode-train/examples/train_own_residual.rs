@@ -41,7 +41,7 @@ fn main() -> palinode_train::Result<()> {
     let data = TrainingData::split(images, SplitOptions::default().with_subset(0.1))?;
     let info = data.info().clone();
     let mut config = NetworkConfig::named("leapfrog")?.for_data(1, info.size, info.classes.len());
-    (config.blocks, config.widths) = ([1, 1, 1], [8, 8, 8]);
+    config = config.with_units([1, 1, 1], [8, 8, 8]);
     let make = |device: &Device| {
         config.init_with(
             1,

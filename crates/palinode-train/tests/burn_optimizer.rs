@@ -33,7 +33,7 @@ fn every_parameter_has_its_gradient_in_every_mode() {
     let labels = Tensor::from_ints([0, 1, 2, 3], &device);
     for model in ["hamiltonian", "leapfrog", "midpoint", "revnet-38"] {
         let mut config = NetworkConfig::named(model).unwrap().for_data(1, [16, 16], 4);
-        (config.blocks, config.widths) = ([2, 2, 2], [8, 8, 8]);
+        config = config.with_units([2, 2, 2], [8, 8, 8]);
         let mut losses = Vec::new();
         for mode in Differentiation::ALL {
             let mut network = config.init(3, mode, &device).unwrap();

@@ -18,7 +18,7 @@ use palinode_train::train::{GradientMean, NetworkOptimizer, ParameterGradients, 
 /// A network of zero blocks whose weights are all `value`.
 fn network(value: f32) -> Network {
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 2);
-    (config.blocks, config.widths) = ([0, 0, 0], [2, 2, 2]);
+    config = config.with_units([0, 0, 0], [2, 2, 2]);
     let network = config.init(0, Differentiation::Stored, &Device::flex().autodiff()).unwrap();
     let constant = |(name, array): (String, Array)| {
         let values = vec![value; array.values.len()];
@@ -31,7 +31,7 @@ fn network(value: f32) -> Network {
 /// A network of one block per unit with random weights, biases included.
 fn random_network(seed: u64) -> Network {
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 2);
-    (config.blocks, config.widths) = ([1, 1, 1], [2, 2, 2]);
+    config = config.with_units([1, 1, 1], [2, 2, 2]);
     let network = config.init(0, Differentiation::Stored, &Device::flex().autodiff()).unwrap();
     let mut generator = Generator::new(seed, Purpose::Input);
     let mut arrays = collect(&network);
@@ -420,7 +420,8 @@ fn stochastic_depth_trains_alike_in_every_mode() {
     let device = Device::flex().autodiff();
     let train = |mode| {
         let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 4);
-        (config.blocks, config.widths, config.survival) = ([2, 2, 2], [4, 4, 4], 0.4);
+        config = config.with_units([2, 2, 2], [4, 4, 4]);
+        config.survival = 0.4;
         config.activation = Activation::Tanh;
         let mut network = config.init(1, mode, &device).unwrap().map(&mut InF64);
         let recipe = sgd().with_weight_decay(0.1);

@@ -24,7 +24,7 @@ const MODELS: [(&str, Variant); 6] = [
 fn network(model: &str, variant: Variant) -> Network {
     let config = NetworkConfig::named(model).unwrap().with_variant(variant);
     let mut config = config.for_data(1, [8, 8], 3);
-    (config.blocks, config.widths) = ([3, 4, 2], [8, 8, 16]);
+    config = config.with_units([3, 4, 2], [8, 8, 16]);
     config.init(5, config.usual_mode(), &Device::flex().autodiff()).unwrap()
 }
 

@@ -102,7 +102,8 @@ impl ImageSource for Rows {
 
 fn config(classes: usize) -> NetworkConfig {
     let mut config = NetworkConfig::named("leapfrog").unwrap().for_data(1, [8, 8], classes);
-    (config.blocks, config.widths, config.step) = ([1, 2, 1], [4, 4, 6], 0.5);
+    config = config.with_units([1, 2, 1], [4, 4, 6]);
+    config.step = 0.5;
     config
 }
 

@@ -114,6 +114,10 @@ impl<S: ImageSource> Batches<S> {
     /// [`Error::Config`] where the source does not hold images like those of the description, and what
     /// keeps an image from being read.
     pub fn next_on(&mut self, device: &Device) -> Result<Option<Batch>> {
+        self.prepare(device, true)
+    }
+
+    fn prepare(&mut self, device: &Device, parallel: bool) -> Result<Option<Batch>> {
         let end = self.next.saturating_add(self.size).min(self.order.len());
         let first = self.next;
         let indices = self.order[first..end].to_vec();
@@ -124,20 +128,27 @@ impl<S: ImageSource> Batches<S> {
         let (source, length) = (&self.source, self.checked_image_len()?);
         let size @ [rows, columns] = source.size();
         let mut images = vec![0.0_f32; indices.len() * length];
-        images.par_chunks_mut(length).zip(&indices).enumerate().try_for_each_init(
-            || vec![0; length],
-            |bytes, (place, (into, &index))| {
-                source.read(index, bytes)?;
-                let pass = self.first_pass + (first + place) / source.len().max(1);
-                let at = (self.seed, pass);
-                self.augmentation.write(bytes, size, index, at, &self.lookup, into);
-                if let Some(shift) = &self.shift {
-                    into.iter_mut().zip(shift).for_each(|(pixel, shift)| *pixel -= shift);
-                }
-                self.augmentation.cut_out(size, index, at, into);
-                Ok::<(), Error>(())
-            },
-        )?;
+        let write = |bytes: &mut Vec<u8>,
+                     (place, (into, &index)): (usize, (&mut [f32], &usize))| {
+            source.read(index, bytes)?;
+            let pass = self.first_pass + (first + place) / source.len().max(1);
+            let at = (self.seed, pass);
+            self.augmentation.write(bytes, size, index, at, &self.lookup, into);
+            if let Some(shift) = &self.shift {
+                into.iter_mut().zip(shift).for_each(|(pixel, shift)| *pixel -= shift);
+            }
+            self.augmentation.cut_out(size, index, at, into);
+            Ok::<(), Error>(())
+        };
+        let bytes = || vec![0; length];
+        if parallel {
+            let images = images.par_chunks_mut(length).zip(&indices).enumerate();
+            images.try_for_each_init(bytes, write)?;
+        } else {
+            let (mut images, mut bytes) =
+                (images.chunks_mut(length).zip(&indices).enumerate(), bytes());
+            images.try_for_each(|image| write(&mut bytes, image))?;
+        }
         let labels: Vec<i64> = indices.iter().map(|&index| source.label(index) as i64).collect();
         let shape = [indices.len(), source.channels(), rows, columns];
         Ok(Some(Batch {
@@ -166,12 +177,14 @@ impl<S: ImageSource> Batches<S> {
 
 impl<S: ImageSource + 'static> Batches<S> {
     /// The remaining batches, each prepared by another thread while the one before it is in use.
+    ///
+    /// This thread works alone, beside the threads that compute.
     pub fn ahead(mut self, device: &Device) -> Ahead {
         let (sender, receiver) = sync_channel(1);
         let device = device.clone();
         let worker = thread::spawn(move || {
             loop {
-                let batch = self.next_on(&device).transpose();
+                let batch = self.prepare(&device, false).transpose();
                 let last = !matches!(batch, Some(Ok(_)));
                 // The receiver is gone where the remaining batches are no longer wanted.
                 let sent = batch.is_none_or(|batch| sender.send(batch).is_ok());

@@ -13,9 +13,9 @@ pub struct Line {
     /// The row's name.
     pub name: String,
     /// Blocks per unit.
-    pub blocks: [usize; 3],
+    pub blocks: Vec<usize>,
     /// Channels per unit.
-    pub widths: [usize; 3],
+    pub widths: Vec<usize>,
     /// Trainable parameters.
     pub parameters: usize,
     /// Share of the training images.
@@ -44,8 +44,8 @@ pub fn lines(finished: &[Finished]) -> Vec<Line> {
             let model = &trial.recipe.model;
             lines.push(Line {
                 name: trial.row.clone(),
-                blocks: model.blocks.unwrap_or_default(),
-                widths: model.widths.unwrap_or_default(),
+                blocks: model.blocks.clone().unwrap_or_default(),
+                widths: model.widths.clone().unwrap_or_default(),
                 parameters: outcome.parameters,
                 subset: trial.subset,
                 epochs: outcome.epochs,
@@ -88,8 +88,8 @@ fn percent(values: &[f64]) -> String {
     }
 }
 
-fn dashed(numbers: [usize; 3]) -> String {
-    numbers.map(|number| number.to_string()).join("-")
+fn dashed(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join("-")
 }
 
 /// Heads of the columns, in Markdown and on a page.
@@ -111,8 +111,8 @@ pub(super) const COLUMNS: [&str; 11] = [
 pub(super) fn cells(line: &Line) -> [String; COLUMNS.len()] {
     [
         line.name.clone(),
-        dashed(line.blocks),
-        dashed(line.widths),
+        dashed(&line.blocks),
+        dashed(&line.widths),
         thousands(line.parameters),
         format!("{} %", share(line.subset)),
         line.epochs.to_string(),
@@ -171,8 +171,8 @@ pub(super) fn as_csv(lines: &[Line]) -> Result<String> {
             (mean_and_deviation(&line.test), mean_and_deviation(&line.validation));
         let record = Record {
             model: &line.name,
-            units: dashed(line.blocks),
-            channels: dashed(line.widths),
+            units: dashed(&line.blocks),
+            channels: dashed(&line.widths),
             parameters: line.parameters,
             subset: line.subset,
             epochs: line.epochs,

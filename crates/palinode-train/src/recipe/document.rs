@@ -170,7 +170,7 @@ mod tests {
     use crate::data::SourceName;
     use palinode::reversible::{Algorithm, Differentiation};
     use palinode::scheme::SchemeName;
-    use palinode_kernels::isa::Isa;
+    use palinode_kernels::Isa;
 
     fn parse(text: &str, overrides: &[(&str, &str)]) -> Result<Recipe> {
         let owned: Vec<_> = overrides
@@ -242,7 +242,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(recipe.optimizer.learning_rate, 0.5);
-        assert_eq!(recipe.model.blocks, Some([1, 2, 3]));
+        assert_eq!(recipe.model.blocks, Some(vec![1, 2, 3]));
         assert_eq!(recipe.data.name, SourceName::Cifar10);
         assert_eq!(recipe.seed, 7);
     }
@@ -251,11 +251,11 @@ mod tests {
     fn another_model_brings_its_own_shape() {
         let recipe = parse(QUICK_START, &[("model.name", "midpoint-26")]).unwrap();
         let model = recipe.resolved().unwrap().model;
-        assert_eq!(model.blocks, Some([4, 4, 4]));
+        assert_eq!(model.blocks, Some(vec![4, 4, 4]));
         assert_eq!(model.scheme, Some(SchemeName::Midpoint));
         let both = [("model.blocks", "[1, 1, 1]"), ("model.name", "midpoint-26")];
         let model = parse(QUICK_START, &both).unwrap().model;
-        assert_eq!(model.blocks, Some([1, 1, 1]), "what is asked for beside the name stays");
+        assert_eq!(model.blocks, Some(vec![1, 1, 1]), "what is asked for beside the name stays");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::document::Recipe;
 use crate::error::{Error, Result};
 use palinode::network::{NetworkConfig, StemConfig};
+use palinode::residual::BuiltInConfig;
 
 impl Recipe {
     /// The recipe with every choice written out: what `config.toml` of a run holds.
@@ -52,29 +53,31 @@ impl Recipe {
         let mut config = NetworkConfig::named(&model.name)?;
         if let Some(scheme) = model.scheme.filter(|scheme| *scheme != config.scheme) {
             config.scheme = scheme;
-            config.residual = scheme.usual_residual();
+            config.residual = BuiltInConfig::usual_for(scheme);
         }
-        let config = config.with_variant(model.variant);
+        let mut config = config.with_variant(model.variant);
         let given = |number: usize| (number > 0).then_some(number);
-        Ok(NetworkConfig {
-            layout: model.layout.unwrap_or(config.layout),
-            residual: model.residual.unwrap_or(config.residual),
-            activation: model.activation,
-            step: model.step.unwrap_or(config.step),
-            start: model.start,
-            blocks: model.blocks.unwrap_or(config.blocks),
-            widths: model.widths.unwrap_or(config.widths),
-            stem: StemConfig {
-                norm: model.stem.norm.unwrap_or(config.stem.norm),
-                activation: model.stem.activation.unwrap_or(config.stem.activation),
-            },
-            block_norm: model.block_norm.unwrap_or(config.block_norm),
-            block_dropout: model.block_dropout,
-            dropout: model.dropout.unwrap_or(config.dropout),
-            survival: model.survival,
-            bottleneck: given(model.bottleneck).unwrap_or(config.bottleneck),
-            groups: given(model.groups).unwrap_or(config.groups),
-            ..config
-        })
+        config.layout = model.layout.unwrap_or(config.layout);
+        config.residual = model.residual.unwrap_or(config.residual);
+        config.activation = model.activation;
+        config.step = model.step.unwrap_or(config.step);
+        config.start = model.start;
+        if let Some(blocks) = &model.blocks {
+            config.blocks.clone_from(blocks);
+        }
+        if let Some(widths) = &model.widths {
+            config.widths.clone_from(widths);
+        }
+        config.stem = StemConfig {
+            norm: model.stem.norm.unwrap_or(config.stem.norm),
+            activation: model.stem.activation.unwrap_or(config.stem.activation),
+        };
+        config.block_norm = model.block_norm.unwrap_or(config.block_norm);
+        config.block_dropout = model.block_dropout;
+        config.dropout = model.dropout.unwrap_or(config.dropout);
+        config.survival = model.survival;
+        config.bottleneck = given(model.bottleneck).unwrap_or(config.bottleneck);
+        config.groups = given(model.groups).unwrap_or(config.groups);
+        Ok(config)
     }
 }

@@ -21,9 +21,9 @@ pub struct ModelRecipe {
     /// Report or paper.
     pub layout: Option<Layout>,
     /// Blocks per unit.
-    pub blocks: Option<[usize; 3]>,
+    pub blocks: Option<Vec<usize>>,
     /// Channels per unit.
-    pub widths: Option<[usize; 3]>,
+    pub widths: Option<Vec<usize>>,
     /// The residual; unset: the scheme's usual one.
     pub residual: Option<BuiltInConfig>,
     /// The scheme.

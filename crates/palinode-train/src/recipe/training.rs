@@ -2,7 +2,7 @@
 
 use super::setters::setters;
 use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};
-use palinode_kernels::isa::Isa;
+use palinode_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -62,7 +62,7 @@ pub struct TrainingRecipe {
 impl TrainingRecipe {
     /// How the kernels compute units.
     pub fn kernels(&self) -> Kernels {
-        Kernels { algorithm: self.algorithm, gradients: self.gradients }
+        Kernels::default().with_algorithm(self.algorithm).with_gradients(self.gradients)
     }
 }
 

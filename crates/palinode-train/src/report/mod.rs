@@ -63,7 +63,7 @@ impl<R: Residual> Report<'_, R> {
     fn summary(&self) -> String {
         let o = self.outcome;
         let config = self.network.config();
-        let [first, second, third] = config.blocks_per_unit();
+        let blocks: Vec<String> = config.blocks_per_unit().iter().map(usize::to_string).collect();
         let validation = self.best.map_or("–".to_owned(), |best| match best.accuracy {
             Some(accuracy) => format!("{:.2} % (epoch {})", 100.0 * accuracy, best.epoch),
             None => "none held out".to_owned(),
@@ -75,7 +75,7 @@ impl<R: Residual> Report<'_, R> {
             ("Test loss", number(o.test_loss, &|l| format!("{l:.4}"))),
             ("Best validation", validation),
             ("Parameters", thousands(count(self.network).total)),
-            ("Blocks", format!("{first}-{second}-{third}")),
+            ("Blocks", blocks.join("-")),
             ("Differentiation", self.mode.name().to_owned()),
             ("Time", number(o.seconds, &|s| format!("{s:.0} s"))),
             ("Training speed", number(o.images_per_second, &|i| format!("{i:.0} images/s"))),

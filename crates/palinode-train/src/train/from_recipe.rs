@@ -3,40 +3,53 @@
 use super::directory::RunDirectory;
 use super::observer::Observer;
 use super::outcome::Outcome;
-use super::trainer::{Trainer, select_isa};
+use super::trainer::{Trainer, context};
 use super::training_data::{SplitOptions, TrainingData};
 use crate::data::Split;
 use crate::error::Result;
 use crate::recipe::Recipe;
 use burn::tensor::Device;
 use palinode::residual::BuiltIn;
+use palinode_kernels::ContextBuilder;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Trains by `recipe` in the new directory `out`.
+/// Trains by `recipe` in the new directory `out`, with the threads that `machine` chooses and the
+/// instruction set that the recipe names, if it names one.
 ///
 /// # Errors
 /// As [`Trainer::train`], and where recipe and data do not fit.
-pub fn train(recipe: Recipe, out: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn train(
+    recipe: Recipe,
+    out: &Path,
+    machine: ContextBuilder,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     let mut recipe = recipe.resolved()?;
+    // The recipe that is written down names the instruction set.
     let mut settings = recipe.settings();
-    // First, as the recipe that is written down names it.
-    select_isa(&mut settings)?;
+    let context = context(machine, &mut settings)?;
     recipe.training.isa = settings.training.isa;
-    trainer(&recipe)?.train(out, observer)
+    context.install(|| trainer(&recipe))?.with_machine(machine).train(out, observer)
 }
 
-/// Continues the run in `path`, bit for bit as if it had never stopped.
+/// Continues the run in `path`, bit for bit as if it had never stopped, on the instruction set that it
+/// began with.
 ///
 /// # Errors
 /// As [`Trainer::resume`].
-pub fn resume(path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn resume(
+    path: &Path,
+    machine: ContextBuilder,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     let directory = RunDirectory::open(path)?;
     let recipe = Recipe::load(&directory.config(), &[])?;
     if let Some(outcome) = Outcome::load(&directory)? {
         return Ok(outcome);
     }
-    trainer(&recipe)?.resume(path, observer)
+    let context = context(machine, &mut recipe.settings())?;
+    context.install(|| trainer(&recipe))?.with_machine(machine).resume(path, observer)
 }
 
 /// The trainer of a resolved recipe.

@@ -4,7 +4,7 @@ use super::metrics::Row;
 use super::start::StartReport;
 
 /// A watcher of a run: a progress bar, a test.
-pub trait Observer {
+pub trait Observer: Send {
     /// Before the first step of a run that starts from the weights of a file.
     fn started_from(&mut self, _start: &StartReport) {}
     /// After every step.

@@ -40,7 +40,7 @@ impl Smoothness {
         let counts = |slot: &Slot| slot.is_kernel() || (recipe.biases && slot.trainable);
         let taking_part: Vec<bool> = names.slots.iter().map(counts).collect();
         // Blocks of each layer, in their order.
-        let mut layers: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
+        let mut layers: BTreeMap<_, BTreeMap<usize, usize>> = BTreeMap::new();
         for (index, slot) in names.slots.iter().enumerate().filter(|(i, _)| taking_part[*i]) {
             if let Some((layer, block)) = &slot.layer {
                 layers.entry(layer).or_default().insert(*block, index);

@@ -18,7 +18,7 @@ use palinode::file::{read, write_atomically};
 use palinode::network::weights::collect;
 use palinode::network::{Network, count};
 use palinode::residual::Residual;
-use palinode_kernels::isa::Isa;
+use palinode_kernels::{Context, ContextBuilder};
 use std::path::Path;
 
 /// Trains a network on some images.
@@ -35,6 +35,7 @@ pub struct Trainer<R: Residual> {
     network: Network<R>,
     data: TrainingData,
     settings: Settings,
+    machine: ContextBuilder,
     title: Option<String>,
     config: Option<String>,
 }
@@ -45,13 +46,21 @@ impl<R: Residual> Trainer<R> {
         // Gradients need a device with a graph.
         let tracked = network.head.weight.val().is_autodiff();
         let network = if tracked { network } else { network.train() };
-        Self { network, data, settings: Settings::default(), title: None, config: None }
+        let (settings, machine) = (Settings::default(), Context::builder());
+        Self { network, data, settings, machine, title: None, config: None }
     }
 
     /// Sets how the network is trained.
     #[must_use]
     pub fn with_settings(self, settings: Settings) -> Self {
         Self { settings, ..self }
+    }
+
+    /// Sets the threads to compute with. An instruction set is named by the settings
+    /// (`training.isa`); unset, it is the best one of the machine.
+    #[must_use]
+    pub fn with_machine(self, machine: ContextBuilder) -> Self {
+        Self { machine, ..self }
     }
 
     /// Sets the heading of the report; by default the names of model and residual.
@@ -72,14 +81,16 @@ impl<R: Residual> Trainer<R> {
     /// Everything that can be wrong with settings, data or directory; [`Error::NonFinite`] and
     /// [`Error::Interrupted`] with the last checkpoint kept.
     pub fn train(mut self, out: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
-        select_isa(&mut self.settings)?;
-        let run = self.begin(RunDirectory::at(out), observer)?;
-        RunDirectory::create(out)?;
-        write_atomically(&run.directory.config(), run.config.as_bytes())?;
-        run.directory.prepare()?;
-        run.save_weights("init", &collect(&run.network))?;
-        run.save_checkpoint()?;
-        finish(run, observer)
+        let context = context(self.machine, &mut self.settings)?;
+        context.install(|| {
+            let run = self.begin(RunDirectory::at(out), &context, observer)?;
+            RunDirectory::create(out)?;
+            write_atomically(&run.directory.config(), run.config.as_bytes())?;
+            run.directory.prepare()?;
+            run.save_weights("init", &collect(&run.network))?;
+            run.save_checkpoint()?;
+            finish(run, observer)
+        })
     }
 
     /// Continues the run in `path`, bit for bit as if it had never stopped.
@@ -100,19 +111,26 @@ impl<R: Residual> Trainer<R> {
             self.settings.training.isa = began.training.isa;
             refuse_difference(&began, &self.settings, &directory)?;
         }
-        select_isa(&mut self.settings)?;
-        directory.prepare()?;
-        let (run, found) = self.begin(directory, observer)?.load_checkpoint()?;
-        if !found {
-            // Stopped before the first checkpoint: nothing is lost by starting again.
-            run.save_weights("init", &collect(&run.network))?;
-        }
-        finish(run, observer)
+        let context = context(self.machine, &mut self.settings)?;
+        context.install(|| {
+            directory.prepare()?;
+            let (run, found) = self.begin(directory, &context, observer)?.load_checkpoint()?;
+            if !found {
+                // Stopped before the first checkpoint: nothing is lost by starting again.
+                run.save_weights("init", &collect(&run.network))?;
+            }
+            finish(run, observer)
+        })
     }
 
     /// The run before its first step. Nothing is written yet.
-    fn begin(self, directory: RunDirectory, observer: &mut dyn Observer) -> Result<Run<R>> {
-        let Self { mut network, data, settings, title, config } = self;
+    fn begin(
+        self,
+        directory: RunDirectory,
+        context: &Context,
+        observer: &mut dyn Observer,
+    ) -> Result<Run<R>> {
+        let Self { mut network, data, settings, title, config, .. } = self;
         settings.validate()?;
         let described = (data.info().channels, data.info().size, data.info().classes.len());
         let expected = network.config();
@@ -128,7 +146,7 @@ impl<R: Residual> Trainer<R> {
         if let Some(mode) = training.mode {
             network = network.with_mode(mode)?;
         }
-        network = network.with_kernels(training.kernels())?;
+        network = network.with_context(context)?.with_kernels(training.kernels())?;
         let (network, start) = start_from(network, training)?;
         let network = freeze(network, &training.freeze)?;
         if let Some(start) = start {
@@ -158,14 +176,17 @@ fn finish<R: Residual>(run: Run<R>, observer: &mut dyn Observer) -> Result<Outco
     conclude(&run, observer)
 }
 
-/// Makes the kernels use the instruction set that the settings name, and writes down which one it is.
-pub(super) fn select_isa(settings: &mut Settings) -> Result<()> {
+/// The context that settings and machine ask for. The settings then name its instruction set.
+pub(super) fn context(machine: ContextBuilder, settings: &mut Settings) -> Result<Context> {
     let training = &mut settings.training;
-    if let Some(isa) = training.isa {
-        isa.select().map_err(|reason| Error::config("training.isa", reason))?;
-    }
-    training.isa = Some(Isa::current().for_gradients(training.gradients));
-    Ok(())
+    let chosen = match training.isa {
+        Some(isa) => machine.isa(isa),
+        None => machine,
+    };
+    let context =
+        chosen.build().map_err(|error| Error::config("training.isa", error.to_string()))?;
+    training.isa = Some(context.isa().for_gradients(training.gradients));
+    Ok(context)
 }
 
 /// Settings as the `config.toml` of a run that no recipe describes.
