@@ -1,6 +1,6 @@
 //! `palinode eval`.
 
-use crate::at_most;
+use crate::numbers::at_most;
 use clap::Args;
 use palinode::Context;
 use palinode::network::WeightFile;

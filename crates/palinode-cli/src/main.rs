@@ -7,8 +7,11 @@ mod data;
 mod eval;
 mod experiment;
 mod gradients;
+mod heap;
 mod init_recipe;
+mod machine;
 mod model;
+mod numbers;
 mod outcome;
 mod params;
 mod predict;
@@ -16,15 +19,12 @@ mod progress;
 mod report;
 mod train;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use palinode::heap::{Heap, give_large_blocks_back};
-use palinode::{Context, ContextBuilder, Isa};
+use machine::Machine;
+use numbers::at_most;
+use palinode::heap::give_large_blocks_back;
+use palinode::{Context, Isa};
 use std::process::ExitCode;
-
-/// Counts live bytes, so that reported peaks are measured.
-#[global_allocator]
-pub(crate) static MEMORY: Heap = Heap::new();
 
 /// Reversible residual networks: train them without storing activations.
 #[derive(Debug, Parser)]
@@ -66,11 +66,6 @@ enum Command {
     InitRecipe(init_recipe::InitRecipe),
 }
 
-/// A positive number, `limit` at the most.
-pub(crate) fn at_most(limit: u64) -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..=limit)
-}
-
 fn main() -> ExitCode {
     give_large_blocks_back();
     match Arguments::try_parse() {
@@ -79,35 +74,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the command line chooses of the machine.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Machine {
-    /// The instruction set, if one was named.
-    pub isa: Option<Isa>,
-    threads: Option<usize>,
-}
-
-impl Machine {
-    /// The threads alone: a recipe may name an instruction set of its own.
-    pub fn threads(self) -> ContextBuilder {
-        match self.threads {
-            Some(threads) => Context::builder().threads(threads),
-            None => Context::builder(),
-        }
-    }
-
-    /// Threads and instruction set.
-    pub fn context(self) -> anyhow::Result<Context> {
-        let builder = match self.isa {
-            Some(isa) => self.threads().isa(isa),
-            None => self.threads(),
-        };
-        builder.build().map_err(|error| anyhow::anyhow!("--isa: {error}"))
-    }
-}
-
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let machine = Machine { isa: arguments.isa, threads: arguments.threads };
+    let machine = Machine::new(arguments.isa, arguments.threads);
     // These two make a context for every run, from its recipe.
     match arguments.command {
         Command::Train(command) => command.run(machine),

@@ -1,8 +1,8 @@
 //! `palinode predict`.
 
 use crate::arrays;
-use crate::at_most;
 use crate::eval::DataPart;
+use crate::numbers::at_most;
 use anyhow::ensure;
 use clap::Args;
 use palinode::Context;

@@ -45,7 +45,7 @@ impl Display {
 
     /// Announces another run; what is measured begins anew.
     pub fn begin(&mut self, title: &str) {
-        crate::MEMORY.reset_peak();
+        crate::heap::MEMORY.reset_peak();
         (self.began, self.last_line, self.steps_before) = (Instant::now(), None, None);
         if self.lines {
             eprintln!("{title}");
@@ -128,7 +128,7 @@ impl Observer for Display {
     }
 
     fn peak_bytes(&self) -> u64 {
-        crate::MEMORY.peak() as u64
+        crate::heap::MEMORY.peak() as u64
     }
 
     fn stop_requested(&self) -> bool {

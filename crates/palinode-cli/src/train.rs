@@ -1,6 +1,6 @@
 //! `palinode train`.
 
-use crate::Machine;
+use crate::machine::Machine;
 use crate::progress::Display;
 use clap::Args;
 use palinode::network::Variant;

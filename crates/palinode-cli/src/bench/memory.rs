@@ -1,9 +1,9 @@
 //! `palinode bench memory`.
 
-use super::Allocator;
-use crate::at_most;
+use super::measured::Allocator;
 use crate::gradients::Mode;
 use crate::model::Model;
+use crate::numbers::at_most;
 use clap::Args;
 use palinode::Context;
 use palinode::file::write_atomically;

@@ -21,7 +21,7 @@ pub struct Reversal {
     #[command(flatten)]
     data: DataPart,
     /// Images: the first of the data set.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = crate::at_most(4096))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = crate::numbers::at_most(4096))]
     batch_size: usize,
     /// Print the result as one line of JSON.
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! `palinode bench step`.
 
+use super::measured::{Allocator, Repeats, Seconds};
 use super::resident::resident_bytes;
-use super::{Allocator, Repeats, Seconds};
 use crate::gradients::Mode;
 use crate::model::Model;
 use clap::Args;
