@@ -19,7 +19,7 @@ pub struct Eval {
     weights: PathBuf,
     #[command(flatten)]
     data: DataPart,
-    /// Images at a time.
+    /// Batch size.
     #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH, value_parser = at_most(65_536))]
     batch_size: usize,
     /// Print the result as one line of JSON.
@@ -27,21 +27,21 @@ pub struct Eval {
     json: bool,
 }
 
-/// A part of a data set.
+/// A split of a data set.
 #[derive(Debug, Args)]
 pub struct DataPart {
     /// Data set [default: fashion-mnist-mini].
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
-    /// Its directory, where it is not found by itself.
+    /// Its directory (default: where it is usually installed).
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Which part of it.
+    /// Which split of it.
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
 }
 
-/// The parts of a data set as files hold them.
+/// The splits of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Split {
     /// All training images, validation included.
@@ -56,7 +56,7 @@ impl DataPart {
         self.data.is_some() || self.data_dir.is_some()
     }
 
-    /// Reads it, and checks that it suits the weight file.
+    /// Reads it, and checks that it fits the weight file.
     pub fn load(&self, file: &WeightFile) -> anyhow::Result<Dataset> {
         let split = match self.split {
             Split::Train => data::Split::Train,
