@@ -2,7 +2,7 @@
 
 use crate::arrays;
 use crate::predict::read_images;
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use palinode::Context;
 use palinode::network::weights::{Array, collect_gradients};
@@ -86,8 +86,9 @@ impl GradientsCommand {
         }
         let gradients = loss.backward();
         let mut arrays = collect_gradients(&network, &gradients);
-        let input = images.grad(&gradients).map(|g| g.into_data().try_to_vec::<f32>());
-        let values = input.transpose()?.unwrap_or_default();
+        let input = images.grad(&gradients);
+        let input = input.context("the backward pass gave no gradient of the input")?;
+        let values = input.into_data().try_to_vec::<f32>()?;
         arrays.insert("input".to_owned(), Array { shape: shape.to_vec(), values });
         save_arrays(&self.out, &arrays, &BTreeMap::new())?;
         if self.json {

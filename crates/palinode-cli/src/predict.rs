@@ -95,7 +95,7 @@ impl Predict {
         let Some(path) = &self.images else { return Ok(()) };
         let mut values = Vec::new();
         let mut batches = Batches::in_order(dataset, &file.data, self.batch_size);
-        while let Some(batch) = batches.next_on(&Device::flex()) {
+        while let Some(batch) = batches.next_on(&Device::flex())? {
             values.extend(batch.images.into_data().try_to_vec::<f32>()?);
         }
         let [rows, columns] = dataset.size;

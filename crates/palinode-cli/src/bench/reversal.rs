@@ -37,7 +37,7 @@ impl Reversal {
             let dataset = self.data.load(&file)?;
             let network = file.network(Differentiation::Stored, &device)?.with_context(context)?;
             let mut batches = Batches::in_order(&dataset, &file.data, self.batch_size);
-            let Some(batch) = batches.next_on(&device) else {
+            let Some(batch) = batches.next_on(&device)? else {
                 anyhow::bail!("--data: there is no image");
             };
             let errors = reversal_errors(&network, batch.images)

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::recipe::OptimizerRecipe;
-use crate::train::{Sgd, cross_entropy};
+use crate::train::{NetworkOptimizer, ParameterGradients, cross_entropy};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use palinode::Context;
 use palinode::network::{Network, NetworkConfig, Phase, count};
@@ -57,7 +57,7 @@ pub struct Stepped {
 /// A network in training on one batch of random images.
 pub struct StepBench<'a> {
     network: Network,
-    optimizer: Sgd,
+    optimizer: NetworkOptimizer,
     images: Tensor<4>,
     labels: Tensor<1, Int>,
     meter: &'a dyn Meter,
@@ -87,7 +87,7 @@ impl<'a> StepBench<'a> {
         let before = meter.current();
         let network = config.init(seed, mode, &device)?.with_context(context)?;
         let network = network.with_kernels(kernels)?;
-        let optimizer = Sgd::new(&OptimizerRecipe::default(), &network);
+        let optimizer = NetworkOptimizer::new(&OptimizerRecipe::default(), &network);
         let bytes = 4 * count(&network).total;
         let side_state = match mode {
             Differentiation::Stored => 0,
@@ -120,7 +120,8 @@ impl<'a> StepBench<'a> {
         let mut gradients = loss.backward();
         drop(loss);
         let updating = Instant::now();
-        self.network = self.optimizer.step(self.network, &mut gradients, 1e-3);
+        let gradients = ParameterGradients::take(&self.network, &mut gradients);
+        self.network = self.optimizer.step(self.network, gradients, 1e-3)?;
         let optimizer = updating.elapsed().as_secs_f64();
         let seconds = began.elapsed().as_secs_f64();
 

@@ -1,26 +1,26 @@
 //! The confusion matrix as a table.
 
 use super::escape;
-use crate::data::Dataset;
+use crate::data::ImageSource;
 use crate::train::{Evaluation, most_probable};
 use std::fmt::Write;
 
 /// Rows are the true classes, columns what the network said; the shade is the share of the row.
-pub(super) fn table(test: &Dataset, evaluation: &Evaluation) -> String {
-    let classes = test.classes.len();
+pub(super) fn table(test: &dyn ImageSource, evaluation: &Evaluation) -> String {
+    let classes = test.classes().len();
     let mut counts = vec![vec![0_usize; classes]; classes];
-    for (row, &label) in evaluation.logits.chunks(classes.max(1)).zip(&test.labels) {
-        counts[usize::from(label)][most_probable(row)] += 1;
+    for (index, row) in evaluation.logits.chunks(classes.max(1)).enumerate() {
+        counts[test.label(index)][most_probable(row)] += 1;
     }
     if classes > 20 {
         return dense(&counts) + &worst_pairs(test, &counts);
     }
     let mut html = String::from("<table class=\"confusion\">\n<thead><tr><th></th>");
-    for class in &test.classes {
+    for class in test.classes() {
         let _ = write!(html, "<th><span>{}</span></th>", escape(class));
     }
     html.push_str("</tr></thead>\n<tbody>\n");
-    for (class, row) in test.classes.iter().zip(&counts) {
+    for (class, row) in test.classes().iter().zip(&counts) {
         let total = row.iter().sum::<usize>().max(1) as f64;
         let _ = write!(html, "<tr><th>{}</th>", escape(class));
         for &count in row {
@@ -63,7 +63,7 @@ fn dense(counts: &[Vec<usize>]) -> String {
 }
 
 /// For many classes: the pairs most often confused.
-fn worst_pairs(test: &Dataset, counts: &[Vec<usize>]) -> String {
+fn worst_pairs(test: &dyn ImageSource, counts: &[Vec<usize>]) -> String {
     let mut pairs: Vec<(usize, usize, usize)> = Vec::new();
     for (truth, row) in counts.iter().enumerate() {
         pairs.extend(row.iter().enumerate().map(|(said, &count)| (count, truth, said)));
@@ -77,8 +77,8 @@ fn worst_pairs(test: &Dataset, counts: &[Vec<usize>]) -> String {
         let _ = writeln!(
             html,
             "<tr><th>{}</th><td>{}</td><td>{count}</td></tr>",
-            escape(&test.classes[truth]),
-            escape(&test.classes[said])
+            escape(&test.classes()[truth]),
+            escape(&test.classes()[said])
         );
     }
     html + "</table>\n"

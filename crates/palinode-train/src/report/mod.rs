@@ -6,44 +6,46 @@ mod mistakes;
 
 pub use curves::curves;
 
-use crate::data::Dataset;
+use crate::data::ImageSource;
 use crate::error::Result;
-use crate::recipe::Recipe;
 use crate::train::Best;
 use crate::train::Evaluation;
 use crate::train::Outcome;
 use crate::train::Row;
 use palinode::network::{Network, count};
-use palinode::residual::BuiltIn;
+use palinode::residual::Residual;
+use palinode::reversible::Differentiation;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("style.css");
 
 /// What the page shows.
-pub struct Report<'a> {
+pub struct Report<'a, R: Residual> {
+    /// Its heading.
+    pub title: &'a str,
     /// The run's result.
     pub outcome: &'a Outcome,
-    /// The resolved recipe.
-    pub recipe: &'a Recipe,
+    /// The content of `config.toml`.
+    pub config: &'a str,
+    /// How the units were differentiated.
+    pub mode: Differentiation,
     /// The best-validation network.
-    pub network: &'a Network<BuiltIn>,
+    pub network: &'a Network<R>,
     /// All lines of `metrics.csv`.
     pub rows: &'a [Row],
     /// The best validation.
     pub best: Option<Best>,
     /// The test images and what the network says about them, where they were read.
-    pub tested: Option<(&'a Dataset, &'a Evaluation)>,
+    pub tested: Option<(&'a dyn ImageSource, &'a Evaluation)>,
 }
 
-impl Report<'_> {
+impl<R: Residual> Report<'_, R> {
     /// The page.
     ///
     /// # Errors
     /// Where a part cannot be drawn or encoded.
     pub fn to_html(&self) -> Result<String> {
-        let config = self.network.config();
-        let title = format!("{} on {}", config.model, self.recipe.data.name.name());
-        let recipe = escape(&self.recipe.to_toml()?);
+        let recipe = escape(self.config);
         let mut sections = vec![section("Learning curves", &curves(self.rows)?)];
         if let Some((test, evaluation)) = self.tested {
             sections.push(section("Confusion matrix", &confusion::table(test, evaluation)));
@@ -55,13 +57,12 @@ impl Report<'_> {
             section("Epochs", &self.epochs()),
             section("Recipe", &format!("<pre>{recipe}</pre>")),
         ]);
-        Ok(document(&title, &(self.summary() + &sections.concat())))
+        Ok(document(self.title, &(self.summary() + &sections.concat())))
     }
 
     fn summary(&self) -> String {
         let o = self.outcome;
         let config = self.network.config();
-        let mode = self.recipe.training.mode.unwrap_or_else(|| config.usual_mode());
         let blocks: Vec<String> = config.blocks_per_unit().iter().map(usize::to_string).collect();
         let validation = self.best.map_or("–".to_owned(), |best| match best.accuracy {
             Some(accuracy) => format!("{:.2} % (epoch {})", 100.0 * accuracy, best.epoch),
@@ -75,7 +76,7 @@ impl Report<'_> {
             ("Best validation", validation),
             ("Parameters", thousands(count(self.network).total)),
             ("Blocks", blocks.join("-")),
-            ("Differentiation", mode.name().to_owned()),
+            ("Differentiation", self.mode.name().to_owned()),
             ("Time", number(o.seconds, &|s| format!("{s:.0} s"))),
             ("Training speed", number(o.images_per_second, &|i| format!("{i:.0} images/s"))),
             (
