@@ -1,7 +1,7 @@
 //! `palinode gradients`.
 
-use crate::arrays;
-use crate::predict::read_images;
+use crate::arrays::{self, read_images};
+use crate::options::Mode;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use palinode::Context;
@@ -34,27 +34,6 @@ pub struct GradientsCommand {
     /// Print the result as one line of JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// The modes of differentiation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Mode {
-    /// Every activation is kept.
-    Stored,
-    /// √depth states are kept.
-    Checkpointed,
-    /// The last state is kept.
-    Reversible,
-}
-
-impl From<Mode> for palinode::reversible::Differentiation {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Stored => Self::Stored,
-            Mode::Checkpointed => Self::Checkpointed,
-            Mode::Reversible => Self::Reversible,
-        }
-    }
 }
 
 impl GradientsCommand {

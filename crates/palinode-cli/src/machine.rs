@@ -1,8 +1,8 @@
-//! Threads and instruction set.
+//! What the command line chooses of the machine: instruction set and threads.
 
 use palinode::{Context, ContextBuilder, Isa};
 
-/// The threads and the instruction set that the command line names.
+/// What the command line chooses of the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// The instruction set, if one was named.
@@ -11,6 +11,7 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// The choices of the options `--isa` and `--threads`.
     pub fn new(isa: Option<Isa>, threads: Option<usize>) -> Self {
         Self { isa, threads }
     }
@@ -23,8 +24,16 @@ impl Machine {
         }
     }
 
-    /// Threads and instruction set.
-    pub fn context(self) -> anyhow::Result<Context> {
+    /// Runs a sub-command on the threads and the instruction set.
+    pub fn run(
+        self,
+        command: impl FnOnce(&Context) -> anyhow::Result<()> + Send,
+    ) -> anyhow::Result<()> {
+        let context = self.context()?;
+        context.install(|| command(&context))
+    }
+
+    fn context(self) -> anyhow::Result<Context> {
         let builder = match self.isa {
             Some(isa) => self.threads().isa(isa),
             None => self.threads(),

@@ -1,17 +1,16 @@
 //! The `palinode` program.
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod arrays;
 mod bench;
 mod data;
 mod eval;
 mod experiment;
 mod gradients;
-mod heap;
 mod init_recipe;
 mod machine;
-mod model;
-mod numbers;
+mod options;
 mod outcome;
 mod params;
 mod predict;
@@ -21,9 +20,9 @@ mod train;
 
 use clap::{Parser, Subcommand};
 use machine::Machine;
-use numbers::at_most;
+use options::at_most;
+use palinode::Isa;
 use palinode::heap::give_large_blocks_back;
-use palinode::{Context, Isa};
 use std::process::ExitCode;
 
 /// Reversible residual networks: train them without storing activations.
@@ -76,27 +75,17 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let machine = Machine::new(arguments.isa, arguments.threads);
-    // These two make a context for every run, from its recipe.
     match arguments.command {
+        // These make a context for every run, from its recipe.
         Command::Train(command) => command.run(machine),
         Command::Experiment(command) => command.run(machine),
-        command => {
-            let context = machine.context()?;
-            context.install(|| run_on(command, &context))
-        }
-    }
-}
-
-fn run_on(command: Command, context: &Context) -> anyhow::Result<()> {
-    match command {
-        Command::Train(_) | Command::Experiment(_) => unreachable!("run by `run`"),
-        Command::Report(command) => command.run(),
-        Command::Eval(command) => command.run(context),
-        Command::Predict(command) => command.run(context),
-        Command::Gradients(command) => command.run(context),
+        Command::Report(command) => machine.run(|_| command.run()),
+        Command::Eval(command) => machine.run(|context| command.run(context)),
+        Command::Predict(command) => machine.run(|context| command.run(context)),
+        Command::Gradients(command) => machine.run(|context| command.run(context)),
+        Command::Bench(command) => machine.run(|context| command.run(context)),
         Command::Params(command) => command.run(),
         Command::Data(command) => command.run(),
-        Command::Bench(command) => command.run(context),
         Command::InitRecipe(command) => command.run(),
     }
 }

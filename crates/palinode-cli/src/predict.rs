@@ -1,8 +1,7 @@
 //! `palinode predict`.
 
-use crate::arrays;
-use crate::eval::DataPart;
-use crate::numbers::at_most;
+use crate::arrays::{self, read_images};
+use crate::options::{DataSplit, at_most};
 use anyhow::ensure;
 use clap::Args;
 use palinode::Context;
@@ -27,7 +26,7 @@ pub struct Predict {
     #[arg(long, value_name = "X.npy", conflicts_with = "pictures")]
     input: Option<PathBuf>,
     #[command(flatten)]
-    data: DataPart,
+    data: DataSplit,
     /// File for the logits: float32 `[n, classes]`.
     #[arg(long, value_name = "Y.npy")]
     logits: Option<PathBuf>,
@@ -144,21 +143,4 @@ impl Predict {
         }
         Ok(())
     }
-}
-
-/// Reads an array of standardised images that fits the network.
-pub fn read_images(path: &Path, network: &Network) -> anyhow::Result<([usize; 4], Vec<f32>)> {
-    let (shape, values) = arrays::read::<f32>(path)?;
-    let config = network.config();
-    let expected = [config.channels, config.size[0], config.size[1]];
-    ensure!(
-        shape.len() == 4 && shape[1..] == expected,
-        "{}: shape {shape:?}, expected [n, {}, {}, {}]",
-        path.display(),
-        expected[0],
-        expected[1],
-        expected[2]
-    );
-    ensure!(shape[0] > 0, "{}: holds no image", path.display());
-    Ok(([shape[0], shape[1], shape[2], shape[3]], values))
 }

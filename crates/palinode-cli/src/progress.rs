@@ -1,5 +1,6 @@
 //! The progress of a training run.
 
+use crate::allocator::MEMORY;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use palinode_train::train::{Observer, Progress, Row, StartReport};
 use std::io::IsTerminal;
@@ -45,7 +46,7 @@ impl Display {
 
     /// Announces another run and resets the measurements.
     pub fn begin(&mut self, title: &str) {
-        crate::heap::MEMORY.reset_peak();
+        MEMORY.reset_peak();
         (self.began, self.last_line, self.steps_before) = (Instant::now(), None, None);
         if self.lines {
             eprintln!("{title}");
@@ -128,7 +129,7 @@ impl Observer for Display {
     }
 
     fn peak_bytes(&self) -> u64 {
-        crate::heap::MEMORY.peak() as u64
+        MEMORY.peak() as u64
     }
 
     fn stop_requested(&self) -> bool {

@@ -30,6 +30,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+/// The examples of these pages are compiled and run as tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../README.md")]
+    struct CrateReadme;
+    #[doc = include_str!("../../../docs/your-own-residual.md")]
+    struct YourOwnResidual;
+}
+
 pub mod activation;
 mod autodiff;
 pub mod check;

@@ -1,9 +1,7 @@
 //! `palinode bench memory`.
 
-use super::measured::Allocator;
-use crate::gradients::Mode;
-use crate::model::Model;
-use crate::numbers::at_most;
+use crate::allocator::Allocator;
+use crate::options::{Mode, Model, at_most};
 use clap::Args;
 use palinode::Context;
 use palinode::file::write_atomically;

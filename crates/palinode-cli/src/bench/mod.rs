@@ -1,11 +1,10 @@
 //! `palinode bench`.
 
 mod convolutions;
-mod measured;
 mod memory;
-mod resident;
 mod reversal;
 mod step;
+mod timing;
 
 use clap::Subcommand;
 use palinode::Context;

@@ -1,9 +1,8 @@
 //! `palinode bench step`.
 
-use super::measured::{Allocator, Repeats, Seconds};
-use super::resident::resident_bytes;
-use crate::gradients::Mode;
-use crate::model::Model;
+use super::timing::{Repeats, Seconds};
+use crate::allocator::{Allocator, resident_bytes};
+use crate::options::{Mode, Model};
 use clap::Args;
 use palinode::network::Variant;
 use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};

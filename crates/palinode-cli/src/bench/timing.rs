@@ -1,9 +1,7 @@
-//! How often something is timed, and what comes of it.
+//! What is timed, how often, and the times.
 
-use crate::heap::MEMORY;
-use crate::numbers::at_most;
+use crate::options::at_most;
 use clap::Args;
-use palinode_train::bench::Meter;
 use serde::Serialize;
 use std::fmt;
 
@@ -49,22 +47,5 @@ impl Seconds {
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.4} s ({:.4} to {:.4})", self.median, self.min, self.max)
-    }
-}
-
-/// The program's counting allocator.
-pub struct Allocator;
-
-impl Meter for Allocator {
-    fn current(&self) -> usize {
-        MEMORY.live()
-    }
-
-    fn peak(&self) -> usize {
-        MEMORY.peak()
-    }
-
-    fn reset_peak(&self) {
-        MEMORY.reset_peak();
     }
 }
