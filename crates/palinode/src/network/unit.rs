@@ -184,7 +184,8 @@ impl<R: Residual> Unit<R> {
         if self.scheme.streams() == Streams::Two && !channels.is_multiple_of(2) {
             return Err(Error::Input {
                 found: format!("{channels} channels"),
-                expected: "an even number, since a two-stream scheme splits them into halves".into(),
+                expected: "an even number, since a two-stream scheme splits them into halves"
+                    .into(),
             });
         }
         match self.dtype() {

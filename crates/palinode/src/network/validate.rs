@@ -159,8 +159,10 @@ impl NetworkConfig {
             return Ok(());
         }
         if !strided {
-            let reason =
-                format!("{:?} is a baseline's residual and needs strided transitions", self.residual);
+            let reason = format!(
+                "{:?} is a baseline's residual and needs strided transitions",
+                self.residual
+            );
             return config("model.residual", reason);
         }
         if self.layout != Layout::Paper {
@@ -181,7 +183,8 @@ impl NetworkConfig {
         }
         if self.residual == BuiltInConfig::Aggregated {
             if self.blocks[0] == 0 {
-                let reason = "the first unit widens the stem's output, so it needs at least one block";
+                let reason =
+                    "the first unit widens the stem's output, so it needs at least one block";
                 return config("model.blocks", reason.to_owned());
             }
             if self.streams() == Streams::Two {
@@ -200,7 +203,10 @@ impl NetworkConfig {
                 return config("model.bottleneck", reason);
             }
             if self.width(0) < 4 {
-                return config("model.widths", "bottlenecks need at least four channels".to_owned());
+                return config(
+                    "model.widths",
+                    "bottlenecks need at least four channels".to_owned(),
+                );
             }
         }
         Ok(())
