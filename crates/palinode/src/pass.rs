@@ -174,7 +174,7 @@ impl Pass {
 pub(crate) enum Drawn {
     /// The mask of the dropout with this number.
     Dropout(u64),
-    /// Whether the residual takes part in the step.
+    /// Whether the residual is evaluated in the step.
     Survival,
 }
 

@@ -135,6 +135,9 @@ impl<R: Residual> Unit<R> {
     /// type; [`Error::Config`] if a norm or dropout is misused; [`Error::Kernels`] if a residual's
     /// parameters do not match its kernel form; [`Error::Backend`] if the mode does not support
     /// gradients on the backend.
+    ///
+    /// # Panics
+    /// In the backward pass, if the second evaluation of a residual fails.
     pub fn forward(&self, input: Tensor<4>, phase: Phase) -> Result<Tensor<4>> {
         self.check(&input)?;
         reversible::forward(self.mode, &self.as_blocks(), input, phase)
