@@ -23,7 +23,7 @@ pub struct Dropout {
 
 impl Dropout {
     /// A dropout that drops each element with probability `rate`, 0 ≤ `rate` < 1. A rate outside this
-    /// range is clamped to it. `rate` must not be NaN.
+    /// range is clamped to it. With a NaN rate, [`forward`](Self::forward) panics in training.
     pub fn new(rate: f64) -> Self {
         Self { rate: rate.clamp(0.0, 1.0 - f64::EPSILON), number: 0 }
     }

@@ -99,7 +99,7 @@ pub struct NetworkConfig {
     /// X₋₁ of leapfrog.
     pub start: Start,
     /// Nominal number of blocks N of each unit, for 1 to [`UNITS`] units. In layout `paper`, except for
-    /// baselines, the first unit has one block more and the last unit one fewer.
+    /// baselines, the first unit has one more block and the last unit one fewer.
     pub blocks: Vec<usize>,
     /// Channels C of the state in each unit.
     pub widths: Vec<usize>,
