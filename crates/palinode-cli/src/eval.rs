@@ -18,7 +18,7 @@ pub struct Eval {
     weights: PathBuf,
     #[command(flatten)]
     data: DataSplit,
-    /// Images at a time.
+    /// Batch size.
     #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH, value_parser = at_most(65_536))]
     batch_size: usize,
     /// Print the result as one line of JSON.

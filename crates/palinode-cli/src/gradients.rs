@@ -28,7 +28,7 @@ pub struct GradientsCommand {
     /// stored, checkpointed or reversible (default: reversible, where the network has an inverse).
     #[arg(long, value_enum)]
     mode: Option<Mode>,
-    /// Where the gradients go: every parameter's under its name, and `input`.
+    /// File for the gradients: one array per parameter, under its name, and `input`.
     #[arg(long, value_name = "G.safetensors")]
     out: PathBuf,
     /// Print the result as one line of JSON.

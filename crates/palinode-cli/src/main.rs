@@ -45,7 +45,7 @@ enum Command {
     Train(Box<train::Train>),
     /// Run a list of recipes, subsets and seeds, and write one table and the figures.
     Experiment(experiment::Experiment),
-    /// Write the pages of finished runs anew, or one that compares runs.
+    /// Write the reports of finished runs again, or one that compares runs.
     Report(report::Report),
     /// Loss and accuracy of a weight file on a data set.
     Eval(eval::Eval),
@@ -55,7 +55,7 @@ enum Command {
     Gradients(gradients::GradientsCommand),
     /// Exact parameter counts of a model.
     Params(params::Params),
-    /// What a data set holds; download one.
+    /// Describe or download a data set.
     #[command(subcommand)]
     Data(data::Data),
     /// Measure time and memory.

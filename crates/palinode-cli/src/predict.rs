@@ -27,16 +27,16 @@ pub struct Predict {
     input: Option<PathBuf>,
     #[command(flatten)]
     data: DataSplit,
-    /// Where the logits go: float32 `[n, classes]`.
+    /// File for the logits: float32 `[n, classes]`.
     #[arg(long, value_name = "Y.npy")]
     logits: Option<PathBuf>,
-    /// Where the standardised images go, in the form that --input takes.
+    /// File for the standardised images, in the form that --input reads.
     #[arg(long, value_name = "X.npy", conflicts_with = "input")]
     images: Option<PathBuf>,
-    /// Most probable classes to print for a picture.
+    /// Number of most probable classes to print for a picture.
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: usize,
-    /// Images at a time.
+    /// Batch size.
     #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH, value_parser = at_most(65_536))]
     batch_size: usize,
     /// Print the result as one line of JSON.
@@ -49,7 +49,7 @@ impl Predict {
         let others = !self.pictures.is_empty() || self.input.is_some();
         ensure!(
             !(others && self.data.is_given()),
-            "--data: classify a data set, an array (--input) or pictures, one at a time"
+            "--data: give only one of a data set, an array (--input) and pictures"
         );
         let file = WeightFile::load(&self.weights)?;
         let network = file.network(Differentiation::Stored, &Device::flex())?;
