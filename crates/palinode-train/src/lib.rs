@@ -8,6 +8,7 @@
 struct Readme;
 
 pub mod bench;
+mod chart;
 pub mod data;
 mod error;
 pub mod experiment;

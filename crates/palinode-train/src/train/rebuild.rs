@@ -11,7 +11,7 @@ use crate::recipe::Recipe;
 use crate::report;
 use burn::tensor::Device;
 use palinode::file::write_atomically;
-use palinode::network::WeightFile;
+use palinode::network::{WeightFile, count};
 use std::path::{Path, PathBuf};
 
 /// Writes the page of the finished run in `path` anew.
@@ -32,7 +32,8 @@ pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
     let page = report::Report {
         outcome: &outcome,
         recipe: &recipe,
-        network: &network,
+        config: network.config(),
+        parameters: count(&network),
         rows: &rows,
         best: Best::of(&rows),
         tested: tested.as_ref().map(|(test, found)| (test, found)),

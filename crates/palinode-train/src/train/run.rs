@@ -331,7 +331,8 @@ impl Run {
         let page = report::Report {
             outcome: &outcome,
             recipe: &self.recipe,
-            network: &network,
+            config: network.config(),
+            parameters: count(&network),
             rows: &position.rows,
             best: position.best,
             tested: tested.as_ref().map(|(test, found)| (test, found)),
