@@ -2,11 +2,12 @@
 default:
     @just --list
 
-# Formatting, lints and documentation, warnings denied
+# Formatting, lints, documentation (warnings denied) and imports
 check:
     cargo fmt --check
     cargo clippy --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    python3 .ci/import_circles.py
 
 # All tests
 test:

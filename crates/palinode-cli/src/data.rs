@@ -93,8 +93,8 @@ impl Info {
         let source = SourceName::parse(&self.name)?;
         let train = source.load(self.data_dir.as_deref(), Split::Train)?;
         let test = source.load(self.data_dir.as_deref(), Split::Test)?;
-        let info = describe(&train, Mean::Channel);
-        let shared = overlap(&train, &test);
+        let info = describe(&train, Mean::Channel)?;
+        let shared = overlap(&train, &test)?;
         let (train_counts, test_counts) = (train.class_counts(), test.class_counts());
         if self.json {
             let object = json!({

@@ -2,6 +2,7 @@
 
 use crate::at_most;
 use clap::Args;
+use palinode::Context;
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
@@ -79,10 +80,11 @@ impl DataPart {
 }
 
 impl Eval {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let file = WeightFile::load(&self.weights)?;
         let dataset = self.data.load(&file)?;
         let network = file.network(Differentiation::Stored, &Device::flex())?;
+        let network = network.with_context(context)?;
         let found = evaluate(&network, &dataset, &file.data, self.batch_size)?;
         if self.json {
             let object = json!({

@@ -1,5 +1,6 @@
 //! `palinode experiment`.
 
+use crate::Machine;
 use crate::progress::Display;
 use clap::Args;
 use palinode_train::experiment::{Plan, run, table_rows};
@@ -28,8 +29,11 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    pub fn run(self) -> anyhow::Result<()> {
-        let plan = Plan::load(&self.file)?;
+    pub fn run(self, machine: Machine) -> anyhow::Result<()> {
+        let mut plan = Plan::load(&self.file)?;
+        if let Some(isa) = machine.isa {
+            plan.set.push(format!("training.isa={isa}"));
+        }
         let recipes = self.file.parent().unwrap_or(Path::new("."));
         let name = self.file.file_stem().unwrap_or_default();
         let out = self.out.unwrap_or_else(|| Path::new("runs").join(name));
@@ -48,6 +52,7 @@ impl Experiment {
             &plan,
             recipes,
             &out,
+            machine.threads(),
             &mut Display::new(quiet)?,
             |display, (number, count), trial| {
                 display.begin(&format!("run {number} of {count}: {}", trial.directory));

@@ -2,8 +2,9 @@
 
 use crate::arrays;
 use crate::predict::read_images;
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::Args;
+use palinode::Context;
 use palinode::network::weights::{Array, collect_gradients};
 use palinode::network::{Phase, WeightFile, save_arrays};
 use palinode::tensor::{Device, Tensor, TensorData};
@@ -57,11 +58,11 @@ impl From<Mode> for palinode::reversible::Differentiation {
 }
 
 impl GradientsCommand {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let file = WeightFile::load(&self.weights)?;
         let device = Device::flex().autodiff();
         let mode = self.mode.map_or_else(|| file.config.usual_mode(), Into::into);
-        let network = file.network(mode, &device)?;
+        let network = file.network(mode, &device)?.with_context(context)?;
         let (shape, images) = read_images(&self.input, &network)?;
         let (label_shape, labels) = arrays::read::<i64>(&self.labels)?;
         let place = self.labels.display();
@@ -85,8 +86,9 @@ impl GradientsCommand {
         }
         let gradients = loss.backward();
         let mut arrays = collect_gradients(&network, &gradients);
-        let input = images.grad(&gradients).map(|g| g.into_data().try_to_vec::<f32>());
-        let values = input.transpose()?.unwrap_or_default();
+        let input = images.grad(&gradients);
+        let input = input.context("the backward pass gave no gradient of the input")?;
+        let values = input.into_data().try_to_vec::<f32>()?;
         arrays.insert("input".to_owned(), Array { shape: shape.to_vec(), values });
         save_arrays(&self.out, &arrays, &BTreeMap::new())?;
         if self.json {

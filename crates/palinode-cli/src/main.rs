@@ -18,8 +18,8 @@ mod train;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use palinode::Isa;
 use palinode::heap::{Heap, give_large_blocks_back};
+use palinode::{Context, ContextBuilder, Isa};
 use std::process::ExitCode;
 
 /// Counts live bytes, so that reported peaks are measured.
@@ -79,24 +79,56 @@ fn main() -> ExitCode {
     }
 }
 
+/// What the command line chooses of the machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine {
+    /// The instruction set, if one was named.
+    pub isa: Option<Isa>,
+    threads: Option<usize>,
+}
+
+impl Machine {
+    /// The threads alone: a recipe may name an instruction set of its own.
+    pub fn threads(self) -> ContextBuilder {
+        match self.threads {
+            Some(threads) => Context::builder().threads(threads),
+            None => Context::builder(),
+        }
+    }
+
+    /// Threads and instruction set.
+    pub fn context(self) -> anyhow::Result<Context> {
+        let builder = match self.isa {
+            Some(isa) => self.threads().isa(isa),
+            None => self.threads(),
+        };
+        builder.build().map_err(|error| anyhow::anyhow!("--isa: {error}"))
+    }
+}
+
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    if let Some(threads) = arguments.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
-    if let Some(isa) = arguments.isa {
-        isa.select()
-            .map_err(|reason| palinode_train::Error::Config { field: "--isa".into(), reason })?;
-    }
+    let machine = Machine { isa: arguments.isa, threads: arguments.threads };
+    // These two make a context for every run, from its recipe.
     match arguments.command {
-        Command::Train(command) => command.run(),
-        Command::Experiment(command) => command.run(),
+        Command::Train(command) => command.run(machine),
+        Command::Experiment(command) => command.run(machine),
+        command => {
+            let context = machine.context()?;
+            context.install(|| run_on(command, &context))
+        }
+    }
+}
+
+fn run_on(command: Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Train(_) | Command::Experiment(_) => unreachable!("run by `run`"),
         Command::Report(command) => command.run(),
-        Command::Eval(command) => command.run(),
-        Command::Predict(command) => command.run(),
-        Command::Gradients(command) => command.run(),
+        Command::Eval(command) => command.run(context),
+        Command::Predict(command) => command.run(context),
+        Command::Gradients(command) => command.run(context),
         Command::Params(command) => command.run(),
         Command::Data(command) => command.run(),
-        Command::Bench(command) => command.run(),
+        Command::Bench(command) => command.run(context),
         Command::InitRecipe(command) => command.run(),
     }
 }

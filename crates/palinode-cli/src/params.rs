@@ -2,9 +2,6 @@
 
 use crate::model::Model;
 use clap::Args;
-use palinode::network::count;
-use palinode::reversible::Differentiation;
-use palinode::tensor::Device;
 use serde_json::{Map, json};
 
 /// Options of `palinode params`.
@@ -18,38 +15,33 @@ pub struct Params {
     /// Input channels.
     #[arg(long, value_name = "N", default_value_t = 3)]
     channels: usize,
-    /// Blocks per unit instead of the model's.
-    #[arg(long, value_name = "N,N,N", value_delimiter = ',')]
+    /// Blocks of every unit (1 to 64 units) instead of the model's.
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
     blocks: Vec<usize>,
-    /// Channels per unit instead of the model's.
-    #[arg(long, value_name = "C,C,C", value_delimiter = ',')]
+    /// Channels of every unit instead of the model's.
+    #[arg(long, value_name = "C,…", value_delimiter = ',')]
     widths: Vec<usize>,
     /// Print the result as one line of JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Three numbers, one per unit, or none.
-pub fn per_unit(option: &str, numbers: &[usize]) -> anyhow::Result<Option<[usize; 3]>> {
-    if numbers.is_empty() {
-        return Ok(None);
-    }
-    match <[usize; 3]>::try_from(numbers) {
-        Ok(numbers) => Ok(Some(numbers)),
-        Err(_) => anyhow::bail!("{option}: {} numbers, expected one per unit: 3", numbers.len()),
-    }
-}
-
 impl Params {
     pub fn run(self) -> anyhow::Result<()> {
         let mut config = self.model.config()?.for_data(self.channels, [32, 32], self.classes);
-        if let Some(blocks) = per_unit("--blocks", &self.blocks)? {
-            config.blocks = blocks;
+        if !self.blocks.is_empty() {
+            config.blocks = self.blocks;
         }
-        if let Some(widths) = per_unit("--widths", &self.widths)? {
-            config.widths = widths;
+        if !self.widths.is_empty() {
+            config.widths = self.widths;
         }
-        let counted = count(&config.init(0, Differentiation::Stored, &Device::flex())?);
+        let (blocks, widths) = (config.blocks.len(), config.widths.len());
+        anyhow::ensure!(
+            blocks == widths,
+            "--blocks and --widths: {blocks} blocks and {widths} widths, expected one of each per unit"
+        );
+        config.validate()?;
+        let counted = config.parameter_count();
         if self.json {
             let parts: Map<_, _> =
                 counted.parts.iter().map(|(part, count)| (part.clone(), json!(count))).collect();

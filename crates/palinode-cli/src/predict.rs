@@ -5,6 +5,7 @@ use crate::at_most;
 use crate::eval::DataPart;
 use anyhow::ensure;
 use clap::Args;
+use palinode::Context;
 use palinode::network::{Network, Phase, WeightFile};
 use palinode::reversible::Differentiation;
 use palinode::tensor::{Device, Tensor, TensorData};
@@ -45,7 +46,7 @@ pub struct Predict {
 }
 
 impl Predict {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let others = !self.pictures.is_empty() || self.input.is_some();
         ensure!(
             !(others && self.data.is_given()),
@@ -53,6 +54,7 @@ impl Predict {
         );
         let file = WeightFile::load(&self.weights)?;
         let network = file.network(Differentiation::Stored, &Device::flex())?;
+        let network = network.with_context(context)?;
         let classes = file.data.classes.len();
         if !self.pictures.is_empty() {
             let dataset = load_pictures(&self.pictures, &file.data)?;
@@ -93,7 +95,7 @@ impl Predict {
         let Some(path) = &self.images else { return Ok(()) };
         let mut values = Vec::new();
         let mut batches = Batches::in_order(dataset, &file.data, self.batch_size);
-        while let Some(batch) = batches.next_on(&Device::flex()) {
+        while let Some(batch) = batches.next_on(&Device::flex())? {
             values.extend(batch.images.into_data().try_to_vec::<f32>()?);
         }
         let [rows, columns] = dataset.size;

@@ -1,7 +1,7 @@
 //! What a training run shows while it runs.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use palinode_train::train::{Observer, Progress, Row};
+use palinode_train::train::{Observer, Progress, Row, StartReport};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 pub struct Display {
     bar: ProgressBar,
     lines: bool,
+    quiet: bool,
     stop: Arc<AtomicBool>,
     began: Instant,
     last_line: Option<Instant>,
@@ -39,7 +40,7 @@ impl Display {
             }
         })?;
         let began = Instant::now();
-        Ok(Self { bar, lines, stop, began, last_line: None, steps_before: None })
+        Ok(Self { bar, lines, quiet, stop, began, last_line: None, steps_before: None })
     }
 
     /// Announces another run; what is measured begins anew.
@@ -62,6 +63,28 @@ impl Display {
 }
 
 impl Observer for Display {
+    fn started_from(&mut self, start: &StartReport) {
+        if self.quiet {
+            return;
+        }
+        let mut lines = vec![
+            format!("weights from {}", start.file.display()),
+            format!("  taken: {}", start.taken.join(", ")),
+        ];
+        for (name, reason) in &start.initialised {
+            lines.push(format!("  initialised: {name} ({reason})"));
+        }
+        if !start.unused.is_empty() {
+            lines.push(format!("  not used: {}", start.unused.join(", ")));
+        }
+        for line in lines {
+            match self.lines {
+                true => eprintln!("{line}"),
+                false => self.bar.println(line),
+            }
+        }
+    }
+
     fn step(&mut self, p: &Progress) {
         let left = self.time_left(p);
         let text = format!(

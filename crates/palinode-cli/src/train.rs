@@ -1,5 +1,6 @@
 //! `palinode train`.
 
+use crate::Machine;
 use crate::progress::Display;
 use clap::Args;
 use palinode::network::Variant;
@@ -62,24 +63,24 @@ pub struct Train {
 }
 
 impl Train {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, machine: Machine) -> anyhow::Result<()> {
         let outcome = match &self.resume {
-            Some(path) => resume(path, &mut Display::new(self.quiet)?)?,
+            Some(path) => resume(path, machine.threads(), &mut Display::new(self.quiet)?)?,
             None => {
-                let recipe = self.recipe()?;
+                let recipe = self.recipe(machine)?;
                 let out = self.out.clone().unwrap_or_else(|| {
                     let model = &recipe.model.name;
                     let name = format!("{model}-{}-seed{}", recipe.data.name.name(), recipe.seed);
                     RunDirectory::unused(Path::new("runs"), &name)
                 });
-                train(recipe, &out, &mut Display::new(self.quiet)?)?
+                train(recipe, &out, machine.threads(), &mut Display::new(self.quiet)?)?
             }
         };
         self.print(&outcome)
     }
 
-    fn recipe(&self) -> anyhow::Result<Recipe> {
-        let overrides = self.overrides()?;
+    fn recipe(&self, machine: Machine) -> anyhow::Result<Recipe> {
+        let overrides = self.overrides(machine)?;
         Ok(match (&self.recipe, &self.model) {
             (Some(path), _) => Recipe::load(path, &overrides)?,
             (None, Some(_)) => Recipe::parse("", Path::new("defaults"), &overrides)?,
@@ -88,7 +89,7 @@ impl Train {
     }
 
     /// Command-line options as overrides of recipe fields; --set comes last and wins.
-    fn overrides(&self) -> anyhow::Result<Vec<Override>> {
+    fn overrides(&self, machine: Machine) -> anyhow::Result<Vec<Override>> {
         let number = |value: Option<u32>| value.map(|value| Value::Integer(value.into()));
         let text = |value: &Option<String>| value.clone().map(Value::String);
         let directory = match self.data_dir.as_deref().map(Path::to_str) {
@@ -109,6 +110,7 @@ impl Train {
             ("training.batch_size", number(self.batch_size)),
             ("seed", self.seed.map(Value::Integer)),
             ("training.mode", text(&self.mode)),
+            ("training.isa", machine.isa.map(|isa| Value::String(isa.name().to_owned()))),
         ]
         .into_iter()
         .filter_map(|(field, value)| Some((field.to_owned(), value?)))

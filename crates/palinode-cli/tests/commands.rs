@@ -107,6 +107,27 @@ fn a_run_from_training_to_prediction() {
     assert_eq!(evaluated["loss"], outcome["test_loss"]);
     assert_eq!(evaluated["images"], 20);
 
+    // Another run starts from these weights, all but the head, and says so.
+    let tuned = [
+        "--set",
+        &format!("training.start={weights}"),
+        "--set",
+        "training.head=new",
+        "--set",
+        "training.freeze=[\"stem\"]",
+    ];
+    let text = palinode(&[bench.train("tuned", 1), owned(&tuned)].concat());
+    let said = String::from_utf8_lossy(&text.stderr);
+    assert!(text.status.success(), "{said}");
+    assert!(said.contains("taken: stem.bias, stem.weight"), "{said}");
+    assert!(said.contains("initialised: head.weight (training.head is new)"), "{said}");
+    let array = |run: &str, which: &str, name: &str| {
+        let file = bench.path(run).join(format!("weights/{which}.safetensors"));
+        palinode::network::load_arrays(&file).unwrap().0[name].clone()
+    };
+    assert_eq!(array("run", "best", "stem.weight"), array("tuned", "last", "stem.weight"));
+    assert_ne!(array("run", "best", "units.0.kernel"), array("tuned", "last", "units.0.kernel"));
+
     let logits = bench.path("y.npy").display().to_string();
     let predict =
         [&["predict"][..], &on_data, &["--split", "test", "--logits", &logits, "--json"]].concat();

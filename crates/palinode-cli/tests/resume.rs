@@ -6,7 +6,7 @@ mod support;
 use palinode::network::load_arrays;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use support::{Playground, json, palinode, spawn};
 
 /// What draws random numbers or remembers something from step to step.
@@ -31,6 +31,18 @@ const EVERYTHING: [&str; 18] = [
     "training.label_smoothing=0.1",
 ];
 
+/// Muon for the kernels and AdamW for the rest, two batches to a step.
+const MUON: [&str; 8] = [
+    "--set",
+    "optimizer.name=muon",
+    "--set",
+    "optimizer.learning_rate=0.003",
+    "--set",
+    "training.accumulate=2",
+    "--batch-size",
+    "10",
+];
+
 /// Panics unless two runs have the same weights, momentum and metrics.
 fn assert_same(a: &Path, b: &Path) {
     for weights in ["init", "best", "last"] {
@@ -40,8 +52,8 @@ fn assert_same(a: &Path, b: &Path) {
     }
     let arrays = |run: &Path| load_arrays(&run.join("checkpoints/latest.safetensors")).unwrap().0;
     let (a_arrays, b_arrays) = (arrays(a), arrays(b));
-    assert!(a_arrays.keys().any(|name| name.starts_with("momentum.units.0.kernel")));
-    assert!(a_arrays == b_arrays, "weights or momentum differ");
+    assert!(a_arrays.keys().any(|name| name == "optimizer.momentum.units.0.kernel"));
+    assert!(a_arrays == b_arrays, "weights or the state of the optimiser differ");
     // epoch, split, loss, accuracy, learning_rate; the rest is time and memory.
     let metrics = |run: &Path| -> Vec<String> {
         let text = std::fs::read_to_string(run.join("metrics.csv")).unwrap();
@@ -54,12 +66,13 @@ fn assert_same(a: &Path, b: &Path) {
 fn threads_do_not_change_a_bit() {
     let bench = Playground::new();
     let wide = ["--set", "model.widths=[32, 64, 128]", "--batch-size", "45"];
-    let kinds: [(&str, &[&str]); 4] = [
+    let kinds: [(&str, &[&str]); 5] = [
         ("narrow", &[]),
         // The kernels of this project, and Burn's convolutions on its large-matrix paths.
         ("wide", &wide),
         ("wide-stored", &[&wide[..], &["--mode", "stored"]].concat()),
         ("everything", &EVERYTHING),
+        ("muon", &[&MUON[..6], &wide].concat()),
     ];
     for (kind, more) in kinds {
         let name = |threads: &str| format!("{kind}{threads}");
@@ -100,12 +113,13 @@ fn a_killed_run_resumes_to_the_same_bits() {
     let began = Instant::now();
     let whole = json(&bench.train("whole", 6));
     let length = began.elapsed();
+    let mut moments = Moments::seeded();
     let mut landed = 0;
     for trial in 0..6 {
         let name = format!("killed{trial}");
         let run = bench.path(&name);
         let mut child = spawn(&bench.train(&name, 6));
-        let moment = random_share(length);
+        let moment = moments.within(length);
         std::thread::sleep(moment);
         let alive = child.try_wait().unwrap().is_none();
         child.kill().unwrap();
@@ -120,7 +134,7 @@ fn a_killed_run_resumes_to_the_same_bits() {
         // A second kill, while it resumes.
         let resume = ["train", "--resume", &run.display().to_string(), "--json"];
         let mut child = spawn(&resume);
-        std::thread::sleep(random_share(length));
+        std::thread::sleep(moments.within(length));
         child.kill().unwrap();
         child.wait().unwrap();
         let resumed = json(&resume);
@@ -133,15 +147,33 @@ fn a_killed_run_resumes_to_the_same_bits() {
     assert!(landed >= 2, "only {landed} of the kills hit a run under way");
 }
 
-/// A random part of a duration.
-fn random_share(whole: Duration) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    whole.mul_f64(f64::from(now.subsec_nanos() % 10_007) / 10_007.0)
+/// Random moments. The seed is printed; `PALINODE_TEST_SEED` sets another one.
+struct Moments(u64);
+
+impl Moments {
+    fn seeded() -> Self {
+        let seed = match std::env::var("PALINODE_TEST_SEED") {
+            Ok(seed) => seed.parse().unwrap(),
+            Err(_) => 1,
+        };
+        println!("PALINODE_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// A moment within a duration (splitmix64).
+    fn within(&mut self, whole: Duration) -> Duration {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        whole.mul_f64((bits >> 11) as f64 / (1_u64 << 53) as f64)
+    }
 }
 
 #[test]
 fn an_interrupted_run_saves_in_the_middle_of_an_epoch_and_resumes() {
-    for more in [&[][..], &EVERYTHING] {
+    for more in [&[][..], &EVERYTHING, &MUON[..6]] {
         let bench = Playground::new();
         let train = |out: &str| {
             let mut arguments = bench.train(out, 3);

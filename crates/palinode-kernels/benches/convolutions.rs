@@ -5,8 +5,8 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use palinode_kernels::Algorithm;
 use palinode_kernels::convolution::Convolution;
+use palinode_kernels::{Algorithm, Context};
 
 const IMAGES: usize = 128;
 /// (inputs, outputs, rows and columns, kernel, stride): a stem, resnet-32, inception.
@@ -36,7 +36,7 @@ fn noise(count: usize) -> Vec<f32> {
 fn with_convolution(
     (inputs, outputs, size, kernel, stride): (usize, usize, usize, usize, usize),
     bencher: Bencher<'_, '_>,
-    work: impl Fn(&Convolution, &mut [f32], &mut [f32], &mut [f32]),
+    work: impl Fn(&Context, &Convolution, &mut [f32], &mut [f32], &mut [f32]),
 ) {
     let shape = Convolution {
         images: IMAGES,
@@ -49,28 +49,35 @@ fn with_convolution(
         groups: 1,
         algorithm: Algorithm::quickest([size; 2]),
     };
+    let context = Context::new();
     let extent = (size - 1) / stride + 1;
     let mut x = noise(IMAGES * inputs * size * size);
     let mut w = noise(outputs * inputs * kernel * kernel);
     let mut y = noise(IMAGES * outputs * extent * extent);
     let operations = 2 * y.len() * inputs * kernel * kernel;
     bencher.counter(ItemsCount::new(operations)).bench_local(|| {
-        work(&shape, &mut x, &mut w, &mut y);
+        work(&context, &shape, &mut x, &mut w, &mut y);
         black_box((&x, &w, &y));
     });
 }
 
 #[divan::bench(args = SHAPES)]
 fn value(bencher: Bencher<'_, '_>, shape: (usize, usize, usize, usize, usize)) {
-    with_convolution(shape, bencher, |shape, x, w, y| shape.forward(x, w, None, y));
+    with_convolution(shape, bencher, |context, shape, x, w, y| {
+        shape.value_into(context, x, w, None, y).expect("the shapes fit");
+    });
 }
 
 #[divan::bench(args = SHAPES)]
 fn input_gradient(bencher: Bencher<'_, '_>, shape: (usize, usize, usize, usize, usize)) {
-    with_convolution(shape, bencher, |shape, x, w, y| shape.input_gradient(y, w, x));
+    with_convolution(shape, bencher, |context, shape, x, w, y| {
+        shape.adjoint_into(context, y, w, x).expect("the shapes fit");
+    });
 }
 
 #[divan::bench(args = SHAPES)]
 fn weight_gradient(bencher: Bencher<'_, '_>, shape: (usize, usize, usize, usize, usize)) {
-    with_convolution(shape, bencher, |shape, x, w, y| shape.weight_gradient(x, y, w, None));
+    with_convolution(shape, bencher, |context, shape, x, w, y| {
+        shape.weight_gradient(context, x, y, w, None).expect("the shapes fit");
+    });
 }

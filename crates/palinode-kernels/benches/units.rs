@@ -5,8 +5,9 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
-use palinode_kernels::{Activation, Algorithm, Form, Precision};
+use palinode_kernels::recurrence::{Term, Update};
+use palinode_kernels::unit::{Gradients, Parameters, State, Unit};
+use palinode_kernels::{Activation, Algorithm, Context, Error, Form, Precision};
 
 const IMAGES: usize = 128;
 const BLOCKS: usize = 6;
@@ -27,12 +28,13 @@ fn with_unit(
     (channels, size): (usize, usize),
     passes: usize,
     bencher: Bencher<'_, '_>,
-    work: impl Fn(&Unit<'_>, &mut [f32], &mut [f32], Vec<Gradients<'_>>),
+    work: impl Fn(&Context, &Unit<'_>, &mut [f32], &mut [f32], Vec<Gradients<'_>>) -> Result<(), Error>,
 ) {
     let kernel = channels * channels * 9;
     let parameters = noise(2 * BLOCKS * (kernel + channels), 0.05);
-    let steps: Vec<Step> = (0..BLOCKS)
-        .map(|j| Step::TwoStream {
+    let context = Context::new();
+    let updates: Vec<Update> = (0..BLOCKS)
+        .map(|j| Update::TwoStream {
             first: Term::new(0.1, 2 * j),
             second: Term::new(-0.1, 2 * j + 1),
         })
@@ -46,8 +48,8 @@ fn with_unit(
         activation: Activation::Relu,
         algorithm,
         gradients,
-        steps: &steps,
-        parameters: &Parameters::split(&parameters, channels, false),
+        updates: &updates,
+        parameters: &Parameters::split(&parameters, channels, false).expect("whole residuals"),
     };
     let operations = 2 * 4 * BLOCKS * kernel * size * size * IMAGES * passes;
     let len = 2 * IMAGES * channels * size * size;
@@ -56,8 +58,8 @@ fn with_unit(
         .counter(ItemsCount::new(operations))
         .with_inputs(|| (noise(len, 1.0), noise(len, 0.3)))
         .bench_local_values(|(mut state, mut slope)| {
-            let into = Gradients::split(&mut found, channels, false);
-            work(&unit, &mut state, &mut slope, into);
+            let into = Gradients::split(&mut found, channels, false).expect("whole residuals");
+            work(&context, &unit, &mut state, &mut slope, into).expect("the shapes fit");
             black_box((&state, &slope, &found));
         });
 }
@@ -67,21 +69,23 @@ const ALGORITHMS: [Algorithm; 3] = Algorithm::ALL;
 #[divan::bench(args = SHAPES, consts = [0, 1, 2])]
 fn forward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
     let how = (ALGORITHMS[ALGORITHM], Precision::F32);
-    with_unit(how, shape, 1, bencher, |unit, state, _, _| unit.forward(State::Joined(state)));
+    with_unit(how, shape, 1, bencher, |context, unit, state, _, _| {
+        unit.forward(context, State::Joined(state))
+    });
 }
 
 #[divan::bench(args = SHAPES, consts = [0, 1, 2])]
 fn backward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
     let how = (ALGORITHMS[ALGORITHM], Precision::F32);
-    with_unit(how, shape, 3, bencher, |unit, state, slope, gradients| {
-        unit.backward(State::Joined(state), State::Joined(slope), gradients);
+    with_unit(how, shape, 3, bencher, |context, unit, state, slope, gradients| {
+        unit.backward(context, State::Joined(state), State::Joined(slope), gradients)
     });
 }
 
-#[divan::bench(args = SHAPES, ignore = Precision::Bf16.check().is_err())]
+#[divan::bench(args = SHAPES, ignore = Context::new().check(Precision::Bf16).is_err())]
 fn backward_bf16(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
     let how = (Algorithm::Winograd4, Precision::Bf16);
-    with_unit(how, shape, 3, bencher, |unit, state, slope, gradients| {
-        unit.backward(State::Joined(state), State::Joined(slope), gradients);
+    with_unit(how, shape, 3, bencher, |context, unit, state, slope, gradients| {
+        unit.backward(context, State::Joined(state), State::Joined(slope), gradients)
     });
 }

@@ -1,5 +1,6 @@
 //! How the convolutions of a unit are computed.
 
+use crate::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
@@ -77,12 +78,15 @@ impl fmt::Display for Algorithm {
 }
 
 impl FromStr for Algorithm {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("unknown algorithm `{name}`; expected one of {names}")
+            Error::Name {
+                kind: "algorithm",
+                found: name.to_owned(),
+                expected: Self::ALL.map(Self::name).to_vec(),
+            }
         })
     }
 }
@@ -116,7 +120,7 @@ mod tests {
         for algorithm in Algorithm::ALL {
             assert_eq!(algorithm.name().parse(), Ok(algorithm));
         }
-        let message = "fft".parse::<Algorithm>().unwrap_err();
+        let message = "fft".parse::<Algorithm>().unwrap_err().to_string();
         assert!(message.contains("winograd-4x4, winograd-2x2, direct"), "{message}");
     }
 }

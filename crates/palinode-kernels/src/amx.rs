@@ -6,22 +6,25 @@
 use pulp::x86::V4;
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
-use std::sync::OnceLock;
 
 /// That this machine has AMX's tiles and products in bf16, with AVX-512 and its conversions to bf16 beside them,
 /// and that the system lets the process use them.
-#[derive(Clone, Copy)]
-pub(crate) struct Amx(());
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Amx {
+    vectors: V4,
+}
 
 impl Amx {
     /// None where anything is missing.
     pub fn new() -> Option<Self> {
-        static THERE: OnceLock<bool> = OnceLock::new();
-        let there = || {
-            let vectors = V4::try_new().is_some() && is_x86_feature_detected!("avx512bf16");
-            vectors && is_on_machine() && is_permitted()
-        };
-        THERE.get_or_init(there).then_some(Self(()))
+        let vectors = V4::try_new()?;
+        let there = is_x86_feature_detected!("avx512bf16") && is_on_machine() && is_permitted();
+        there.then_some(Self { vectors })
+    }
+
+    /// The proof that the machine has AVX-512.
+    pub fn vectors(self) -> V4 {
+        self.vectors
     }
 
     /// Runs `work` with registers for left sides of `rows` rows and `terms` terms.

@@ -1,18 +1,18 @@
 //! Residuals by direct convolutions: slower than Winograd's, and as exact as f32 sums are.
 
+use crate::algorithm::Algorithm;
 use crate::aligned::Aligned;
 use crate::convolution::correlate::Correlate;
 use crate::convolution::gradient::WeightGradient;
 use crate::convolution::packing::Pass;
 use crate::convolution::{Convolution, Plan};
-use crate::engine::{Cotangent, Evaluation, ParameterSlopes};
+use crate::evaluation::{Advance, Cotangent, Evaluation, Increment, ParameterSlopes, Purpose};
+use crate::form::Form;
 use crate::geometry::Geometry;
 use crate::layout::Layout;
 use crate::number::Number;
 use crate::register::{load, store};
 use crate::sigma::{apply, pull};
-use crate::update::{Advance, Update};
-use crate::{Algorithm, Form};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -38,8 +38,9 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    /// For values of up to `images` images, or for gradients too.
-    pub fn new(geometry: Geometry, images: usize, gradients: bool) -> Self {
+    /// For chunks of up to `images` images.
+    pub fn new(geometry: Geometry, images: usize, purpose: Purpose) -> Self {
+        let gradients = purpose.has_gradients();
         let Geometry { channels, depth, height, width, .. } = geometry;
         let convolution = Convolution {
             images,
@@ -52,7 +53,7 @@ impl Direct {
             groups: 1,
             algorithm: Algorithm::Direct,
         };
-        let plan = convolution.plan();
+        let plan = Plan::new(convolution, convolution.size);
         let turned = vec![0.0; 9 * channels * channels];
         let padded = || Aligned::zeros(images * geometry.image_len());
         let for_gradients = |len: usize| Aligned::zeros(if gradients { len } else { 0 });
@@ -143,7 +144,7 @@ impl Direct {
         let (weight, bias) = (&mut *taps, &mut **bias_sums);
         simd.vectorize(on.gradient(at.x, &*delta, weight, bias));
         simd.vectorize(on.correlate(adjoint, &self.zeros, &*delta, &mut *product));
-        let into = Advance { update: Update::Add(scale), x: &*product, state: slope };
+        let into = Advance { increment: Increment::Add(scale), x: &*product, state: slope };
         simd.vectorize(Apply { rows: rows(), values: product, into });
 
         plan.unpack(taps, parameters.inner);
@@ -243,10 +244,10 @@ impl<N: Number, R: Iterator<Item = Range<usize>>> WithSimd for Apply<'_, N, R> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { rows, values, into: Advance { update, x, state } } = self;
+        let Self { rows, values, into: Advance { increment, x, state } } = self;
         for row in rows {
             let (values, x) = (&values[row.clone()], &x[row.clone()]);
-            N::update(simd, update, values, x, &mut state[row]);
+            N::update(simd, increment, values, x, &mut state[row]);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What evaluates residuals of one shape: an algorithm with its memory.
 
+use crate::algorithm::Algorithm;
 use crate::direct::Direct;
+use crate::evaluation::{Advance, Cotangent, Evaluation, ParameterSlopes, Purpose};
 use crate::geometry::Geometry;
 use crate::number::Number;
-use crate::update::Advance;
 use crate::winograd::Winograd;
-use crate::{Activation, Algorithm, Form, Precision};
 use pulp::Simd;
 
 /// An algorithm with one thread's memory for it.
@@ -15,51 +15,14 @@ pub(crate) enum Engine {
     Direct(Box<Direct>),
 }
 
-/// A residual, and where it is evaluated: padded images with zero padding.
-#[derive(Clone, Copy)]
-pub(crate) struct Evaluation<'a> {
-    pub form: Form,
-    pub activation: Activation,
-    /// Images of the chunk.
-    pub images: usize,
-    /// The state x, or x + a where there is an a.
-    pub x: &'a [f32],
-}
-
-/// v, and where Jᵀv goes; padded images.
-pub(crate) struct Cotangent<'a> {
-    pub v: &'a [f32],
-    pub scale: f32,
-    /// Added to: scale·Jᵀv.
-    pub slope: &'a mut [f32],
-}
-
-/// The gradients that a pull-back sets, without padding.
-pub(crate) struct ParameterSlopes<'a> {
-    /// Of the convolution before σ, `[c, c, 3, 3]`; of K, where that is K.
-    pub inner: &'a mut [f32],
-    /// `[c]`.
-    pub bias: &'a mut [f32],
-    /// `[c]`, or empty where there is no a.
-    pub input_bias: &'a mut [f32],
-}
-
 impl Engine {
-    /// For values of chunks of `images` images, or for gradients too, whose products are as `gradients`
-    /// says.
-    pub fn new(
-        algorithm: Algorithm,
-        geometry: Geometry,
-        images: usize,
-        gradients: Option<Precision>,
-    ) -> Self {
+    /// For chunks of up to `images` images.
+    pub fn new(algorithm: Algorithm, geometry: Geometry, images: usize, purpose: Purpose) -> Self {
         match algorithm {
             Algorithm::Winograd4 | Algorithm::Winograd2 => {
-                Self::Winograd(Box::new(Winograd::new(geometry, gradients)))
+                Self::Winograd(Box::new(Winograd::new(geometry, purpose)))
             }
-            Algorithm::Direct => {
-                Self::Direct(Box::new(Direct::new(geometry, images, gradients.is_some())))
-            }
+            Algorithm::Direct => Self::Direct(Box::new(Direct::new(geometry, images, purpose))),
         }
     }
 

@@ -1,8 +1,10 @@
 //! Numbers in fixed point, whose sums are exact.
 
+use crate::context::Context;
+use crate::error::Error;
+use crate::evaluation::Increment;
 use crate::number::{Held, Number};
 use crate::unit::{Gradients, State, Unit};
-use crate::update::Update;
 use bytemuck::{Pod, Zeroable};
 use pulp::Simd;
 
@@ -14,23 +16,26 @@ use pulp::Simd;
 /// of the unit without the rounding.
 ///
 /// ```
-/// use palinode_kernels::{Activation, Algorithm, Fixed, Form, Number, Precision};
-/// use palinode_kernels::unit::{Parameters, State, Step, Term, Unit};
+/// use palinode_kernels::recurrence::{Term, Update};
+/// use palinode_kernels::{Activation, Algorithm, Context, Fixed, Form, Number, Precision};
+/// use palinode_kernels::unit::{Parameters, State, Unit};
 ///
+/// let context = Context::new();
 /// let parameters = vec![0.1; 9 + 1];
 /// let unit = Unit {
 ///     images: 1, channels: 1, height: 2, width: 2,
 ///     form: Form::Symmetric, activation: Activation::Relu, algorithm: Algorithm::Direct,
 ///     gradients: Precision::F32,
-///     steps: &[Step::TwoStream { first: Term::new(0.3, 0), second: Term::new(-0.3, 0) }],
-///     parameters: &Parameters::split(&parameters, 1, false),
+///     updates: &[Update::TwoStream { first: Term::new(0.3, 0), second: Term::new(-0.3, 0) }],
+///     parameters: &Parameters::split(&parameters, 1, false)?,
 /// };
 /// let start = [0.1, -0.2, 0.3, 1.7, 0.5, 0.6, -0.7, 0.8].map(Fixed::<20>::nearest);
 /// let mut state = start;
-/// unit.forward(State::Joined(&mut state));
+/// unit.forward(&context, State::Joined(&mut state))?;
 /// assert_ne!(state, start);
-/// unit.inverse(State::Joined(&mut state));
+/// unit.inverse(&context, State::Joined(&mut state))?;
 /// assert_eq!(state, start);
+/// # Ok::<(), palinode_kernels::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
@@ -44,12 +49,12 @@ impl<const FRACTION: u32> Fixed<FRACTION> {
     };
 
     #[inline(always)]
-    fn updated(update: Update, f: f32, Self(x): Self, Self(state): Self) -> Self {
-        let (Update::Add(scale) | Update::Extrapolate(scale)) = update;
+    fn updated(increment: Increment, f: f32, Self(x): Self, Self(state): Self) -> Self {
+        let (Increment::Add(scale) | Increment::Extrapolate(scale)) = increment;
         let Self(change) = Self::nearest(scale * f);
-        Self(match update {
-            Update::Add(_) => state.wrapping_add(change),
-            Update::Extrapolate(_) => x.wrapping_add(x.wrapping_sub(state)).wrapping_add(change),
+        Self(match increment {
+            Increment::Add(_) => state.wrapping_add(change),
+            Increment::Extrapolate(_) => x.wrapping_add(x.wrapping_sub(state)).wrapping_add(change),
         })
     }
 }
@@ -77,34 +82,40 @@ impl<const FRACTION: u32> Held for Fixed<FRACTION> {
     }
 
     #[inline(always)]
-    fn update<S: Simd>(_: S, update: Update, values: &[f32], x: &[Self], state: &mut [Self]) {
+    fn update<S: Simd>(_: S, increment: Increment, values: &[f32], x: &[Self], state: &mut [Self]) {
         for ((state, &f), &x) in state.iter_mut().zip(values).zip(x) {
-            *state = Self::updated(update, f, x, *state);
+            *state = Self::updated(increment, f, x, *state);
         }
     }
 
     #[inline(always)]
     fn update_vector<S: Simd>(
         simd: S,
-        update: Update,
+        increment: Increment,
         values: S::f32s,
         x: &[Self],
         state: &mut [Self],
     ) {
         let values: &[f32] = bytemuck::cast_slice(std::slice::from_ref(&values));
-        Self::update(simd, update, values, x, state);
+        Self::update(simd, increment, values, x, state);
     }
 
-    fn sweep(unit: &Unit<'_>, state: State<'_, Self>, backwards: bool) {
-        unit.sweep(state, backwards);
+    fn sweep(
+        unit: &Unit<'_>,
+        context: &Context,
+        state: State<'_, Self>,
+        backwards: bool,
+    ) -> Result<(), Error> {
+        unit.sweep(context, state, backwards)
     }
 
     fn backward(
         unit: &Unit<'_>,
+        context: &Context,
         state: State<'_, Self>,
         gradient: State<'_>,
         parameters: Vec<Gradients<'_>>,
-    ) {
-        unit.pull_back(state, gradient, parameters);
+    ) -> Result<(), Error> {
+        unit.pull_back(context, state, gradient, parameters)
     }
 }

@@ -4,17 +4,17 @@
 //!   at a time inside the cache, by Winograd's algorithms or direct sums ([`Algorithm`]);
 //! * [`mod@convolution`], [`mod@inception`], [`mod@norm`], [`mod@pool`]: what stands around units in a
 //!   network, and in residuals that no unit sweep knows;
-//! * [`mod@isa`]: the instruction set (AVX-512 with or without AMX, AVX2 with FMA, NEON or none), chosen
-//!   when the program runs;
+//! * [`Context`]: what all of them run on, an instruction set ([`Isa`]) and threads;
 //! * [`mod@reference`]: any unit by naive loops in the scalar type of the caller's choice, storing
 //!   every state and differentiating by the chain rule. Every faster path is tested against it, so
 //!   it is written to be read, not to be quick.
 //!
 //! ```
-//! use palinode_kernels::{Activation, reference::{Form, Recurrence, Shape, Unit}};
+//! use palinode_kernels::reference::{Recurrence, ReferenceUnit, Shape};
+//! use palinode_kernels::{Activation, Form};
 //!
 //! let shape = Shape { batch: 1, channels: 2, height: 3, width: 3 };
-//! let unit = Unit::<f64> {
+//! let unit = ReferenceUnit::<f64> {
 //!     recurrence: Recurrence::Verlet,
 //!     form: Form::Symmetric,
 //!     activation: Activation::Tanh,
@@ -31,20 +31,24 @@
 //! assert!(start.0.iter().zip(&back.0).all(|(a, b)| (a - b).abs() < 1e-14));
 //! ```
 
-pub mod activation;
+mod activation;
 mod algorithm;
 mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod context;
 pub mod convolution;
 mod direct;
+pub mod dropout;
 mod engine;
+mod error;
+mod evaluation;
 mod fixed;
 mod form;
 mod geometry;
 pub mod heap;
 pub mod inception;
-pub mod isa;
+mod isa;
 mod layout;
 pub mod norm;
 mod number;
@@ -53,20 +57,25 @@ mod padded;
 pub mod peak;
 pub mod pool;
 mod precision;
+pub mod profile;
+pub mod recurrence;
 pub mod reference;
 mod register;
 mod schedule;
 mod sigma;
 mod state;
 mod sweep;
+mod token;
 mod transpose;
 pub mod unit;
-mod update;
 mod winograd;
 
 pub use activation::Activation;
 pub use algorithm::Algorithm;
+pub use context::{Context, ContextBuilder};
+pub use error::Error;
 pub use fixed::Fixed;
 pub use form::Form;
+pub use isa::Isa;
 pub use number::Number;
 pub use precision::Precision;

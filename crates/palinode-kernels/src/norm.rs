@@ -1,5 +1,7 @@
 //! Batch normalisation with the batch's own statistics, and a ReLU behind it if asked for.
 
+use crate::context::Context;
+use crate::error::Error;
 use rayon::prelude::*;
 
 /// y = max(w·(x − μ)/√(v + ε) + b, 0), or without the maximum, with mean μ and variance v (biased) of
@@ -40,10 +42,10 @@ impl From<(f32, f32)> for Statistics {
 impl BatchNorm {
     /// Mean and variance of every channel.
     ///
-    /// # Panics
-    /// If the length of `x` does not fit the shape.
-    pub fn statistics(&self, x: &[f32]) -> Vec<Statistics> {
-        self.check(x.len());
+    /// # Errors
+    /// [`Error::Length`] if `x` does not fit the shape.
+    pub fn statistics(&self, context: &Context, x: &[f32]) -> Result<Vec<Statistics>, Error> {
+        self.check("the input x of a batch norm", x)?;
         let count = (self.images * self.area).max(1) as f64;
         let channel = |channel: usize| {
             let total: f64 = self.maps(x, channel).map(|map| sum(map, |x| x)).sum();
@@ -55,47 +57,64 @@ impl BatchNorm {
             let variance = variance - (mean - f64::from(middle)).powi(2);
             Statistics { mean, variance }
         };
-        (0..self.channels).into_par_iter().map(channel).collect()
+        Ok(context.install(|| (0..self.channels).into_par_iter().map(channel).collect()))
     }
 
     /// Sets `y`.
     ///
-    /// # Panics
-    /// If an array's length does not fit the shape.
+    /// # Errors
+    /// [`Error::Length`] if an array does not fit the shape.
     pub fn forward(
         &self,
+        context: &Context,
         x: &[f32],
         statistics: &[Statistics],
         (weight, bias): (&[f32], &[f32]),
         y: &mut [f32],
-    ) {
-        self.check(x.len());
-        self.check(y.len());
+    ) -> Result<(), Error> {
+        self.check("the input x of a batch norm", x)?;
+        self.check("the output y of a batch norm", y)?;
+        self.check_channels(statistics, weight, bias)?;
         let area = self.area.max(1);
-        let maps = y.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate();
-        maps.for_each(|(index, (y, x))| {
-            let affine = self.affine(index % self.channels, statistics, weight, bias);
-            for (y, &x) in y.iter_mut().zip(x) {
-                let value = affine.scale * x + affine.shift;
-                *y = if self.relu { value.max(0.0) } else { value };
-            }
+        context.install(|| {
+            let maps = y.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate();
+            maps.for_each(|(index, (y, x))| {
+                let affine = self.affine(index % self.channels, statistics, weight, bias);
+                for (y, &x) in y.iter_mut().zip(x) {
+                    let value = affine.scale * x + affine.shift;
+                    *y = if self.relu { value.max(0.0) } else { value };
+                }
+            });
         });
+        Ok(())
     }
 
     /// From the gradient with respect to y, in `gradient`, to the one with respect to x, in the same
     /// place; returns those with respect to w and b.
     ///
-    /// # Panics
+    /// # Errors
     /// As [`forward`](Self::forward).
     pub fn backward(
+        &self,
+        context: &Context,
+        x: &[f32],
+        statistics: &[Statistics],
+        (weight, bias): (&[f32], &[f32]),
+        gradient: &mut [f32],
+    ) -> Result<(Vec<f32>, Vec<f32>), Error> {
+        self.check("the input x of a batch norm", x)?;
+        self.check("the gradient of a batch norm", gradient)?;
+        self.check_channels(statistics, weight, bias)?;
+        Ok(context.install(|| self.backward_checked(x, statistics, (weight, bias), gradient)))
+    }
+
+    fn backward_checked(
         &self,
         x: &[f32],
         statistics: &[Statistics],
         (weight, bias): (&[f32], &[f32]),
         gradient: &mut [f32],
     ) -> (Vec<f32>, Vec<f32>) {
-        self.check(x.len());
-        self.check(gradient.len());
         let count = (self.images * self.area).max(1) as f64;
         let y_gradient = &*gradient;
         // Per channel: Σ g and Σ g·x̂ over the pixels that the ReLU lets through.
@@ -160,8 +179,19 @@ impl BatchNorm {
             .map(move |image| &image[channel * area..(channel + 1) * area])
     }
 
-    fn check(&self, len: usize) {
-        assert_eq!(len, self.images * self.channels * self.area, "elements of a batch");
+    fn check(&self, what: &'static str, images: &[f32]) -> Result<(), Error> {
+        Error::check_len(what, self.images * self.channels * self.area, images.len())
+    }
+
+    fn check_channels(
+        &self,
+        statistics: &[Statistics],
+        weight: &[f32],
+        bias: &[f32],
+    ) -> Result<(), Error> {
+        Error::check_len("the statistics of a batch norm", self.channels, statistics.len())?;
+        Error::check_len("the weight of a batch norm", self.channels, weight.len())?;
+        Error::check_len("the bias of a batch norm", self.channels, bias.len())
     }
 }
 

@@ -1,8 +1,10 @@
 //! How the numbers of a state are held from block to block: a parameter of every sweep.
 
+use crate::context::Context;
+use crate::error::Error;
+use crate::evaluation::Increment;
 use crate::register::{load, store};
 use crate::unit::{Gradients, State, Unit};
-use crate::update::Update;
 use bytemuck::Pod;
 use pulp::Simd;
 
@@ -24,27 +26,39 @@ pub trait Held: Pod + Send + Sync {
     fn as_f32(numbers: &[Self]) -> Option<&[f32]>;
 
     /// Updates a state with as many values as there are, x being where they were evaluated.
-    fn update<S: Simd>(simd: S, update: Update, values: &[f32], x: &[Self], state: &mut [Self]);
+    fn update<S: Simd>(
+        simd: S,
+        increment: Increment,
+        values: &[f32],
+        x: &[Self],
+        state: &mut [Self],
+    );
 
     /// [`update`](Self::update) with one vector.
     fn update_vector<S: Simd>(
         simd: S,
-        update: Update,
+        increment: Increment,
         values: S::f32s,
         x: &[Self],
         state: &mut [Self],
     );
 
     /// [`Unit::forward`] and [`Unit::inverse`]; here, so that f32's are compiled with this crate.
-    fn sweep(unit: &Unit<'_>, state: State<'_, Self>, backwards: bool);
+    fn sweep(
+        unit: &Unit<'_>,
+        context: &Context,
+        state: State<'_, Self>,
+        backwards: bool,
+    ) -> Result<(), Error>;
 
     /// [`Unit::backward`].
     fn backward(
         unit: &Unit<'_>,
+        context: &Context,
         state: State<'_, Self>,
         gradient: State<'_>,
         parameters: Vec<Gradients<'_>>,
-    );
+    ) -> Result<(), Error>;
 }
 
 impl Number for f32 {
@@ -66,19 +80,25 @@ impl Held for f32 {
     }
 
     #[inline(always)]
-    fn update<S: Simd>(simd: S, update: Update, values: &[f32], x: &[f32], state: &mut [f32]) {
+    fn update<S: Simd>(
+        simd: S,
+        increment: Increment,
+        values: &[f32],
+        x: &[f32],
+        state: &mut [f32],
+    ) {
         let (values, x) = (S::as_simd_f32s(values).0, S::as_simd_f32s(x).0);
         let state = S::as_mut_simd_f32s(state).0;
         // (Two loops: the first does not read x.)
-        match update {
-            Update::Add(_) => {
+        match increment {
+            Increment::Add(_) => {
                 for (state, &f) in state.iter_mut().zip(values) {
-                    *state = updated(simd, update, f, f, *state);
+                    *state = updated(simd, increment, f, f, *state);
                 }
             }
-            Update::Extrapolate(_) => {
+            Increment::Extrapolate(_) => {
                 for ((state, &f), &x) in state.iter_mut().zip(values).zip(x) {
-                    *state = updated(simd, update, f, x, *state);
+                    *state = updated(simd, increment, f, x, *state);
                 }
             }
         }
@@ -87,7 +107,7 @@ impl Held for f32 {
     #[inline(always)]
     fn update_vector<S: Simd>(
         simd: S,
-        update: Update,
+        increment: Increment,
         values: S::f32s,
         x: &[f32],
         state: &mut [f32],
@@ -96,29 +116,41 @@ impl Held for f32 {
         // SAFETY: both are a vector long.
         unsafe {
             let (x, old) = (load::<S>(x.as_ptr()), load::<S>(state.as_ptr()));
-            store::<S>(state.as_mut_ptr(), updated(simd, update, values, x, old));
+            store::<S>(state.as_mut_ptr(), updated(simd, increment, values, x, old));
         }
     }
 
-    fn sweep(unit: &Unit<'_>, state: State<'_>, backwards: bool) {
-        unit.sweep(state, backwards);
+    fn sweep(
+        unit: &Unit<'_>,
+        context: &Context,
+        state: State<'_, Self>,
+        backwards: bool,
+    ) -> Result<(), Error> {
+        unit.sweep(context, state, backwards)
     }
 
     fn backward(
         unit: &Unit<'_>,
+        context: &Context,
         state: State<'_>,
         gradient: State<'_>,
         parameters: Vec<Gradients<'_>>,
-    ) {
-        unit.pull_back(state, gradient, parameters);
+    ) -> Result<(), Error> {
+        unit.pull_back(context, state, gradient, parameters)
     }
 }
 
 #[inline(always)]
-fn updated<S: Simd>(simd: S, update: Update, f: S::f32s, x: S::f32s, state: S::f32s) -> S::f32s {
-    match update {
-        Update::Add(scale) => simd.mul_add_e_f32s(simd.splat_f32s(scale), f, state),
-        Update::Extrapolate(scale) => {
+fn updated<S: Simd>(
+    simd: S,
+    increment: Increment,
+    f: S::f32s,
+    x: S::f32s,
+    state: S::f32s,
+) -> S::f32s {
+    match increment {
+        Increment::Add(scale) => simd.mul_add_e_f32s(simd.splat_f32s(scale), f, state),
+        Increment::Extrapolate(scale) => {
             let difference = simd.sub_f32s(x, state);
             let moved = simd.mul_add_e_f32s(simd.splat_f32s(scale), f, difference);
             simd.add_f32s(x, moved)

@@ -14,11 +14,14 @@ pub(crate) fn overwritten(numbers: &mut [f32]) -> &mut Output {
 /// A vector of `len` numbers that `write` sets. (Zeros would cost a pass over the memory, by one thread.)
 ///
 /// # Safety
-/// `write` sets every one of them.
-pub(crate) unsafe fn written(len: usize, write: impl FnOnce(&mut Output)) -> Vec<f32> {
+/// `write` sets every one of them unless it returns an error.
+pub(crate) unsafe fn written<E>(
+    len: usize,
+    write: impl FnOnce(&mut Output) -> Result<(), E>,
+) -> Result<Vec<f32>, E> {
     let mut numbers = Vec::with_capacity(len);
-    write(&mut numbers.spare_capacity_mut()[..len]);
+    write(&mut numbers.spare_capacity_mut()[..len])?;
     // SAFETY: there is room for them, and the caller says they are all set.
     unsafe { numbers.set_len(len) };
-    numbers
+    Ok(numbers)
 }

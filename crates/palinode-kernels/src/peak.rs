@@ -1,21 +1,21 @@
 //! What the machine can do at best.
 
-use crate::isa::dispatch;
+use crate::context::Context;
 use pulp::{Simd, WithSimd};
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Multiplications and additions per second, counted apart, that all threads of the current Rayon pool
-/// reach together on numbers in registers with the [current instruction set](crate::isa::Isa::current):
-/// the best of a few tries of some milliseconds each.
-pub fn measured_peak() -> f64 {
+/// Operations per second that all threads of a context reach together on numbers in registers with its
+/// instruction set: multiplications and additions in f32, counted apart. The best of five attempts of
+/// some milliseconds each.
+pub fn measured_peak(context: &Context) -> f64 {
     const ROUNDS: usize = 2_000_000;
     let attempt = || {
         let began = Instant::now();
-        let counts = rayon::broadcast(|_| dispatch(Chains(ROUNDS)));
+        let counts = rayon::broadcast(|_| context.token().dispatch(Chains(ROUNDS)));
         counts.into_iter().sum::<f64>() / began.elapsed().as_secs_f64()
     };
-    (0..5).map(|_| attempt()).fold(0.0, f64::max)
+    context.install(|| (0..5).map(|_| attempt()).fold(0.0, f64::max))
 }
 
 /// Rounds of twelve independent multiplications with addition; returns the operations.

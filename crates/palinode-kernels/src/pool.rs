@@ -1,5 +1,7 @@
 //! 2×2 average pools whose output channels are chosen from the input's or zero.
 
+use crate::context::Context;
+use crate::error::Error;
 use rayon::prelude::*;
 
 /// y\[n\]\[o\] = the 2×2 average pool of x\[n\]\[sources\[o\]\], or zeros where there is no source; an odd last
@@ -22,10 +24,16 @@ pub struct Pool<'a> {
 impl Pool<'_> {
     /// Sets `y` to the pools of `x`.
     ///
-    /// # Panics
-    /// If an array's length does not fit the shape or a source is no channel.
-    pub fn forward(&self, x: &[f32], y: &mut [f32]) {
-        self.check(x.len(), y.len());
+    /// # Errors
+    /// [`Error::Length`] if an array does not fit the shape, [`Error::MissingChannel`] or
+    /// [`Error::RepeatedChannel`] if the sources are wrong.
+    pub fn forward(&self, context: &Context, x: &[f32], y: &mut [f32]) -> Result<(), Error> {
+        self.check(x.len(), y.len())?;
+        context.install(|| self.forward_checked(x, y));
+        Ok(())
+    }
+
+    fn forward_checked(&self, x: &[f32], y: &mut [f32]) {
         let [rows, columns] = self.output_size();
         let width = self.size[1];
         let images = y.par_chunks_mut((self.sources.len() * rows * columns).max(1));
@@ -51,10 +59,15 @@ impl Pool<'_> {
 
     /// Sets `x` to the gradient with respect to the input, from the one with respect to the output.
     ///
-    /// # Panics
+    /// # Errors
     /// As [`forward`](Self::forward).
-    pub fn backward(&self, y: &[f32], x: &mut [f32]) {
-        self.check(x.len(), y.len());
+    pub fn backward(&self, context: &Context, y: &[f32], x: &mut [f32]) -> Result<(), Error> {
+        self.check(x.len(), y.len())?;
+        context.install(|| self.backward_checked(y, x));
+        Ok(())
+    }
+
+    fn backward_checked(&self, y: &[f32], x: &mut [f32]) {
         let [rows, columns] = self.output_size();
         let width = self.size[1];
         let area = rows * columns;
@@ -95,10 +108,22 @@ impl Pool<'_> {
         self.size.map(|extent| extent / 2)
     }
 
-    fn check(&self, x: usize, y: usize) {
+    fn check(&self, x: usize, y: usize) -> Result<(), Error> {
         let [rows, columns] = self.output_size();
-        assert_eq!(x, self.images * self.image_len(), "elements of x");
-        assert_eq!(y, self.images * self.sources.len() * rows * columns, "elements of y");
-        assert!(self.sources.iter().flatten().all(|&s| s < self.channels), "sources are channels");
+        Error::check_len("the input x of a pool", self.images * self.image_len(), x)?;
+        let expected = self.images * self.sources.len() * rows * columns;
+        Error::check_len("the output y of a pool", expected, y)?;
+        let mut taken = vec![false; self.channels];
+        for &source_channel in self.sources.iter().flatten() {
+            match taken.get_mut(source_channel) {
+                None => {
+                    let channels = self.channels;
+                    return Err(Error::MissingChannel { source_channel, channels });
+                }
+                Some(true) => return Err(Error::RepeatedChannel { source_channel }),
+                Some(taken) => *taken = true,
+            }
+        }
+        Ok(())
     }
 }

@@ -1,28 +1,30 @@
 //! How the factors of the products for gradients are rounded.
 
+use crate::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
-/// What the factors of the products for gradients are rounded to.
+/// What the factors of the matrix products for gradients are rounded to.
 ///
-/// A backward pass by Winograd's algorithm takes six products for a [symmetric](crate::Form) residual,
-/// three for the others. Two (one) of them recompute the state and are f32's always, so that a reversal
-/// is as exact as ever; the others may be of factors rounded to bf16, whose sums are still f32's. Direct
-/// sums are f32's throughout.
+/// A backward pass by a Winograd algorithm takes six products for a [symmetric](crate::Form) residual
+/// and three for the others. Two of the six (one of the three) recompute the state and are always in
+/// f32, so that the reversal is as exact as ever. The factors of the other products may be rounded to
+/// bf16; their sums are still f32. Direct sums are computed in f32 only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Precision {
-    /// Not at all.
+    /// They are not rounded.
     #[default]
     F32,
-    /// Eight binary places: faster where the machine takes two such products in the time of one of f32's, as
-    /// AMD's Zen 4 does, or has [AMX](crate::isa::Isa::Amx). (Intel's other processors are slower with it.)
+    /// bf16, with 8 significant binary digits. It is faster where the processor takes two products of
+    /// bf16 in the time of one of f32, as AMD's Zen 4 does, or has [AMX](crate::Isa::Amx). (Other Intel
+    /// processors are slower with it.)
     Bf16,
 }
 
 impl Precision {
-    /// Both, the more exact first.
+    /// Both, the more exact one first.
     pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
 
     /// The name on the command line and in files.
@@ -30,25 +32,6 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
-        }
-    }
-
-    /// Whether the kernels can compute so: bf16 needs AVX-512 with its bf16 products, both on the machine
-    /// and as the [current instruction set](crate::isa::Isa::current).
-    ///
-    /// # Errors
-    /// A sentence that says what is missing.
-    pub fn check(self) -> Result<(), String> {
-        match self {
-            Self::F32 => Ok(()),
-            Self::Bf16 if crate::winograd::has_bf16() => Ok(()),
-            Self::Bf16 => {
-                let isa = crate::isa::Isa::current();
-                Err(format!(
-                    "gradients in bf16 need AVX-512 with bf16 products (avx512_bf16), which {isa} on this \
-                     machine does not have; use f32"
-                ))
-            }
         }
     }
 }
@@ -60,12 +43,15 @@ impl fmt::Display for Precision {
 }
 
 impl FromStr for Precision {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|precision| precision.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("unknown precision `{name}`; expected one of {names}")
+            Error::Name {
+                kind: "precision",
+                found: name.to_owned(),
+                expected: Self::ALL.map(Self::name).to_vec(),
+            }
         })
     }
 }

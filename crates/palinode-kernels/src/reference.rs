@@ -8,14 +8,15 @@ mod inception;
 mod recurrence;
 mod residual;
 
-pub use crate::Form;
 pub use convolution::{adjoint, convolve, weight_gradient};
 pub use inception::{inception, inception_adjoint, inception_gradients};
 pub use recurrence::Recurrence;
 pub use residual::{Residual, ResidualGradient};
 
+use crate::activation::Activation;
+use crate::algorithm::Algorithm;
 use crate::convolution::Convolution;
-use crate::{Activation, Algorithm};
+use crate::form::Form;
 use num_traits::Float;
 
 /// Extent of one stream's state, row-major `[batch, channels, height, width]`.
@@ -64,14 +65,14 @@ impl Shape {
 }
 
 /// State of a unit: (Y, Z) for two streams, (X_{j−1}, X_j) for the two-step recurrences.
-pub type State<T> = (Vec<T>, Vec<T>);
+pub type ReferenceState<T> = (Vec<T>, Vec<T>);
 
 /// One unit: `blocks` blocks of one recurrence at one width.
 ///
 /// Arrays are row-major with r residuals per block ([`Recurrence::residuals_per_block`]):
 /// `kernels` is `[blocks, r, c, c, 3, 3]`, `biases` and `input_biases` are `[blocks, r, c]`.
 #[derive(Clone, Debug)]
-pub struct Unit<T> {
+pub struct ReferenceUnit<T> {
     /// How blocks follow each other.
     pub recurrence: Recurrence,
     /// What a residual computes.
@@ -94,9 +95,9 @@ pub struct Unit<T> {
 
 /// Gradient of a scalar loss through a unit, laid out as the unit's arrays.
 #[derive(Clone, Debug)]
-pub struct UnitGradient<T> {
+pub struct ReferenceGradient<T> {
     /// With respect to the state before the first block.
-    pub start: State<T>,
+    pub start: ReferenceState<T>,
     /// With respect to `kernels`.
     pub kernels: Vec<T>,
     /// With respect to `biases`.
@@ -105,12 +106,12 @@ pub struct UnitGradient<T> {
     pub input_biases: Vec<T>,
 }
 
-impl<T: Float> Unit<T> {
+impl<T: Float> ReferenceUnit<T> {
     /// The state after the last block, from the state before the first.
     ///
     /// # Panics
     /// If an array's length does not fit the shape.
-    pub fn forward(&self, start: State<T>) -> State<T> {
+    pub fn forward(&self, start: ReferenceState<T>) -> ReferenceState<T> {
         (0..self.blocks).fold(start, |state, block| self.step(block, &state))
     }
 
@@ -118,7 +119,7 @@ impl<T: Float> Unit<T> {
     ///
     /// # Panics
     /// If an array's length does not fit the shape.
-    pub fn inverse(&self, end: State<T>) -> State<T> {
+    pub fn inverse(&self, end: ReferenceState<T>) -> ReferenceState<T> {
         (0..self.blocks).rev().fold(end, |state, block| self.unstep(block, &state))
     }
 
@@ -126,13 +127,17 @@ impl<T: Float> Unit<T> {
     ///
     /// # Panics
     /// If an array's length does not fit the shape.
-    pub fn backward(&self, start: State<T>, cotangent: State<T>) -> UnitGradient<T> {
+    pub fn backward(
+        &self,
+        start: ReferenceState<T>,
+        cotangent: ReferenceState<T>,
+    ) -> ReferenceGradient<T> {
         let mut states = vec![start];
         for block in 0..self.blocks {
             let next = self.step(block, &states[block]);
             states.push(next);
         }
-        let mut gradient = UnitGradient {
+        let mut gradient = ReferenceGradient {
             start: cotangent,
             kernels: vec![T::zero(); self.kernels.len()],
             biases: vec![T::zero(); self.biases.len()],

@@ -1,6 +1,6 @@
 //! σ and σ′ on vectors.
 
-use crate::Activation;
+use crate::activation::Activation;
 use pulp::Simd;
 
 /// σ(pre). (ReLU in vectors; the others number by number.)

@@ -1,5 +1,6 @@
 //! States as their owners hold them.
 
+use crate::error::Error;
 use crate::unit::Unit;
 
 /// The two parts of a state, or of the gradient with respect to one.
@@ -42,13 +43,13 @@ impl<'a, N> State<'a, N> {
         }
     }
 
-    /// # Panics
-    /// If a part does not have `part` numbers.
-    pub(crate) fn check(&self, part: usize) {
+    /// Checks that each part has `part` numbers.
+    pub(crate) fn check(&self, part: usize) -> Result<(), Error> {
         match self {
-            Self::Joined(both) => assert_eq!(both.len(), 2 * part, "elements of a state"),
+            Self::Joined(both) => Error::check_len("a state", 2 * part, both.len()),
             Self::Apart(first, second) => {
-                assert_eq!([first.len(), second.len()], [part; 2], "elements of a state's parts");
+                Error::check_len("the first part of a state", part, first.len())?;
+                Error::check_len("the second part of a state", part, second.len())
             }
         }
     }

@@ -1,13 +1,16 @@
 //! A chunk of images on its way through a unit, inside the cache.
 
 use crate::aligned::Aligned;
-use crate::engine::{Cotangent, Engine, Evaluation, ParameterSlopes};
+
+use crate::engine::Engine;
+use crate::evaluation::{Advance, Cotangent, Evaluation, Increment, ParameterSlopes, Purpose};
 use crate::geometry::Geometry;
 use crate::number::Number;
 use crate::padded::Padded;
+use crate::recurrence::{Drift, Role, Term, Update};
 use crate::schedule::Ordered;
-use crate::unit::{Parameters, State, Step, Term, Unit};
-use crate::update::{Advance, Update};
+use crate::state::State;
+use crate::unit::{Parameters, Unit};
 use pulp::{Simd, WithSimd};
 
 /// One chunk of images through all blocks, or back.
@@ -24,10 +27,10 @@ impl<N: Number> WithSimd for Sweep<'_, '_, N> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { chunk, mut state, backwards } = self;
         let mut parts = chunk.begin(simd, &state);
-        let steps = chunk.unit.steps;
-        for index in 0..steps.len() {
-            let step = steps[if backwards { steps.len() - 1 - index } else { index }];
-            chunk.step(simd, step, &mut parts, backwards);
+        let updates = chunk.unit.updates;
+        for index in 0..updates.len() {
+            let update = updates[if backwards { updates.len() - 1 - index } else { index }];
+            chunk.update(simd, update, &mut parts, backwards);
         }
         chunk.states.give(simd, parts, &mut state);
     }
@@ -51,7 +54,7 @@ pub(crate) struct Chunk<'a, N> {
 }
 
 impl<'a, N: Number> Chunk<'a, N> {
-    pub fn new(unit: &'a Unit<'a>, gradients: bool) -> Self {
+    pub fn new(unit: &'a Unit<'a>, purpose: Purpose) -> Self {
         let geometry = unit.geometry();
         let images = unit.chunk_images();
         let is_shifted = unit.has_input_bias() || N::as_f32(&[]).is_none();
@@ -60,16 +63,11 @@ impl<'a, N: Number> Chunk<'a, N> {
             unit,
             geometry,
             images,
-            engine: Engine::new(
-                unit.algorithm,
-                geometry,
-                images,
-                gradients.then_some(unit.gradients),
-            ),
+            engine: Engine::new(unit.algorithm, geometry, images, purpose),
             inner: vec![0.0; 9 * unit.channels * unit.channels],
             shifted: Aligned::zeros(shifted),
             states: Padded::new(geometry, images),
-            slopes: Padded::new(geometry, if gradients { images } else { 0 }),
+            slopes: Padded::new(geometry, if purpose.has_gradients() { images } else { 0 }),
         }
     }
 
@@ -84,24 +82,32 @@ impl<'a, N: Number> Chunk<'a, N> {
 
     /// One block's update, or with `backwards` its inverse.
     #[inline(always)]
-    fn step<S: Simd>(&mut self, simd: S, step: Step, parts: &mut [Aligned<N>; 2], backwards: bool) {
+    fn update<S: Simd>(
+        &mut self,
+        simd: S,
+        update: Update,
+        parts: &mut [Aligned<N>; 2],
+        backwards: bool,
+    ) {
         let [first, second] = parts;
-        match step {
-            Step::TwoStream { first: f, second: g } if backwards => {
-                self.advance(simd, g, Update::Add(-g.scale), first, second);
-                self.advance(simd, f, Update::Add(-f.scale), second, first);
+        match update {
+            Update::TwoStream { first: f, second: g } if backwards => {
+                self.advance(simd, g, Increment::Add(-scale(g)), first, second);
+                self.advance(simd, f, Increment::Add(-scale(f)), second, first);
             }
-            Step::TwoStream { first: f, second: g } => {
-                self.advance(simd, f, Update::Add(f.scale), second, first);
-                self.advance(simd, g, Update::Add(g.scale), first, second);
+            Update::TwoStream { first: f, second: g } => {
+                self.advance(simd, f, Increment::Add(scale(f)), second, first);
+                self.advance(simd, g, Increment::Add(scale(g)), first, second);
             }
             // (X_{j−1}, X_j) → (X_j, X_{j+1}), and (X_j, X_{j+1}) → (X_{j−1}, X_j).
-            Step::Previous(term) | Step::Extrapolated(term) => {
-                let update = two_step_update(step, term, backwards);
+            Update::TwoStep { drift, residual } => {
+                let increment = two_step_increment(drift, residual, backwards);
                 let (x, other) = if backwards { (first, second) } else { (second, first) };
-                self.advance(simd, term, update, x, other);
+                self.advance(simd, residual, increment, x, other);
                 parts.swap(0, 1);
             }
+            // `Unit` refuses it before a sweep begins.
+            Update::OneStep { .. } => unreachable!("a one-step update has no inverse"),
         }
     }
 
@@ -110,7 +116,7 @@ impl<'a, N: Number> Chunk<'a, N> {
     fn prepare<S: Simd>(&mut self, simd: S, term: Term, x: &[N]) {
         let unit = self.unit;
         let Parameters { kernel, bias, input_bias } = unit.parameters[term.residual];
-        unit.form.inner(term.conjugate, unit.channels, kernel, &mut self.inner);
+        unit.form.inner(term.role == Role::Conjugate, unit.channels, kernel, &mut self.inner);
         self.engine.set(simd, &self.inner, bias);
         if !input_bias.is_empty() || N::as_f32(x).is_none() {
             self.shift(x, input_bias);
@@ -146,22 +152,34 @@ impl<'a, N: Number> Chunk<'a, N> {
 
     /// Updates `state` with a term's F(x).
     #[inline(always)]
-    fn advance<S: Simd>(&mut self, simd: S, term: Term, update: Update, x: &[N], state: &mut [N]) {
+    fn advance<S: Simd>(
+        &mut self,
+        simd: S,
+        term: Term,
+        increment: Increment,
+        x: &[N],
+        state: &mut [N],
+    ) {
         self.prepare(simd, term, x);
         let (engine, at, _) = self.evaluation(term, x);
-        engine.value(simd, at, Advance { update, x, state });
+        engine.value(simd, at, Advance { increment, x, state });
     }
 }
 
-/// What a two-step scheme's residual, evaluated at the state between, does to X_{j−1} to make it X_{j+1},
-/// or `backwards`.
-fn two_step_update(step: Step, term: Term, backwards: bool) -> Update {
-    match step {
+/// What the residual of a two-step update, evaluated at the state between, does to X_{j−1} to make it
+/// X_{j+1}, or `backwards`.
+fn two_step_increment(drift: Drift, residual: Term, backwards: bool) -> Increment {
+    match drift {
         // The extrapolation is its own inverse.
-        Step::Extrapolated(_) => Update::Extrapolate(term.scale),
-        _ if backwards => Update::Add(-term.scale),
-        _ => Update::Add(term.scale),
+        Drift::Extrapolated => Increment::Extrapolate(scale(residual)),
+        Drift::Previous if backwards => Increment::Add(-scale(residual)),
+        Drift::Previous => Increment::Add(scale(residual)),
     }
+}
+
+/// The factor of a term in the kernels' arithmetic.
+fn scale(term: Term) -> f32 {
+    term.scale as f32
 }
 
 /// One chunk of images, backwards with all gradients.
@@ -179,28 +197,28 @@ impl<N: Number> WithSimd for Backward<'_, '_, '_, N> {
         let Self { mut pull, state: mut last, mut gradient } = self;
         let mut state = pull.chunk.begin(simd, &last);
         let mut slope = pull.chunk.slopes.take(simd, &gradient);
-        for step in pull.chunk.unit.steps.iter().rev() {
+        for update in pull.chunk.unit.updates.iter().rev() {
             let ([first, second], [g_first, g_second]) = (&mut state, &mut slope);
-            match *step {
-                Step::TwoStream { first: f, second: g } => {
-                    let back = Update::Add(-g.scale);
+            match *update {
+                Update::TwoStream { first: f, second: g } => {
+                    let back = Increment::Add(-scale(g));
                     pull.term.fill(0.0);
                     pull.back(simd, g, (&*first, &*g_second), (back, &mut *second), g_first);
                     if f.residual != g.residual {
                         pull.commit(g.residual);
                         pull.term.fill(0.0);
                     }
-                    let back = Update::Add(-f.scale);
+                    let back = Increment::Add(-scale(f));
                     pull.back(simd, f, (&*second, &*g_first), (back, first), g_second);
                     pull.commit(f.residual);
                 }
-                Step::Previous(term) | Step::Extrapolated(term) => {
+                Update::TwoStep { drift, residual: term } => {
                     // (X_j, X_{j+1}) → (X_{j−1}, X_j)
-                    let back = two_step_update(*step, term, true);
+                    let back = two_step_increment(drift, term, true);
                     pull.term.fill(0.0);
                     pull.back(simd, term, (&*first, &*g_second), (back, second), g_first);
                     pull.commit(term.residual);
-                    if matches!(step, Step::Extrapolated(_)) {
+                    if drift == Drift::Extrapolated {
                         for (slope, next) in g_first.iter_mut().zip(g_second.iter_mut()) {
                             *slope += 2.0 * *next;
                             *next = -*next;
@@ -209,6 +227,7 @@ impl<N: Number> WithSimd for Backward<'_, '_, '_, N> {
                     state.swap(0, 1);
                     slope.swap(0, 1);
                 }
+                Update::OneStep { .. } => unreachable!("a one-step update has no inverse"),
             }
         }
         pull.chunk.states.give(simd, state, &mut last);
@@ -237,7 +256,7 @@ impl<N: Number> Pull<'_, '_, '_, N> {
         simd: S,
         term: Term,
         (x, v): (&[N], &[f32]),
-        (update, state): (Update, &mut [N]),
+        (increment, state): (Increment, &mut [N]),
         slope: &mut [f32],
     ) {
         self.chunk.prepare(simd, term, x);
@@ -248,10 +267,10 @@ impl<N: Number> Pull<'_, '_, '_, N> {
         let mut found = vec![0.0; wanted];
         let (bias, input_bias) = found.split_at_mut(c);
         let parameters = ParameterSlopes { inner: &mut *inner, bias, input_bias };
-        let cotangent = Cotangent { v, scale: term.scale, slope };
-        let advance = Advance { update, x, state };
+        let cotangent = Cotangent { v, scale: scale(term), slope };
+        let advance = Advance { increment, x, state };
         engine.pull_back(simd, at, cotangent, advance, parameters);
-        form.add_gradient(term.conjugate, c, inner, kernel);
+        form.add_gradient(term.role == Role::Conjugate, c, inner, kernel);
         vectors.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
     }
 

@@ -88,7 +88,8 @@ pub(crate) fn transposed(mut rows: [__m512; CHANNEL_BLOCK]) -> [__m512; CHANNEL_
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::{Isa, dispatch};
+    use crate::isa::Isa;
+    use crate::token::Token;
     use pulp::WithSimd;
 
     struct Transpose<'a>(&'a mut Square);
@@ -106,11 +107,10 @@ mod tests {
     fn rows_become_columns_with_every_instruction_set() {
         let plain: Square = std::array::from_fn(|r| std::array::from_fn(|c| (100 * r + c) as f32));
         let turned: Square = std::array::from_fn(|r| std::array::from_fn(|c| (100 * c + r) as f32));
-        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            isa.select().expect("it is available");
+        for token in Isa::ALL.into_iter().filter_map(Token::of) {
             let mut square = plain;
-            dispatch(Transpose(&mut square));
-            assert!(square == turned, "{isa}");
+            token.dispatch(Transpose(&mut square));
+            assert!(square == turned, "{}", token.isa());
         }
     }
 }

@@ -5,49 +5,20 @@
 //! threads, but their number and their order in every sum depend on the shape alone: the same input
 //! gives the same bits for any number of threads.
 
+use crate::activation::Activation;
+use crate::algorithm::Algorithm;
+use crate::context::Context;
+use crate::error::Error;
+use crate::evaluation::Purpose;
+use crate::form::Form;
 use crate::geometry::Geometry;
-use crate::isa::dispatch;
 use crate::number::Number;
+use crate::precision::Precision;
+use crate::recurrence::{Update, check_updates};
 use crate::schedule::{Ordered, for_each_chunk};
 pub use crate::state::State;
 use crate::sweep::{Backward, Chunk, Pull, Sweep};
-use crate::{Activation, Algorithm, Form, Precision};
-
-/// One residual's part in a step: scale·F(·).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Term {
-    /// What F is multiplied by.
-    pub scale: f32,
-    /// Which residual, counted over the unit.
-    pub residual: usize,
-    /// Whether the residual's conjugate is meant ([`Form::Layer`]; the other forms have none).
-    pub conjugate: bool,
-}
-
-impl Term {
-    /// scale·F with the residual itself.
-    pub fn new(scale: f32, residual: usize) -> Self {
-        Self { scale, residual, conjugate: false }
-    }
-}
-
-/// What one block does to the state.
-///
-/// No residual may have a part in two steps; the two terms of one step may share theirs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Step {
-    /// Y⁺ = Y + a·F(Z), then Z⁺ = Z + b·G(Y⁺).
-    TwoStream {
-        /// a·F.
-        first: Term,
-        /// b·G.
-        second: Term,
-    },
-    /// X_{j+1} = X_{j−1} + s·F(X_j).
-    Previous(Term),
-    /// X_{j+1} = X_j + ((X_j − X_{j−1}) + s·F(X_j)).
-    Extrapolated(Term),
-}
+use crate::token::Bf16;
 
 /// One residual's parameters.
 #[derive(Clone, Copy, Debug)]
@@ -63,17 +34,16 @@ pub struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     /// Those of all residuals in one array: K, b and, with `input_bias`, a of one behind those of another.
     ///
-    /// # Panics
-    /// If `all` does not hold whole residuals.
-    pub fn split(all: &'a [f32], channels: usize, input_bias: bool) -> Vec<Self> {
-        let length = residual_len(channels, input_bias);
-        assert!(all.len().is_multiple_of(length), "a residual has {length} parameters");
+    /// # Errors
+    /// [`Error::Multiple`] if `all` does not hold whole residuals.
+    pub fn split(all: &'a [f32], channels: usize, input_bias: bool) -> Result<Vec<Self>, Error> {
+        let length = checked_len("parameters", all.len(), channels, input_bias)?;
         let split = |residual: &'a [f32]| {
             let (kernel, vectors) = residual.split_at(9 * channels * channels);
             let (bias, input_bias) = vectors.split_at(channels);
             Self { kernel, bias, input_bias }
         };
-        all.chunks_exact(length).map(split).collect()
+        Ok(all.chunks_exact(length).map(split).collect())
     }
 }
 
@@ -91,22 +61,39 @@ pub struct Gradients<'a> {
 impl<'a> Gradients<'a> {
     /// As [`Parameters::split`].
     ///
-    /// # Panics
-    /// If `all` does not hold whole residuals.
-    pub fn split(all: &'a mut [f32], channels: usize, input_bias: bool) -> Vec<Self> {
-        let length = residual_len(channels, input_bias);
-        assert!(all.len().is_multiple_of(length), "a residual has {length} parameters");
+    /// # Errors
+    /// [`Error::Multiple`] if `all` does not hold whole residuals.
+    pub fn split(
+        all: &'a mut [f32],
+        channels: usize,
+        input_bias: bool,
+    ) -> Result<Vec<Self>, Error> {
+        let length = checked_len("gradients", all.len(), channels, input_bias)?;
         let split = |residual: &'a mut [f32]| {
             let (kernel, vectors) = residual.split_at_mut(9 * channels * channels);
             let (bias, input_bias) = vectors.split_at_mut(channels);
             Self { kernel, bias, input_bias }
         };
-        all.chunks_exact_mut(length).map(split).collect()
+        Ok(all.chunks_exact_mut(length).map(split).collect())
     }
 }
 
 fn residual_len(channels: usize, input_bias: bool) -> usize {
     channels * (9 * channels + if input_bias { 2 } else { 1 })
+}
+
+/// The length of one residual's parameters, of which `found` are whole multiples.
+fn checked_len(
+    what: &'static str,
+    found: usize,
+    channels: usize,
+    input_bias: bool,
+) -> Result<usize, Error> {
+    if channels == 0 {
+        return Err(Error::NoChannels);
+    }
+    let item = residual_len(channels, input_bias);
+    if found.is_multiple_of(item) { Ok(item) } else { Err(Error::Multiple { what, item, found }) }
 }
 
 /// A unit of residuals of one form.
@@ -132,81 +119,101 @@ pub struct Unit<'a> {
     /// What the factors of the products for gradients are rounded to.
     pub gradients: Precision,
     /// What each block does.
-    pub steps: &'a [Step],
-    /// Of every residual.
+    pub updates: &'a [Update],
+    /// The parameters of every residual.
     pub parameters: &'a [Parameters<'a>],
 }
 
 impl Unit<'_> {
     /// Replaces a state by the one after the last block.
     ///
-    /// # Panics
-    /// If an array's length does not fit the shape or a step names a residual that is not there.
-    pub fn forward<N: Number>(&self, state: State<'_, N>) {
-        N::sweep(self, state, false);
+    /// # Errors
+    /// [`Error::Length`] if an array does not fit the shape, or what [`check_updates`] says about the
+    /// updates.
+    pub fn forward<N: Number>(&self, context: &Context, state: State<'_, N>) -> Result<(), Error> {
+        N::sweep(self, context, state, false)
     }
 
     /// Replaces the state after the last block by the one before the first.
     ///
-    /// # Panics
+    /// # Errors
     /// As [`forward`](Self::forward).
-    pub fn inverse<N: Number>(&self, state: State<'_, N>) {
-        N::sweep(self, state, true);
+    pub fn inverse<N: Number>(&self, context: &Context, state: State<'_, N>) -> Result<(), Error> {
+        N::sweep(self, context, state, true)
     }
 
     /// Replaces the last state and the gradient with respect to it by the state before the first
-    /// block, reconstructed, and the gradient with respect to that; adds the parameters' gradients
-    /// to `parameters`, one for every residual.
+    /// block, reconstructed, and the gradient with respect to that; adds the gradients with respect to
+    /// the parameters to `parameters`, one for every residual.
     ///
     /// One evaluation of F per residual serves reconstruction and gradient.
     ///
-    /// # Panics
-    /// As [`forward`](Self::forward), and where the machine [cannot](Precision::check) round so.
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`Error::Precision`] if gradients cannot be computed in the
+    /// precision asked for.
     pub fn backward<N: Number>(
         &self,
+        context: &Context,
         state: State<'_, N>,
         gradient: State<'_>,
         parameters: Vec<Gradients<'_>>,
-    ) {
-        N::backward(self, state, gradient, parameters);
+    ) -> Result<(), Error> {
+        N::backward(self, context, state, gradient, parameters)
     }
 
-    pub(crate) fn sweep<N: Number>(&self, state: State<'_, N>, backwards: bool) {
-        self.check(&state);
-        let scratch = || Chunk::new(self, false);
-        for_each_chunk(state.chunks(self), scratch, |chunk, _, state| {
-            dispatch(Sweep { chunk, state, backwards });
+    pub(crate) fn sweep<N: Number>(
+        &self,
+        context: &Context,
+        state: State<'_, N>,
+        backwards: bool,
+    ) -> Result<(), Error> {
+        self.check(&state)?;
+        context.install(|| {
+            let scratch = || Chunk::new(self, Purpose::Values);
+            for_each_chunk(state.chunks(self), scratch, |chunk, _, state| {
+                context.token().dispatch(Sweep { chunk, state, backwards });
+            });
         });
+        Ok(())
     }
 
     pub(crate) fn pull_back<N: Number>(
         &self,
+        context: &Context,
         state: State<'_, N>,
         gradient: State<'_>,
         parameters: Vec<Gradients<'_>>,
-    ) {
-        self.check(&state);
-        self.check(&gradient);
-        if let Err(reason) = self.gradients.check() {
-            panic!("{reason}");
-        }
-        assert_eq!(parameters.len(), self.parameters.len(), "as many gradients as residuals");
-        for (into, of) in parameters.iter().zip(self.parameters) {
-            let lens = [into.kernel.len(), into.bias.len(), into.input_bias.len()];
-            let expected = [of.kernel.len(), of.bias.len(), of.input_bias.len()];
-            assert_eq!(lens, expected, "elements of a residual's gradients");
-        }
+    ) -> Result<(), Error> {
+        self.check(&state)?;
+        self.check(&gradient)?;
+        self.check_gradients(&parameters)?;
+        let purpose = Purpose::Gradients(self.bf16(context)?);
         let slots = parameters.into_iter().map(|of| vec![of.kernel, of.bias, of.input_bias]);
         let parameters = &Ordered::new(slots);
-        let chunks = state.chunks(self).into_iter().zip(gradient.chunks(self)).collect();
-        let scratch = || {
-            let term = vec![0.0; residual_len(self.channels, true)];
-            (Chunk::new(self, true), term)
-        };
-        for_each_chunk(chunks, scratch, |(chunk, term), index, (state, gradient)| {
-            let pull = Pull { chunk, term, index, parameters };
-            dispatch(Backward { pull, state, gradient });
+        context.install(|| {
+            let chunks = state.chunks(self).into_iter().zip(gradient.chunks(self)).collect();
+            let scratch = || {
+                let term = vec![0.0; residual_len(self.channels, true)];
+                (Chunk::new(self, purpose), term)
+            };
+            for_each_chunk(chunks, scratch, |(chunk, term), index, (state, gradient)| {
+                let pull = Pull { chunk, term, index, parameters };
+                context.token().dispatch(Backward { pull, state, gradient });
+            });
         });
+        Ok(())
+    }
+
+    /// The proof that the machine can compute gradients in the precision asked for.
+    fn bf16(&self, context: &Context) -> Result<Option<Bf16>, Error> {
+        match (self.gradients, self.algorithm) {
+            (Precision::Bf16, Algorithm::Direct) => Err(Error::Precision {
+                precision: self.gradients.name(),
+                needed: "a Winograd algorithm",
+                found: self.algorithm.name(),
+            }),
+            (precision, _) => context.bf16(precision),
+        }
     }
 
     pub(crate) fn geometry(&self) -> Geometry {
@@ -233,38 +240,34 @@ impl Unit<'_> {
         images.clamp(1, self.images.div_ceil(2).max(1))
     }
 
-    fn check<N>(&self, state: &State<'_, N>) {
-        state.check(self.images * self.image_len());
-        assert!(self.channels > 0, "a residual has channels");
+    fn check<N>(&self, state: &State<'_, N>) -> Result<(), Error> {
+        if self.channels == 0 {
+            return Err(Error::NoChannels);
+        }
+        let size = [self.height, self.width];
+        if size.contains(&0) {
+            return Err(Error::EmptyImage { size });
+        }
+        state.check(self.images * self.image_len())?;
         let c = self.channels;
         for of in self.parameters {
-            assert_eq!((of.kernel.len(), of.bias.len()), (9 * c * c, c), "elements of K and b");
-            assert!([0, c].contains(&of.input_bias.len()), "elements of a");
+            Error::check_len("a residual's kernel K", 9 * c * c, of.kernel.len())?;
+            Error::check_len("a residual's bias b", c, of.bias.len())?;
+            if !of.input_bias.is_empty() {
+                Error::check_len("a residual's input bias a", c, of.input_bias.len())?;
+            }
         }
-        if let Err(reason) = check_steps(self.steps, self.parameters.len()) {
-            panic!("{reason}");
-        }
+        check_updates(self.updates, self.parameters.len())
     }
-}
 
-/// Whether `steps` are those of a unit of `residuals` residuals.
-///
-/// # Errors
-/// A sentence that names the first step with a residual that is not there or is another step's too.
-pub fn check_steps(steps: &[Step], residuals: usize) -> Result<(), String> {
-    let mut taken = vec![false; residuals];
-    for step in steps {
-        let (one, other) = match step {
-            Step::TwoStream { first, second } => (first.residual, second.residual),
-            Step::Previous(term) | Step::Extrapolated(term) => (term.residual, term.residual),
-        };
-        if one.max(other) >= residuals {
-            return Err(format!("{step:?} names one of {residuals} residuals that is not there"));
+    fn check_gradients(&self, gradients: &[Gradients<'_>]) -> Result<(), Error> {
+        Error::check_len("gradients of residuals", self.parameters.len(), gradients.len())?;
+        for (into, of) in gradients.iter().zip(self.parameters) {
+            Error::check_len("the gradient of a kernel K", of.kernel.len(), into.kernel.len())?;
+            Error::check_len("the gradient of a bias b", of.bias.len(), into.bias.len())?;
+            let (expected, found) = (of.input_bias.len(), into.input_bias.len());
+            Error::check_len("the gradient of an input bias a", expected, found)?;
         }
-        if taken[one] || taken[other] {
-            return Err(format!("{step:?} shares a residual with another step"));
-        }
-        (taken[one], taken[other]) = (true, true);
+        Ok(())
     }
-    Ok(())
 }

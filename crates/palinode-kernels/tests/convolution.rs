@@ -3,9 +3,9 @@
 
 mod support;
 
-use palinode_kernels::Algorithm;
 use palinode_kernels::convolution::Convolution;
 use palinode_kernels::reference::{adjoint, convolve, weight_gradient};
+use palinode_kernels::{Algorithm, Context, Error};
 use support::{noise, relative, wide};
 
 fn shape(
@@ -80,6 +80,7 @@ fn winograds_algorithms_are_the_references_too() {
 }
 
 fn check(shape: Convolution, bound: f64) {
+    let context = &Context::new();
     let [x, weight, bias, slope] = arrays(&shape);
     let area = slope.len() / shape.images / shape.outputs;
     let mut truth = convolve(&shape, &wide(&weight), &wide(&x));
@@ -91,11 +92,11 @@ fn check(shape: Convolution, bound: f64) {
     }
     // What is there before must not matter, except where it is added to.
     let mut y = noise(slope.len(), 9, 1.0);
-    shape.forward(&x, &weight, Some(&bias), &mut y);
+    shape.value_into(context, &x, &weight, Some(&bias), &mut y).unwrap();
     let mut gx = noise(x.len(), 9, 1.0);
-    shape.input_gradient(&slope, &weight, &mut gx);
+    shape.adjoint_into(context, &slope, &weight, &mut gx).unwrap();
     let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
-    shape.weight_gradient(&x, &slope, &mut gw, Some(&mut gb));
+    shape.weight_gradient(context, &x, &slope, &mut gw, Some(&mut gb)).unwrap();
     let errors = [
         relative(&y, &truth),
         relative(&gx, &adjoint(&shape, &wide(&weight), &wide(&slope))),
@@ -103,8 +104,10 @@ fn check(shape: Convolution, bound: f64) {
         relative(&gb, &bias_truth),
     ];
     assert!(errors.iter().all(|&error| error <= bound), "{shape:?}: {errors:?}");
-    assert!(shape.value(&x, &weight, Some(&bias)) == y, "{shape:?}: in new memory");
-    assert!(shape.adjoint(&slope, &weight) == gx, "{shape:?}: in new memory");
+    let new = shape.value(context, &x, &weight, Some(&bias)).unwrap();
+    assert!(new == y, "{shape:?}: in new memory");
+    let new = shape.adjoint(context, &slope, &weight).unwrap();
+    assert!(new == gx, "{shape:?}: in new memory");
 }
 
 #[test]
@@ -112,9 +115,10 @@ fn gradients_are_added_to_what_is_there() {
     let shape = shape((2, 3, 4), [5, 5], 3, 1, 1);
     let [x, weight, bias, slope] = arrays(&shape);
     let (mut once, mut bias_once) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
-    shape.weight_gradient(&x, &slope, &mut once, Some(&mut bias_once));
+    let context = &Context::new();
+    shape.weight_gradient(context, &x, &slope, &mut once, Some(&mut bias_once)).unwrap();
     let (mut added, mut bias_added) = (vec![1.0; weight.len()], vec![1.0; bias.len()]);
-    shape.weight_gradient(&x, &slope, &mut added, Some(&mut bias_added));
+    shape.weight_gradient(context, &x, &slope, &mut added, Some(&mut bias_added)).unwrap();
     assert!(once.iter().zip(&added).all(|(once, added)| *added == 1.0 + once));
     assert!(bias_once.iter().zip(&bias_added).all(|(once, added)| *added == 1.0 + once));
 }
@@ -130,16 +134,12 @@ fn the_same_bits_for_any_number_of_threads() {
 fn check_threads(shape: Convolution) {
     let [x, weight, bias, slope] = arrays(&shape);
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let mut y = vec![0.0; slope.len()];
-            shape.forward(&x, &weight, Some(&bias), &mut y);
-            let mut gx = vec![0.0; x.len()];
-            shape.input_gradient(&slope, &weight, &mut gx);
-            let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
-            shape.weight_gradient(&x, &slope, &mut gw, Some(&mut gb));
-            (y, gx, gw, gb)
-        })
+        let context = &Context::builder().threads(threads).build().unwrap();
+        let y = shape.value(context, &x, &weight, Some(&bias)).unwrap();
+        let gx = shape.adjoint(context, &slope, &weight).unwrap();
+        let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
+        shape.weight_gradient(context, &x, &slope, &mut gw, Some(&mut gb)).unwrap();
+        (y, gx, gw, gb)
     };
     let one = run(1);
     for threads in [2, 3] {
@@ -150,15 +150,53 @@ fn check_threads(shape: Convolution) {
 #[test]
 fn impossible_shapes_are_named() {
     let valid = shape((1, 4, 4), [5, 5], 3, 1, 1);
+    let kernel = valid.kernel;
     let refused = [
-        (Convolution { groups: 3, ..valid }, "4 input channels do not split into 3 groups"),
-        (Convolution { outputs: 3, groups: 2, ..valid }, "3 output channels"),
-        (Convolution { stride: [0, 1], ..valid }, "stride [0, 1] visits nothing"),
-        (Convolution { size: [1, 5], padding: [0, 1], ..valid }, "larger than [1, 5] pixels"),
-        (Convolution { size: [0, 5], padding: [2, 2], ..valid }, "[0, 5] pixels has none"),
+        (
+            Convolution { groups: 3, ..valid },
+            Error::Groups { what: "input", channels: 4, groups: 3 },
+        ),
+        (
+            Convolution { outputs: 3, groups: 2, ..valid },
+            Error::Groups { what: "output", channels: 3, groups: 2 },
+        ),
+        (
+            Convolution { groups: 0, ..valid },
+            Error::Groups { what: "input", channels: 4, groups: 0 },
+        ),
+        (Convolution { stride: [0, 1], ..valid }, Error::EmptyKernel { kernel, stride: [0, 1] }),
+        (
+            Convolution { size: [1, 5], padding: [0, 1], ..valid },
+            Error::LargeKernel { kernel, size: [1, 5], padding: [0, 1] },
+        ),
+        (
+            Convolution { size: [0, 5], padding: [2, 2], ..valid },
+            Error::EmptyImage { size: [0, 5] },
+        ),
     ];
-    for (shape, reason) in refused {
-        let message = shape.output_size().unwrap_err();
-        assert!(message.contains(reason), "{message}");
+    for (shape, error) in refused {
+        assert_eq!(shape.output_size(), Err(error.clone()));
+        let context = &Context::new();
+        assert_eq!(shape.value(context, &[], &[], None), Err(error.clone()));
+        assert_eq!(shape.adjoint(context, &[], &[]), Err(error.clone()));
+        assert_eq!(shape.weight_gradient(context, &[], &[], &mut [], None), Err(error));
+    }
+}
+
+#[test]
+fn arrays_of_other_lengths_are_named() {
+    let shape = shape((2, 3, 4), [5, 5], 3, 1, 1);
+    let [x, weight, bias, slope] = arrays(&shape);
+    let context = &Context::new();
+    let long = |array: &[f32]| [array, &[0.0]].concat();
+    let refused = [
+        (shape.value(context, &long(&x), &weight, Some(&bias)), "input x", x.len()),
+        (shape.value(context, &x, &long(&weight), Some(&bias)), "weight", weight.len()),
+        (shape.value(context, &x, &weight, Some(&long(&bias))), "bias", bias.len()),
+        (shape.adjoint(context, &long(&slope), &weight), "output y", slope.len()),
+    ];
+    for (result, name, len) in refused {
+        let Err(Error::Length { what, expected, found }) = result else { panic!("{result:?}") };
+        assert!(what.contains(name) && expected == len && found == len + 1, "{what}");
     }
 }

@@ -5,9 +5,10 @@
 mod support;
 
 use palinode_kernels::convolution::Convolution;
+use palinode_kernels::recurrence::{Drift, Term, Update};
 use palinode_kernels::reference::{Shape, adjoint, convolve, weight_gradient};
-use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
-use palinode_kernels::{Activation, Algorithm, Form, Precision};
+use palinode_kernels::unit::{Gradients, Parameters, State, Unit};
+use palinode_kernels::{Activation, Algorithm, Context, Form, Precision};
 use proptest::prelude::*;
 use support::{noise, relative, wide};
 
@@ -52,7 +53,8 @@ fn algorithm() -> impl Strategy<Value = Algorithm> {
 
 /// Those that this machine has.
 fn precision() -> impl Strategy<Value = Precision> {
-    let there = Precision::ALL.into_iter().filter(|precision| precision.check().is_ok());
+    let context = Context::new();
+    let there = Precision::ALL.into_iter().filter(|precision| context.check(*precision).is_ok());
     prop::sample::select(there.collect::<Vec<_>>())
 }
 
@@ -72,14 +74,14 @@ proptest! {
     ) {
         let vectors = if input_bias { 2 } else { 1 };
         let residual = channels * (9 * channels + vectors);
-        let steps: Vec<Step> = (0..2)
+        let updates: Vec<Update> = (0..2)
             .map(|j| match kind {
-                0 => Step::TwoStream {
+                0 => Update::TwoStream {
                     first: Term::new(0.1, 2 * j),
                     second: Term::new(-0.1, 2 * j + 1),
                 },
-                1 => Step::Previous(Term::new(0.1, j)),
-                _ => Step::Extrapolated(Term::new(-0.01, j)),
+                1 => Update::TwoStep { drift: Drift::Previous, residual: Term::new(0.1, j) },
+                _ => Update::TwoStep { drift: Drift::Extrapolated, residual: Term::new(-0.01, j) },
             })
             .collect();
         let mut parameters = Guarded::new(&noise(4 * residual, 1, 0.1));
@@ -88,19 +90,22 @@ proptest! {
         let mut state = Guarded::new(&start);
         let mut slope = Guarded::new(&noise(2 * len, 3, 1.0));
         let mut gradients = Guarded::new(&vec![0.0; 4 * residual]);
-        let parameters = Parameters::split(parameters.inner(), channels, input_bias);
+        let parameters = Parameters::split(parameters.inner(), channels, input_bias).unwrap();
         let unit = Unit {
             images, channels, height, width, form, activation, algorithm,
-            gradients: precision,
-            steps: &steps,
+            gradients: if algorithm == Algorithm::Direct { Precision::F32 } else { precision },
+            updates: &updates,
             parameters: &parameters,
         };
-        unit.forward(State::Joined(state.inner()));
+        let context = Context::new();
+        unit.forward(&context, State::Joined(state.inner())).unwrap();
         unit.backward(
+            &context,
             State::Joined(state.inner()),
             State::Joined(slope.inner()),
-            Gradients::split(gradients.inner(), channels, input_bias),
-        );
+            Gradients::split(gradients.inner(), channels, input_bias).unwrap(),
+        )
+        .unwrap();
         prop_assert!(relative(state.checked(), &wide(&start)) < 1e-5);
         slope.checked();
         gradients.checked();
@@ -154,9 +159,10 @@ fn check_convolution(shape: Convolution) -> Result<(), TestCaseError> {
     let mut gx = Guarded::new(&vec![9.0; x.len()]);
     let mut gw = Guarded::new(&vec![0.0; weight.len()]);
     let mut gb = Guarded::new(&vec![0.0; shape.outputs]);
-    shape.forward(&x, &weight, None, y.inner());
-    shape.input_gradient(&gradient, &weight, gx.inner());
-    shape.weight_gradient(&x, &gradient, gw.inner(), Some(gb.inner()));
+    let context = &Context::new();
+    shape.value_into(context, &x, &weight, None, y.inner()).unwrap();
+    shape.adjoint_into(context, &gradient, &weight, gx.inner()).unwrap();
+    shape.weight_gradient(context, &x, &gradient, gw.inner(), Some(gb.inner())).unwrap();
     let (x, weight, gradient) = (wide(&x), wide(&weight), wide(&gradient));
     prop_assert!(relative(y.checked(), &convolve(&shape, &weight, &x)) < bound);
     prop_assert!(relative(gx.checked(), &adjoint(&shape, &weight, &gradient)) < bound);

@@ -5,10 +5,12 @@ mod support;
 
 use palinode_kernels::norm::BatchNorm;
 use palinode_kernels::pool::Pool;
+use palinode_kernels::{Context, Error};
 use support::{noise, relative, wide};
 
 #[test]
 fn pools_are_means_of_squares_and_their_gradient_is_the_adjoint() {
+    let context = Context::new();
     for size in [[4, 6], [5, 7], [2, 2], [1, 3]] {
         let sources = [None, Some(2), Some(0), None, Some(1)];
         let pool = Pool { images: 3, channels: 3, size, sources: &sources };
@@ -29,9 +31,9 @@ fn pools_are_means_of_squares_and_their_gradient_is_the_adjoint() {
             }
         }
         let mut y = noise(slope.len(), 9, 1.0);
-        pool.forward(&x, &mut y);
+        pool.forward(&context, &x, &mut y).unwrap();
         let mut gradient = noise(x.len(), 9, 1.0);
-        pool.backward(&slope, &mut gradient);
+        pool.backward(&context, &slope, &mut gradient).unwrap();
         assert!(truth.is_empty() || relative(&y, &truth) < 1e-6, "{size:?}");
         assert!(relative(&gradient, &back) < 1e-6, "{size:?}");
     }
@@ -57,19 +59,21 @@ fn normalise(norm: &BatchNorm, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f
 
 #[test]
 fn batch_norm_and_its_gradients_by_differences() {
+    let context = Context::new();
     for relu in [false, true] {
         let norm = BatchNorm { images: 3, channels: 2, area: 5, epsilon: 1e-3, relu };
         let x = noise(30, 1, 2.0);
         let (weight, bias) = (noise(2, 2, 1.0), noise(2, 3, 0.2));
         let slope = noise(30, 4, 1.0);
-        let statistics = norm.statistics(&x);
+        let statistics = norm.statistics(&context, &x).unwrap();
         let mut y = vec![0.0; 30];
-        norm.forward(&x, &statistics, (&weight, &bias), &mut y);
+        norm.forward(&context, &x, &statistics, (&weight, &bias), &mut y).unwrap();
         let (x64, w64, b64) = (wide(&x), wide(&weight), wide(&bias));
         assert!(relative(&y, &normalise(&norm, &x64, &w64, &b64)) < 1e-6);
 
         let mut gradient = slope.clone();
-        let (gw, gb) = norm.backward(&x, &statistics, (&weight, &bias), &mut gradient);
+        let (gw, gb) =
+            norm.backward(&context, &x, &statistics, (&weight, &bias), &mut gradient).unwrap();
         let loss = |x: &[f64], w: &[f64], b: &[f64]| -> f64 {
             normalise(&norm, x, w, b).iter().zip(&slope).map(|(y, &s)| y * f64::from(s)).sum()
         };
@@ -87,5 +91,26 @@ fn batch_norm_and_its_gradients_by_differences() {
         let db = difference(&b64, &|b| loss(&x64, &w64, b));
         let errors = [relative(&gradient, &dx), relative(&gw, &dw), relative(&gb, &db)];
         assert!(errors.iter().all(|&error| error < 2e-6), "relu {relu}: {errors:?}");
+    }
+}
+
+#[test]
+fn arrays_and_sources_that_do_not_fit_are_named() {
+    let context = Context::new();
+    let norm = BatchNorm { images: 1, channels: 2, area: 3, epsilon: 1e-5, relu: false };
+    let short = Error::Length { what: "the input x of a batch norm", expected: 6, found: 5 };
+    assert_eq!(norm.statistics(&context, &[0.0; 5]), Err(short));
+    let statistics = norm.statistics(&context, &[0.0; 6]).unwrap();
+    let error = norm.forward(&context, &[0.0; 6], &statistics, (&[1.0], &[0.0; 2]), &mut [0.0; 6]);
+    let short = Error::Length { what: "the weight of a batch norm", expected: 2, found: 1 };
+    assert_eq!(error, Err(short));
+
+    for (sources, error) in [
+        ([Some(0), Some(2)], Error::MissingChannel { source_channel: 2, channels: 2 }),
+        ([Some(1), Some(1)], Error::RepeatedChannel { source_channel: 1 }),
+    ] {
+        let pool = Pool { images: 1, channels: 2, size: [2, 2], sources: &sources };
+        assert_eq!(pool.forward(&context, &[0.0; 8], &mut [0.0; 2]), Err(error.clone()));
+        assert_eq!(pool.backward(&context, &[0.0; 2], &mut [0.0; 8]), Err(error));
     }
 }

@@ -10,11 +10,11 @@ use palinode_train::train::cross_entropy;
 
 fn main() -> palinode_train::Result<()> {
     let images = SourceName::FashionMnistMini.load(None, Split::Train)?;
-    let info = describe(&images, Mean::Channel);
+    let info = describe(&images, Mean::Channel)?;
     let device = Device::flex().autodiff();
     let config = NetworkConfig::named("hamiltonian-74")?.for_data(1, info.size, 10);
     let network = config.init(42, Differentiation::Reversible, &device)?;
-    if let Some(batch) = Batches::in_order(&images, &info, 16).next_on(&device) {
+    if let Some(batch) = Batches::in_order(&images, &info, 16).next_on(&device)? {
         let logits = network.forward(batch.images, Phase::Training { seed: 0, step: 0 })?;
         let loss = cross_entropy(logits, batch.labels);
         let gradients = loss.backward(); // no stored activations: states are reconstructed

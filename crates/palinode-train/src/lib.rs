@@ -2,11 +2,6 @@
 //! experiments and reports.
 #![forbid(unsafe_code)]
 
-/// The README's example is compiled and run as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
-
 pub mod bench;
 mod chart;
 pub mod data;

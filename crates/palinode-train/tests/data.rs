@@ -20,15 +20,15 @@ fn the_embedded_images_are_balanced_and_disjoint() {
 #[test]
 fn batches_do_not_depend_on_how_they_are_cut() {
     let all = SourceName::FashionMnistMini.load(None, Split::Test).unwrap();
-    let info = describe(&all, Mean::Channel);
+    let info = describe(&all, Mean::Channel).unwrap();
     let device = Device::flex();
     let collect_of = |images: usize, size: usize, skip: usize| {
         let augmentation = Default::default();
         let epoch = Epoch { seed: 5, number: 2, images };
         let mut batches = Batches::for_training(&all, &info, size, augmentation, true, epoch);
-        batches.skip_steps(skip);
+        batches.skip_batches(skip);
         let (mut pixels, mut indices) = (Vec::new(), Vec::new());
-        while let Some(batch) = batches.next_on(&device) {
+        while let Some(batch) = batches.next_on(&device).unwrap() {
             pixels.extend(support::values(batch.images));
             indices.extend(batch.indices);
         }

@@ -3,6 +3,7 @@
 //! One test, alone in its binary: the allocator counts for the whole process.
 #![allow(clippy::unwrap_used)]
 
+use palinode::Context;
 use palinode::network::NetworkConfig;
 use palinode::reversible::Differentiation;
 use palinode_train::bench::{Meter, StepMeasurement, measure_step};
@@ -34,12 +35,14 @@ const PARAMETER_MULTIPLE: f64 = 3.1;
 
 fn config(blocks: usize) -> NetworkConfig {
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [16, 16], 10);
-    (config.blocks, config.widths) = ([blocks; 3], [32, 64, 128]);
+    config = config.with_units([blocks; 3], [32, 64, 128]);
     config
 }
 
 fn measure(mode: Differentiation) -> Vec<StepMeasurement> {
-    let step = |&blocks| measure_step(&config(blocks), mode, BATCH, 1, &Allocator).unwrap();
+    let step = |&blocks| {
+        measure_step(&config(blocks), mode, BATCH, 1, &Allocator, &Context::new()).unwrap()
+    };
     DEPTHS.iter().map(step).collect()
 }
 
@@ -53,7 +56,8 @@ fn excess(from: &StepMeasurement, to: &StepMeasurement) -> f64 {
 #[test]
 fn reversible_grows_with_the_parameters_alone_and_checkpointed_with_the_root_of_depth() {
     // Warm up: thread pools and lazily made tables belong to the process, not to a step.
-    measure_step(&config(2), Differentiation::Reversible, BATCH, 1, &Allocator).unwrap();
+    measure_step(&config(2), Differentiation::Reversible, BATCH, 1, &Allocator, &Context::new())
+        .unwrap();
     // Bytes of one state of every unit together: half the pixels' extents and twice the channels
     // from one unit to the next.
     let state = |unit: usize| (4 * BATCH * (32 << unit) * (16 >> unit) * (16 >> unit)) as f64;

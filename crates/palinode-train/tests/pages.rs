@@ -1,7 +1,9 @@
 //! The pages of runs.
 #![allow(clippy::unwrap_used)]
 
-use palinode::network::{NetworkConfig, ParameterCount};
+use palinode::network::NetworkConfig;
+use palinode::reversible::Differentiation;
+use palinode::tensor::Device;
 use palinode_train::data::Dataset;
 use palinode_train::recipe::Recipe;
 use palinode_train::report::{Compared, Report, comparison};
@@ -27,17 +29,14 @@ fn recipe(setting: &str) -> Recipe {
 }
 
 fn outcome() -> Outcome {
-    Outcome {
-        run: "run".into(),
-        epochs: 3,
-        parameters: 1_751_882,
-        validation_accuracy: Some(0.75),
-        test_accuracy: Some(0.5),
-        test_loss: Some(0.7),
-        seconds: Some(3.0),
-        images_per_second: None,
-        peak_bytes: None,
-    }
+    serde_json::from_str(
+        r#"{
+            "run": "run", "epochs": 3, "parameters": 1751882, "validation_accuracy": 0.75,
+            "test_accuracy": 0.5, "test_loss": 0.7, "seconds": 3.0, "images_per_second": null,
+            "peak_bytes": null
+        }"#,
+    )
+    .unwrap()
 }
 
 /// The page of a run on classes of these names; every image is taken for the next class.
@@ -55,11 +54,15 @@ fn page(classes: &[&str]) -> String {
         (0..classes.len()).map(move |class| (class == wrong(label)) as u8 as f32)
     });
     let evaluation = Evaluation { loss: 1.0, accuracy: 0.0, logits: logits.collect() };
+    let config = NetworkConfig::named("hamiltonian-74").unwrap();
+    let config = config.with_units([1, 1, 1], [4, 4, 4]).for_data(1, [8, 8], classes.len());
+    let network = config.init(0, Differentiation::Reversible, &Device::flex()).unwrap();
     let report = Report {
+        title: "hamiltonian on <images>",
         outcome: &outcome(),
-        recipe: &recipe(""),
-        config: &NetworkConfig::named("hamiltonian-74").unwrap(),
-        parameters: ParameterCount { total: 1_751_882, parts: vec![("stem".to_owned(), 320)] },
+        config: &recipe("").to_toml().unwrap(),
+        mode: Differentiation::Reversible,
+        network: &network,
         rows: &rows(3),
         best: None,
         tested: Some((&test, &evaluation)),
@@ -105,7 +108,7 @@ fn a_page_has_every_section_and_needs_no_other_file() {
         "Precision and recall",
         "The most confident mistakes",
         "Parameters by part",
-        "1,751,882",
+        "hamiltonian on &#60;images&#62;",
         "Every epoch in numbers",
         "recipe_version",
         "prefers-color-scheme: dark",

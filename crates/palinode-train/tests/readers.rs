@@ -52,7 +52,7 @@ fn idx(extents: &[u32], bytes: usize) -> Vec<u8> {
 
 fn weight_file() -> Vec<u8> {
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 3);
-    (config.blocks, config.widths) = ([1, 1, 1], [4, 4, 4]);
+    config = config.with_units([1, 1, 1], [4, 4, 4]);
     let network = config.init(0, Differentiation::Stored, &Device::flex()).unwrap();
     let info = DataInfo {
         channels: 1,
@@ -247,5 +247,5 @@ fn bombs_are_refused_before_they_go_off() {
     save_arrays(&path, &arrays, &metadata).unwrap();
     let file = WeightFile::load(&path).unwrap();
     let error = file.network(Differentiation::Stored, &Device::flex()).unwrap_err().to_string();
-    assert!(error.contains("at least"), "{error}");
+    assert!(error.contains("numbers, but the network they describe has"), "{error}");
 }

@@ -8,9 +8,8 @@ use burn::tensor::{DType, Device, Tensor};
 use palinode::network::weights::Names;
 use palinode::network::{Network, NetworkConfig, Variant};
 use palinode::random::{Generator, Purpose};
-use palinode_train::recipe::OptimizerRecipe;
-use palinode_train::train::Sgd;
-use palinode_train::train::smoothness::{Smoothness, SmoothnessKind, SmoothnessRecipe};
+use palinode_train::recipe::{OptimizerRecipe, SmoothnessKind, SmoothnessRecipe};
+use palinode_train::train::{NetworkOptimizer, ParameterGradients, Smoothness};
 use support::values;
 
 const MODELS: [(&str, Variant); 6] = [
@@ -25,7 +24,7 @@ const MODELS: [(&str, Variant); 6] = [
 fn network(model: &str, variant: Variant) -> Network {
     let config = NetworkConfig::named(model).unwrap().with_variant(variant);
     let mut config = config.for_data(1, [8, 8], 3);
-    (config.blocks, config.widths) = ([3, 4, 2], [8, 8, 16]);
+    config = config.with_units([3, 4, 2], [8, 8, 16]);
     config.init(5, config.usual_mode(), &Device::flex().autodiff()).unwrap()
 }
 
@@ -55,7 +54,10 @@ fn gradients_are_the_slopes_of_the_penalty() {
         let network = network(model, variant);
         for kind in [SmoothnessKind::Depth, SmoothnessKind::Step] {
             for biases in [false, true] {
-                let recipe = SmoothnessRecipe { kind, strength: 0.3, biases };
+                let recipe = SmoothnessRecipe::default()
+                    .with_kind(kind)
+                    .with_strength(0.3)
+                    .with_biases(biases);
                 let mut smoothness = of(&network, recipe);
                 let (here, along) = (weights(&network, 1), weights(&network, 2));
                 // Something to have moved from.
@@ -88,7 +90,7 @@ fn of(network: &Network, recipe: SmoothnessRecipe) -> Smoothness {
 #[test]
 fn depth_is_the_sum_over_neighbours_in_each_unit() {
     let network = network("hamiltonian", Variant::Plain);
-    let recipe = SmoothnessRecipe { kind: SmoothnessKind::Depth, strength: 1.0, biases: false };
+    let recipe = SmoothnessRecipe::default().with_kind(SmoothnessKind::Depth).with_strength(1.0);
     struct Flat(Vec<Tensor<1>>);
     impl ModuleVisitor for Flat {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -115,20 +117,16 @@ fn depth_is_the_sum_over_neighbours_in_each_unit() {
 /// W₀, then W₁ = W₀ − η·1 by a loss of slope 1, then W₂ = W₁ − η(1 + 2λ(W₁ − W₀)), momentum 0.
 #[test]
 fn smoothness_across_steps_sees_the_weights_before_the_previous_step() {
-    let recipe = OptimizerRecipe {
-        momentum: 0.0,
-        weight_decay: 0.0,
-        learning_rate: 0.1,
-        ..OptimizerRecipe::default()
-    };
-    let penalty = SmoothnessRecipe { kind: SmoothnessKind::Step, strength: 2.0, biases: false };
+    let recipe = OptimizerRecipe::default().with_momentum(0.0).with_weight_decay(0.0);
+    let penalty = SmoothnessRecipe::default().with_kind(SmoothnessKind::Step).with_strength(2.0);
     let mut network = network("leapfrog", Variant::Plain);
-    let mut optimizer = Sgd::new(&recipe, &network).with_smoothness(penalty, &network);
+    let mut optimizer = NetworkOptimizer::new(&recipe, &network).with_smoothness(penalty, &network);
     let first = |network: &Network| values(network.stem.weight.val())[0];
     let mut seen = vec![first(&network)];
     for _ in 0..3 {
-        let mut gradients = network.stem.weight.val().sum().backward();
-        network = optimizer.step(network, &mut gradients, 0.1);
+        let loss = network.stem.weight.val().sum();
+        let gradients = ParameterGradients::take(&network, &mut loss.backward());
+        network = optimizer.step(network, gradients, 0.1).unwrap();
         seen.push(first(&network));
     }
     let second = seen[1] - 0.1 * (1.0 + 4.0 * (seen[1] - seen[0]));

@@ -44,7 +44,8 @@ impl Residual for DepthwiseSeparable {
 fn main() -> palinode::Result<()> {
     let device = Device::flex().autodiff();
     let mut config = NetworkConfig::named("leapfrog")?.for_data(1, [16, 16], 2);
-    (config.blocks, config.widths, config.step) = ([8, 8, 8], [8, 16, 16], 0.5);
+    config = config.with_units([8, 8, 8], [8, 16, 16]);
+    config.step = 0.5;
     let mut network: Network<DepthwiseSeparable> =
         config.init_with(1, Differentiation::Reversible, &device, |site, _, device| {
             DepthwiseSeparable::new(site.channels, device)

@@ -1,15 +1,15 @@
 //! Plain convolutions with a backward pass of our own, several times as fast on the CPU as Burn's.
 
-use crate::node::{Variable, on_kernels, record, tensor, view};
+use crate::autodiff::{Variable, on_kernels, record, tensor, view};
 use crate::pass::{Pass, Phase};
-use crate::profile::{Part, time};
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
-use palinode_kernels::Algorithm;
 use palinode_kernels::convolution::Convolution as Kernel;
+use palinode_kernels::profile::Section;
+use palinode_kernels::{Algorithm, Context};
 
 /// Step, padding and groups of a 2-D convolution.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub struct ConvolutionConfig {
     /// Groups that the channels are split into.
     #[config(default = "1")]
     pub groups: usize,
-    /// Whether convolutions in training are computed as exactly as those in inference always are: by
-    /// direct sums, where Winograd's algorithm would be two to three times as fast.
+    /// Whether training computes by direct sums, as inference always does. Winograd's algorithm is two
+    /// to three times as fast and slightly less exact.
     #[config(default = false)]
     pub exact: bool,
 }
@@ -52,32 +52,26 @@ impl ConvolutionConfig {
 }
 
 impl Convolution {
-    /// The convolution of `x`.
+    /// Kx + b. It is computed the same way in every evaluation of a training step, whether or not its
+    /// gradient is asked for.
     ///
     /// # Panics
     /// As Burn's: if the shapes of `x` and the weight do not fit each other.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        convolve(x, self.weight.val(), self.bias.as_ref().map(Param::val), self.config)
-    }
-
-    /// [`forward`](Self::forward) inside a residual: computed the same way in every evaluation of a
-    /// training step, whether its gradient is asked for or not.
-    ///
-    /// # Panics
-    /// As [`forward`](Self::forward).
-    pub(crate) fn forward_in(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
-        convolve_by(x, self.weight.val(), bias, self.config, self.config.quick_in(pass))
+        let weight = self.weight.val();
+        convolve_by(pass.context(), x, weight, bias, self.config, self.config.quick_in(pass))
     }
 
-    /// Kᵀy, likewise, for images of y's size; without the bias.
+    /// Kᵀy without the bias, for images of y's size; computed as [`forward`](Self::forward).
     ///
     /// # Panics
     /// As [`adjoint`].
-    pub(crate) fn adjoint_in(&self, y: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    pub fn adjoint(&self, y: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [.., height, width] = y.dims();
         let quick = self.config.quick_in(pass);
-        adjoint_by(y, self.weight.val(), [height, width], self.config, quick)
+        let weight = self.weight.val();
+        adjoint_by(pass.context(), y, weight, [height, width], self.config, quick)
     }
 }
 
@@ -87,16 +81,18 @@ impl Convolution {
 /// # Panics
 /// As Burn's: if the shapes do not fit each other.
 pub fn convolve(
+    context: &Context,
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     config: ConvolutionConfig,
 ) -> Tensor<4> {
     let quick = config.quick(x.is_tracked() || weight.is_tracked());
-    convolve_by(x, weight, bias, config, quick)
+    convolve_by(context, x, weight, bias, config, quick)
 }
 
 fn convolve_by(
+    context: &Context,
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
@@ -104,9 +100,12 @@ fn convolve_by(
     quick: bool,
 ) -> Tensor<4> {
     let [images, inputs, height, width] = x.dims();
-    if let Some(kernel) = config.kernel([images, inputs], [height, width], &weight, quick)
-        && on_kernels(&x)
-        && let Some(y) = convolve_on_kernels(kernel, &x, &weight, bias.as_ref())
+    let operands = on_kernels(&x)
+        && on_kernels(&weight)
+        && bias.as_ref().is_none_or(|b| on_kernels(b) && b.dims() == [weight.dims()[0]]);
+    if operands
+        && let Some(kernel) = config.kernel([images, inputs], [height, width], &weight, quick)
+        && let Some(y) = convolve_on_kernels(context, kernel, &x, &weight, bias.as_ref())
     {
         return y;
     }
@@ -120,16 +119,18 @@ fn convolve_by(
 /// # Panics
 /// As Burn's transposed convolution: if the shapes do not fit each other.
 pub fn adjoint(
+    context: &Context,
     y: Tensor<4>,
     weight: Tensor<4>,
     size: [usize; 2],
     config: ConvolutionConfig,
 ) -> Tensor<4> {
     let quick = config.quick(y.is_tracked() || weight.is_tracked());
-    adjoint_by(y, weight, size, config, quick)
+    adjoint_by(context, y, weight, size, config, quick)
 }
 
 fn adjoint_by(
+    context: &Context,
     y: Tensor<4>,
     weight: Tensor<4>,
     size: [usize; 2],
@@ -138,11 +139,12 @@ fn adjoint_by(
 ) -> Tensor<4> {
     let [images, outputs, rows, columns] = y.dims();
     let inputs = weight.dims()[1] * config.groups;
-    if let Some(kernel) = config.kernel([images, inputs], size, &weight, quick)
+    if on_kernels(&y)
+        && on_kernels(&weight)
+        && let Some(kernel) = config.kernel([images, inputs], size, &weight, quick)
         && kernel.output_size() == Ok([rows, columns])
         && kernel.outputs == outputs
-        && on_kernels(&y)
-        && let Some(x) = adjoint_on_kernels(kernel, &y, &weight)
+        && let Some(x) = adjoint_on_kernels(context, kernel, &y, &weight)
     {
         return x;
     }
@@ -158,7 +160,7 @@ fn adjoint_by(
 }
 
 impl ConvolutionConfig {
-    /// Whether Winograd's algorithm may be used: in training, where it is wanted.
+    /// Whether Winograd's algorithm may be used: in training, unless exactness is asked for.
     fn quick(self, training: bool) -> bool {
         training && !self.exact
     }
@@ -185,8 +187,12 @@ impl ConvolutionConfig {
     }
 }
 
+/// Why the kernels' results are unwrapped here.
+const FITS: &str = "the arrays have the lengths of a shape that was checked";
+
 /// `None` where the graph is not one that this can be recorded on.
 fn convolve_on_kernels(
+    context: &Context,
     kernel: Kernel,
     x: &Tensor<4>,
     weight: &Tensor<4>,
@@ -197,74 +203,84 @@ fn convolve_on_kernels(
     let device = x.clone().inner().device();
     let (x_values, weights) = (view(x.clone()), view(weight.clone()));
     let biases = bias.cloned().map(view);
-    let y = time(Part::Convolutions, || kernel.value(&x_values, &weights, biases.as_deref()));
+    let compute = || kernel.value(context, &x_values, &weights, biases.as_deref());
+    let y = context.profile().time(Section::Convolutions, compute).expect(FITS);
     let output = tensor(y, shape, &device);
     if !x.is_tracked() && !weight.is_tracked() && !bias.is_some_and(Tensor::is_tracked) {
         return Some(output);
     }
     let with_bias = bias.is_some();
-    // A node has as many parents as its type says; a bias that is not there is an untracked one.
+    // A node has as many parents as its type says; a missing bias is an untracked parent.
     let bias = bias.cloned().unwrap_or_else(|| Tensor::zeros([kernel.outputs], &device));
     let (kept_x, kept_weight) = (x.clone().inner(), weight.clone().inner());
     let parents =
         [Variable::Array(x.clone()), Variable::Array(weight.clone()), Variable::Vector(bias)];
-    record(
-        Part::Convolutions,
-        parents,
-        output,
-        move |slope, [x_wanted, weight_wanted, bias_wanted]| {
-            let slopes = view(slope);
-            let mut found = [None, None, None];
-            if x_wanted {
-                let gradient = kernel.adjoint(&slopes, &view(kept_weight.clone()));
-                found[0] = Some(Variable::Array(tensor(gradient, kept_x.dims(), &device)));
-            }
-            if weight_wanted || bias_wanted {
-                let mut biases = vec![0.0; kernel.outputs];
-                let into = with_bias.then_some(biases.as_mut_slice());
-                let gradient = weight_gradient(kernel, &view(kept_x), &slopes, into);
-                found[1] = Some(Variable::Array(tensor(gradient, kept_weight.dims(), &device)));
-                found[2] = Some(Variable::Vector(tensor(biases, [kernel.outputs], &device)));
-            }
-            found
-        },
-    )
-    .ok()
+    let kept = context.clone();
+    let vjp = move |gradient, [x_wanted, weight_wanted, bias_wanted]: [bool; 3]| {
+        let gradient = view(gradient);
+        let mut found = [None, None, None];
+        if x_wanted {
+            let x = kernel.adjoint(&kept, &gradient, &view(kept_weight.clone())).expect(FITS);
+            found[0] = Some(Variable::Array(tensor(x, kept_x.dims(), &device)));
+        }
+        if weight_wanted || bias_wanted {
+            let mut biases = vec![0.0; kernel.outputs];
+            let into = with_bias.then_some(biases.as_mut_slice());
+            let weight = weight_gradient(&kept, kernel, &view(kept_x), &gradient, into);
+            found[1] = Some(Variable::Array(tensor(weight, kept_weight.dims(), &device)));
+            found[2] = Some(Variable::Vector(tensor(biases, [kernel.outputs], &device)));
+        }
+        found
+    };
+    record(context, Section::Convolutions, parents, output, vjp).ok()
 }
 
 /// `None` where the graph is not one that this can be recorded on.
-fn adjoint_on_kernels(kernel: Kernel, y: &Tensor<4>, weight: &Tensor<4>) -> Option<Tensor<4>> {
+fn adjoint_on_kernels(
+    context: &Context,
+    kernel: Kernel,
+    y: &Tensor<4>,
+    weight: &Tensor<4>,
+) -> Option<Tensor<4>> {
     let shape = [kernel.images, kernel.inputs, kernel.size[0], kernel.size[1]];
     let device = y.clone().inner().device();
     let (y_values, weights) = (view(y.clone()), view(weight.clone()));
-    let x = time(Part::Convolutions, || kernel.adjoint(&y_values, &weights));
+    let compute = || kernel.adjoint(context, &y_values, &weights);
+    let x = context.profile().time(Section::Convolutions, compute).expect(FITS);
     let output = tensor(x, shape, &device);
     if !y.is_tracked() && !weight.is_tracked() {
         return Some(output);
     }
     let (kept_y, kept_weight) = (y.clone().inner(), weight.clone().inner());
     let parents = [Variable::Array(y.clone()), Variable::Array(weight.clone())];
-    record(Part::Convolutions, parents, output, move |slope, [y_wanted, weight_wanted]| {
-        // ⟨g, Kᵀy⟩ = ⟨Kg, y⟩: with respect to y that is Kg, and K's gradient is that of ⟨Kg, y⟩.
-        let slopes = view(slope);
+    let kept = context.clone();
+    let vjp = move |gradient, [y_wanted, weight_wanted]: [bool; 2]| {
+        // ⟨g, Kᵀy⟩ = ⟨Kg, y⟩: the gradient with respect to y is Kg, and K's is that of ⟨Kg, y⟩.
+        let gradient = view(gradient);
         let mut found = [None, None];
         if y_wanted {
-            let gradient = kernel.value(&slopes, &view(kept_weight.clone()), None);
-            found[0] = Some(Variable::Array(tensor(gradient, kept_y.dims(), &device)));
+            let y = kernel.value(&kept, &gradient, &view(kept_weight.clone()), None).expect(FITS);
+            found[0] = Some(Variable::Array(tensor(y, kept_y.dims(), &device)));
         }
         if weight_wanted {
-            let gradient = weight_gradient(kernel, &slopes, &view(kept_y), None);
-            found[1] = Some(Variable::Array(tensor(gradient, kept_weight.dims(), &device)));
+            let weight = weight_gradient(&kept, kernel, &gradient, &view(kept_y), None);
+            found[1] = Some(Variable::Array(tensor(weight, kept_weight.dims(), &device)));
         }
         found
-    })
-    .ok()
+    };
+    record(context, Section::Convolutions, parents, output, vjp).ok()
 }
 
 /// The gradient of ⟨Kx, y⟩ with respect to K's weight; that with respect to a bias is added to `bias`.
-fn weight_gradient(kernel: Kernel, x: &[f32], y: &[f32], bias: Option<&mut [f32]>) -> Vec<f32> {
+fn weight_gradient(
+    context: &Context,
+    kernel: Kernel,
+    x: &[f32],
+    y: &[f32],
+    bias: Option<&mut [f32]>,
+) -> Vec<f32> {
     let taps = kernel.kernel[0] * kernel.kernel[1];
     let mut gradient = vec![0.0; kernel.outputs * (kernel.inputs / kernel.groups) * taps];
-    kernel.weight_gradient(x, y, &mut gradient, bias);
+    kernel.weight_gradient(context, x, y, &mut gradient, bias).expect(FITS);
     gradient
 }

@@ -1,31 +1,37 @@
-//! Dropout whose masks are a function of seed, step, layer and element.
+//! Dropout whose masks are a function of seed, step, place and element.
 
-use crate::node::{Variable, record};
+use crate::autodiff::{Variable, record};
 use crate::pass::{Draw, Pass};
-use crate::profile::{Part, time};
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use rayon::prelude::*;
+use palinode_kernels::Context;
+use palinode_kernels::profile::Section;
 
-/// Elements whose numbers one task draws.
-const STRETCH: usize = 1 << 14;
-
-/// Inverted dropout: in training every element is zero with probability `rate`, and otherwise divided
-/// by 1 − `rate`; elsewhere nothing changes.
+/// Inverted dropout: in training every element is zero with probability `rate` and is divided by
+/// 1 − `rate` otherwise. In other phases nothing changes.
 ///
-/// Masks come from a counter-based generator (ChaCha8), so no mask is ever stored: the backward pass,
-/// and a second evaluation inside a reversible unit, draw the same one again. They do not depend on
-/// the number of threads, and no random stream of anybody else's moves.
+/// Masks come from a counter-based generator (ChaCha8), so none is stored: the backward pass, and a second
+/// evaluation inside a reversible unit, draw the same mask again. Masks depend neither on the number of
+/// threads nor on other users of random numbers.
 #[derive(Module, Debug)]
 pub struct Dropout {
     #[module(skip)]
     rate: f64,
+    #[module(skip)]
+    number: u64,
 }
 
 impl Dropout {
-    /// Dropping a share `rate` in 0…1 (1 excluded) of all elements.
+    /// Dropping a share `rate` in 0…1 (1 excluded) of all elements; a rate outside of that is clamped
+    /// into it.
     pub fn new(rate: f64) -> Self {
-        Self { rate: rate.clamp(0.0, 1.0 - f64::EPSILON) }
+        Self { rate: rate.clamp(0.0, 1.0 - f64::EPSILON), number: 0 }
+    }
+
+    /// The same dropout as number `number` of its residual: dropouts of different numbers draw different
+    /// masks, and all dropouts of one residual must have different numbers. The default is 0.
+    pub fn numbered(self, number: u64) -> Self {
+        Self { number, ..self }
     }
 
     /// Whether nothing is ever dropped.
@@ -33,38 +39,36 @@ impl Dropout {
         self.rate == 0.0
     }
 
-    /// x with elements dropped as `pass` says; any shape of four axes.
+    /// x with elements dropped as `pass` says: `[n, c, h, w]` → `[n, c, h, w]`.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let Some(draw) = pass.draw().filter(|_| !self.is_off()) else { return x };
-        let rate = self.rate;
-        let value = time(Part::Dropouts, || masked(x.clone().inner(), rate, draw));
+        if self.is_off() {
+            return x;
+        }
+        let Some(draw) = pass.draw(self.number) else { return x };
+        let (rate, context) = (self.rate, pass.context().clone());
+        let time =
+            |x| context.profile().time(Section::Dropouts, || masked(&context, x, rate, draw));
+        let value = time(x.clone().inner());
         if !x.is_tracked() {
             return if x.is_autodiff() { value.autodiff() } else { value };
         }
-        let recorded =
-            record(Part::Dropouts, [Variable::Array(x.clone())], value, move |slope, _| {
-                [Some(Variable::Array(masked(slope, rate, draw)))]
-            });
-        // A backend that a node of ours cannot be recorded on multiplies by a mask that it keeps.
+        let parents = [Variable::Array(x.clone())];
+        let kept = context.clone();
+        let vjp = move |gradient, _| [Some(Variable::Array(masked(&kept, gradient, rate, draw)))];
+        let recorded = record(&context, Section::Dropouts, parents, value, vjp);
+        // On a backend that has no node of ours, Burn keeps the mask and differentiates the product.
         recorded.unwrap_or_else(|_| {
-            let mask = masked(x.clone().inner().ones_like(), rate, draw);
+            let mask = masked(&context, x.clone().inner().ones_like(), rate, draw);
             x * mask.autodiff()
         })
     }
 }
 
 /// x times the mask of `draw`.
-fn masked(x: Tensor<4>, rate: f64, draw: Draw) -> Tensor<4> {
+fn masked(context: &Context, x: Tensor<4>, rate: f64, draw: Draw) -> Tensor<4> {
     let shape = x.dims();
     let mut mask = vec![0.0_f32; shape.iter().product()];
-    let kept = (1.0 / (1.0 - rate)) as f32;
-    let threshold = (rate * (f64::from(u32::MAX) + 1.0)) as u32;
-    mask.par_chunks_mut(STRETCH).enumerate().for_each(|(stretch, mask)| {
-        let mut generator = draw.from(stretch * STRETCH);
-        for element in mask {
-            *element = if generator.word() >= threshold { kept } else { 0.0 };
-        }
-    });
+    draw.mask(rate).fill(context, &mut mask).expect("the rate is in 0…1, the place below 2²⁸");
     let mask = Tensor::<4>::from_data(TensorData::new(mask, shape), (&x.device(), x.dtype()));
     x * mask
 }
@@ -72,12 +76,13 @@ fn masked(x: Tensor<4>, rate: f64, draw: Draw) -> Tensor<4> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pass::Phase;
+    use crate::pass::{Phase, Place};
     use burn::tensor::{DType, Device};
 
-    fn dropped(step: u64, layer: u64) -> Vec<f32> {
+    fn dropped(step: u64, layer: usize) -> Vec<f32> {
         let x = Tensor::<4>::ones([2, 3, 64, 100], &Device::flex());
-        let pass = Pass::first(Phase::Training { seed: 1, step }, layer);
+        let place = Place::Unit { unit: 1, function: layer };
+        let pass = Pass::first(Phase::Training { seed: 1, step }, &Context::new(), place);
         Dropout::new(0.4).forward(x, &pass).into_data().try_into_vec().unwrap()
     }
 
@@ -100,12 +105,13 @@ mod tests {
     fn the_gradient_has_the_same_mask_and_other_phases_change_nothing() {
         let x = Tensor::<4>::ones([2, 2, 3, 3], &Device::flex()).cast(DType::F64);
         let x = x.autodiff().require_grad();
-        let pass = || Pass::first(Phase::Training { seed: 1, step: 0 }, 0);
+        let context = Context::new();
+        let pass = || Pass::new(Phase::Training { seed: 1, step: 0 }, &context);
         let y = Dropout::new(0.5).forward(x.clone(), &pass());
         let gradient = x.grad(&y.clone().sum().backward()).unwrap();
         assert!((y.inner() - gradient).abs().max().into_scalar::<f64>() == 0.0);
         for phase in [Phase::BatchStatistics, Phase::Inference] {
-            let y = Dropout::new(0.5).forward(x.clone(), &Pass::first(phase, 0));
+            let y = Dropout::new(0.5).forward(x.clone(), &Pass::new(phase, &context));
             assert_eq!((y - x.clone()).abs().max().into_scalar::<f64>(), 0.0);
         }
     }

@@ -43,6 +43,36 @@ pub enum Error {
         /// What it holds.
         effect: &'static str,
     },
+    /// A residual returned what no scheme can use.
+    #[error("{residual}: {reason}")]
+    Residual {
+        /// The residual's type and its place.
+        residual: String,
+        /// What it returned and what was expected.
+        reason: String,
+    },
+    /// An input that does not suit a unit or a network.
+    #[error("input: {found}, expected {expected}")]
+    Input {
+        /// Its shape and type.
+        found: String,
+        /// What they should be.
+        expected: String,
+    },
+    /// Something needs more memory than there is.
+    #[error("needs {needed} of memory, but {available} are available")]
+    Memory {
+        /// All of it, and its parts.
+        needed: String,
+        /// What is there.
+        available: String,
+    },
+    /// The inverse of a scheme that has none was asked for.
+    #[error("the scheme has no inverse; use mode `stored` or `checkpointed`")]
+    NoInverse,
+    /// The kernels refused a call.
+    #[error(transparent)]
+    Kernels(#[from] palinode_kernels::Error),
     /// A tensor on a device whose backend the reversible node does not support.
     #[error(
         "reversible and checkpointed modes run on the Flex (CPU) backend; this tensor is on {0}"

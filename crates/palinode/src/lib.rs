@@ -15,8 +15,9 @@
 //! use palinode::tensor::{Device, Tensor};
 //!
 //! # fn main() -> palinode::Result<()> {
-//! let mut config = NetworkConfig::named("hamiltonian")?.for_data(1, [32, 32], 10);
-//! (config.blocks, config.widths) = ([2, 2, 2], [8, 16, 32]);
+//! let config = NetworkConfig::named("hamiltonian")?
+//!     .for_data(1, [32, 32], 10)
+//!     .with_units([2, 2, 2], [8, 16, 32]);
 //! let device = Device::flex().autodiff();
 //! let network = config.init(42, Differentiation::Reversible, &device)?;
 //! let images = Tensor::<4>::zeros([4, 1, 32, 32], &device);
@@ -29,18 +30,28 @@
 //! ```
 #![forbid(unsafe_code)]
 
+/// The examples of these pages are compiled and run as tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../README.md")]
+    struct CrateReadme;
+    #[doc = include_str!("../../../docs/your-own-residual.md")]
+    struct YourOwnResidual;
+}
+
 pub mod activation;
+mod autodiff;
 pub mod check;
 pub mod convolution;
 pub mod dropout;
 mod error;
 pub mod file;
+pub mod memory;
 pub mod network;
-mod node;
 pub mod norm;
-mod parameters;
 pub mod pass;
-pub mod profile;
 pub mod random;
 pub mod residual;
 pub mod reversible;
@@ -52,4 +63,4 @@ pub use burn;
 pub use burn::tensor;
 pub use error::{Error, Result};
 pub use palinode_kernels::heap;
-pub use palinode_kernels::isa::Isa;
+pub use palinode_kernels::{Context, ContextBuilder, Isa};

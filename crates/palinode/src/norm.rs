@@ -1,13 +1,14 @@
 //! Batch normalisation with the running statistics PyTorch keeps.
 
 use crate::activation::{Activation, activate};
-use crate::node::{Variable, on_kernels, record, tensor, values, view};
+use crate::autodiff::{Variable, on_kernels, record, tensor, values, view};
 use crate::pass::{Pass, Phase, Statistics};
-use crate::profile::{Part, time};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::batch_norm;
 use burn::tensor::{Device, Tensor, TensorData};
+use palinode_kernels::Context;
 use palinode_kernels::norm::BatchNorm as Kernel;
+use palinode_kernels::profile::Section;
 
 /// Batch norm over `[n, C, h, w]`, one mean and variance per channel.
 ///
@@ -61,7 +62,8 @@ impl BatchNorm {
         let statistics = match pass.phase() {
             Phase::Inference => None,
             Phase::Training { .. } | Phase::BatchStatistics => {
-                let known = pass.batch_statistics(|| self.statistics(&x));
+                let compute = || self.statistics(&x, pass.context());
+                let known = pass.batch_statistics(self.weight.id, compute);
                 if pass.moves_running_statistics() {
                     self.update(&x, &known);
                 }
@@ -70,7 +72,7 @@ impl BatchNorm {
         };
         let statistics = statistics.as_deref();
         if on_kernels(&x)
-            && let Some(y) = self.by_kernel(&x, statistics, relu)
+            && let Some(y) = self.by_kernel(&x, statistics, relu, pass.context())
         {
             return y;
         }
@@ -79,15 +81,17 @@ impl BatchNorm {
     }
 
     /// Mean and variance of every channel of `x`.
-    fn statistics(&self, x: &Tensor<4>) -> Vec<Statistics> {
+    fn statistics(&self, x: &Tensor<4>, context: &Context) -> Vec<Statistics> {
         let [images, channels, height, width] = x.dims();
         if on_kernels(x) {
             let kernel = self.kernel([images, channels, height * width], false);
-            return time(Part::Norms, || kernel.statistics(&view(x.clone())));
+            let compute = || kernel.statistics(context, &view(x.clone()));
+            let found = context.profile().time(Section::Norms, compute);
+            return found.expect("the shape is that of x");
         }
         let (mean, variance) = moments(x.clone().inner());
         let numbers = |tensor: Tensor<4>| -> Vec<f64> {
-            tensor.into_data().convert::<f64>().try_to_vec().unwrap_or_default()
+            tensor.into_data().convert::<f64>().try_to_vec().expect("converted to f64")
         };
         let pairs = numbers(mean).into_iter().zip(numbers(variance));
         pairs.map(|(mean, variance)| Statistics { mean, variance }).collect()
@@ -99,11 +103,15 @@ impl BatchNorm {
 
     /// On the CPU, with the batch's statistics or the running ones; `None` where the graph is not one
     /// it can be recorded on.
+    ///
+    /// # Panics
+    /// If x has another number of channels than the norm.
     fn by_kernel(
         &self,
         x: &Tensor<4>,
         batch: Option<&[Statistics]>,
         relu: bool,
+        context: &Context,
     ) -> Option<Tensor<4>> {
         let shape @ [images, channels, height, width] = x.dims();
         let kernel = self.kernel([images, channels, height * width], relu);
@@ -117,27 +125,30 @@ impl BatchNorm {
         let input = view(x.clone());
         let affine = (view(weight.clone()), view(bias.clone()));
         let mut y = vec![0.0; input.len()];
-        time(Part::Norms, || {
-            kernel.forward(&input, &statistics, (&affine.0, &affine.1), &mut y);
-        });
+        let compute =
+            || kernel.forward(context, &input, &statistics, (&affine.0, &affine.1), &mut y);
+        let computed = context.profile().time(Section::Norms, compute);
+        computed.unwrap_or_else(|error| panic!("batch norm: {error}"));
         let output = tensor(y, shape, &device);
         if !tracked {
             return Some(output);
         }
-        let kept = x.clone().inner();
+        let (kept, kept_context) = (x.clone().inner(), context.clone());
         let parents =
             [Variable::Array(x.clone()), Variable::Vector(weight), Variable::Vector(bias)];
-        let pull_back = move |slope, _| {
-            let mut gradient = values(slope);
+        let vjp = move |gradient, _| {
+            let mut gradient = values(gradient);
             let affine = (&*affine.0, &*affine.1);
-            let (weight, bias) = kernel.backward(&view(kept), &statistics, affine, &mut gradient);
+            let found =
+                kernel.backward(&kept_context, &view(kept), &statistics, affine, &mut gradient);
+            let (weight, bias) = found.expect("the shapes of the forward pass");
             [
                 Some(Variable::Array(tensor(gradient, shape, &device))),
                 Some(Variable::Vector(tensor(weight, [channels], &device))),
                 Some(Variable::Vector(tensor(bias, [channels], &device))),
             ]
         };
-        record(Part::Norms, parents, output, pull_back).ok()
+        record(context, Section::Norms, parents, output, vjp).ok()
     }
 
     /// By Burn's operations, without the ReLU.

@@ -1,224 +1,231 @@
-//! One pass through a network, and what has to be the same where a part of it is evaluated again.
+//! One evaluation of a residual: what it is for, and what a second evaluation has to repeat.
 //!
-//! The reversible and checkpointed modes evaluate every residual a second time, on the way back.
-//! [`BatchNorm`](crate::norm::BatchNorm) and [`Dropout`](crate::dropout::Dropout) inside a residual
-//! ask the [`Pass`] they are given: in the first evaluation a norm's batch statistics are computed,
-//! kept (two numbers per channel) and the running ones moved; in a second one the kept ones are used
-//! and nothing moves. A dropout keeps nothing: its mask is a function of seed, step, layer and
-//! element.
+//! The reversible and checkpointed modes evaluate every residual a second time in the backward pass.
+//! [`BatchNorm`](crate::norm::BatchNorm) and [`Dropout`](crate::dropout::Dropout) inside a residual ask
+//! the [`Pass`] that they are given. In the first evaluation a norm computes the statistics of the
+//! batch, the pass keeps them (two numbers per channel), and the running statistics move. In a second
+//! evaluation the norm uses the kept statistics, and nothing moves. A dropout keeps nothing: its mask is
+//! a function of seed, step, place and element.
 
+use crate::error::{Error, Result};
 use crate::random::{Generator, Purpose};
-use crate::residual::Role;
+use burn::module::ParamId;
+use palinode_kernels::Context;
+use palinode_kernels::dropout::Mask;
 pub use palinode_kernels::norm::Statistics;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The batch's statistics in every norm, the running ones move towards them, and dropouts draw
-    /// the masks of this seed and step.
+    /// Norms use the statistics of the batch and move their running statistics towards them; dropouts
+    /// draw the masks of this seed and step.
     Training {
         /// Seed of the run.
         seed: u64,
         /// Optimiser steps before this one: every step has masks of its own.
         step: u64,
     },
-    /// The batch's statistics; nothing is updated and nothing dropped.
+    /// Norms use the statistics of the batch; nothing is updated and nothing is dropped.
     BatchStatistics,
-    /// The running statistics; nothing is updated and nothing dropped.
+    /// Norms use their running statistics; nothing is updated and nothing is dropped.
     Inference,
 }
 
-/// Statistics of one norm over a batch, shared by the evaluations that use them.
-type Shared = Arc<[Statistics]>;
+/// Where an evaluation stands in a network. Random numbers of different places are independent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Before the first or behind the last unit.
+    Outside,
+    /// In unit `unit`: function 2i is F and 2i + 1 is F* of residual i.
+    Unit { unit: usize, function: usize },
+}
 
-/// One evaluation of a residual, or of a layer outside the units.
+/// Statistics of one norm over a batch, shared by the evaluations that use them.
+pub(crate) type Shared = Arc<[Statistics]>;
+
+/// The statistics that the norms of one evaluation computed, by the norms' identities.
+pub(crate) type Kept = BTreeMap<u64, Shared>;
+
+/// One evaluation of a residual, or of the layers outside the units.
 ///
-/// A residual hands it on to its norms and dropouts, in the same order every time.
+/// A residual hands it on to its norms, dropouts and convolutions. It also carries the [`Context`] that
+/// the kernels compute with.
 #[derive(Debug)]
 pub struct Pass {
     phase: Phase,
-    layer: u64,
-    /// Dropouts that have been asked for so far.
-    draws: Cell<u64>,
-    /// Whether this evaluation repeats another one.
-    again: bool,
-    statistics: RefCell<Vec<Shared>>,
-    /// In a repetition, norms that have been asked for so far.
-    next: Cell<usize>,
+    context: Context,
+    place: Place,
+    /// The statistics of the evaluation that this one repeats; `None` in a first evaluation.
+    repeated: Option<Kept>,
+    /// The statistics that the norms of this first evaluation have computed.
+    computed: RefCell<Kept>,
+    /// The norms that have been evaluated.
+    norms: RefCell<BTreeSet<u64>>,
+    /// The numbers of the dropouts that have drawn a mask.
+    dropouts: RefCell<BTreeSet<u64>>,
+    /// The first misuse.
+    misuse: RefCell<Option<Error>>,
 }
 
 impl Pass {
-    /// The first evaluation of layer `layer` in a pass for `phase`. Layers of one network that draw
-    /// random numbers have different `layer`s below 2²⁰.
-    pub fn first(phase: Phase, layer: u64) -> Self {
+    /// A first evaluation outside any unit. Residuals in a [`Unit`](crate::network::Unit) are given
+    /// their passes by it.
+    pub fn new(phase: Phase, context: &Context) -> Self {
+        Self::first(phase, context, Place::Outside)
+    }
+
+    /// A first evaluation at `place`.
+    pub(crate) fn first(phase: Phase, context: &Context, place: Place) -> Self {
         Self {
             phase,
-            layer,
-            draws: Cell::new(0),
-            again: false,
-            statistics: RefCell::default(),
-            next: Cell::new(0),
+            context: context.clone(),
+            place,
+            repeated: None,
+            computed: RefCell::default(),
+            norms: RefCell::default(),
+            dropouts: RefCell::default(),
+            misuse: RefCell::default(),
         }
     }
 
-    /// A repetition of an evaluation that kept `kept`.
-    fn again(phase: Phase, layer: u64, kept: Vec<Shared>) -> Self {
-        Self { again: true, statistics: RefCell::new(kept), ..Self::first(phase, layer) }
+    /// A repetition of an evaluation at `place` that kept `kept`.
+    pub(crate) fn again(phase: Phase, context: &Context, place: Place, kept: Kept) -> Self {
+        Self { repeated: Some(kept), ..Self::first(phase, context, place) }
     }
 
-    /// What the whole pass is for.
+    /// What the whole forward pass is for.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
+    /// What the kernels compute with.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// Whether a norm's running statistics move in this evaluation.
     pub(crate) fn moves_running_statistics(&self) -> bool {
-        matches!(self.phase, Phase::Training { .. }) && !self.again
+        matches!(self.phase, Phase::Training { .. }) && self.repeated.is_none()
     }
 
-    /// A norm's statistics over the batch: those of the first evaluation, by `compute` if this is it.
-    pub(crate) fn batch_statistics(&self, compute: impl FnOnce() -> Vec<Statistics>) -> Shared {
-        let place = self.next.replace(self.next.get() + 1);
-        let known = self.statistics.borrow().get(place).cloned();
-        known.unwrap_or_else(|| {
-            let found: Shared = compute().into();
-            self.statistics.borrow_mut().push(Arc::clone(&found));
-            found
-        })
+    /// The statistics of norm `norm` over the batch: those of the first evaluation; `compute` gives
+    /// them if this is it.
+    pub(crate) fn batch_statistics(
+        &self,
+        norm: ParamId,
+        compute: impl FnOnce() -> Vec<Statistics>,
+    ) -> Shared {
+        let id = norm.val();
+        if !self.norms.borrow_mut().insert(id) {
+            self.refuse("a batch norm was evaluated twice; give each place a norm of its own");
+        }
+        if let Some(kept) = &self.repeated {
+            if let Some(known) = kept.get(&id) {
+                return Arc::clone(known);
+            }
+            self.refuse("a batch norm took part in the second evaluation but not in the first");
+        }
+        let found: Shared = compute().into();
+        self.computed.borrow_mut().insert(id, Arc::clone(&found));
+        found
     }
 
-    /// The random numbers of the next draw in this evaluation; none outside training.
-    pub(crate) fn draw(&self) -> Option<Draw> {
+    /// The random numbers of dropout number `number` in this evaluation; none outside training.
+    pub(crate) fn draw(&self, number: u64) -> Option<Draw> {
         let Phase::Training { seed, step } = self.phase else { return None };
-        let draw = self.draws.replace(self.draws.get() + 1);
-        Some(Draw { seed, step, place: (self.layer << 6) | (draw & 63) })
+        if !self.dropouts.borrow_mut().insert(number) {
+            let reason = format!(
+                "two dropouts have the number {number}; give each its own with `Dropout::numbered`"
+            );
+            self.refuse(&reason);
+        }
+        Some(Draw::new(seed, step, self.place, Drawn::Dropout(number)))
     }
 
-    fn into_kept(self) -> Vec<Shared> {
-        self.statistics.into_inner()
+    /// Remembers a misuse; [`check`](Self::check) reports it.
+    fn refuse(&self, reason: &str) {
+        self.misuse.borrow_mut().get_or_insert_with(|| Error::config("residual", reason));
+    }
+
+    /// Whether the norms and dropouts of this evaluation were used as they have to be. A
+    /// [`Unit`](crate::network::Unit) asks this after every residual.
+    ///
+    /// # Errors
+    /// [`Error::Config`]: a norm that was evaluated twice or only the second time, or two dropouts of
+    /// one number.
+    pub fn check(&self) -> Result<()> {
+        match self.misuse.borrow_mut().take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// The statistics to repeat this evaluation with.
+    pub(crate) fn into_kept(self) -> Kept {
+        self.computed.into_inner()
     }
 }
 
-/// Random numbers of one layer in one step, by the element they are for.
+/// What random numbers of a place are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drawn {
+    /// The mask of the dropout of this number.
+    Dropout(u64),
+    /// Whether the residual takes part in the step.
+    Survival,
+}
+
+/// The address of random numbers in the streams of a seed: one word of 32 bits per element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Draw {
     seed: u64,
     step: u64,
-    /// Layer and number of the draw in it, below 2²⁶.
+    /// Below 2²⁸.
     place: u64,
 }
 
 impl Draw {
-    /// Numbers of 32 bits from that of element `element` (below 2⁴⁰) on.
-    pub fn from(self, element: usize) -> Generator {
+    /// The numbers for `drawn` at `place` in step `step` of a run.
+    ///
+    /// Three units of 2²⁰ functions with 63 dropouts each have places of their own in the streams of
+    /// `seed` itself; larger networks go on in the streams of other seeds, which are derived from it.
+    pub fn new(seed: u64, step: u64, place: Place, drawn: Drawn) -> Self {
+        const UNITS: usize = 3;
+        const FUNCTIONS: usize = 1 << 20;
+        const DROPOUTS: u64 = 63;
+        let (unit, function) = match place {
+            Place::Outside => ((0, UNITS), (0, 0)),
+            Place::Unit { unit, function } => {
+                ((unit / UNITS, unit % UNITS), (function / FUNCTIONS, function % FUNCTIONS))
+            }
+        };
+        let number = match drawn {
+            Drawn::Dropout(number) => (number / DROPOUTS, number % DROPOUTS),
+            Drawn::Survival => (0, DROPOUTS),
+        };
+        // Zero for all networks of up to three units.
+        let beyond = (unit.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ (function.0 as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+            ^ number.0.wrapping_mul(0x94d0_49bb_1331_11eb);
+        let place = ((((function.1 as u64) << 2) | unit.1 as u64) << 6) | number.1;
+        Self { seed: seed ^ beyond, step, place }
+    }
+
+    /// The dropout mask of these numbers.
+    pub fn mask(self, rate: f64) -> Mask {
+        let stream = Generator::stream(Purpose::Dropout, self.step);
+        Mask { seed: self.seed, stream, place: self.place, rate }
+    }
+
+    /// A number uniform in 0…1 (1 excluded): that of element 0.
+    pub fn share(self) -> f64 {
         let mut generator = Generator::with_stream(self.seed, Purpose::Dropout, self.step);
-        generator.seek_word((u128::from(self.place) << 40) + element as u128);
-        generator
+        generator.seek_word(u128::from(self.place) << 40);
+        f64::from(generator.word()) / (f64::from(u32::MAX) + 1.0)
     }
-}
-
-/// Where a unit's residuals stand and how likely they take part: what their passes have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct UnitSite {
-    /// The unit, from 0.
-    pub unit: usize,
-    /// Residuals of the network's unit that come before these.
-    pub first: usize,
-    /// Probability that residual i is evaluated in training ([`Survival`]); empty: all are.
-    pub survival: Arc<[f64]>,
-}
-
-/// What stochastic depth does to a residual in one pass.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Survival {
-    /// Evaluated as it is.
-    Whole,
-    /// Left out of this step.
-    Dropped,
-    /// Evaluated, times the probability that it is there in training.
-    Expected(f64),
-}
-
-/// What a unit (or a segment of one) keeps of its first evaluations beside a state, so that they can
-/// be repeated.
-#[derive(Debug)]
-pub struct Memory {
-    phase: Phase,
-    site: UnitSite,
-    /// By residual and role.
-    kept: Vec<Vec<Shared>>,
-}
-
-impl Memory {
-    /// Nothing yet.
-    pub(crate) fn new(phase: Phase, site: UnitSite) -> Self {
-        Self { phase, site, kept: Vec::new() }
-    }
-
-    /// Bytes of the kept statistics.
-    pub fn bytes(&self) -> usize {
-        let statistics = self.kept.iter().flatten().map(|norm| norm.len());
-        statistics.sum::<usize>() * size_of::<Statistics>()
-    }
-
-    /// Evaluates residual `residual` for the first time.
-    pub(crate) fn first<T>(
-        &mut self,
-        residual: usize,
-        role: Role,
-        evaluate: impl FnOnce((&Pass, Survival)) -> T,
-    ) -> T {
-        let pass = Pass::first(self.phase, self.layer(residual, role));
-        let value = evaluate((&pass, self.survival(residual)));
-        let kept = pass.into_kept();
-        if !kept.is_empty() {
-            let place = place(residual, role);
-            if self.kept.len() <= place {
-                self.kept.resize_with(place + 1, Vec::new);
-            }
-            self.kept[place] = kept;
-        }
-        value
-    }
-
-    /// Evaluates it again.
-    pub(crate) fn again<T>(
-        &self,
-        residual: usize,
-        role: Role,
-        evaluate: impl FnOnce((&Pass, Survival)) -> T,
-    ) -> T {
-        let kept = self.kept.get(place(residual, role)).cloned().unwrap_or_default();
-        let pass = Pass::again(self.phase, self.layer(residual, role), kept);
-        evaluate((&pass, self.survival(residual)))
-    }
-
-    /// A number of its own for every function of every residual of a network.
-    fn layer(&self, residual: usize, role: Role) -> u64 {
-        let residual = self.site.first + residual;
-        ((place(residual, role) as u64) << 2) | (self.site.unit as u64 & 3)
-    }
-
-    fn survival(&self, residual: usize) -> Survival {
-        let probability = self.site.survival.get(residual).copied().unwrap_or(1.0);
-        match self.phase {
-            _ if probability >= 1.0 => Survival::Whole,
-            Phase::Training { seed, step } => {
-                // The last of the layer's draws, which no dropout comes to.
-                let place = (self.layer(residual, Role::Forward) << 6) | 63;
-                let share = f64::from(Draw { seed, step, place }.from(0).word());
-                let drawn = share / (f64::from(u32::MAX) + 1.0);
-                if drawn < probability { Survival::Whole } else { Survival::Dropped }
-            }
-            Phase::BatchStatistics | Phase::Inference => Survival::Expected(probability),
-        }
-    }
-}
-
-fn place(residual: usize, role: Role) -> usize {
-    2 * residual + usize::from(role == Role::Conjugate)
 }
 
 #[cfg(test)]
@@ -230,44 +237,64 @@ mod tests {
     }
 
     #[test]
-    fn a_repetition_sees_the_first_statistics_and_moves_nothing() {
-        let phase = Phase::Training { seed: 3, step: 4 };
-        let mut memory = Memory::new(phase, UnitSite { unit: 1, first: 0, survival: [].into() });
-        let norms = |pass: &Pass, means: [f64; 2]| {
-            means.map(|mean| pass.batch_statistics(|| statistics(mean))[0].mean)
-        };
-        let first = memory.first(5, Role::Conjugate, |(pass, _)| {
-            assert!(pass.moves_running_statistics());
-            (norms(pass, [1.0, 2.0]), pass.draw(), pass.draw())
-        });
-        let again = memory.again(5, Role::Conjugate, |(pass, _)| {
-            assert!(!pass.moves_running_statistics());
-            (norms(pass, [8.0, 9.0]), pass.draw(), pass.draw())
-        });
-        assert_eq!(first, again);
-        assert_ne!(first.1, first.2, "two dropouts of one residual draw the same mask");
-        assert_eq!(memory.bytes(), 2 * size_of::<Statistics>());
-        let other =
-            memory.again(5, Role::Forward, |(pass, _)| (norms(pass, [8.0, 9.0]), pass.draw()));
-        assert_eq!(other.0, [8.0, 9.0]);
-        assert_ne!(other.1, first.1);
+    fn norms_are_told_apart_by_identity_and_not_by_the_order_of_calls() {
+        let (phase, context) = (Phase::Training { seed: 3, step: 4 }, Context::new());
+        let place = Place::Unit { unit: 1, function: 11 };
+        let [a, b, c] = [(); 3].map(|()| ParamId::new());
+        let pass = Pass::first(phase, &context, place);
+        assert!(pass.moves_running_statistics());
+        for (norm, mean) in [(a, 1.0), (b, 2.0)] {
+            pass.batch_statistics(norm, || statistics(mean));
+        }
+        pass.check().unwrap();
+        let kept = pass.into_kept();
+        let again = Pass::again(phase, &context, place, kept);
+        assert!(!again.moves_running_statistics());
+        let mean = |norm| again.batch_statistics(norm, || statistics(9.0))[0].mean;
+        assert_eq!((mean(b), mean(a)), (2.0, 1.0));
+        again.check().unwrap();
+        mean(c);
+        assert!(again.check().unwrap_err().to_string().contains("second evaluation"));
+        mean(a);
+        assert!(again.check().unwrap_err().to_string().contains("evaluated twice"));
     }
 
     #[test]
-    fn survival_is_drawn_in_training_and_expected_elsewhere() {
-        let survival: Arc<[f64]> = vec![1.0, 0.25].into();
-        let drawn = |phase, residual| {
-            Memory::new(phase, UnitSite { unit: 0, first: 0, survival: survival.clone() })
-                .survival(residual)
+    fn dropouts_are_told_apart_by_number() {
+        let phase = Phase::Training { seed: 3, step: 4 };
+        let pass = Pass::new(phase, &Context::new());
+        let drawn = [0, 1, 62, 63, 64, 127].map(|number| pass.draw(number).unwrap());
+        for (index, draw) in drawn.iter().enumerate() {
+            assert!(
+                !drawn[..index].contains(draw),
+                "dropout {index} repeats another one's numbers"
+            );
+        }
+        pass.check().unwrap();
+        pass.draw(1);
+        assert!(pass.check().unwrap_err().to_string().contains("number 1"));
+        assert!(Pass::new(Phase::Inference, &Context::new()).draw(0).is_none());
+    }
+
+    #[test]
+    fn every_unit_and_function_has_numbers_of_its_own() {
+        let mut seen = std::collections::HashSet::new();
+        let mut add = |place, drawn| {
+            let Draw { seed, place, .. } = Draw::new(5, 0, place, drawn);
+            assert!(seen.insert((seed, place)), "{place:?} {drawn:?}");
         };
-        assert_eq!(drawn(Phase::Inference, 1), Survival::Expected(0.25));
-        let steps = 4000;
-        let counted = |residual| {
-            let phases = (0..steps).map(|step| Phase::Training { seed: 9, step });
-            phases.filter(|&phase| drawn(phase, residual) == Survival::Whole).count()
-        };
-        assert_eq!(counted(0), steps as usize);
-        // Four standard deviations of a binomial distribution are 110.
-        assert!(counted(1).abs_diff(1000) < 110, "{} of {steps}", counted(1));
+        for unit in 0..64 {
+            for function in [0, 1, 2, 3, 199_999, (1 << 20) - 1, 1 << 20, (1 << 20) + 1] {
+                for number in [0, 1, 62, 63, 126] {
+                    add(Place::Unit { unit, function }, Drawn::Dropout(number));
+                }
+                if function < 1 << 20 {
+                    add(Place::Unit { unit, function }, Drawn::Survival);
+                }
+            }
+        }
+        for number in 0..200 {
+            add(Place::Outside, Drawn::Dropout(number));
+        }
     }
 }

@@ -42,8 +42,13 @@ impl Generator {
     /// Stream number `stream` of `seed` for `purpose`: an epoch, for instance.
     pub fn with_stream(seed: u64, purpose: Purpose, stream: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
-        generator.set_stream((stream << 8) | purpose as u64);
+        generator.set_stream(Self::stream(purpose, stream));
         Self(generator)
+    }
+
+    /// The number of stream `stream` for `purpose` among all streams of a seed.
+    pub(crate) fn stream(purpose: Purpose, stream: u64) -> u64 {
+        (stream << 8) | purpose as u64
     }
 
     /// Moves to the numbers that belong to item `index`: up to 16 draws of 32 bits each.

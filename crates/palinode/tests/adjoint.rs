@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::{DType, Device, Tensor};
+use palinode::Context;
 use palinode::random::{Generator, Purpose};
 use palinode::residual::{
     AntisymmetricConfig, InceptionMap, LayerConfig, Pass, Phase, Residual, SymmetricConfig,
@@ -22,7 +23,7 @@ fn check(name: &str, left: f64, right: f64, scale: f64) {
 #[test]
 fn kt_is_the_true_adjoint_in_every_residual() {
     let device = Device::flex();
-    let pass = Pass::first(Phase::Inference, 0);
+    let pass = Pass::new(Phase::Inference, &Context::new());
     for (channels, height, width) in SIZES {
         let mut generator = Generator::new(5, Purpose::Weights);
         let shape = [2, channels, height, width];
@@ -75,7 +76,7 @@ fn kt_is_the_true_adjoint_in_every_residual() {
 #[test]
 fn the_inception_map_and_its_adjoint_are_adjoint() {
     let device = Device::flex();
-    let pass = Pass::first(Phase::Inference, 0);
+    let pass = Pass::new(Phase::Inference, &Context::new());
     for (groups, height, width) in [(1, 4, 4), (2, 5, 7), (3, 8, 1), (4, 9, 8)] {
         let mut generator = Generator::new(5, Purpose::Weights);
         let shape = [2, 4 * groups, height, width];

@@ -5,7 +5,9 @@ mod support;
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor};
+use palinode::Context;
 use palinode::convolution::{ConvolutionConfig, adjoint, convolve};
+use palinode::pass::{Pass, Phase};
 use palinode::random::{Generator, Purpose};
 
 fn config(stride: usize, padding: usize, groups: usize) -> ConvolutionConfig {
@@ -30,6 +32,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
 #[test]
 fn convolutions_and_their_adjoints_agree_with_burn_in_f64() {
     let device = Device::flex().autodiff();
+    let context = Context::new();
     for (inputs, outputs, size, kernel, config) in cases() {
         let generator = &mut Generator::new(3, Purpose::Input);
         let [height, width] = size;
@@ -37,7 +40,7 @@ fn convolutions_and_their_adjoints_agree_with_burn_in_f64() {
         let shape = [outputs, inputs / config.groups, kernel, kernel];
         let weight: Tensor<4> = generator.normal(shape, 0.3, &device);
         let bias: Tensor<1> = generator.normal([outputs], 1.0, &device);
-        let y = convolve(x.clone(), weight.clone(), None, config);
+        let y = convolve(&context, x.clone(), weight.clone(), None, config);
         let slope: Tensor<4> = generator.normal(y.dims(), 1.0, &device);
 
         // Value and gradients of ⟨slope, convolution⟩ and of ⟨x, adjoint⟩.
@@ -47,8 +50,8 @@ fn convolutions_and_their_adjoints_agree_with_burn_in_f64() {
             }
             let (x, weight, bias) = (leaf(&x, dtype), leaf(&weight, dtype), leaf(&bias, dtype));
             let slope = leaf(&slope, dtype);
-            let y = convolve(x.clone(), weight.clone(), Some(bias.clone()), config);
-            let back = adjoint(slope.clone(), weight.clone(), size, config);
+            let y = convolve(&context, x.clone(), weight.clone(), Some(bias.clone()), config);
+            let back = adjoint(&context, slope.clone(), weight.clone(), size, config);
             let found = (slope.clone().inner().autodiff() * y.clone()).sum().backward();
             let of_adjoint = (x.clone().inner().autodiff() * back.clone()).sum().backward();
             vec![
@@ -76,7 +79,8 @@ fn a_module_without_bias_and_an_untracked_input() {
     let weight = Param::from_tensor(generator.normal([4, 3, 3, 3], 1.0, &device));
     let module = config(1, 1, 1).init(weight, None);
     let x: Tensor<4> = generator.normal([2, 3, 5, 5], 1.0, &device);
-    let y = module.forward(x.clone());
+    let pass = Pass::new(Phase::BatchStatistics, &Context::new());
+    let y = module.forward(x.clone(), &pass);
     assert_eq!(y.dims(), [2, 4, 5, 5]);
     let gradients = y.sum().backward();
     assert_eq!(module.weight.val().grad(&gradients).unwrap().dims(), [4, 3, 3, 3]);

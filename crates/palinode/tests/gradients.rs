@@ -6,6 +6,7 @@ mod support;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{FloatDType, Tensor};
+use palinode::Context;
 use palinode::residual::{BuiltInConfig, Pass, Residual};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, Start, sweep};
@@ -142,7 +143,7 @@ fn flipped_signs(case: Case) -> Vec<f64> {
 /// Kx + b of every residual, on the way forward and on the way back, by the residual's index.
 fn pre_activations(case: Case) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let unit = case.unit(Differentiation::Stored);
-    let pass = Pass::first(support::PHASE, 0);
+    let pass = Pass::new(support::PHASE, &Context::new());
     let record = |x: Tensor<4>, index: usize, seen: &mut Vec<Vec<f64>>| {
         let (kernel, bias) = support::parameters(&unit.residuals[index]);
         let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
@@ -155,12 +156,13 @@ fn pre_activations(case: Case) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let mut state = sweep::open(unit.scheme(), case.input());
     for block in 0..unit.blocks() {
         state = sweep::step(unit.scheme().update(block), state, &mut |term, x| {
-            record(x, term.residual, &mut forward)
-        });
+            Ok(record(x, term.residual, &mut forward))
+        })
+        .unwrap();
     }
     for block in (0..unit.blocks()).rev() {
         state = sweep::unstep(unit.scheme().update(block), state, &mut |term, x| {
-            record(x, term.residual, &mut backward)
+            Ok(record(x, term.residual, &mut backward))
         })
         .unwrap();
     }

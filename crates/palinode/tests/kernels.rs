@@ -4,6 +4,7 @@
 mod support;
 
 use burn::tensor::{Device, Int, Tensor};
+use palinode::Context;
 use palinode::network::weights::collect_gradients;
 use palinode::network::{Network, NetworkConfig, Phase, Variant};
 use palinode::random::{Generator, Purpose};
@@ -12,7 +13,7 @@ use support::cross_entropy;
 
 fn small(model: &str) -> NetworkConfig {
     let config = NetworkConfig::named(model).unwrap().for_data(3, [16, 16], 10);
-    NetworkConfig { blocks: [2; 3], ..config }
+    config.with_units([2; 3], [32, 64, 112])
 }
 
 fn network(config: &NetworkConfig, mode: Differentiation) -> Network {
@@ -40,7 +41,7 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 #[test]
 fn every_choice_reaches_the_units() {
     let usual = gradients(Kernels::default());
-    let by = |algorithm| Kernels { algorithm: Some(algorithm), ..Kernels::default() };
+    let by = |algorithm| Kernels::default().with_algorithm(Some(algorithm));
     assert_eq!(gradients(by(Algorithm::quickest([16, 16]))), usual);
     for algorithm in [Algorithm::Winograd2, Algorithm::Direct] {
         let found = gradients(by(algorithm));
@@ -48,8 +49,8 @@ fn every_choice_reaches_the_units() {
         let error = distance(&found, &usual);
         assert!(error < 1e-5, "{algorithm}: {error:e}");
     }
-    if Precision::Bf16.check().is_ok() {
-        let kernels = Kernels { gradients: Precision::Bf16, ..Kernels::default() };
+    if Context::new().check(Precision::Bf16).is_ok() {
+        let kernels = Kernels::default().with_gradients(Precision::Bf16);
         let error = distance(&gradients(kernels), &usual);
         assert!((1e-4..0.03).contains(&error), "bf16: {error:e}");
     }
@@ -57,7 +58,7 @@ fn every_choice_reaches_the_units() {
 
 #[test]
 fn a_choice_that_would_do_nothing_is_refused() {
-    let kernels = Kernels { algorithm: Some(Algorithm::Direct), ..Kernels::default() };
+    let kernels = Kernels::default().with_algorithm(Some(Algorithm::Direct));
     let refused = |config: &NetworkConfig, mode, kernels| {
         let error = network(config, mode).with_kernels(kernels).err();
         error.map(|error| error.to_string()).unwrap_or_default()
@@ -66,7 +67,7 @@ fn a_choice_that_would_do_nothing_is_refused() {
     let stored = refused(&plain, Differentiation::Stored, kernels);
     assert!(stored.contains("training.algorithm") && stored.contains("`reversible`"), "{stored}");
     let inception = small("hamiltonian-218").with_variant(Variant::Inception);
-    let bf16 = Kernels { gradients: Precision::Bf16, ..Kernels::default() };
+    let bf16 = Kernels::default().with_gradients(Precision::Bf16);
     let inception = refused(&inception, Differentiation::Reversible, bf16);
     assert!(inception.contains("training.gradients"), "{inception}");
     assert_eq!(refused(&plain, Differentiation::Reversible, kernels), "");

@@ -6,6 +6,7 @@ mod support;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
 use palinode::Activation;
+use palinode::Context;
 use palinode::network::weights::{collect, collect_gradients, replace};
 use palinode::network::{
     DataInfo, Layout, Network, NetworkConfig, Phase, Variant, WeightFile, count, load_arrays,
@@ -110,7 +111,7 @@ fn names_count_layers() {
 
 fn small(model: &str, layout: Layout) -> NetworkConfig {
     let mut config = NetworkConfig::named(model).unwrap().with_layout(layout);
-    (config.blocks, config.widths) = ([3, 2, 2], [4, 8, 12]);
+    config = config.with_units([3, 2, 2], [4, 8, 12]);
     config.for_data(1, [16, 16], 5)
 }
 
@@ -123,7 +124,7 @@ fn whole_networks_have_the_same_gradients_in_every_mode() {
         for layout in [Layout::Report, Layout::Paper] {
             // With ReLU and zero biases some pre-activations are exactly 0, and a reconstruction
             // that is off by one bit changes their sign; a smooth σ shows the sweep itself.
-            let config = NetworkConfig { activation: Activation::Tanh, ..small(model, layout) };
+            let config = small(model, layout).with_activation(Activation::Tanh);
             let images: Tensor<4> =
                 Generator::new(1, Purpose::Input).normal([3, 1, 16, 16], 1.0, &device);
             let labels = Tensor::from_data([0, 3, 4], &device);
@@ -168,7 +169,7 @@ fn the_kernels_of_a_whole_network_agree_with_burn_in_f64() {
         for (layout, norm) in
             [(Layout::Report, false), (Layout::Report, true), (Layout::Paper, true)]
         {
-            let mut config = NetworkConfig { activation: Activation::Tanh, ..small(model, layout) };
+            let mut config = small(model, layout).with_activation(Activation::Tanh);
             (config.size, config.stem.norm, config.channels) = ([22, 18], norm, 3);
             let network = config.init(9, Differentiation::Stored, &device).unwrap();
             let images: Tensor<4> =
@@ -310,7 +311,7 @@ fn batch_norm_follows_pytorch() {
     // Mean 2.5, biased variance 1.25, unbiased 5/3.
     let x = Tensor::<4>::from_data([[[[1.0, 2.0], [3.0, 4.0]]]], &device);
     let y = support::values(
-        norm.forward(x.clone(), &Pass::first(Phase::Training { seed: 0, step: 0 }, 0)),
+        norm.forward(x.clone(), &Pass::new(Phase::Training { seed: 0, step: 0 }, &Context::new())),
     );
     let expected = (1.0 - 2.5) / (1.25_f64 + 1e-5).sqrt();
     assert!((y[0] - expected).abs() < 1e-5);
@@ -322,9 +323,9 @@ fn batch_norm_follows_pytorch() {
     };
     let (mean, variance) = running(&norm);
     assert!((mean - 0.25).abs() < 1e-6 && (variance - (0.9 + 0.1 * 5.0 / 3.0)).abs() < 1e-6);
-    norm.forward(x.clone(), &Pass::first(Phase::BatchStatistics, 0));
-    norm.forward(x.clone(), &Pass::first(Phase::Inference, 0));
+    norm.forward(x.clone(), &Pass::new(Phase::BatchStatistics, &Context::new()));
+    norm.forward(x.clone(), &Pass::new(Phase::Inference, &Context::new()));
     assert_eq!(running(&norm), (mean, variance), "only training updates");
-    let y = support::values(norm.forward(x, &Pass::first(Phase::Inference, 0)));
+    let y = support::values(norm.forward(x, &Pass::new(Phase::Inference, &Context::new())));
     assert!((y[3] - (4.0 - mean) / (variance + 1e-5).sqrt()).abs() < 1e-5);
 }

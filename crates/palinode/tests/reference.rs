@@ -6,7 +6,7 @@ mod support;
 use palinode::residual::BuiltInConfig;
 use palinode::scheme::SchemeName;
 use palinode_kernels::Activation;
-use palinode_kernels::reference::{Recurrence, Shape, Unit, adjoint, convolve};
+use palinode_kernels::reference::{Recurrence, ReferenceUnit, Shape, adjoint, convolve};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use support::{Case, values};
@@ -59,7 +59,7 @@ fn taylor(case: Case) {
         normal(unit.biases.len(), 18),
         normal(unit.input_biases.len(), 19),
     );
-    let phi = |unit: &Unit<f64>, start| {
+    let phi = |unit: &ReferenceUnit<f64>, start| {
         let (a, b) = unit.forward(start);
         dot(&cotangent.0, &a) + dot(&cotangent.1, &b)
     };
@@ -76,7 +76,7 @@ fn taylor(case: Case) {
     let (mut zeroth, mut first) = (Vec::new(), Vec::new());
     let steps = [1e-4, 5e-5, 2.5e-5, 1.25e-5];
     for eps in steps {
-        let there = Unit {
+        let there = ReferenceUnit {
             kernels: moved(&unit.kernels, &eta.0, eps),
             biases: moved(&unit.biases, &eta.1, eps),
             input_biases: moved(&unit.input_biases, &eta.2, eps),
@@ -138,12 +138,12 @@ fn integrate(recurrence: Recurrence, staggered: bool, blocks: usize) -> Vec<f64>
     let scaled = |values: Vec<f64>| -> Vec<f64> { values.iter().map(|v| 0.3 * v).collect() };
     let block_kernels = scaled(normal(per_block * shape.kernel_len(), 21));
     let block_biases = scaled(normal(per_block * shape.channels, 22));
-    let unit = |blocks: usize, step: f64| Unit {
+    let unit = |blocks: usize, step: f64| ReferenceUnit {
         recurrence,
         form: match case {
-            BuiltInConfig::Symmetric => palinode_kernels::reference::Form::Symmetric,
-            BuiltInConfig::Layer => palinode_kernels::reference::Form::Layer,
-            BuiltInConfig::Antisymmetric => palinode_kernels::reference::Form::Antisymmetric,
+            BuiltInConfig::Symmetric => palinode_kernels::Form::Symmetric,
+            BuiltInConfig::Layer => palinode_kernels::Form::Layer,
+            BuiltInConfig::Antisymmetric => palinode_kernels::Form::Antisymmetric,
             other => panic!("the reference has no {other:?}"),
         },
         activation: Activation::Tanh,
@@ -171,7 +171,7 @@ fn integrate(recurrence: Recurrence, staggered: bool, blocks: usize) -> Vec<f64>
 }
 
 /// Z − (h/2)·F₂(Y): the second half-step of a block alone.
-fn half_kick(unit: &Unit<f64>, y: &[f64], z: &[f64]) -> Vec<f64> {
+fn half_kick(unit: &ReferenceUnit<f64>, y: &[f64], z: &[f64]) -> Vec<f64> {
     // forward(Y₋, Z) = (Y, Z⁺) for the Y₋ that the first half-step takes to Y.
     let (moved, _) = unit.forward((vec![0.0; y.len()], z.to_vec()));
     let before: Vec<f64> = y.iter().zip(&moved).map(|(y, m)| y - m).collect();

@@ -110,5 +110,5 @@ fn an_odd_number_of_channels_is_refused_by_two_streams() {
         .forward(odd, support::PHASE)
         .unwrap_err()
         .to_string();
-    assert!(message.contains("5 is odd"), "{message}");
+    assert!(message.contains("5 channels, expected an even number"), "{message}");
 }

@@ -237,7 +237,7 @@ fn side_effects_are_refused_where_a_residual_is_evaluated_again() {
 fn a_whole_network_of_the_users_residuals() {
     let device = Device::flex().autodiff();
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 4);
-    (config.blocks, config.widths) = ([2, 1, 1], [4, 8, 8]);
+    config = config.with_units([2, 1, 1], [4, 8, 8]);
     let evaluations = Arc::new(AtomicUsize::new(0));
     let network = config
         .init_with(3, Differentiation::Reversible, &device, |site, _, device| {

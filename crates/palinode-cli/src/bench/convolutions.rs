@@ -2,7 +2,7 @@
 
 use super::{Repeats, Seconds};
 use clap::Args;
-use palinode::Isa;
+use palinode::Context;
 use palinode::reversible::Precision;
 use palinode_train::bench::ConvolutionStack;
 use serde_json::json;
@@ -16,13 +16,13 @@ pub struct Convolutions {
 }
 
 impl Convolutions {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let Repeats { batch_size, warm_up, repeats, seed, json } = self.repeats;
-        let stack = ConvolutionStack::new(batch_size, seed);
+        let stack = ConvolutionStack::new(batch_size, seed, context);
         let times = (0..warm_up + repeats).map(|_| stack.step()).skip(warm_up);
         let seconds = Seconds::of(times.collect());
-        let threads = rayon::current_num_threads();
-        let isa = Isa::current().for_gradients(Precision::F32);
+        let threads = context.threads();
+        let isa = context.isa().for_gradients(Precision::F32);
         let gflops = stack.operations() / seconds.median / 1e9;
         let images_per_second = batch_size as f64 / seconds.median;
         if json {

@@ -5,6 +5,7 @@ use crate::at_most;
 use crate::gradients::Mode;
 use crate::model::Model;
 use clap::Args;
+use palinode::Context;
 use palinode::file::write_atomically;
 use palinode::reversible::Differentiation;
 use palinode_train::bench::{StepMeasurement, measure_step, memory_chart};
@@ -46,19 +47,25 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let mut rows = Vec::new();
         for &blocks in &self.blocks {
             let mut config = self.model.config()?;
-            config.blocks = [blocks; 3];
+            config.blocks.fill(blocks);
             let reversible = config.usual_mode() == Differentiation::Reversible;
             for &mode in &self.modes {
                 if self.modes.len() > 1 && mode == Mode::Reversible && !reversible {
                     // A scheme without inverse is measured in the other modes.
                     continue;
                 }
-                let row =
-                    measure_step(&config, mode.into(), self.batch_size, self.seed, &Allocator)?;
+                let row = measure_step(
+                    &config,
+                    mode.into(),
+                    self.batch_size,
+                    self.seed,
+                    &Allocator,
+                    context,
+                )?;
                 if !self.json {
                     print_row(&row, rows.is_empty());
                 }

@@ -8,6 +8,7 @@ mod step;
 
 use crate::at_most;
 use clap::{Args, Subcommand};
+use palinode::Context;
 use palinode_train::bench::Meter;
 use serde::Serialize;
 use std::fmt;
@@ -89,12 +90,12 @@ impl Meter for Allocator {
 }
 
 impl Bench {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
-            Self::Step(step) => step.run(),
-            Self::Memory(memory) => memory.run(),
-            Self::Convolutions(convolutions) => convolutions.run(),
-            Self::Reversal(reversal) => reversal.run(),
+            Self::Step(step) => step.run(context),
+            Self::Memory(memory) => memory.run(context),
+            Self::Convolutions(convolutions) => convolutions.run(context),
+            Self::Reversal(reversal) => reversal.run(context),
         }
     }
 }

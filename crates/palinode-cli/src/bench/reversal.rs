@@ -2,6 +2,7 @@
 
 use crate::eval::DataPart;
 use clap::Args;
+use palinode::Context;
 use palinode::check::reversal_errors;
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
@@ -28,15 +29,15 @@ pub struct Reversal {
 }
 
 impl Reversal {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let device = Device::flex();
         let mut rows = Vec::new();
         for path in &self.weights {
             let file = WeightFile::load(path)?;
             let dataset = self.data.load(&file)?;
-            let network = file.network(Differentiation::Stored, &device)?;
+            let network = file.network(Differentiation::Stored, &device)?.with_context(context)?;
             let mut batches = Batches::in_order(&dataset, &file.data, self.batch_size);
-            let Some(batch) = batches.next_on(&device) else {
+            let Some(batch) = batches.next_on(&device)? else {
                 anyhow::bail!("--data: there is no image");
             };
             let errors = reversal_errors(&network, batch.images)

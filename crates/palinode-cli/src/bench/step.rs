@@ -5,9 +5,9 @@ use super::{Allocator, Repeats, Seconds};
 use crate::gradients::Mode;
 use crate::model::Model;
 use clap::Args;
-use palinode::Isa;
-use palinode::network::{NetworkConfig, Variant};
+use palinode::network::Variant;
 use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};
+use palinode::{Context, Isa};
 use palinode_train::bench::{PeakBytes, StepBench, measured_peak};
 use serde::Serialize;
 
@@ -65,8 +65,8 @@ struct Figures {
 }
 
 impl Step {
-    pub fn run(self) -> anyhow::Result<()> {
-        let figures = self.measure()?;
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
+        let figures = self.measure(context)?;
         if self.repeats.json {
             println!("{}", serde_json::to_string(&figures)?);
         } else {
@@ -75,20 +75,23 @@ impl Step {
         Ok(())
     }
 
-    fn measure(&self) -> anyhow::Result<Figures> {
+    fn measure(&self, context: &Context) -> anyhow::Result<Figures> {
         let mut config = self.model.config()?;
         if let Some(blocks) = self.blocks {
-            config.blocks = [blocks; 3];
+            config.blocks.fill(blocks);
         }
         let mode = self.mode.map_or_else(|| config.usual_mode(), Into::into);
-        let kernels = Kernels { algorithm: self.algorithm, gradients: self.gradients };
+        let kernels =
+            Kernels::default().with_algorithm(self.algorithm).with_gradients(self.gradients);
         let Repeats { batch_size, warm_up, repeats, seed, .. } = self.repeats;
         // Code, threads and tables that belong to the process: they are there before the clock and the
         // meters count.
-        let small = NetworkConfig { blocks: [1; 3], ..config.clone() };
-        StepBench::new(&small, (mode, kernels), 1, seed, &Allocator)?.step()?;
+        let mut small = config.clone();
+        small.blocks.fill(1);
+        StepBench::new(&small, (mode, kernels), 1, seed, &Allocator, context)?.step()?;
         let resident_before = resident_bytes();
-        let mut bench = StepBench::new(&config, (mode, kernels), batch_size, seed, &Allocator)?;
+        let mut bench =
+            StepBench::new(&config, (mode, kernels), batch_size, seed, &Allocator, context)?;
         for _ in 0..warm_up {
             bench = bench.step()?.0;
         }
@@ -108,16 +111,16 @@ impl Step {
         // Forward, twice as much backward, and the units once more to reconstruct their states.
         let passes = if mode == Differentiation::Stored { 3.0 } else { 4.0 };
         let operations = (config.forward_operations() * batch_size) as f64 * passes;
-        let peak = measured_peak();
+        let peak = measured_peak(context);
         let parts = middle.parts.iter();
         Ok(Figures {
             model: self.model.name.clone(),
             variant: self.model.variant,
             blocks: config.blocks[0],
             batch_size,
-            threads: rayon::current_num_threads(),
+            threads: context.threads(),
             mode,
-            isa: Isa::current().for_gradients(self.gradients),
+            isa: context.isa().for_gradients(self.gradients),
             gradients: self.gradients,
             seconds,
             images_per_second: batch_size as f64 / median,

@@ -9,9 +9,10 @@ pub(crate) mod gradient;
 pub(crate) mod packing;
 mod square;
 
-use crate::Algorithm;
+use crate::algorithm::Algorithm;
 use crate::aligned::Aligned;
-use crate::isa::dispatch;
+use crate::context::Context;
+use crate::error::Error;
 use crate::layout::{CHANNEL_BLOCK, Layout, Load, Store};
 use crate::output::{Output, overwritten, written};
 use crate::schedule::{Ordered, for_each_chunk};
@@ -55,157 +56,169 @@ impl Convolution {
     /// Rows and columns of y.
     ///
     /// # Errors
-    /// A sentence that says what does not fit, where the shape is not one of a convolution.
-    pub fn output_size(&self) -> Result<[usize; 2], String> {
+    /// [`Error::Groups`], [`Error::EmptyImage`], [`Error::EmptyKernel`] or [`Error::LargeKernel`] if no
+    /// convolution has this shape.
+    pub fn output_size(&self) -> Result<[usize; 2], Error> {
         let Self { inputs, outputs, size, kernel, stride, padding, groups, .. } = *self;
-        if [inputs, outputs, groups].contains(&0) || !inputs.is_multiple_of(groups) {
-            return Err(format!("{inputs} input channels do not split into {groups} groups"));
-        }
-        if !outputs.is_multiple_of(groups) {
-            return Err(format!("{outputs} output channels do not split into {groups} groups"));
+        for (what, channels) in [("input", inputs), ("output", outputs)] {
+            if channels == 0 || groups == 0 || !channels.is_multiple_of(groups) {
+                return Err(Error::Groups { what, channels, groups });
+            }
         }
         if size.contains(&0) {
-            return Err(format!("an image of {size:?} pixels has none"));
+            return Err(Error::EmptyImage { size });
         }
         if kernel.contains(&0) || stride.contains(&0) {
-            return Err(format!("a kernel of {kernel:?} at stride {stride:?} visits nothing"));
+            return Err(Error::EmptyKernel { kernel, stride });
         }
         let mut output = [0; 2];
         for axis in 0..2 {
             let padded = size[axis] + 2 * padding[axis];
             let Some(room) = padded.checked_sub(kernel[axis]) else {
-                return Err(format!(
-                    "a kernel of {kernel:?} is larger than {size:?} pixels padded by {padding:?}"
-                ));
+                return Err(Error::LargeKernel { kernel, size, padding });
             };
             output[axis] = room / stride[axis] + 1;
         }
         Ok(output)
     }
 
+    /// y, the convolution of `x`.
+    ///
+    /// # Errors
+    /// As [`output_size`](Self::output_size), and [`Error::Length`] if an array does not fit the shape.
+    pub fn value(
+        &self,
+        context: &Context,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Vec<f32>, Error> {
+        let plan = self.plan()?;
+        let len = self.images * plan.y_image();
+        // SAFETY: every chunk of images stores all its images' pixels and channels.
+        unsafe { written(len, |y| self.write_value(context, x, weight, bias, y)) }
+    }
+
     /// Sets `y` to the convolution of `x`.
     ///
-    /// # Panics
-    /// If the shape has no [`output_size`](Self::output_size) or an array's length does not fit it.
-    pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-        self.write_value(x, weight, bias, overwritten(y));
+    /// # Errors
+    /// As [`value`](Self::value).
+    pub fn value_into(
+        &self,
+        context: &Context,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+    ) -> Result<(), Error> {
+        self.write_value(context, x, weight, bias, overwritten(y))
     }
 
-    /// The convolution of `x`, in new memory.
+    fn write_value(
+        &self,
+        context: &Context,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut Output,
+    ) -> Result<(), Error> {
+        let plan = self.plan()?;
+        plan.check(x.len(), weight.len(), bias.map(<[f32]>::len), y.len())?;
+        context.install(|| {
+            if let Some(square) = self.square() {
+                return square.value(context, x, weight, bias, y);
+            }
+            let passes: Vec<Vec<Pass>> =
+                plan.groups().map(|group| vec![plan.forward_pass(group, weight)]).collect();
+            let biases = plan.groups().map(|g| bias_vector(plan.y.depth, plan.y.channels, bias, g));
+            let biases: Vec<Aligned> = biases.collect();
+            let (from, into) = ((x, plan.x, plan.x_image()), (y, plan.y, plan.y_image()));
+            plan.sweep(context, from, into, &passes, &biases);
+        });
+        Ok(())
+    }
+
+    /// The gradient with respect to x, from the one with respect to y: Kᵀy.
     ///
-    /// # Panics
-    /// As [`forward`](Self::forward).
-    pub fn value(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let plan = self.plan();
+    /// # Errors
+    /// As [`value`](Self::value).
+    pub fn adjoint(&self, context: &Context, y: &[f32], weight: &[f32]) -> Result<Vec<f32>, Error> {
+        let plan = self.plan()?;
+        let len = self.images * plan.x_image();
         // SAFETY: every chunk of images stores all its images' pixels and channels.
-        unsafe { written(self.images * plan.y_image(), |y| self.write_value(x, weight, bias, y)) }
+        unsafe { written(len, |x| self.write_adjoint(context, y, weight, x)) }
     }
 
-    fn write_value(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut Output) {
-        let plan = self.plan();
-        plan.check(x.len(), weight.len(), bias.map(<[f32]>::len), y.len());
-        if let Some(square) = self.square() {
-            return square.value(x, weight, bias, y);
-        }
-        let passes: Vec<Vec<Pass>> =
-            plan.groups().map(|group| vec![plan.forward_pass(group, weight)]).collect();
-        let biases = plan.groups().map(|g| bias_vector(plan.y.depth, plan.y.channels, bias, g));
-        let biases: Vec<Aligned> = biases.collect();
-        plan.sweep((x, plan.x, plan.x_image()), (y, plan.y, plan.y_image()), &passes, &biases);
-    }
-
-    /// Sets `x` to the gradient with respect to the input, from the one with respect to the output.
+    /// Sets `x` to the [adjoint](Self::adjoint) of `y`.
     ///
-    /// # Panics
-    /// As [`forward`](Self::forward).
-    pub fn input_gradient(&self, y: &[f32], weight: &[f32], x: &mut [f32]) {
-        self.write_input_gradient(y, weight, overwritten(x));
+    /// # Errors
+    /// As [`value`](Self::value).
+    pub fn adjoint_into(
+        &self,
+        context: &Context,
+        y: &[f32],
+        weight: &[f32],
+        x: &mut [f32],
+    ) -> Result<(), Error> {
+        self.write_adjoint(context, y, weight, overwritten(x))
     }
 
-    /// The gradient with respect to the input, in new memory; Kᵀy.
+    fn write_adjoint(
+        &self,
+        context: &Context,
+        y: &[f32],
+        weight: &[f32],
+        x: &mut Output,
+    ) -> Result<(), Error> {
+        let plan = self.plan()?;
+        plan.check(x.len(), weight.len(), None, y.len())?;
+        context.install(|| {
+            if let Some(square) = self.square() {
+                return square.adjoint(context, y, weight, x);
+            }
+            let passes: Vec<Vec<Pass>> =
+                plan.groups().map(|group| plan.backward_passes(group, weight)).collect();
+            let zeros = vec![Aligned::zeros(plan.x_plain.depth); self.groups];
+            let from = (y, plan.y_padded, plan.y_image());
+            plan.sweep(context, from, (x, plan.x_plain, plan.x_image()), &passes, &zeros);
+        });
+        Ok(())
+    }
+
+    /// Adds to `weight` and `bias` the gradients with respect to them, from x and the gradient with
+    /// respect to y.
     ///
-    /// # Panics
-    /// As [`forward`](Self::forward).
-    pub fn adjoint(&self, y: &[f32], weight: &[f32]) -> Vec<f32> {
-        let plan = self.plan();
-        // SAFETY: every chunk of images stores all its images' pixels and channels.
-        unsafe {
-            written(self.images * plan.x_image(), |x| self.write_input_gradient(y, weight, x))
-        }
-    }
-
-    fn write_input_gradient(&self, y: &[f32], weight: &[f32], x: &mut Output) {
-        let plan = self.plan();
-        plan.check(x.len(), weight.len(), None, y.len());
-        if let Some(square) = self.square() {
-            return square.adjoint(y, weight, x);
-        }
-        let passes: Vec<Vec<Pass>> =
-            plan.groups().map(|group| plan.backward_passes(group, weight)).collect();
-        let zeros = vec![Aligned::zeros(plan.x_plain.depth); self.groups];
-        let from = (y, plan.y_padded, plan.y_image());
-        plan.sweep(from, (x, plan.x_plain, plan.x_image()), &passes, &zeros);
-    }
-
-    /// Adds to `weight` and `bias` the gradients with respect to them, from the input and the gradient
-    /// with respect to the output.
-    ///
-    /// # Panics
-    /// As [`forward`](Self::forward).
+    /// # Errors
+    /// As [`value`](Self::value).
     pub fn weight_gradient(
         &self,
+        context: &Context,
         x: &[f32],
         y: &[f32],
         weight: &mut [f32],
         bias: Option<&mut [f32]>,
-    ) {
-        let plan = self.plan();
-        plan.check(x.len(), weight.len(), bias.as_ref().map(|b| b.len()), y.len());
-        if let Some(square) = self.square() {
-            return square.gradient(x, y, weight, bias);
-        }
-        let images = plan.images_per_chunk();
-        let (x_len, y_len) = (images * plan.x_image(), images * plan.y_image());
-        let ordered = Ordered::new([[weight].into_iter().chain(bias).collect()]);
-        let chunks = x.chunks(x_len.max(1)).zip(y.chunks(y_len.max(1))).collect();
-        let scratch = || WeightScratch::new(&plan);
-        for_each_chunk(chunks, scratch, |scratch, index, (x, y)| {
-            dispatch(WeightChunk { plan: &plan, scratch, x, y });
-            ordered.commit(0, index, &scratch.term);
+    ) -> Result<(), Error> {
+        let plan = self.plan()?;
+        plan.check(x.len(), weight.len(), bias.as_ref().map(|b| b.len()), y.len())?;
+        context.install(|| {
+            if let Some(square) = self.square() {
+                return square.gradient(context, x, y, weight, bias);
+            }
+            let images = plan.images_per_chunk();
+            let (x_len, y_len) = (images * plan.x_image(), images * plan.y_image());
+            let ordered = Ordered::new([[weight].into_iter().chain(bias).collect()]);
+            let chunks = x.chunks(x_len.max(1)).zip(y.chunks(y_len.max(1))).collect();
+            let scratch = || WeightScratch::new(&plan);
+            for_each_chunk(chunks, scratch, |scratch, index, (x, y)| {
+                context.token().dispatch(WeightChunk { plan: &plan, scratch, x, y });
+                ordered.commit(0, index, &scratch.term);
+            });
         });
+        Ok(())
     }
 
-    pub(crate) fn plan(&self) -> Plan {
-        // Documented: a shape that is none panics.
-        let output = self.output_size().unwrap_or_else(|reason| panic!("{reason}"));
-        let padded = |channels: usize, size: [usize; 2], before: [usize; 2], total: [usize; 2]| {
-            let depth = channels.next_multiple_of(CHANNEL_BLOCK);
-            let row = total[1] * depth;
-            Layout {
-                channels,
-                depth,
-                height: size[0],
-                width: size[1],
-                row,
-                origin: before[0] * row + before[1] * depth,
-                image: total[0] * row,
-            }
-        };
-        let (inputs, outputs) = (self.inputs / self.groups, self.outputs / self.groups);
-        let Self { size, padding, kernel, stride, .. } = *self;
-        let around = [0, 1].map(|axis| size[axis] + 2 * padding[axis]);
-        // For the way back: the furthest that a pixel's taps reach up and left, and down and right.
-        let reach = [0, 1].map(|axis| kernel[axis].div_ceil(stride[axis]) - 1);
-        let last = |axis: usize| (padding[axis] + size[axis].max(1) - 1) / stride[axis];
-        let extent = [0, 1].map(|axis| reach[axis] + output[axis].max(last(axis) + 1));
-        Plan {
-            shape: *self,
-            x: padded(inputs, size, padding, around),
-            x_plain: padded(inputs, size, [0, 0], size),
-            y: padded(outputs, output, [0, 0], output),
-            y_padded: padded(outputs, output, reach, extent),
-            reach,
-        }
+    fn plan(&self) -> Result<Plan, Error> {
+        Ok(Plan::new(*self, self.output_size()?))
     }
 }
 
@@ -225,6 +238,38 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// For a convolution whose output has `output` rows and columns.
+    pub fn new(shape: Convolution, output: [usize; 2]) -> Self {
+        let padded = |channels: usize, size: [usize; 2], before: [usize; 2], total: [usize; 2]| {
+            let depth = channels.next_multiple_of(CHANNEL_BLOCK);
+            let row = total[1] * depth;
+            Layout {
+                channels,
+                depth,
+                height: size[0],
+                width: size[1],
+                row,
+                origin: before[0] * row + before[1] * depth,
+                image: total[0] * row,
+            }
+        };
+        let Convolution { size, padding, kernel, stride, groups, .. } = shape;
+        let (inputs, outputs) = (shape.inputs / groups, shape.outputs / groups);
+        let around = [0, 1].map(|axis| size[axis] + 2 * padding[axis]);
+        // For the way back: the furthest that a pixel's taps reach up and left, and down and right.
+        let reach = [0, 1].map(|axis| kernel[axis].div_ceil(stride[axis]) - 1);
+        let last = |axis: usize| (padding[axis] + size[axis].max(1) - 1) / stride[axis];
+        let extent = [0, 1].map(|axis| reach[axis] + output[axis].max(last(axis) + 1));
+        Self {
+            shape,
+            x: padded(inputs, size, padding, around),
+            x_plain: padded(inputs, size, [0, 0], size),
+            y: padded(outputs, output, [0, 0], output),
+            y_padded: padded(outputs, output, reach, extent),
+            reach,
+        }
+    }
+
     fn groups(&self) -> std::ops::Range<usize> {
         0..self.shape.groups
     }
@@ -247,18 +292,19 @@ impl Plan {
         (128 * 1024 / floats).clamp(1, self.shape.images.max(1))
     }
 
-    fn check(&self, x: usize, weight: usize, bias: Option<usize>, y: usize) {
-        let shape = &self.shape;
-        assert_eq!(x, shape.images * self.x_image(), "elements of x for {shape:?}");
-        assert_eq!(y, shape.images * self.y_image(), "elements of y for {shape:?}");
-        let weights = shape.outputs * self.x.channels * self.kernel_area();
-        assert_eq!(weight, weights, "elements of the weight for {shape:?}");
-        assert_eq!(bias.unwrap_or(shape.outputs), shape.outputs, "elements of the bias");
+    fn check(&self, x: usize, weight: usize, bias: Option<usize>, y: usize) -> Result<(), Error> {
+        let Convolution { images, outputs, .. } = self.shape;
+        Error::check_len("the input x of a convolution", images * self.x_image(), x)?;
+        Error::check_len("the output y of a convolution", images * self.y_image(), y)?;
+        let weights = outputs * self.x.channels * self.kernel_area();
+        Error::check_len("the weight of a convolution", weights, weight)?;
+        Error::check_len("the bias of a convolution", outputs, bias.unwrap_or(outputs))
     }
 
     /// Correlates arrays of images, chunk by chunk and group by group.
     fn sweep(
         &self,
+        context: &Context,
         (from, from_layout, from_image): (&[f32], Layout, usize),
         (into, into_layout, into_image): (&mut Output, Layout, usize),
         passes: &[Vec<Pass>],
@@ -270,7 +316,7 @@ impl Plan {
         let padded = |layout: Layout| Aligned::zeros(images * layout.image);
         let scratch = || (padded(from_layout), padded(into_layout));
         for_each_chunk(chunks, scratch, |(padded_from, padded_into), _, (from, into)| {
-            dispatch(Chunk {
+            context.token().dispatch(Chunk {
                 passes,
                 biases,
                 from,

@@ -1,14 +1,15 @@
 //! 3×3 convolutions with as many outputs as inputs, by Winograd's algorithms.
 
 use super::Convolution;
+use crate::algorithm::Algorithm;
 use crate::aligned::Aligned;
+use crate::context::Context;
+use crate::form::Form;
 use crate::geometry::Geometry;
-use crate::isa::dispatch;
 use crate::layout::{Load, Store};
 use crate::output::Output;
 use crate::schedule::{Ordered, for_each_chunk};
 use crate::winograd::plain::{Gradient, Plain, PlainWeights, Value};
-use crate::{Algorithm, Form};
 use pulp::{Simd, WithSimd};
 
 /// One such convolution.
@@ -38,33 +39,50 @@ impl Convolution {
 }
 
 impl Square {
-    pub fn value(&self, x: &[f32], kernel: &[f32], bias: Option<&[f32]>, y: &mut Output) {
+    pub fn value(
+        &self,
+        context: &Context,
+        x: &[f32],
+        kernel: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut Output,
+    ) {
         let zeros = vec![0.0; self.geometry.channels];
-        let weights = &PlainWeights::new(&self.geometry, kernel, bias.unwrap_or(&zeros));
+        let bias = bias.unwrap_or(&zeros);
+        let weights = &PlainWeights::new(context.token(), &self.geometry, kernel, bias);
         let length = self.chunk_len();
         let chunks = x.chunks(length).zip(y.chunks_mut(length)).collect();
         for_each_chunk(
             chunks,
             || Scratch::new(self, false),
-            |scratch, _, (x, y)| dispatch(Forward { scratch, weights, x, y }),
+            |scratch, _, (x, y)| {
+                context.token().dispatch(Forward { scratch, weights, x, y });
+            },
         );
     }
 
     /// x = Kᵀy.
-    pub fn adjoint(&self, y: &[f32], kernel: &[f32], x: &mut Output) {
+    pub fn adjoint(&self, context: &Context, y: &[f32], kernel: &[f32], x: &mut Output) {
         let mut turned = vec![0.0; kernel.len()];
         Form::Layer.inner(true, self.geometry.channels, kernel, &mut turned);
-        self.value(y, &turned, None, x);
+        self.value(context, y, &turned, None, x);
     }
 
-    pub fn gradient(&self, x: &[f32], y: &[f32], kernel: &mut [f32], bias: Option<&mut [f32]>) {
+    pub fn gradient(
+        &self,
+        context: &Context,
+        x: &[f32],
+        y: &[f32],
+        kernel: &mut [f32],
+        bias: Option<&mut [f32]>,
+    ) {
         let len = kernel.len() + self.geometry.channels;
         let ordered = Ordered::new([[kernel].into_iter().chain(bias).collect()]);
         let length = self.chunk_len();
         let chunks = x.chunks(length).zip(y.chunks(length)).collect();
         let scratch = || (Scratch::new(self, true), vec![0.0; len]);
         for_each_chunk(chunks, scratch, |(scratch, term), index, (x, y)| {
-            dispatch(Backward { scratch, x, y, term });
+            context.token().dispatch(Backward { scratch, x, y, term });
             ordered.commit(0, index, term);
         });
     }

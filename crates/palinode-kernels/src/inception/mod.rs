@@ -4,9 +4,10 @@ mod packed;
 mod planes;
 mod residual;
 
-pub use residual::{InceptionResidual, PulledBack};
+pub use residual::{InceptionResidual, InceptionVjp};
 
-use crate::isa::dispatch;
+use crate::context::Context;
+use crate::error::Error;
 use packed::Packed;
 use planes::Planes;
 use pulp::{Simd, WithSimd};
@@ -43,58 +44,81 @@ pub struct Inception {
 /// Kernels and biases, or gradients with respect to them.
 pub type Arrays<T> = [T; CONVOLUTIONS];
 
+/// Gradients with respect to the parameters of an inception map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InceptionGradients {
+    /// With respect to the kernels.
+    pub kernels: Arrays<Vec<f32>>,
+    /// With respect to the biases.
+    pub biases: Arrays<Vec<f32>>,
+}
+
 impl Inception {
     /// Ax, plus the biases where there are any.
     ///
-    /// # Panics
-    /// If an array's length does not fit the shape.
+    /// # Errors
+    /// [`Error::Length`] if an array does not fit the shape.
     pub fn value(
         &self,
+        context: &Context,
         x: &[f32],
         kernels: &Arrays<&[f32]>,
         biases: Option<&Arrays<&[f32]>>,
-    ) -> Vec<f32> {
-        self.check(x, kernels, biases);
+    ) -> Result<Vec<f32>, Error> {
+        self.check("the input x of an inception map", x, kernels, biases)?;
         let packed = self.packed(kernels, false);
-        self.each(x, |x, y| dispatch(Map { shape: self, paths: forward(&packed, biases), x, y }))
+        Ok(self.each(context, x, |x, y| {
+            let paths = forward(&packed, biases);
+            context.token().dispatch(Map { shape: self, paths, x, y });
+        }))
     }
 
     /// Aᵀy.
     ///
-    /// # Panics
+    /// # Errors
     /// As [`value`](Self::value).
-    pub fn adjoint(&self, y: &[f32], kernels: &Arrays<&[f32]>) -> Vec<f32> {
-        self.check(y, kernels, None);
+    pub fn adjoint(
+        &self,
+        context: &Context,
+        y: &[f32],
+        kernels: &Arrays<&[f32]>,
+    ) -> Result<Vec<f32>, Error> {
+        self.check("the output y of an inception map", y, kernels, None)?;
         let packed = self.packed(kernels, true);
-        self.each(y, |x, y| dispatch(Map { shape: self, paths: back(&packed), x, y }))
+        Ok(self.each(context, y, |x, y| {
+            context.token().dispatch(Map { shape: self, paths: back(&packed), x, y });
+        }))
     }
 
     /// The gradients of ⟨y, Ax + b⟩ with respect to kernels and biases; without biases, as if they were
     /// zero.
     ///
-    /// # Panics
+    /// # Errors
     /// As [`value`](Self::value).
     pub fn gradients(
         &self,
+        context: &Context,
         x: &[f32],
         y: &[f32],
         kernels: &Arrays<&[f32]>,
         biases: Option<&Arrays<&[f32]>>,
-    ) -> (Arrays<Vec<f32>>, Arrays<Vec<f32>>) {
-        self.check(x, kernels, biases);
-        assert_eq!(x.len(), y.len(), "elements of y");
+    ) -> Result<InceptionGradients, Error> {
+        self.check("the input x of an inception map", x, kernels, biases)?;
+        Error::check_len("the output y of an inception map", x.len(), y.len())?;
         let [forward, back] = [false, true].map(|transposed| self.packed(kernels, transposed));
         let length = (IMAGES * self.image_len()).max(1);
-        let chunks = x.par_chunks(length).zip(y.par_chunks(length));
-        let found: Vec<Sums> = chunks
-            .map(|(x, y)| {
+        let found: Vec<Sums> = context.install(|| {
+            let chunks = x.par_chunks(length).zip(y.par_chunks(length));
+            let found = chunks.map(|(x, y)| {
                 let mut sums = self.zeros();
                 let packed = (&forward, &back);
-                dispatch(Pull { shape: self, packed, biases, x, y, sums: &mut sums });
+                let pull = Pull { shape: self, packed, biases, x, y, sums: &mut sums };
+                context.token().dispatch(pull);
                 sums
-            })
-            .collect();
-        narrow(add(self.zeros(), &found))
+            });
+            found.collect()
+        });
+        Ok(narrow(add(self.zeros(), &found)))
     }
 
     /// Zero gradients of every kernel and bias.
@@ -113,10 +137,17 @@ impl Inception {
     }
 
     /// An array of x's shape, computed from it some images at a time.
-    fn each(&self, x: &[f32], compute: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f32> {
+    fn each(
+        &self,
+        context: &Context,
+        x: &[f32],
+        compute: impl Fn(&[f32], &mut [f32]) + Sync,
+    ) -> Vec<f32> {
         let mut y = vec![0.0; x.len()];
         let length = (IMAGES * self.image_len()).max(1);
-        y.par_chunks_mut(length).zip(x.par_chunks(length)).for_each(|(y, x)| compute(x, y));
+        context.install(|| {
+            y.par_chunks_mut(length).zip(x.par_chunks(length)).for_each(|(y, x)| compute(x, y));
+        });
         y
     }
 
@@ -138,15 +169,22 @@ impl Inception {
         quarter * length..(quarter + 1) * length
     }
 
-    fn check(&self, x: &[f32], kernels: &Arrays<&[f32]>, biases: Option<&Arrays<&[f32]>>) {
-        assert_eq!(x.len(), self.images * self.image_len(), "elements of the images");
-        for (convolution, extent) in EXTENTS.into_iter().enumerate() {
+    fn check(
+        &self,
+        what: &'static str,
+        images: &[f32],
+        kernels: &Arrays<&[f32]>,
+        biases: Option<&Arrays<&[f32]>>,
+    ) -> Result<(), Error> {
+        Error::check_len(what, self.images * self.image_len(), images.len())?;
+        for (kernel, extent) in kernels.iter().zip(EXTENTS) {
             let length = self.group * self.group * extent * extent;
-            assert_eq!(kernels[convolution].len(), length, "elements of kernel {convolution}");
-            if let Some(biases) = biases {
-                assert_eq!(biases[convolution].len(), self.group, "elements of a bias");
-            }
+            Error::check_len("a kernel of an inception map", length, kernel.len())?;
         }
+        for bias in biases.into_iter().flatten() {
+            Error::check_len("a bias of an inception map", self.group, bias.len())?;
+        }
+        Ok(())
     }
 }
 
@@ -164,11 +202,11 @@ fn add(mut total: Sums, found: &[Sums]) -> Sums {
     total
 }
 
-/// Gradients with respect to kernels and to biases.
-fn narrow(sums: Sums) -> (Arrays<Vec<f32>>, Arrays<Vec<f32>>) {
+/// The sums in f32.
+fn narrow(sums: Sums) -> InceptionGradients {
     let narrow = |sums: &Vec<f64>| sums.iter().map(|&sum| sum as f32).collect();
     let biases = sums.each_ref().map(|sums| narrow(&sums.1));
-    (sums.map(|sums| sums.0), biases)
+    InceptionGradients { kernels: sums.map(|sums| sums.0), biases }
 }
 
 /// The bias of a convolution, if there are biases.

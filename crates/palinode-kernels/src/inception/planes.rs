@@ -1,7 +1,7 @@
 //! Few channels of one image as planes with zeros around them, convolved row by row.
 
 use super::packed::{Packed, ROWS};
-use crate::Activation;
+use crate::activation::Activation;
 use crate::aligned::Aligned;
 use crate::register::{load, store};
 use crate::sigma::{apply, pull};

@@ -1,9 +1,12 @@
 //! The inception residual F(x) = Aᵀσ(Ax + b) as a whole, path by path inside the cache.
 
 use super::packed::Packed;
-use super::{Arrays, EXTENTS, IMAGES, Inception, PATHS, Sums, add, back, forward, narrow};
-use crate::Activation;
-use crate::isa::dispatch;
+use super::{
+    Arrays, EXTENTS, IMAGES, Inception, InceptionGradients, PATHS, Sums, add, back, forward, narrow,
+};
+use crate::activation::Activation;
+use crate::context::Context;
+use crate::error::Error;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -20,54 +23,58 @@ pub struct InceptionResidual<'a> {
     pub activation: Activation,
 }
 
-/// What a pull-back gives: F(x), Jᵀv, and the gradients of ⟨v, F(x)⟩ with respect to kernels and biases.
-pub struct PulledBack {
+/// The value of an inception residual and its vector–Jacobian products with a cotangent v.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InceptionVjp {
     /// F(x).
     pub value: Vec<f32>,
-    /// Jᵀv.
-    pub slope: Vec<f32>,
-    /// With respect to the kernels.
-    pub kernels: Arrays<Vec<f32>>,
-    /// With respect to the biases.
-    pub biases: Arrays<Vec<f32>>,
+    /// Jᵀv, the gradient of ⟨v, F(x)⟩ with respect to x.
+    pub input: Vec<f32>,
+    /// The gradients of ⟨v, F(x)⟩ with respect to the parameters.
+    pub parameters: InceptionGradients,
 }
 
 impl InceptionResidual<'_> {
     /// F(x).
     ///
-    /// # Panics
-    /// If an array's length does not fit the shape.
-    pub fn value(&self, x: &[f32]) -> Vec<f32> {
-        let packed = self.packed(x);
-        self.shape.each(x, |x, y| dispatch(Value { of: self, packed: &packed, x, y }))
+    /// # Errors
+    /// [`Error::Length`] if an array does not fit the shape.
+    pub fn value(&self, context: &Context, x: &[f32]) -> Result<Vec<f32>, Error> {
+        let packed = self.packed(x)?;
+        Ok(self.shape.each(context, x, |x, y| {
+            context.token().dispatch(Value { of: self, packed: &packed, x, y });
+        }))
     }
 
-    /// F(x), Jᵀv and the parameters' gradients, by one evaluation of F.
+    /// F(x), and the vector–Jacobian products with v, by one evaluation of F.
     ///
-    /// # Panics
+    /// # Errors
     /// As [`value`](Self::value).
-    pub fn pull_back(&self, x: &[f32], v: &[f32]) -> PulledBack {
-        let packed = self.packed(x);
-        assert_eq!(x.len(), v.len(), "elements of v");
+    pub fn vjp(&self, context: &Context, x: &[f32], v: &[f32]) -> Result<InceptionVjp, Error> {
+        let packed = self.packed(x)?;
+        Error::check_len("the cotangent v of an inception residual", x.len(), v.len())?;
         let length = (IMAGES * self.shape.image_len()).max(1);
-        let (mut value, mut slope) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        let results = value.par_chunks_mut(length).zip(slope.par_chunks_mut(length));
-        let chunks = x.par_chunks(length).zip(v.par_chunks(length)).zip(results);
-        let found: Vec<Sums> = chunks
-            .map(|((x, v), (y, z))| {
+        let (mut value, mut input) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let found: Vec<Sums> = context.install(|| {
+            let results = value.par_chunks_mut(length).zip(input.par_chunks_mut(length));
+            let chunks = x.par_chunks(length).zip(v.par_chunks(length)).zip(results);
+            let found = chunks.map(|((x, v), (y, z))| {
                 let mut sums = self.shape.zeros();
-                dispatch(Pull { of: self, packed: &packed, x, v, y, z, sums: &mut sums });
+                let pull = Pull { of: self, packed: &packed, x, v, y, z, sums: &mut sums };
+                context.token().dispatch(pull);
                 sums
-            })
-            .collect();
-        let (kernels, biases) = narrow(add(self.shape.zeros(), &found));
-        PulledBack { value, slope, kernels, biases }
+            });
+            found.collect()
+        });
+        let parameters = narrow(add(self.shape.zeros(), &found));
+        Ok(InceptionVjp { value, input, parameters })
     }
 
     /// The convolutions and their adjoints.
-    fn packed(&self, x: &[f32]) -> [Arrays<Packed>; 2] {
-        self.shape.check(x, &self.kernels, Some(&self.biases));
-        [false, true].map(|transposed| self.shape.packed(&self.kernels, transposed))
+    fn packed(&self, x: &[f32]) -> Result<[Arrays<Packed>; 2], Error> {
+        let what = "the input x of an inception residual";
+        self.shape.check(what, x, &self.kernels, Some(&self.biases))?;
+        Ok([false, true].map(|transposed| self.shape.packed(&self.kernels, transposed)))
     }
 }
 

@@ -9,7 +9,7 @@ use num_traits::Float;
 /// # Panics
 /// If the shape is none of a convolution.
 fn for_each_product(shape: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
-    let [rows, columns] = shape.output_size().unwrap_or_else(|reason| panic!("{reason}"));
+    let [rows, columns] = shape.output_size().unwrap_or_else(|error| panic!("{error}"));
     let ([height, width], [kernel_rows, kernel_columns]) = (shape.size, shape.kernel);
     let (inputs, outputs) = (shape.inputs / shape.groups, shape.outputs / shape.groups);
     for n in 0..shape.images {
@@ -39,7 +39,7 @@ fn for_each_product(shape: &Convolution, mut visit: impl FnMut(usize, usize, usi
 
 /// y = Kx for the weight w of K.
 pub fn convolve<T: Float>(shape: &Convolution, weight: &[T], x: &[T]) -> Vec<T> {
-    let [rows, columns] = shape.output_size().unwrap_or_default();
+    let [rows, columns] = shape.output_size().unwrap_or_else(|error| panic!("{error}"));
     let mut y = vec![T::zero(); shape.images * shape.outputs * rows * columns];
     for_each_product(shape, |yi, wi, xi| y[yi] = y[yi] + weight[wi] * x[xi]);
     y

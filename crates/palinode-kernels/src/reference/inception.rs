@@ -1,7 +1,7 @@
 //! The inception map and its adjoint, by the loops of [`convolution`](super::convolution).
 
 use super::convolution::{adjoint, convolve, weight_gradient};
-use crate::Algorithm;
+use crate::algorithm::Algorithm;
 use crate::convolution::Convolution;
 use crate::inception::{Arrays, EXTENTS, Inception};
 use num_traits::Float;

@@ -1,6 +1,6 @@
 //! How the blocks of a unit follow each other, backwards too.
 
-use super::{State, Unit, UnitGradient};
+use super::{ReferenceGradient, ReferenceState, ReferenceUnit};
 use num_traits::{Float, NumCast};
 
 /// The recurrence of a unit. F is a residual, h the step.
@@ -36,7 +36,7 @@ fn axpy<T: Float>(scale: T, x: &[T], y: &[T]) -> Vec<T> {
     x.iter().zip(y).map(|(&x, &y)| y + scale * x).collect()
 }
 
-impl<T: Float> Unit<T> {
+impl<T: Float> ReferenceUnit<T> {
     /// Scales and residuals of the two half-steps of a two-stream block:
     /// ((scale, index, conjugate) of the update of Y, the same of Z).
     fn half_steps(&self, block: usize) -> [(T, usize, bool); 2] {
@@ -64,7 +64,11 @@ impl<T: Float> Unit<T> {
         !matches!(self.recurrence, Recurrence::Midpoint | Recurrence::Leapfrog)
     }
 
-    pub(super) fn step(&self, block: usize, (first, second): &State<T>) -> State<T> {
+    pub(super) fn step(
+        &self,
+        block: usize,
+        (first, second): &ReferenceState<T>,
+    ) -> ReferenceState<T> {
         if self.two_streams() {
             let [(a, f, fc), (b, g, gc)] = self.half_steps(block);
             let y = axpy(a, &self.residual(f).value(second, fc), first);
@@ -79,7 +83,11 @@ impl<T: Float> Unit<T> {
         }
     }
 
-    pub(super) fn unstep(&self, block: usize, (first, second): &State<T>) -> State<T> {
+    pub(super) fn unstep(
+        &self,
+        block: usize,
+        (first, second): &ReferenceState<T>,
+    ) -> ReferenceState<T> {
         if self.two_streams() {
             let [(a, f, fc), (b, g, gc)] = self.half_steps(block);
             let z = axpy(-b, &self.residual(g).value(first, gc), second);
@@ -96,7 +104,12 @@ impl<T: Float> Unit<T> {
     }
 
     /// Pulls `gradient.start` back through one block whose state before it is known.
-    pub(super) fn pull_back(&self, block: usize, state: &State<T>, gradient: &mut UnitGradient<T>) {
+    pub(super) fn pull_back(
+        &self,
+        block: usize,
+        state: &ReferenceState<T>,
+        gradient: &mut ReferenceGradient<T>,
+    ) {
         let (first, second) = state;
         if self.two_streams() {
             let [(a, f, fc), (b, g, gc)] = self.half_steps(block);
@@ -127,7 +140,7 @@ impl<T: Float> Unit<T> {
         x: &[T],
         cotangent: &[T],
         conjugate: bool,
-        gradient: &mut UnitGradient<T>,
+        gradient: &mut ReferenceGradient<T>,
     ) -> Vec<T> {
         let local = self.residual(index).gradient(x, cotangent, conjugate);
         let (k, c) = (self.shape.kernel_len(), self.shape.channels);

@@ -1,8 +1,9 @@
 //! The residual functions F and their vector–Jacobian products.
 
 use super::{Shape, adjoint, convolve, weight_gradient};
+use crate::activation::Activation;
 use crate::convolution::Convolution;
-use crate::{Activation, Form};
+use crate::form::Form;
 use num_traits::Float;
 
 /// One residual with its parameters.

@@ -5,11 +5,11 @@ use super::products::Way;
 use super::residual::{Residual, Slope};
 use super::strip::{Gather, Workspace};
 use super::tile::{Points, to_pixels, to_points};
-use crate::engine::Evaluation;
+use crate::evaluation::Advance;
+use crate::evaluation::Evaluation;
 use crate::number::Number;
 use crate::register::{load, store};
 use crate::sigma::{apply, pull};
-use crate::update::Advance;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -91,7 +91,7 @@ impl<N: Number, const M: usize, const P: usize> WithSimd for Finish<'_, N, M, P>
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { of, rows, points, at, into, mut pull_back } = self;
-        let Advance { update, x, state } = into;
+        let Advance { increment, x, state } = into;
         let geometry = of.geometry;
         let columns = geometry.tile_columns;
         for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
@@ -111,7 +111,7 @@ impl<N: Number, const M: usize, const P: usize> WithSimd for Finish<'_, N, M, P>
                         let pre = simd.add_f32s(*pixel, bias);
                         let value = apply(simd, of.at.activation, pre);
                         let (x, state) = (&x[place.clone()], &mut state[place.clone()]);
-                        N::update_vector(simd, update, value, x, state);
+                        N::update_vector(simd, increment, value, x, state);
                         if let Some(PullBack { v, .. }) = &pull_back {
                             // SAFETY: a vector long, as the range says.
                             let v = unsafe { load::<S>(v[place].as_ptr()) };

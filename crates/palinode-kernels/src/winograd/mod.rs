@@ -22,12 +22,9 @@ mod tiled;
 mod transform;
 mod weights;
 
-use crate::engine::{Cotangent, Evaluation, ParameterSlopes};
+use crate::evaluation::{Advance, Cotangent, Evaluation, ParameterSlopes, Purpose};
 use crate::geometry::Geometry;
 use crate::number::Number;
-use crate::precision::Precision;
-use crate::update::Advance;
-pub(crate) use products::has_bf16;
 use pulp::Simd;
 use residual::Residual;
 use strip::Workspace;
@@ -41,11 +38,9 @@ pub(crate) struct Winograd {
 }
 
 impl Winograd {
-    /// For values alone, or for gradients too, whose products are as `gradients` says. The geometry's
-    /// tiles have 4 or 2 rows.
-    pub fn new(geometry: Geometry, gradients: Option<Precision>) -> Self {
-        let (weights, workspace) =
-            (Weights::zeros(&geometry), Workspace::new(&geometry, gradients));
+    /// The geometry's tiles have 4 or 2 rows.
+    pub fn new(geometry: Geometry, purpose: Purpose) -> Self {
+        let (weights, workspace) = (Weights::zeros(&geometry), Workspace::new(&geometry, purpose));
         Self { geometry, weights, workspace }
     }
 

@@ -6,10 +6,10 @@ use super::gemm::{AddOuter, Multiply};
 use super::strip::{Gather, Workspace, clear_outside};
 use super::tile::{Points, to_pixels, to_points};
 use super::weights::{KernelGradient, SetWeights, Weights};
+use crate::evaluation::Purpose;
 use crate::geometry::Geometry;
-use crate::isa::dispatch;
-use crate::precision::Precision;
 use crate::register::{load, store};
+use crate::token::Token;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -22,8 +22,8 @@ pub(crate) struct Plain {
 impl Plain {
     /// The geometry's tiles have 4 or 2 rows.
     pub fn new(geometry: Geometry, gradients: bool) -> Self {
-        let gradients = gradients.then_some(Precision::F32);
-        let workspace = Workspace::new(&geometry, gradients);
+        let purpose = if gradients { Purpose::Gradients(None) } else { Purpose::Values };
+        let workspace = Workspace::new(&geometry, purpose);
         Self { geometry, workspace }
     }
 }
@@ -33,9 +33,9 @@ pub(crate) struct PlainWeights(Weights);
 
 impl PlainWeights {
     /// From K `[c, c, 3, 3]` and b `[c]`.
-    pub fn new(geometry: &Geometry, kernel: &[f32], bias: &[f32]) -> Self {
+    pub fn new(token: Token, geometry: &Geometry, kernel: &[f32], bias: &[f32]) -> Self {
         let mut weights = Weights::forward_alone(geometry);
-        dispatch(SetWeights { geometry, kernel, bias, weights: &mut weights });
+        token.dispatch(SetWeights { geometry, kernel, bias, weights: &mut weights });
         Self(weights)
     }
 }

@@ -1,11 +1,11 @@
-//! The products of a pull-back: the state's in f32, the gradients' as [`Precision`] says.
+//! The products of a pull-back: the state's in f32, the gradients' as [`Purpose`](crate::evaluation::Purpose) says.
 
 use super::gemm::{AddOuter, Multiply};
 #[cfg(target_arch = "x86_64")]
-use super::rounded::{Bf16, Rounded};
+use super::rounded::Rounded;
 use super::tile::Points;
 use super::weights::Weights;
-use crate::precision::Precision;
+use crate::token::Bf16;
 use pulp::Simd;
 
 /// Factors at the points of a strip, and where products go.
@@ -30,16 +30,14 @@ pub(super) enum Products {
 }
 
 impl Products {
-    /// For strips whose points are `at`; f32's where the machine has no others.
-    pub fn new(precision: Precision, at: Points) -> Self {
-        match precision {
-            Precision::F32 => Self::F32,
+    /// For strips whose points are `at`; with a token, of factors rounded to bf16.
+    pub fn new(bf16: Option<Bf16>, at: Points) -> Self {
+        match bf16 {
+            None => Self::F32,
             #[cfg(target_arch = "x86_64")]
-            Precision::Bf16 => {
-                Bf16::new().map_or(Self::F32, |bf16| Self::Bf16(Box::new(Rounded::new(bf16, at))))
-            }
+            Some(bf16) => Self::Bf16(Box::new(Rounded::new(bf16, at))),
             #[cfg(not(target_arch = "x86_64"))]
-            Precision::Bf16 => Self::F32,
+            Some(bf16) => match bf16 {},
         }
     }
 
@@ -109,20 +107,4 @@ impl Products {
             Self::Bf16(rounded) => rounded.add_outer(at, tiles, pairs, out),
         }
     }
-}
-
-/// Whether this machine can take products of factors in bf16.
-pub(crate) fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return Bf16::new().is_some();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// Whether they are taken on AMX's tiles.
-pub(super) fn has_tiles() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return matches!(Bf16::new(), Some(Bf16::Tiles(_)));
-    #[cfg(not(target_arch = "x86_64"))]
-    false
 }

@@ -4,12 +4,12 @@ use super::rows::AddUp;
 use super::strip::Workspace;
 use super::weights::{KernelGradient, Weights};
 use super::{layer, symmetric};
-use crate::Form;
-use crate::engine::{Cotangent, Evaluation, ParameterSlopes};
+use crate::evaluation::{Advance, Increment};
+use crate::evaluation::{Cotangent, Evaluation, ParameterSlopes};
+use crate::form::Form;
 use crate::geometry::Geometry;
 use crate::number::Number;
 use crate::register::load;
-use crate::update::{Advance, Update};
 use pulp::Simd;
 use std::ops::Range;
 
@@ -43,7 +43,7 @@ impl Slope<'_> {
         let (geometry, at, x) = (of.geometry, w.points, of.at.x);
         let (points, sum) = (&*w.cotangent, &mut w.pulled);
         let totals = if self.totals { &mut *w.input_bias } else { &mut [] };
-        let into = Advance { update: Update::Add(self.scale), x, state: self.slope };
+        let into = Advance { increment: Increment::Add(self.scale), x, state: self.slope };
         simd.vectorize(AddUp::<f32, M, P> { geometry, rows, points, at, sum, into, totals });
     }
 }

@@ -6,9 +6,8 @@ use super::tile::Points;
 use super::tiled::{self, add_outer_tiled, multiply_tiled};
 use super::weights::Weights;
 use crate::aligned::Aligned;
-use crate::amx::Amx;
-use crate::isa::Isa;
 use crate::register::{Lane, PANEL};
+use crate::token::Bf16;
 use bytemuck::{Pod, Zeroable};
 use pulp::Simd;
 use pulp::x86::V4;
@@ -33,32 +32,6 @@ impl Lane for Pair {
             let [a, b] = [a, b].map(|pairs| std::mem::transmute_copy(&pairs));
             let sum = _mm512_dpbf16_ps(std::mem::transmute_copy(&sum), a, b);
             std::mem::transmute_copy(&sum)
-        }
-    }
-}
-
-/// What products in bf16 are taken by.
-#[derive(Clone, Copy)]
-pub(super) enum Bf16 {
-    /// `vdpbf16ps`.
-    Vectors(V4),
-    /// `tdpbf16ps`.
-    Tiles(Amx),
-}
-
-impl Bf16 {
-    /// As the current instruction set has it.
-    pub fn new() -> Option<Self> {
-        Self::of(Isa::current())
-    }
-
-    fn of(isa: Isa) -> Option<Self> {
-        match isa {
-            Isa::Amx => Amx::new().map(Self::Tiles),
-            Isa::Avx512 if is_x86_feature_detected!("avx512bf16") => {
-                V4::try_new().map(Self::Vectors)
-            }
-            _ => None,
         }
     }
 }
@@ -105,7 +78,9 @@ impl Rounded {
         let [factors, ..] = &mut self.factors;
         // SAFETY: there is a `Bf16`.
         match self.bf16 {
-            Bf16::Vectors(simd) => unsafe { multiply_rounded(simd, at, tiles, side, u, factors) },
+            Bf16::Vectors(bf16) => unsafe {
+                multiply_rounded(bf16.vectors(), at, tiles, side, u, factors)
+            },
             Bf16::Tiles(amx) => unsafe { multiply_tiled(amx, at, tiles, side, u, factors) },
         }
     }
@@ -121,8 +96,8 @@ impl Rounded {
         let factors = &mut self.factors;
         // SAFETY: there is a `Bf16`.
         match self.bf16 {
-            Bf16::Vectors(simd) => unsafe {
-                add_outer_rounded(simd, at, tiles, pairs, out, factors)
+            Bf16::Vectors(bf16) => unsafe {
+                add_outer_rounded(bf16.vectors(), at, tiles, pairs, out, factors)
             },
             Bf16::Tiles(amx) => unsafe { add_outer_tiled(amx, at, tiles, pairs, out, factors) },
         }

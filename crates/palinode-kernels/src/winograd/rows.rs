@@ -2,9 +2,9 @@
 
 use super::tile::{Points, scatter};
 use crate::aligned::Aligned;
+use crate::evaluation::Advance;
 use crate::geometry::Geometry;
 use crate::number::Number;
-use crate::update::Advance;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ impl<N: Number, const M: usize, const P: usize> WithSimd for AddUp<'_, N, M, P> 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { geometry, rows, points, at, sum, into, totals } = self;
-        let Advance { update, x, state } = into;
+        let Advance { increment, x, state } = into;
         let sum = &mut sum.rows;
         let (row, depth) = (geometry.row_stride(), geometry.depth);
         let mut tile = 0;
@@ -62,7 +62,7 @@ impl<N: Number, const M: usize, const P: usize> WithSimd for AddUp<'_, N, M, P> 
                 let values = &sum[k * row..][inside.clone()];
                 let at = image + padded * row;
                 let x = &x[at..][inside.clone()];
-                N::update(simd, update, values, x, &mut state[at..][inside]);
+                N::update(simd, increment, values, x, &mut state[at..][inside]);
                 if !totals.is_empty() {
                     for pixel in values.chunks_exact(depth) {
                         totals.iter_mut().zip(pixel).for_each(|(total, value)| *total += value);

@@ -1,21 +1,22 @@
 //! Strips of tiles: their memory, and their way into the transform domain.
 
 use super::gemm::ROWS;
-use super::products::{Products, has_tiles};
+use super::products::Products;
 use super::rows::RowSum;
 use super::tile::{Points, gather};
 use crate::aligned::Aligned;
+use crate::evaluation::Purpose;
 use crate::geometry::Geometry;
-use crate::precision::Precision;
 use crate::register::PANEL;
+use crate::token::Bf16;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
 /// Tiles that are worked on at a time, about: few enough for the second-level cache, and as many as the
 /// products' loads of the weights are worth. (Smaller tiles have fewer points each; where gradients' products
 /// are soon done, the weights of a wide layer are the longer wait.)
-fn strip_tiles(geometry: &Geometry, gradients: Option<Precision>) -> usize {
-    let soon_done = gradients == Some(Precision::Bf16) && has_tiles();
+fn strip_tiles(geometry: &Geometry, purpose: Purpose) -> usize {
+    let soon_done = purpose.bf16().is_some_and(Bf16::has_tiles);
     if geometry.tile < 4 || soon_done && geometry.depth > PANEL { 32 } else { 16 }
 }
 
@@ -51,14 +52,13 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// For values alone, or for gradients too, whose products are as `gradients` says.
-    pub fn new(geometry: &Geometry, gradients: Option<Precision>) -> Self {
-        let tile_rows = (strip_tiles(geometry, gradients) / geometry.tile_columns.max(1)).max(1);
+    pub fn new(geometry: &Geometry, purpose: Purpose) -> Self {
+        let tile_rows = (strip_tiles(geometry, purpose) / geometry.tile_columns.max(1)).max(1);
         let tiles = (tile_rows * geometry.tile_columns).next_multiple_of(ROWS);
         let Geometry { channels, depth, .. } = *geometry;
         let (count, stride) = (geometry.points(), tiles * depth + 16);
         let points = Points { count, stride, channels, depth };
-        let wanted = gradients.is_some();
+        let wanted = purpose.has_gradients();
         let for_gradients = |len: usize| Aligned::zeros(if wanted { len } else { 0 });
         Self {
             tile_rows,
@@ -67,7 +67,7 @@ impl Workspace {
             hidden: Aligned::zeros(count * stride),
             cotangent: for_gradients(count * stride),
             delta: for_gradients(count * stride),
-            products: Products::new(gradients.unwrap_or_default(), points),
+            products: Products::new(purpose.bf16(), points),
             value: RowSum::new(geometry),
             pulled: RowSum::new(geometry),
             kernel_points: for_gradients(count * depth * depth),

@@ -7,11 +7,11 @@ use super::rows::AddUp;
 use super::strip::{Gather, Workspace, clear_outside};
 use super::tile::{Points, to_pixels, to_points};
 use super::weights::Weights;
-use crate::engine::Evaluation;
+use crate::evaluation::Advance;
+use crate::evaluation::Evaluation;
 use crate::number::Number;
 use crate::register::{load, store};
 use crate::sigma::{apply, pull};
-use crate::update::Advance;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 

@@ -5,19 +5,21 @@ use crate::case::Case;
 use crate::support::noise;
 use palinode_kernels::reference::{Recurrence, Shape};
 use palinode_kernels::unit::State;
-use palinode_kernels::{Algorithm, Form, Precision};
+use palinode_kernels::{Algorithm, Context, Error, Form, Isa, Precision};
 
 /// What a backward pass gives: the state, the gradient with respect to it, and the parameters'.
 fn backward(case: &Case) -> [Vec<f32>; 3] {
     let [kernels, biases, input_biases] = case.parameters();
-    let (steps, parameters) = (case.steps(0.2), case.joined(&kernels, &biases, &input_biases));
+    let (updates, parameters) = (case.updates(0.2), case.joined(&kernels, &biases, &input_biases));
     let split = case.split(&parameters);
-    let unit = case.unit(&steps, &split);
+    let unit = case.unit(&updates, &split);
     let mut state = noise(2 * case.shape.len(), 3, 1.0);
     let mut slope = noise(2 * case.shape.len(), 4, 1.0);
-    unit.forward(State::Joined(&mut state));
+    let context = Context::new();
+    unit.forward(&context, State::Joined(&mut state)).unwrap();
     let mut found = vec![0.0; parameters.len()];
-    unit.backward(State::Joined(&mut state), State::Joined(&mut slope), case.split_mut(&mut found));
+    let (last, gradient) = (State::Joined(&mut state), State::Joined(&mut slope));
+    unit.backward(&context, last, gradient, case.split_mut(&mut found)).unwrap();
     [state, slope, found]
 }
 
@@ -31,7 +33,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 
 #[test]
 fn gradients_are_off_by_the_rounding_and_states_not_at_all() {
-    if let Err(reason) = Precision::Bf16.check() {
+    if let Err(reason) = Context::new().check(Precision::Bf16) {
         println!("not tested: {reason}");
         return;
     }
@@ -59,13 +61,29 @@ fn gradients_are_off_by_the_rounding_and_states_not_at_all() {
 }
 
 #[test]
-fn a_machine_that_cannot_round_says_so() {
-    let check = Precision::Bf16.check();
+fn bf16_that_cannot_be_computed_is_an_error() {
+    let shape = Shape { batch: 1, channels: 3, height: 4, width: 5 };
+    let case = Case { gradients: Precision::Bf16, ..Case::new(Recurrence::Verlet, shape, 1) };
+    let direct = Case { algorithm: Algorithm::Direct, ..case };
+    let portable = Context::builder().isa(Isa::Portable).build().unwrap();
+    for (context, case, lacking) in
+        [(&portable, case, "portable"), (&Context::new(), direct, "direct")]
+    {
+        let [kernels, biases, _] = case.parameters();
+        let (updates, parameters) = (case.updates(0.2), case.joined(&kernels, &biases, &[]));
+        let split = case.split(&parameters);
+        let unit = case.unit(&updates, &split);
+        let mut arrays = [3, 4].map(|seed| noise(2 * shape.len(), seed, 1.0));
+        let before = arrays.clone();
+        let [state, gradient] = arrays.each_mut().map(|array| State::Joined(array));
+        let mut found = vec![0.0; parameters.len()];
+        let result = unit.backward(context, state, gradient, case.split_mut(&mut found));
+        let Err(Error::Precision { precision, found, .. }) = result else { panic!("{result:?}") };
+        assert_eq!((precision, found), ("bf16", lacking));
+        assert!(arrays == before, "an error has changed something");
+    }
     let names = Precision::ALL.map(|precision| precision.name().parse::<Precision>());
     assert_eq!(names, Precision::ALL.map(Ok));
-    if let Err(reason) = check {
-        assert!(reason.contains("avx512_bf16"), "{reason}");
-    }
-    let message = "f16".parse::<Precision>().unwrap_err();
+    let message = "f16".parse::<Precision>().unwrap_err().to_string();
     assert!(message.contains("f32, bf16"), "{message}");
 }

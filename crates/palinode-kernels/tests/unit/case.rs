@@ -1,9 +1,10 @@
 //! One unit, in f32 or fixed point and as the reference has it.
 
 use crate::support::{noise, relative, wide};
+use palinode_kernels::recurrence::{Drift, Role, Term, Update};
 use palinode_kernels::reference::{self, Recurrence, Shape};
-use palinode_kernels::unit::{Gradients, Parameters, State, Step, Term, Unit};
-use palinode_kernels::{Activation, Algorithm, Form, Number, Precision};
+use palinode_kernels::unit::{Gradients, Parameters, State, Unit};
+use palinode_kernels::{Activation, Algorithm, Context, Form, Number, Precision};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
@@ -36,22 +37,23 @@ impl Case {
         self.blocks * self.recurrence.residuals_per_block()
     }
 
-    pub fn steps(&self, h: f32) -> Vec<Step> {
-        let pair = |scales: [f32; 2], j: usize| Step::TwoStream {
+    pub fn updates(&self, h: f64) -> Vec<Update> {
+        let pair = |scales: [f64; 2], j: usize| Update::TwoStream {
             first: Term::new(scales[0], 2 * j),
             second: Term::new(scales[1], 2 * j + 1),
         };
-        let step = |j: usize| match self.recurrence {
+        let two_step = |drift, scale, j| Update::TwoStep { drift, residual: Term::new(scale, j) };
+        let update = |j: usize| match self.recurrence {
             Recurrence::Verlet => pair([h, -h], j),
             Recurrence::Coupling => pair([1.0, 1.0], j),
-            Recurrence::Hamiltonian => Step::TwoStream {
+            Recurrence::Hamiltonian => Update::TwoStream {
                 first: Term::new(h, j),
-                second: Term { conjugate: true, ..Term::new(-h, j) },
+                second: Term { role: Role::Conjugate, ..Term::new(-h, j) },
             },
-            Recurrence::Midpoint => Step::Previous(Term::new(if j == 0 { h } else { 2.0 * h }, j)),
-            Recurrence::Leapfrog => Step::Extrapolated(Term::new(-h * h, j)),
+            Recurrence::Midpoint => two_step(Drift::Previous, if j == 0 { h } else { 2.0 * h }, j),
+            Recurrence::Leapfrog => two_step(Drift::Extrapolated, -h * h, j),
         };
-        (0..self.blocks).map(step).collect()
+        (0..self.blocks).map(update).collect()
     }
 
     /// K, b and, where there is one, a of every residual behind each other.
@@ -79,7 +81,7 @@ impl Case {
         ]
     }
 
-    pub fn unit<'a>(&self, steps: &'a [Step], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
+    pub fn unit<'a>(&self, updates: &'a [Update], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
         let Shape { batch: images, channels, height, width } = self.shape;
         let Self { form, activation, algorithm, gradients, .. } = *self;
         Unit {
@@ -91,17 +93,17 @@ impl Case {
             activation,
             algorithm,
             gradients,
-            steps,
+            updates,
             parameters,
         }
     }
 
     pub fn split<'a>(&self, parameters: &'a [f32]) -> Vec<Parameters<'a>> {
-        Parameters::split(parameters, self.shape.channels, self.input_bias)
+        Parameters::split(parameters, self.shape.channels, self.input_bias).unwrap()
     }
 
     pub fn split_mut<'a>(&self, gradients: &'a mut [f32]) -> Vec<Gradients<'a>> {
-        Gradients::split(gradients, self.shape.channels, self.input_bias)
+        Gradients::split(gradients, self.shape.channels, self.input_bias).unwrap()
     }
 
     /// Largest relative errors of (state, reconstruction, state gradient, kernels, vectors), the state
@@ -117,12 +119,12 @@ impl Case {
             second.iter_mut().zip(&first).for_each(|(x, before)| *x = before + 0.02 * *x);
         }
         let (g1, g2) = (noise(self.shape.len(), 5, 1.0), noise(self.shape.len(), 6, 1.0));
-        let h = 0.25_f32;
-        let twin = reference::Unit::<f64> {
+        let h = 0.25;
+        let twin = reference::ReferenceUnit::<f64> {
             recurrence: self.recurrence,
             form: self.form,
             activation: self.activation,
-            step: f64::from(h),
+            step: h,
             shape: self.shape,
             blocks: self.blocks,
             kernels: wide(&kernels),
@@ -132,20 +134,23 @@ impl Case {
         let truth = twin.forward((wide(&first), wide(&second)));
         let slopes = twin.backward((wide(&first), wide(&second)), (wide(&g1), wide(&g2)));
 
-        let steps = self.steps(h);
+        let updates = self.updates(h);
         let parameters = self.joined(&kernels, &biases, &input_biases);
         let split = self.split(&parameters);
-        let unit = self.unit(&steps, &split);
+        let unit = self.unit(&updates, &split);
         let (mut y, mut z) = (held(&first), held(&second));
-        unit.forward(State::Apart(&mut y, &mut z));
+        let context = Context::new();
+        unit.forward(&context, State::Apart(&mut y, &mut z)).unwrap();
         let state = relative(&seen(&y), &truth.0).max(relative(&seen(&z), &truth.1));
         let (mut gy, mut gz) = (g1, g2);
         let mut found = vec![0.0; parameters.len()];
         unit.backward(
+            &context,
             State::Apart(&mut y, &mut z),
             State::Apart(&mut gy, &mut gz),
             self.split_mut(&mut found),
-        );
+        )
+        .unwrap();
         let length = parameters.len() / self.residuals();
         let split = |all: &[f32]| -> (Vec<f32>, Vec<f32>) {
             let residuals = all.chunks(length).map(|r| r.split_at(self.shape.kernel_len()));

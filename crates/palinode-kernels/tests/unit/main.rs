@@ -8,9 +8,10 @@ mod fixed;
 mod support;
 
 use case::Case;
+use palinode_kernels::recurrence::{Drift, Term, Update};
 use palinode_kernels::reference::{self, Recurrence, Shape};
-use palinode_kernels::unit::{State, Step, Term};
-use palinode_kernels::{Activation, Algorithm, Form, Precision};
+use palinode_kernels::unit::{Parameters, State};
+use palinode_kernels::{Activation, Algorithm, Context, Error, Form, Precision};
 use support::{noise, relative, wide};
 
 const RECURRENCES: [Recurrence; 4] =
@@ -61,13 +62,14 @@ fn every_algorithm_keeps_its_bounds() {
             let kernel = noise(shape.kernel_len(), 1, (2.0 / (9 * channels) as f64).sqrt());
             let (bias, x) = (noise(channels, 2, 0.1), noise(shape.len(), 3, 1.0));
             let v = noise(shape.len(), 4, 1.0);
-            let (steps, parameters) =
-                ([Step::Previous(Term::new(1.0, 0))], [kernel, bias].concat());
+            let residual = Term::new(1.0, 0);
+            let updates = [Update::TwoStep { drift: Drift::Previous, residual }];
+            let parameters = [kernel, bias].concat();
             let split = case.split(&parameters);
-            let unit = case.unit(&steps, &split);
+            let unit = case.unit(&updates, &split);
             // From (0, x) to (x, F(x)).
             let (mut first, mut second) = (vec![0.0; x.len()], x.clone());
-            unit.forward(State::Apart(&mut first, &mut second));
+            unit.forward(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
             let twin = reference::Residual::<f64> {
                 form: case.form,
                 activation: case.activation,
@@ -81,10 +83,12 @@ fn every_algorithm_keeps_its_bounds() {
             let (mut g_first, mut g_second) = (vec![0.0; x.len()], v);
             let mut found = vec![0.0; parameters.len()];
             unit.backward(
+                &Context::new(),
                 State::Apart(&mut first, &mut second),
                 State::Apart(&mut g_first, &mut g_second),
                 case.split_mut(&mut found),
-            );
+            )
+            .unwrap();
             let (found_kernel, found_bias) = found.split_at(shape.kernel_len());
             let gradient = relative(&g_second, &truth.x)
                 .max(relative(found_kernel, &truth.kernel))
@@ -107,13 +111,13 @@ fn two_hundred_blocks_do_not_spoil_the_reversal() {
         // reversal miss by 6e-5 with direct sums and by 1.3e-4 with F(4×4).)
         let kernels = noise(kernels, 1, 0.5 * (2.0 / (9 * shape.channels) as f64).sqrt());
         let biases = vec![0.0; case.residuals() * shape.channels];
-        let (steps, parameters) = (case.steps(0.1), case.joined(&kernels, &biases, &[]));
+        let (updates, parameters) = (case.updates(0.1), case.joined(&kernels, &biases, &[]));
         let split = case.split(&parameters);
-        let unit = case.unit(&steps, &split);
+        let unit = case.unit(&updates, &split);
         let (y, z) = (noise(shape.len(), 3, 1.0), noise(shape.len(), 4, 1.0));
         let (mut first, mut second) = (y.clone(), z.clone());
-        unit.forward(State::Apart(&mut first, &mut second));
-        unit.inverse(State::Apart(&mut first, &mut second));
+        unit.forward(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
+        unit.inverse(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
         let furthest = |a: &[f32], b: &[f32]| {
             a.iter().zip(b).fold(0.0_f32, |furthest, (a, b)| furthest.max((a - b).abs()))
         };
@@ -172,29 +176,26 @@ fn the_same_bits_for_any_number_of_threads() {
         (Recurrence::Hamiltonian, Form::Layer),
         (Recurrence::Midpoint, Form::Antisymmetric),
     ];
-    let precisions = Precision::ALL.into_iter().filter(|precision| precision.check().is_ok());
+    let here = Context::new();
+    let precisions = Precision::ALL.into_iter().filter(|&precision| here.check(precision).is_ok());
     let cases = precisions.flat_map(|gradients| forms.map(|form| (gradients, form)));
     for (gradients, (recurrence, form)) in cases {
         let case = Case { form, input_bias: true, gradients, ..Case::new(recurrence, shape, 2) };
         let [kernels, biases, input_biases] = case.parameters();
-        let (steps, parameters) = (case.steps(0.1), case.joined(&kernels, &biases, &input_biases));
+        let (updates, parameters) =
+            (case.updates(0.1), case.joined(&kernels, &biases, &input_biases));
         let split = case.split(&parameters);
-        let unit = case.unit(&steps, &split);
+        let unit = case.unit(&updates, &split);
         let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                let mut arrays: Vec<Vec<f32>> =
-                    (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
-                let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
-                unit.forward(State::Apart(y, z));
-                let mut gradients = vec![0.0; parameters.len()];
-                unit.backward(
-                    State::Apart(y, z),
-                    State::Apart(gy, gz),
-                    case.split_mut(&mut gradients),
-                );
-                (arrays, gradients)
-            })
+            let context = &Context::builder().threads(threads).build().unwrap();
+            let mut arrays: Vec<Vec<f32>> =
+                (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
+            let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
+            unit.forward(context, State::Apart(y, z)).unwrap();
+            let mut gradients = vec![0.0; parameters.len()];
+            let (state, gradient) = (State::Apart(y, z), State::Apart(gy, gz));
+            unit.backward(context, state, gradient, case.split_mut(&mut gradients)).unwrap();
+            (arrays, gradients)
         };
         let one = run(1);
         for threads in [2, 3, 4] {
@@ -215,30 +216,65 @@ fn joined_states_are_the_same_and_the_inverse_undoes_a_sweep() {
         let shape = Shape { batch: 5, channels: 6, height: 9, width: 7 };
         let case = Case::new(recurrence, shape, 3);
         let [kernels, biases, input_biases] = case.parameters();
-        let (steps, parameters) = (case.steps(0.1), case.joined(&kernels, &biases, &input_biases));
+        let (updates, parameters) =
+            (case.updates(0.1), case.joined(&kernels, &biases, &input_biases));
         let split = case.split(&parameters);
-        let unit = case.unit(&steps, &split);
+        let unit = case.unit(&updates, &split);
         let image = shape.len() / shape.batch;
         let start: Vec<Vec<f32>> = (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
         let mut apart = start.clone();
         let [y, z, gy, gz] = apart.as_mut_slice() else { unreachable!() };
         let (mut both, mut slopes) = (side_by_side(y, z, image), side_by_side(gy, gz, image));
-        unit.forward(State::Apart(y, z));
-        unit.forward(State::Joined(&mut both));
+        unit.forward(&Context::new(), State::Apart(y, z)).unwrap();
+        unit.forward(&Context::new(), State::Joined(&mut both)).unwrap();
         assert!(both == side_by_side(y, z, image), "{recurrence:?}: forward");
 
         let (mut first, mut second) = (y.clone(), z.clone());
-        unit.inverse(State::Apart(&mut first, &mut second));
+        unit.inverse(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
         let error = relative(&first, &wide(&start[0])).max(relative(&second, &wide(&start[1])));
         assert!(error < 5e-6, "{recurrence:?}: off by {error:e} after the inverse");
 
         let mut gradients = [vec![0.0; parameters.len()], vec![0.0; parameters.len()]];
         let [apart, joined] = &mut gradients;
-        unit.backward(State::Apart(y, z), State::Apart(gy, gz), case.split_mut(apart));
+        unit.backward(
+            &Context::new(),
+            State::Apart(y, z),
+            State::Apart(gy, gz),
+            case.split_mut(apart),
+        )
+        .unwrap();
         let slope = State::Joined(&mut slopes);
-        unit.backward(State::Joined(&mut both), slope, case.split_mut(joined));
+        unit.backward(&Context::new(), State::Joined(&mut both), slope, case.split_mut(joined))
+            .unwrap();
         assert!(gradients[0] == gradients[1], "{recurrence:?}: parameters");
         assert!(slopes == side_by_side(gy, gz, image), "{recurrence:?}: gradient");
         assert!(*y == first && *z == second, "{recurrence:?}: reconstruction");
     }
+}
+
+#[test]
+fn units_that_do_not_fit_are_named() {
+    let shape = Shape { batch: 2, channels: 3, height: 4, width: 5 };
+    let case = Case::new(Recurrence::Verlet, shape, 1);
+    let [kernels, biases, _] = case.parameters();
+    let parameters = case.joined(&kernels, &biases, &[]);
+    let context = Context::new();
+    let run = |updates: &[Update], parameters: &[f32], len: usize| {
+        let split = case.split(parameters);
+        case.unit(updates, &split).forward(&context, State::Joined(&mut vec![0.0; len]))
+    };
+    let (updates, len) = (case.updates(0.1), 2 * shape.len());
+    assert_eq!(run(&updates, &parameters, len), Ok(()));
+    let short = Error::Length { what: "a state", expected: len, found: len - 1 };
+    assert_eq!(run(&updates, &parameters, len - 1), Err(short));
+    let missing = Error::MissingResidual { update: 0, residual: 1, residuals: 1 };
+    assert_eq!(run(&updates, &parameters[..parameters.len() / 2], len), Err(missing));
+    let euler = [Update::OneStep { residual: Term::new(0.1, 0) }];
+    assert_eq!(run(&euler, &parameters, len), Err(Error::NoInverse { update: 0 }));
+
+    let item = parameters.len() / 2;
+    let found = parameters.len() - 1;
+    let whole = Parameters::split(&parameters[1..], 3, false).map(|_| ());
+    assert_eq!(whole, Err(Error::Multiple { what: "parameters", item, found }));
+    assert_eq!(Parameters::split(&[], 0, false).map(|_| ()), Err(Error::NoChannels));
 }

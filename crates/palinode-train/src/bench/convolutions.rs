@@ -2,7 +2,9 @@
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
+use palinode::Context;
 use palinode::convolution::{Convolution, ConvolutionConfig};
+use palinode::pass::{Pass, Phase};
 use palinode::random::{Generator, Purpose};
 use std::time::Instant;
 
@@ -14,11 +16,12 @@ use std::time::Instant;
 pub struct ConvolutionStack {
     layers: Vec<Convolution>,
     images: Tensor<4>,
+    context: Context,
 }
 
 impl ConvolutionStack {
     /// With He's weights, on `batch_size` random images, both drawn with `seed`.
-    pub fn new(batch_size: usize, seed: u64) -> Self {
+    pub fn new(batch_size: usize, seed: u64, context: &Context) -> Self {
         let device = Device::flex().autodiff();
         let mut generator = Generator::new(seed, Purpose::Weights);
         let mut layer = |inputs: usize, outputs: usize, stride: usize| {
@@ -34,7 +37,7 @@ impl ConvolutionStack {
         }
         let images =
             Generator::new(seed, Purpose::Input).normal([batch_size, 3, 32, 32], 1.0, &device);
-        Self { layers, images }
+        Self { layers, images, context: context.clone() }
     }
 
     /// Multiplications and additions, counted apart, of one [`step`](Self::step) as if every convolution
@@ -56,7 +59,9 @@ impl ConvolutionStack {
     /// Seconds of value, input gradients and weight gradients.
     pub fn step(&self) -> f64 {
         let began = Instant::now();
-        let output = self.layers.iter().fold(self.images.clone(), |x, layer| layer.forward(x));
+        let pass = Pass::new(Phase::BatchStatistics, &self.context);
+        let output =
+            self.layers.iter().fold(self.images.clone(), |x, layer| layer.forward(x, &pass));
         let gradients = output.sum().backward();
         let seconds = began.elapsed().as_secs_f64();
         let has_gradient = |layer: &Convolution| layer.weight.val().grad(&gradients).is_some();
@@ -71,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_stack_is_resnets() {
-        let stack = ConvolutionStack::new(2, 0);
+        let stack = ConvolutionStack::new(2, 0, &Context::new());
         let count: usize =
             stack.layers.iter().map(|layer| layer.weight.dims().iter().product::<usize>()).sum();
         // ResNet-32 has 464,154 parameters: its batch norms have 2·(11·16 + 10·32 + 10·64), its head 650.

@@ -2,6 +2,7 @@
 
 use super::step::{Meter, PeakBytes, StepBench, Stepped};
 use crate::error::Result;
+use palinode::Context;
 use palinode::network::NetworkConfig;
 use palinode::reversible::{Differentiation, Kernels};
 use serde::{Deserialize, Serialize};
@@ -32,9 +33,11 @@ pub fn measure_step(
     batch_size: usize,
     seed: u64,
     meter: &dyn Meter,
+    context: &Context,
 ) -> Result<StepMeasurement> {
     let (bench, _) =
-        StepBench::new(config, (mode, Kernels::default()), batch_size, seed, meter)?.step()?;
+        StepBench::new(config, (mode, Kernels::default()), batch_size, seed, meter, context)?
+            .step()?;
     let (_, Stepped { seconds, peak_bytes, .. }) = bench.step()?;
     let (blocks, layers) = (config.blocks[0], config.layers());
     Ok(StepMeasurement { blocks, layers, mode, seconds, peak_bytes })

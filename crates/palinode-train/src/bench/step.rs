@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 use crate::recipe::OptimizerRecipe;
-use crate::train::{Sgd, cross_entropy};
+use crate::train::{NetworkOptimizer, ParameterGradients, cross_entropy};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use palinode::Context;
 use palinode::network::{Network, NetworkConfig, Phase, count};
 use palinode::pass::Statistics;
-use palinode::profile;
 use palinode::random::{Generator, Purpose};
 use palinode::reversible::{Differentiation, Kernels};
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ pub struct Stepped {
 /// A network in training on one batch of random images.
 pub struct StepBench<'a> {
     network: Network,
-    optimizer: Sgd,
+    optimizer: NetworkOptimizer,
     images: Tensor<4>,
     labels: Tensor<1, Int>,
     meter: &'a dyn Meter,
@@ -81,11 +81,13 @@ impl<'a> StepBench<'a> {
         batch_size: usize,
         seed: u64,
         meter: &'a dyn Meter,
+        context: &Context,
     ) -> Result<Self> {
         let device = Device::flex().autodiff();
         let before = meter.current();
-        let network = config.init(seed, mode, &device)?.with_kernels(kernels)?;
-        let optimizer = Sgd::new(&OptimizerRecipe::default(), &network);
+        let network = config.init(seed, mode, &device)?.with_context(context)?;
+        let network = network.with_kernels(kernels)?;
+        let optimizer = NetworkOptimizer::new(&OptimizerRecipe::default(), &network);
         let bytes = 4 * count(&network).total;
         let side_state = match mode {
             Differentiation::Stored => 0,
@@ -108,7 +110,7 @@ impl<'a> StepBench<'a> {
     /// As [`Network::forward`].
     pub fn step(mut self) -> Result<(Self, Stepped)> {
         self.meter.reset_peak();
-        let before = profile::seconds();
+        let before = self.network.context().profile().seconds();
         let phase = Phase::Training { seed: 0, step: self.steps };
         self.steps += 1;
         let (began, start) = (Instant::now(), self.meter.current());
@@ -118,11 +120,12 @@ impl<'a> StepBench<'a> {
         let mut gradients = loss.backward();
         drop(loss);
         let updating = Instant::now();
-        self.network = self.optimizer.step(self.network, &mut gradients, 1e-3);
+        let gradients = ParameterGradients::take(&self.network, &mut gradients);
+        self.network = self.optimizer.step(self.network, gradients, 1e-3)?;
         let optimizer = updating.elapsed().as_secs_f64();
         let seconds = began.elapsed().as_secs_f64();
 
-        let after = profile::seconds().into_iter().zip(before);
+        let after = self.network.context().profile().seconds().into_iter().zip(before);
         let mut parts: Vec<_> = after.map(|((name, now), (_, then))| (name, now - then)).collect();
         parts.push(("optimizer", optimizer));
         let known: f64 = parts.iter().map(|(_, seconds)| seconds).sum();

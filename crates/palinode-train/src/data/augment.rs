@@ -1,23 +1,23 @@
 //! Random crops and flips, on bytes.
 
-use super::dataset::Dataset;
 use palinode::random::{Generator, Purpose};
 use serde::{Deserialize, Serialize};
 
-/// How training images are varied.
+/// `[augmentation]`: how training images are varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Augmentation {
     /// Zero pixels added on each side before a random crop of the original size; 0: no crop.
     pub crop_padding: usize,
     /// Whether half of the images, at random, are mirrored left to right.
     pub flip: bool,
-    /// Side of a square somewhere in the image, partly outside it perhaps, that is set to the mean of the
-    /// training images; 0: none. (DeVries & Taylor 2017, "cutout".)
+    /// Side of a square that is set to the mean of the training images; 0: none. The square lies
+    /// anywhere and may reach beyond the image. Source: DeVries & Taylor 2017, "cutout".
     pub cutout: usize,
 }
 
-/// The paper's: crops after four zero pixels, flips.
+/// The paper's augmentation: crops after four zero pixels, and flips.
 impl Default for Augmentation {
     fn default() -> Self {
         Self { crop_padding: 4, flip: true, cutout: 0 }
@@ -54,27 +54,28 @@ impl Augmentation {
         }
     }
 
-    /// Writes image `index`, varied for pass `epoch` over the data, through `lookup` (one table per channel).
+    /// Writes a variation of `image` to `into`, pixel values translated by `lookup` (one table per
+    /// channel).
     ///
-    /// The variation depends on seed, epoch and index alone, not on the order of calls.
+    /// The variation depends on the seed, the pass over the data and the image's index alone, not on
+    /// the order of calls.
     pub fn write(
         self,
-        dataset: &Dataset,
+        image: &[u8],
+        [rows, columns]: [usize; 2],
         index: usize,
-        (seed, epoch): (u64, usize),
+        (seed, pass): (u64, usize),
         lookup: &[[f32; 256]],
         into: &mut [f32],
     ) {
-        let mut generator = Generator::with_stream(seed, Purpose::Augmentation, epoch as u64);
+        let mut generator = Generator::with_stream(seed, Purpose::Augmentation, pass as u64);
         generator.seek(index);
         let shifts = 2 * self.crop_padding as u32 + 1;
         let down = generator.below(shifts) as usize;
         let right = generator.below(shifts) as usize;
         let mirrored = self.flip && generator.coin();
 
-        let [rows, columns] = dataset.size;
-        let planes =
-            into.chunks_mut(rows * columns).zip(dataset.image(index).chunks(rows * columns));
+        let planes = into.chunks_mut(rows * columns).zip(image.chunks(rows * columns));
         for ((plane, source), lookup) in planes.zip(lookup) {
             for row in 0..rows {
                 // Row and column in the padded image, less the padding: the original's.
@@ -98,16 +99,8 @@ impl Augmentation {
 mod tests {
     use super::*;
 
-    fn dataset() -> Dataset {
-        Dataset {
-            images: (1..=24).collect(),
-            labels: vec![0, 0],
-            channels: 1,
-            size: [3, 4],
-            padding: 0,
-            classes: vec!["a".into()],
-        }
-    }
+    const SIZE: [usize; 2] = [3, 4];
+    const IMAGE: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
     fn identity() -> Vec<[f32; 256]> {
         vec![std::array::from_fn(|byte| byte as f32)]
@@ -116,8 +109,8 @@ mod tests {
     #[test]
     fn none_leaves_the_image_alone() {
         let mut into = [0.0; 12];
-        Augmentation::NONE.write(&dataset(), 1, (0, 0), &identity(), &mut into);
-        assert_eq!(into.map(|v| v as u8).to_vec(), (13..=24).collect::<Vec<u8>>());
+        Augmentation::NONE.write(&IMAGE, SIZE, 1, (0, 0), &identity(), &mut into);
+        assert_eq!(into.map(|v| v as u8), IMAGE);
     }
 
     #[test]
@@ -144,8 +137,7 @@ mod tests {
 
     #[test]
     fn every_shift_and_both_mirrors_occur_and_nothing_else() {
-        let (dataset, augmentation) =
-            (dataset(), Augmentation { crop_padding: 1, flip: true, cutout: 0 });
+        let augmentation = Augmentation { crop_padding: 1, flip: true, cutout: 0 };
         let shifted = |down: isize, right: isize, mirror: bool| -> Vec<u8> {
             let mut image = Vec::new();
             for row in 0..3 {
@@ -167,7 +159,7 @@ mod tests {
         let mut seen = vec![false; expected.len()];
         for epoch in 0..400 {
             let mut into = [0.0; 12];
-            augmentation.write(&dataset, 0, (5, epoch), &identity(), &mut into);
+            augmentation.write(&IMAGE, SIZE, 0, (5, epoch), &identity(), &mut into);
             let image = into.map(|v| v as u8).to_vec();
             let place = expected.iter().position(|e| *e == image);
             seen[place.expect("an image that no shift or mirror gives")] = true;

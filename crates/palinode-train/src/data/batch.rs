@@ -1,12 +1,12 @@
 //! Batches of standardised images as tensors.
 
 use super::augment::Augmentation;
-use super::dataset::Dataset;
+use super::image_source::{ImageSource, image_len};
+use crate::error::{Error, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use palinode::network::DataInfo;
 use palinode::random::{Generator, Purpose};
 use rayon::prelude::*;
-use std::borrow::Borrow;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -28,17 +28,19 @@ pub struct Epoch {
     pub seed: u64,
     /// From 0.
     pub number: usize,
-    /// Images in it: as many as the data set has, or more where that is a subset, which is then gone
-    /// through several times.
+    /// Images in the epoch. Where this is more than the data set holds, as for a subset, the data set
+    /// is passed through several times.
     pub images: usize,
 }
 
-/// Images of a data set in some order, borrowed or shared.
+/// Batches of a data set's images in some order.
+///
+/// The source may be borrowed or shared: `&Dataset`, `Arc<dyn ImageSource>`.
 #[derive(Clone, Debug)]
-pub struct Batches<D> {
-    dataset: D,
+pub struct Batches<S> {
+    source: S,
     lookup: Vec<[f32; 256]>,
-    /// Taken from every image after that.
+    /// Subtracted from every image after the lookup.
     shift: Option<Vec<f32>>,
     augmentation: Augmentation,
     /// Seed of the augmentation.
@@ -51,12 +53,12 @@ pub struct Batches<D> {
     next: usize,
 }
 
-impl<D: Borrow<Dataset>> Batches<D> {
+impl<S: ImageSource> Batches<S> {
     /// All images in their order, unchanged.
-    pub fn in_order(dataset: D, info: &DataInfo, size: usize) -> Self {
-        let order = (0..dataset.borrow().len()).collect();
+    pub fn in_order(source: S, info: &DataInfo, size: usize) -> Self {
+        let order = (0..source.len()).collect();
         Self {
-            dataset,
+            source,
             lookup: info.lookup(),
             shift: info.shift(),
             augmentation: Augmentation::NONE,
@@ -68,22 +70,22 @@ impl<D: Borrow<Dataset>> Batches<D> {
         }
     }
 
-    /// An epoch of training images: shuffled, if asked, and augmented, both by `seed`.
+    /// An epoch of training images: augmented and, if `shuffle` says so, shuffled, both by the seed.
     pub fn for_training(
-        dataset: D,
+        source: S,
         info: &DataInfo,
         size: usize,
         augmentation: Augmentation,
         shuffle: bool,
         epoch: Epoch,
     ) -> Self {
-        let mut batches = Self::in_order(dataset, info, size);
-        let images = batches.order.len().max(1);
-        let passes = epoch.images.div_ceil(images);
+        let mut batches = Self::in_order(source, info, size);
+        let images = batches.order.len();
+        let passes = epoch.images.div_ceil(images.max(1));
         let first_pass = epoch.number * passes;
         batches.order = (first_pass..first_pass + passes)
             .flat_map(|pass| {
-                let mut order: Vec<usize> = (0..batches.dataset.borrow().len()).collect();
+                let mut order: Vec<usize> = (0..images).collect();
                 if shuffle {
                     Generator::with_stream(epoch.seed, Purpose::Shuffle, pass as u64)
                         .shuffle(&mut order);
@@ -95,60 +97,98 @@ impl<D: Borrow<Dataset>> Batches<D> {
         Self { augmentation, seed: epoch.seed, first_pass, ..batches }
     }
 
-    /// Batches in the whole of it; the last one may be smaller.
+    /// Number of batches, those already taken included; the last one may be smaller.
     pub fn count(&self) -> usize {
         self.order.len().div_ceil(self.size)
     }
 
-    /// Leaves out the first `steps` batches of those still to come.
-    pub fn skip_steps(&mut self, steps: usize) {
-        self.next = self.next.saturating_add(steps.saturating_mul(self.size));
+    /// Skips the next `batches` batches.
+    pub fn skip_batches(&mut self, batches: usize) {
+        self.next = self.next.saturating_add(batches.saturating_mul(self.size));
         self.next = self.next.min(self.order.len());
     }
 
-    /// The next batch, on `device`.
-    pub fn next_on(&mut self, device: &Device) -> Option<Batch> {
+    /// The next batch, on `device`; `None` after the last.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the source does not hold images like those of the description, and what
+    /// keeps an image from being read.
+    pub fn next_on(&mut self, device: &Device) -> Result<Option<Batch>> {
+        self.prepare(device, true)
+    }
+
+    fn prepare(&mut self, device: &Device, parallel: bool) -> Result<Option<Batch>> {
         let end = self.next.saturating_add(self.size).min(self.order.len());
         let first = self.next;
         let indices = self.order[first..end].to_vec();
         self.next = end;
         if indices.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let dataset = self.dataset.borrow();
-        let length = dataset.image_len();
+        let (source, length) = (&self.source, self.checked_image_len()?);
+        let size @ [rows, columns] = source.size();
         let mut images = vec![0.0_f32; indices.len() * length];
-        images.par_chunks_mut(length).zip(&indices).enumerate().for_each(
-            |(place, (into, &index))| {
-                let pass = self.first_pass + (first + place) / dataset.len().max(1);
-                self.augmentation.write(dataset, index, (self.seed, pass), &self.lookup, into);
-                if let Some(shift) = &self.shift {
-                    into.iter_mut().zip(shift).for_each(|(pixel, shift)| *pixel -= shift);
-                }
-                self.augmentation.cut_out(dataset.size, index, (self.seed, pass), into);
-            },
-        );
-        let labels: Vec<i64> =
-            indices.iter().map(|&index| i64::from(dataset.labels[index])).collect();
-        let [rows, columns] = dataset.size;
-        let shape = [indices.len(), dataset.channels, rows, columns];
-        Some(Batch {
+        let write = |bytes: &mut Vec<u8>,
+                     (place, (into, &index)): (usize, (&mut [f32], &usize))| {
+            source.read(index, bytes)?;
+            let pass = self.first_pass + (first + place) / source.len().max(1);
+            let at = (self.seed, pass);
+            self.augmentation.write(bytes, size, index, at, &self.lookup, into);
+            if let Some(shift) = &self.shift {
+                into.iter_mut().zip(shift).for_each(|(pixel, shift)| *pixel -= shift);
+            }
+            self.augmentation.cut_out(size, index, at, into);
+            Ok::<(), Error>(())
+        };
+        let bytes = || vec![0; length];
+        if parallel {
+            let images = images.par_chunks_mut(length).zip(&indices).enumerate();
+            images.try_for_each_init(bytes, write)?;
+        } else {
+            let (mut images, mut bytes) =
+                (images.chunks_mut(length).zip(&indices).enumerate(), bytes());
+            images.try_for_each(|image| write(&mut bytes, image))?;
+        }
+        let labels: Vec<i64> = indices.iter().map(|&index| source.label(index) as i64).collect();
+        let shape = [indices.len(), source.channels(), rows, columns];
+        Ok(Some(Batch {
             images: Tensor::from_data(TensorData::new(images, shape), device),
             labels: Tensor::from_data(TensorData::new(labels, [indices.len()]), device),
             indices,
-        })
+        }))
+    }
+
+    /// Bytes of one image, if the source fits the description.
+    fn checked_image_len(&self) -> Result<usize> {
+        let length = image_len(&self.source);
+        let shifted = self.shift.as_ref().is_none_or(|shift| shift.len() == length);
+        if length == 0 || self.source.channels() != self.lookup.len() || !shifted {
+            let reason = format!(
+                "images have {} channels of {:?} pixels, which is not what the network's description of \
+                 its images says",
+                self.source.channels(),
+                self.source.size()
+            );
+            return Err(Error::config("data", reason));
+        }
+        Ok(length)
     }
 }
 
-impl<D: Borrow<Dataset> + Send + 'static> Batches<D> {
-    /// The batches still to come, each prepared while the one before it is in use.
+impl<S: ImageSource + 'static> Batches<S> {
+    /// The remaining batches, each prepared by another thread while the one before it is in use.
+    ///
+    /// This thread works alone, beside the threads that compute.
     pub fn ahead(mut self, device: &Device) -> Ahead {
         let (sender, receiver) = sync_channel(1);
         let device = device.clone();
         let worker = thread::spawn(move || {
-            while let Some(batch) = self.next_on(&device) {
-                // Nobody wants the rest once the receiver is gone.
-                if sender.send(batch).is_err() {
+            loop {
+                let batch = self.prepare(&device, false).transpose();
+                let last = !matches!(batch, Some(Ok(_)));
+                // The receiver is gone where the remaining batches are no longer wanted.
+                let sent = batch.is_none_or(|batch| sender.send(batch).is_ok());
+                if last || !sent {
                     return;
                 }
             }
@@ -160,16 +200,16 @@ impl<D: Borrow<Dataset> + Send + 'static> Batches<D> {
 /// See [`Batches::ahead`].
 #[derive(Debug)]
 pub struct Ahead {
-    receiver: Receiver<Batch>,
+    receiver: Receiver<Result<Batch>>,
     worker: Option<JoinHandle<()>>,
 }
 
 impl Iterator for Ahead {
-    type Item = Batch;
+    type Item = Result<Batch>;
 
     /// # Panics
-    /// If the preparation of a batch panicked: the pass is not over then.
-    fn next(&mut self) -> Option<Batch> {
+    /// If the preparation of a batch panicked.
+    fn next(&mut self) -> Option<Result<Batch>> {
         if let Ok(batch) = self.receiver.recv() {
             return Some(batch);
         }

@@ -33,8 +33,8 @@ impl Cifar {
         }
     }
 
-    fn files(self, part: Split) -> Vec<String> {
-        match (self, part) {
+    fn files(self, split: Split) -> Vec<String> {
+        match (self, split) {
             (Self::Ten, Split::Train) => (1..=5).map(|i| format!("data_batch_{i}.bin")).collect(),
             (Self::Ten, Split::Test) => vec!["test_batch.bin".into()],
             (Self::Hundred, Split::Train) => vec!["train.bin".into()],
@@ -51,24 +51,31 @@ impl Cifar {
         if inner.is_dir() { inner } else { directory.to_owned() }
     }
 
-    /// Class names from the archive's text file, or numbers where it is missing.
-    fn names(self, folder: &Path) -> Vec<String> {
+    /// Class names from the archive's text file, or numbers where there is no such file.
+    fn names(self, folder: &Path) -> Result<Vec<String>> {
         let file = match self {
             Self::Ten => "batches.meta.txt",
             Self::Hundred => "fine_label_names.txt",
         };
-        let text = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+        let path = folder.join(file);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok((0..self.classes()).map(|class| class.to_string()).collect());
+            }
+            Err(error) => return Err(Error::io(path)(error)),
+        };
         let names: Vec<String> =
             text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
-        if names.len() == self.classes() {
-            names
-        } else {
-            (0..self.classes()).map(|class| class.to_string()).collect()
+        if names.len() != self.classes() {
+            let reason = format!("{} names, expected {}", names.len(), self.classes());
+            return Err(Error::format(path, reason));
         }
+        Ok(names)
     }
 
-    /// Reads one part from a directory.
-    pub fn load(self, directory: &Path, part: Split) -> Result<Dataset> {
+    /// Reads one split from a directory.
+    pub fn load(self, directory: &Path, split: Split) -> Result<Dataset> {
         let folder = self.folder(directory);
         let mut dataset = Dataset {
             images: Vec::new(),
@@ -76,9 +83,9 @@ impl Cifar {
             channels: 3,
             size: [32, 32],
             padding: 0,
-            classes: self.names(&folder),
+            classes: self.names(&folder)?,
         };
-        for file in self.files(part) {
+        for file in self.files(split) {
             let path = folder.join(file);
             let start = dataset.len();
             self.parse(&read(&path)?, &path, &mut dataset)?;
@@ -150,7 +157,7 @@ mod tests {
     fn says_which_record_is_wrong() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "test_batch.bin", Cifar::Ten, &[3, 10]);
-        let message = |part| Cifar::Ten.load(folder.path(), part).unwrap_err().to_string();
+        let message = |split| Cifar::Ten.load(folder.path(), split).unwrap_err().to_string();
         assert!(message(Split::Test).contains("label 10 of record 1 (offset 3073)"));
         assert!(message(Split::Train).contains("data_batch_1.bin"));
         let path = folder.path().join("test_batch.bin");

@@ -1,14 +1,15 @@
 //! Labelled images in memory.
 
+use super::image_source::ImageSource;
 use crate::error::{Error, Result};
 use std::path::Path;
 
 /// The two splits that a data set comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// What a run may train and validate on.
+    /// Images to train and validate on.
     Train,
-    /// What is read once, at the end.
+    /// Images for the one test at the end.
     Test,
 }
 
@@ -61,14 +62,6 @@ impl Dataset {
         }
     }
 
-    /// CRC-32 of images and labels.
-    pub(crate) fn checksum(&self) -> u32 {
-        let mut crc = flate2::Crc::new();
-        crc.update(&self.images);
-        crc.update(&self.labels);
-        crc.sum()
-    }
-
     /// Images per class.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes.len()];
@@ -106,5 +99,30 @@ impl Dataset {
             }
         }
         Self { images, size: [new_rows, new_columns], padding: self.padding + padding, ..self }
+    }
+}
+
+impl ImageSource for Dataset {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+    fn channels(&self) -> usize {
+        self.channels
+    }
+    fn size(&self) -> [usize; 2] {
+        self.size
+    }
+    fn padding(&self) -> usize {
+        self.padding
+    }
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+    fn label(&self, index: usize) -> usize {
+        usize::from(self.labels[index])
+    }
+    fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
+        into.copy_from_slice(self.image(index));
+        Ok(())
     }
 }

@@ -23,9 +23,9 @@ const CLASSES: [&str; 10] = [
     "Ankle boot",
 ];
 
-/// Reads one part from a directory of IDX files, gzipped or not; images are padded to 32×32.
-pub(super) fn load(directory: &Path, part: Split) -> Result<Dataset> {
-    let stem = match part {
+/// Reads one split from a directory of IDX files, gzipped or not; images are padded to 32×32.
+pub(super) fn load(directory: &Path, split: Split) -> Result<Dataset> {
+    let stem = match split {
         Split::Train => "train",
         Split::Test => "t10k",
     };

@@ -1,13 +1,11 @@
 //! Data sets from where their authors offer them.
 
+use super::archive::unpack;
 use super::download::{Download, Patience};
-use super::source::SourceName;
+use super::named::SourceName;
 use crate::error::{Error, Result};
-use flate2::read::GzDecoder;
 use palinode::file::write_atomically;
-use std::fs::File;
-use std::io::{BufReader, Read, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 /// A file of a data set as its authors publish it.
 struct Published {
@@ -132,90 +130,4 @@ fn fetch_files(
         }
     }
     Ok(())
-}
-
-/// Unpacks the files of a gzipped tar archive into `directory`, `largest` bytes at the most.
-///
-/// Only plain files and folders with names that stay inside `directory` are taken.
-pub(super) fn unpack(archive: &Path, directory: &Path, largest: u64) -> Result<()> {
-    let file = File::open(archive).map_err(Error::io(archive))?;
-    let broken = |error: std::io::Error| Error::format(archive, format!("broken archive: {error}"));
-    // One byte more than is allowed shows that there is more.
-    let bytes = GzDecoder::new(BufReader::new(file)).take(largest + 1);
-    let mut tar = tar::Archive::new(bytes);
-    let mut total = 0_u64;
-    for entry in tar.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
-        let name = entry.path().map_err(broken)?.into_owned();
-        let inside =
-            name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if !inside {
-            let reason = format!("entry `{}` points outside the archive", name.display());
-            return Err(Error::format(archive, reason));
-        }
-        let target: PathBuf = directory.join(&name);
-        match entry.header().entry_type() {
-            tar::EntryType::Directory => {
-                std::fs::create_dir_all(&target).map_err(Error::io(&target))?;
-            }
-            tar::EntryType::Regular => {
-                total = total.saturating_add(entry.size());
-                if total > largest {
-                    let reason = format!("unpacks to more than {largest} bytes");
-                    return Err(Error::format(archive, reason));
-                }
-                if let Some(parent) = target.parent() {
-                    std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
-                }
-                let part = target.with_extension("unpacking");
-                let mut into = File::create(&part).map_err(Error::io(&part))?;
-                copy(&mut entry, archive, &mut into, &part)?;
-                std::fs::rename(&part, &target).map_err(Error::io(&target))?;
-            }
-            other => {
-                let reason = format!("entry `{}` is {other:?}, expected a file", name.display());
-                return Err(Error::format(archive, reason));
-            }
-        }
-    }
-    if total == 0 {
-        return Err(Error::format(archive, "there is no file in it"));
-    }
-    Ok(())
-}
-
-/// Copies an entry of `archive` into the file `path`.
-fn copy(entry: &mut impl Read, archive: &Path, into: &mut File, path: &Path) -> Result<()> {
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = entry
-            .read(&mut buffer)
-            .map_err(|error| Error::format(archive, format!("broken archive: {error}")))?;
-        if count == 0 {
-            return Ok(());
-        }
-        into.write_all(&buffer[..count]).map_err(Error::io(path))?;
-    }
-}
-
-/// SHA-256 of a file, in hexadecimal.
-///
-/// # Errors
-/// [`Error::Io`] naming it.
-pub(super) fn sha256(path: &Path) -> Result<String> {
-    use sha2::{Digest, Sha256};
-    use std::fmt::Write as _;
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer).map_err(Error::io(path))? {
-            0 => break,
-            count => digest.update(&buffer[..count]),
-        }
-    }
-    let digest = digest.finalize();
-    Ok(digest.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
 }

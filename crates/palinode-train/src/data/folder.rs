@@ -8,11 +8,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// What pictures of any size become.
+/// `[data.folder]`: the size and channels that pictures in folders are brought to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FolderOptions {
-    /// Rows and columns: pictures are scaled to cover them, and what stands out is cut off evenly.
+    /// Rows and columns: pictures are scaled to cover them, and cut evenly where they are larger.
     pub size: [usize; 2],
     /// One grey channel instead of red, green and blue.
     pub grey: bool,
@@ -25,16 +26,17 @@ impl Default for FolderOptions {
 }
 
 impl FolderOptions {
-    /// What pictures have to become for a network that expects images like `data`.
+    /// The options for a network that expects images like those of `data`.
     pub fn of(data: &DataInfo) -> Self {
         let size = data.size.map(|extent| extent.saturating_sub(2 * data.padding));
         Self { size, grey: data.channels == 1 }
     }
 }
 
-/// Reads one split; classes are the folders' names in alphabetical order, the same in both parts, and
-/// pictures follow each other by class and name. Hidden files and those that are no pictures by their
-/// ending are left alone.
+/// Reads one split.
+///
+/// The classes are the folders' names in alphabetical order, the same in both splits. Pictures are in
+/// the order of class and name. Hidden files and files with other endings are ignored.
 pub(super) fn load(directory: &Path, split: Split, options: FolderOptions) -> Result<Dataset> {
     if options.size.iter().any(|extent| !(1..=4096).contains(extent)) {
         let reason = format!("{:?}: expected rows and columns from 1 to 4096", options.size);
@@ -51,7 +53,7 @@ pub(super) fn load(directory: &Path, split: Split, options: FolderOptions) -> Re
         let other = found.iter().find(|name| !classes.contains(name));
         let missing = classes.iter().find(|name| !found.contains(name));
         let which = other.or(missing).map_or("", String::as_str);
-        let reason = format!("class `{which}` is not in both parts, train and test");
+        let reason = format!("class `{which}` is not in both splits, train and test");
         return Err(Error::format(&own, reason));
     }
     if !(2..=256).contains(&classes.len()) {
@@ -102,7 +104,7 @@ fn pictures(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries(directory)?.into_iter().filter(is_picture).collect())
 }
 
-/// What is in a directory but for hidden files, in order.
+/// The entries of a directory except hidden files, in order.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let listed = std::fs::read_dir(directory).map_err(Error::io(directory))?;
     let mut paths = Vec::new();
@@ -149,7 +151,7 @@ mod tests {
         assert_eq!((grey.channels, grey.image_len(), grey.len()), (1, 24, 2));
 
         std::fs::write(at("train/ant/y.png"), b"no picture at all").unwrap();
-        let message = |part| load(root.path(), part, options).unwrap_err().to_string();
+        let message = |split| load(root.path(), split, options).unwrap_err().to_string();
         assert!(message(Split::Train).contains("y.png"));
         picture(&at("test/dog/1.png"), 8, 8, [1, 2, 3]);
         assert!(message(Split::Test).contains("`dog`"));

@@ -1,6 +1,6 @@
-//! The embedded default: a small, class-balanced part of Fashion-MNIST that needs no download.
+//! The embedded default: a small, class-balanced subset of Fashion-MNIST that needs no download.
 //!
-//! 600 training and 100 test images per class, drawn from the training and from the test part by
+//! 600 training and 100 test images per class, drawn from its training and test split by
 //! `data/fashion-mnist-mini/make.py`; provenance and licence stand beside it.
 
 use super::dataset::{Dataset, Split};
@@ -16,8 +16,8 @@ macro_rules! embedded {
     }};
 }
 
-pub(super) fn load(part: Split) -> Result<Dataset> {
-    let (images, labels) = match part {
+pub(super) fn load(split: Split) -> Result<Dataset> {
+    let (images, labels) = match split {
         Split::Train => {
             (embedded!("train-images-idx3-ubyte.gz"), embedded!("train-labels-idx1-ubyte.gz"))
         }

@@ -1,24 +1,27 @@
 //! Images and labels: reading, splitting, augmenting, standardising.
 
+#[cfg(feature = "download")]
+mod archive;
 mod augment;
 mod batch;
 mod cifar;
 mod dataset;
+#[cfg(feature = "download")]
+mod digest;
 #[cfg(feature = "download")]
 mod download;
 mod fashion_mnist;
 #[cfg(feature = "download")]
 mod fetch;
 mod folder;
-mod hold_out;
 mod idx;
+mod image_source;
 mod mini;
-mod overlap;
+mod named;
 mod picture;
-mod source;
+mod split;
 mod statistics;
 mod stl10;
-mod subset;
 
 pub use augment::Augmentation;
 pub use batch::{Ahead, Batch, Batches, Epoch};
@@ -28,9 +31,8 @@ pub use download::Patience;
 #[cfg(feature = "download")]
 pub use fetch::fetch;
 pub use folder::FolderOptions;
-pub use hold_out::hold_out;
-pub use overlap::overlap;
+pub use image_source::{ImageSource, Selection, check_source, image_len};
+pub use named::SourceName;
 pub use picture::load_pictures;
-pub use source::SourceName;
+pub use split::{hold_out, overlap, subset};
 pub use statistics::{Mean, describe};
-pub use subset::subset;

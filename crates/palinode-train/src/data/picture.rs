@@ -6,18 +6,18 @@ use image::imageops::FilterType;
 use palinode::network::DataInfo;
 use std::path::{Path, PathBuf};
 
-/// Rows and columns that a picture may have, and bytes that decoding it may take: what claims more is
-/// refused before it is unpacked.
+/// Rows and columns that a picture may have, and bytes that decoding it may take. A larger picture is
+/// refused before it is decoded.
 const LARGEST: (u32, u64) = (16_384, 1 << 30);
 
-/// Reads pictures and brings them to what `info` describes: grey or RGB, scaled to cover the size and
-/// cut where they stand out, then zero-padded. Labels are all 0.
+/// Reads pictures and brings them to the form that `info` describes: grey or RGB, scaled to cover the
+/// size, cut where they are larger, then zero-padded. Labels are all 0.
 ///
 /// # Errors
 /// [`Error::Format`] for a file that is no PNG or JPEG picture, [`Error::Io`] for one that cannot
 /// be read.
 pub fn load_pictures(paths: &[PathBuf], info: &DataInfo) -> Result<Dataset> {
-    let size = info.size.map(|extent| extent - 2 * info.padding);
+    let size = info.size.map(|extent| extent.saturating_sub(2 * info.padding));
     let decoded: Vec<Vec<u8>> =
         paths.iter().map(|path| decode(path, info.channels, size)).collect::<Result<_>>()?;
     let dataset = Dataset {

@@ -1,6 +1,7 @@
 //! How images are standardised: means and deviations of the training images.
 
-use super::dataset::Dataset;
+use super::image_source::{ImageSource, check_source, image_len};
+use crate::error::Result;
 use palinode::network::DataInfo;
 use serde::{Deserialize, Serialize};
 
@@ -8,69 +9,96 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mean {
-    /// One of each channel.
+    /// One mean for each channel.
     #[default]
     Channel,
-    /// One of each pixel, as the paper's authors do.
+    /// One mean for each pixel, as the paper's authors do.
     Pixel,
 }
 
-/// What a network has to know about images like `training`, standardised by the mean that `mean` says.
+/// The description of images like those of `training`, standardised with the mean that `mean` names.
 ///
-/// Hand in the training images alone, so that nothing of the validation and test images leaks into it.
-pub fn describe(training: &Dataset, mean: Mean) -> DataInfo {
-    let (means, std) = channel_statistics(training);
-    DataInfo {
-        channels: training.channels,
-        size: training.size,
+/// Pass the training images alone: nothing about validation and test images may enter it.
+///
+/// # Errors
+/// As [`ImageSource::read`].
+pub fn describe(training: &dyn ImageSource, mean: Mean) -> Result<DataInfo> {
+    let sums = Sums::of(training, mean)?;
+    let (means, std) = sums.of_channels();
+    Ok(DataInfo {
+        channels: training.channels(),
+        size: training.size(),
         mean: means,
         std,
-        pixel_mean: (mean == Mean::Pixel).then(|| pixel_means(training)),
-        classes: training.classes.clone(),
-        padding: training.padding,
-    }
+        pixel_mean: (mean == Mean::Pixel).then(|| sums.of_pixels()),
+        classes: training.classes().to_vec(),
+        padding: training.padding(),
+    })
 }
 
-/// Mean and standard deviation of every channel, pixels in 0…1, padding left out.
-fn channel_statistics(training: &Dataset) -> (Vec<f64>, Vec<f64>) {
-    let [rows, columns] = training.size;
-    let padding = training.padding;
-    // Sums of bytes are exact in u64; only the last division rounds.
-    let mut sums = vec![(0_u64, 0_u64); training.channels];
-    for (index, plane) in training.images.chunks(rows * columns).enumerate() {
-        let (sum, squares) = &mut sums[index % training.channels];
-        for row in padding..rows - padding {
-            for &pixel in &plane[row * columns + padding..(row + 1) * columns - padding] {
-                *sum += u64::from(pixel);
-                *squares += u64::from(pixel) * u64::from(pixel);
+/// Sums over all images. Sums of bytes are exact in u64; only the last division rounds.
+struct Sums {
+    images: usize,
+    /// Pixels of one channel of one image, padding left out.
+    area: usize,
+    /// Sum and sum of squares of every channel, padding left out.
+    channels: Vec<(u64, u64)>,
+    /// Sum of every pixel; empty where only the channels are asked for.
+    pixels: Vec<u64>,
+}
+
+impl Sums {
+    fn of(training: &dyn ImageSource, mean: Mean) -> Result<Self> {
+        check_source(training)?;
+        let ([rows, columns], padding) = (training.size(), training.padding());
+        let length = image_len(training);
+        let mut sums = Self {
+            images: training.len(),
+            area: (rows - 2 * padding) * (columns - 2 * padding),
+            channels: vec![(0, 0); training.channels()],
+            pixels: vec![0; if mean == Mean::Pixel { length } else { 0 }],
+        };
+        let mut image = vec![0; length];
+        for index in 0..training.len() {
+            training.read(index, &mut image)?;
+            for (plane, (sum, squares)) in image.chunks(rows * columns).zip(&mut sums.channels) {
+                for row in padding..rows - padding {
+                    for &pixel in &plane[row * columns + padding..(row + 1) * columns - padding] {
+                        *sum += u64::from(pixel);
+                        *squares += u64::from(pixel) * u64::from(pixel);
+                    }
+                }
             }
+            sums.pixels.iter_mut().zip(&image).for_each(|(sum, &pixel)| *sum += u64::from(pixel));
         }
+        Ok(sums)
     }
-    let pixels = training.len() * (rows - 2 * padding) * (columns - 2 * padding);
-    let count = pixels.max(1) as f64;
-    let mean: Vec<f64> = sums.iter().map(|&(sum, _)| sum as f64 / count / 255.0).collect();
-    let std = sums.iter().zip(&mean).map(|(&(_, squares), mean)| {
-        let variance = squares as f64 / count / (255.0 * 255.0) - mean * mean;
-        // A constant channel is left as it is.
-        if variance > 1e-12 { variance.sqrt() } else { 1.0 }
-    });
-    let std = std.collect();
-    (mean, std)
-}
 
-/// Mean of every pixel, `[channels, rows, columns]`, in 0…1.
-fn pixel_means(training: &Dataset) -> Vec<f64> {
-    let mut sums = vec![0_u64; training.image_len()];
-    for image in training.images.chunks(training.image_len().max(1)) {
-        sums.iter_mut().zip(image).for_each(|(sum, &pixel)| *sum += u64::from(pixel));
+    /// Mean and standard deviation of every channel, pixels in 0…1.
+    fn of_channels(&self) -> (Vec<f64>, Vec<f64>) {
+        let count = (self.images * self.area).max(1) as f64;
+        let mean: Vec<f64> =
+            self.channels.iter().map(|&(sum, _)| sum as f64 / count / 255.0).collect();
+        let std = self.channels.iter().zip(&mean).map(|(&(_, squares), mean)| {
+            let variance = squares as f64 / count / (255.0 * 255.0) - mean * mean;
+            // A constant channel is left as it is.
+            if variance > 1e-12 { variance.sqrt() } else { 1.0 }
+        });
+        let std = std.collect();
+        (mean, std)
     }
-    let count = training.len().max(1) as f64;
-    sums.into_iter().map(|sum| sum as f64 / count / 255.0).collect()
+
+    /// Mean of every pixel, `[channels, rows, columns]`, in 0…1.
+    fn of_pixels(&self) -> Vec<f64> {
+        let count = self.images.max(1) as f64;
+        self.pixels.iter().map(|&sum| sum as f64 / count / 255.0).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Dataset;
 
     #[test]
     fn statistics_leave_the_padding_out() {
@@ -83,7 +111,7 @@ mod tests {
             padding: 0,
             classes: vec!["a".into(), "b".into()],
         };
-        let info = describe(&dataset.padded(3), Mean::Channel);
+        let info = describe(&dataset.padded(3), Mean::Channel).unwrap();
         assert_eq!(info.size, [8, 8]);
         assert!((info.mean[0] - 0.75).abs() < 1e-12);
         assert!((info.std[0] - (0.75_f64 * 0.25).sqrt()).abs() < 1e-12);
@@ -101,7 +129,7 @@ mod tests {
             padding: 0,
             classes: vec!["a".into(), "b".into()],
         };
-        let info = describe(&dataset, Mean::Pixel);
+        let info = describe(&dataset, Mean::Pixel).unwrap();
         let (lookup, shift) = (info.lookup(), info.shift().unwrap());
         let pixel = |byte: usize, place: usize| lookup[0][byte] - shift[place];
         assert_eq!((pixel(10, 0), pixel(40, 3)), (0.0, 0.0));

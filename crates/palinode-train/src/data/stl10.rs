@@ -1,7 +1,7 @@
 //! STL-10, the official binary version: 5,000 + 8,000 labelled colour images of 96×96 in ten classes.
 //!
 //! An image is three planes, each column by column; labels are bytes from 1 to 10; a fold is a line of
-//! indices into the training images. The 100,000 unlabelled images are left alone.
+//! indices into the training images. The 100,000 unlabelled images are not read.
 //! Source: Coates, Lee & Ng 2011, and the data set's page.
 
 use super::dataset::{Dataset, Split};
@@ -25,10 +25,10 @@ fn folder(directory: &Path) -> PathBuf {
     if inner.is_dir() { inner } else { directory.to_owned() }
 }
 
-/// Reads one part from a directory.
-pub(super) fn load(directory: &Path, part: Split) -> Result<Dataset> {
+/// Reads one split from a directory.
+pub(super) fn load(directory: &Path, split: Split) -> Result<Dataset> {
     let folder = folder(directory);
-    let stem = match part {
+    let stem = match split {
         Split::Train => "train",
         Split::Test => "test",
     };

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::recipe::{DataRecipe, Recipe};
 use crate::train::{Observer, Outcome, RunDirectory, resume, train};
 use palinode::file::write_atomically;
-use palinode_kernels::isa::Isa;
+use palinode_kernels::ContextBuilder;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -28,6 +28,7 @@ pub fn run<O: Observer>(
     plan: &Plan,
     recipes: &Path,
     out: &Path,
+    machine: ContextBuilder,
     observer: &mut O,
     mut before: impl FnMut(&mut O, (usize, usize), &Trial),
 ) -> Result<Vec<Finished>> {
@@ -47,16 +48,13 @@ pub fn run<O: Observer>(
     // Every mistake now, not after hours.
     check_data(missing.iter().map(|&number| &trials[number]))?;
     results.write()?;
-    let isa = Isa::current();
     for number in missing {
         let trial = &trials[number];
         before(observer, (number + 1, trials.len()), trial);
         let path = directory.join(&trial.directory);
-        // A run that is gone on with brings its own instruction set; the next begins with ours.
-        isa.select().map_err(|reason| Error::config("training.isa", reason))?;
         let ran = match RunDirectory::at(&path).config().is_file() {
-            true => resume(&path, observer),
-            false => train(trial.recipe.clone(), &path, observer),
+            true => resume(&path, machine, observer),
+            false => train(trial.recipe.clone(), &path, machine, observer),
         };
         match ran {
             Ok(outcome) => {

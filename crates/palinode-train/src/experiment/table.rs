@@ -37,8 +37,8 @@ impl TableRow {
         let model = &trial.recipe.model;
         Self {
             name: trial.row.clone(),
-            blocks: model.blocks.as_ref().map(|blocks| blocks.to_vec()),
-            widths: model.widths.as_ref().map(|widths| widths.to_vec()),
+            blocks: model.blocks.clone(),
+            widths: model.widths.clone(),
             parameters: outcome.parameters,
             subset: trial.subset,
             epochs: outcome.epochs,

@@ -1,5 +1,6 @@
 //! Learning-rate schedules.
 
+use super::setters::setters;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -15,33 +16,41 @@ pub enum Kind {
     Steps,
     /// A linear rise from 0, then half a cosine to 0.
     Cosine,
-    /// The same from 1/25 of the rate.
+    /// A linear rise from 1/25 of the rate, then half a cosine to 0.
     OneCycle,
 }
 
-/// How the learning rate changes during a run.
+/// `[schedule]`: how the learning rate changes during a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Schedule {
     /// The curve.
     pub kind: Kind,
     /// Epochs after which the rate drops (`steps`).
     pub drops: Vec<usize>,
-    /// What it is multiplied by there (`steps`).
+    /// Factor of each drop (`steps`).
     pub factor: f64,
-    /// Share of all steps that the rise takes (`cosine`, `one-cycle`), in 0…1.
+    /// Fraction of all steps for the rise (`cosine`, `one-cycle`), in 0…1.
     pub warm_up: f64,
 }
 
-/// The report's and the paper's: ×0.1 after 80, 120 and 160 epochs.
+/// The schedule of report and paper: ×0.1 after 80, 120 and 160 epochs.
 impl Default for Schedule {
     fn default() -> Self {
         Self { kind: Kind::Steps, drops: vec![80, 120, 160], factor: 0.1, warm_up: 0.0 }
     }
 }
 
+setters!(Schedule {
+    with_kind => kind: Kind,
+    with_drops => drops: Vec<usize>,
+    with_factor => factor: f64,
+    with_warm_up => warm_up: f64,
+});
+
 impl Schedule {
-    /// What the base rate is multiplied by at step `step` of `total`, in epoch `epoch`, all from 0.
+    /// The factor of the learning rate at step `step` of `total`, in epoch `epoch`, both from 0.
     pub fn factor_at(&self, epoch: usize, step: usize, total: usize) -> f64 {
         let floor = match self.kind {
             Kind::Constant => return 1.0,

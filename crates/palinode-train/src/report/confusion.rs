@@ -1,7 +1,7 @@
 //! The confusion matrix, and the precision and recall of every class.
 
 use super::numbers::{or_dash, percent, thousands};
-use crate::data::Dataset;
+use crate::data::ImageSource;
 use crate::train::{Evaluation, most_probable};
 use std::cmp::Reverse;
 
@@ -47,11 +47,11 @@ impl Cell {
 
 impl Confusion {
     /// What a network says about the images of `test`.
-    pub(super) fn new(test: &Dataset, evaluation: &Evaluation) -> Self {
-        let classes = test.classes.len();
-        let mut counts = vec![vec![0_usize; classes]; classes];
-        for (logits, &label) in evaluation.logits.chunks(classes.max(1)).zip(&test.labels) {
-            counts[usize::from(label)][most_probable(logits)] += 1;
+    pub(super) fn new(test: &dyn ImageSource, evaluation: &Evaluation) -> Self {
+        let names = test.classes();
+        let mut counts = vec![vec![0_usize; names.len()]; names.len()];
+        for (index, logits) in evaluation.logits.chunks(names.len().max(1)).enumerate() {
+            counts[test.label(index)][most_probable(logits)] += 1;
         }
         let row = |(class, counts): (&String, &Vec<usize>)| {
             let total = counts.iter().sum();
@@ -59,10 +59,10 @@ impl Confusion {
             ConfusionRow { class: class.clone(), cells }
         };
         Self {
-            classes: test.classes.clone(),
-            rows: test.classes.iter().zip(&counts).map(row).collect(),
-            worst_pairs: worst_pairs(&test.classes, &counts),
-            scores: scores(&test.classes, &counts),
+            classes: names.to_vec(),
+            rows: names.iter().zip(&counts).map(row).collect(),
+            worst_pairs: worst_pairs(names, &counts),
+            scores: scores(names, &counts),
         }
     }
 
@@ -106,6 +106,7 @@ fn scores(classes: &[String], counts: &[Vec<usize>]) -> Vec<[String; 6]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Dataset;
 
     /// Images with the given (true class, predicted class) among the classes a, b, c.
     fn confusion(pairs: &[(u8, usize)]) -> Confusion {

@@ -1,7 +1,7 @@
 //! The mistakes the network was surest of.
 
 use super::numbers::percent;
-use crate::data::Dataset;
+use crate::data::{ImageSource, image_len};
 use crate::error::{Error, Result};
 use crate::train::{Evaluation, most_probable};
 use base64::Engine;
@@ -25,15 +25,14 @@ pub(super) struct Mistake {
 /// The mistakes with the highest probabilities, the highest first.
 ///
 /// # Errors
-/// [`Error::Format`] where an image cannot be encoded.
-pub(super) fn mistakes(test: &Dataset, evaluation: &Evaluation) -> Result<Vec<Mistake>> {
-    let classes = test.classes.len();
+/// [`Error::Format`] where an image cannot be encoded, and whatever keeps it from being read.
+pub(super) fn mistakes(test: &dyn ImageSource, evaluation: &Evaluation) -> Result<Vec<Mistake>> {
+    let classes = test.classes().len();
     let probabilities = evaluation.probabilities(classes);
     let mut wrong: Vec<(f32, usize, usize)> = Vec::new();
-    let rows = probabilities.chunks(classes.max(1)).zip(&test.labels);
-    for (index, (row, &label)) in rows.enumerate() {
+    for (index, row) in probabilities.chunks(classes.max(1)).enumerate() {
         let predicted = most_probable(row);
-        if predicted != usize::from(label) {
+        if predicted != test.label(index) {
             wrong.push((row[predicted], index, predicted));
         }
     }
@@ -44,21 +43,22 @@ pub(super) fn mistakes(test: &Dataset, evaluation: &Evaluation) -> Result<Vec<Mi
             Ok(Mistake {
                 index,
                 png: STANDARD.encode(png(test, index)?),
-                truth: test.classes[usize::from(test.labels[index])].clone(),
-                predicted: test.classes[predicted].clone(),
+                truth: test.classes()[test.label(index)].clone(),
+                predicted: test.classes()[predicted].clone(),
                 probability: percent(probability.into()),
             })
         })
         .collect()
 }
 
-fn png(test: &Dataset, index: usize) -> Result<Vec<u8>> {
-    let [rows, columns] = test.size;
-    let planes = test.image(index);
+fn png(test: &dyn ImageSource, index: usize) -> Result<Vec<u8>> {
+    let [rows, columns] = test.size();
+    let mut planes = vec![0; image_len(test)];
+    test.read(index, &mut planes)?;
     let pixels: Vec<u8> = (0..rows * columns)
         .flat_map(|pixel| planes.iter().skip(pixel).step_by(rows * columns).copied())
         .collect();
-    let colour = if test.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let colour = if test.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut bytes = Vec::new();
     PngEncoder::new(&mut bytes)
         .write_image(&pixels, columns as u32, rows as u32, colour)

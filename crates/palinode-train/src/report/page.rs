@@ -5,39 +5,42 @@ use super::curves::separate_curves;
 use super::html::render;
 use super::mistakes::{Mistake, mistakes};
 use super::numbers::{duration, megabytes, or_dash, percent, thousands};
-use crate::data::Dataset;
+use crate::data::ImageSource;
 use crate::error::Result;
-use crate::recipe::Recipe;
 use crate::train::{Best, Evaluation, Outcome, Row};
 use askama::Template;
-use palinode::network::{NetworkConfig, ParameterCount};
+use palinode::network::{Network, ParameterCount, count};
+use palinode::residual::Residual;
+use palinode::reversible::Differentiation;
 
 /// Heads of the table of epochs.
 pub(crate) const EPOCH_COLUMNS: [&str; 8] =
     ["epoch", "split", "loss", "accuracy", "learning rate", "seconds", "images/s", "peak MB"];
 
 /// What the page of a run shows.
-pub struct Report<'a> {
+pub struct Report<'a, R: Residual> {
+    /// Its heading.
+    pub title: &'a str,
     /// The run's result.
     pub outcome: &'a Outcome,
-    /// The resolved recipe.
-    pub recipe: &'a Recipe,
-    /// The network.
-    pub config: &'a NetworkConfig,
-    /// Its trainable parameters.
-    pub parameters: ParameterCount,
+    /// The content of `config.toml`.
+    pub config: &'a str,
+    /// How the units were differentiated.
+    pub mode: Differentiation,
+    /// The network with the weights of the best validation.
+    pub network: &'a Network<R>,
     /// All lines of `metrics.csv`.
     pub rows: &'a [Row],
     /// The best validation.
     pub best: Option<Best>,
     /// The test images and what the network says about them, where they were read.
-    pub tested: Option<(&'a Dataset, &'a Evaluation)>,
+    pub tested: Option<(&'a dyn ImageSource, &'a Evaluation)>,
 }
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Page {
-    title: String,
+struct Page<'a> {
+    title: &'a str,
     /// The most important numbers and their names.
     figures: Vec<(&'static str, String)>,
     note: &'static str,
@@ -45,7 +48,7 @@ struct Page {
     tested: Option<Tested>,
     parameters: Vec<[String; 2]>,
     epochs: Vec<[String; EPOCH_COLUMNS.len()]>,
-    recipe: String,
+    config: &'a str,
 }
 
 struct Tested {
@@ -54,21 +57,22 @@ struct Tested {
 }
 
 impl Tested {
-    fn new((test, evaluation): (&Dataset, &Evaluation)) -> Result<Self> {
+    fn new((test, evaluation): (&dyn ImageSource, &Evaluation)) -> Result<Self> {
         let confusion = Confusion::new(test, evaluation);
         Ok(Self { confusion, mistakes: mistakes(test, evaluation)? })
     }
 }
 
-impl Report<'_> {
+impl<R: Residual> Report<'_, R> {
     /// The page as HTML that needs no other file.
     ///
     /// # Errors
     /// [`Error::Format`](crate::Error::Format) where a part cannot be drawn or encoded.
     pub fn to_html(&self) -> Result<String> {
+        let counted = count(self.network);
         let page = Page {
-            title: format!("{} on {}", self.config.model, self.recipe.data.name.name()),
-            figures: self.figures(),
+            title: self.title,
+            figures: self.figures(&counted),
             note: match self.tested {
                 Some(_) => {
                     "The test split was read once, at the end, with the weights of the best \
@@ -78,18 +82,17 @@ impl Report<'_> {
             },
             charts: separate_curves(self.rows)?,
             tested: self.tested.map(Tested::new).transpose()?,
-            parameters: self.parameters(),
+            parameters: parameters(&counted),
             epochs: self.rows.iter().map(epoch).collect(),
-            recipe: self.recipe.to_toml()?,
+            config: self.config,
         };
         render(&page, "report.html")
     }
 
-    fn figures(&self) -> Vec<(&'static str, String)> {
-        let Self { outcome, config, .. } = self;
-        let mode = self.recipe.training.mode.unwrap_or_else(|| config.usual_mode());
-        let blocks: Vec<String> =
-            config.blocks_per_unit().iter().map(ToString::to_string).collect();
+    fn figures(&self, counted: &ParameterCount) -> Vec<(&'static str, String)> {
+        let outcome = self.outcome;
+        let blocks = self.network.config().blocks_per_unit();
+        let blocks: Vec<String> = blocks.iter().map(usize::to_string).collect();
         let validation = or_dash(self.best, |best| match best.accuracy {
             Some(accuracy) => format!("{} (epoch {})", percent(accuracy), best.epoch),
             None => "none held out".to_owned(),
@@ -98,9 +101,9 @@ impl Report<'_> {
             ("Test accuracy", or_dash(outcome.test_accuracy, percent)),
             ("Test loss", or_dash(outcome.test_loss, |loss| format!("{loss:.4}"))),
             ("Best validation", validation),
-            ("Parameters", thousands(self.parameters.total)),
+            ("Parameters", thousands(counted.total)),
             ("Blocks", blocks.join("-")),
-            ("Differentiation", mode.name().to_owned()),
+            ("Differentiation", self.mode.name().to_owned()),
             ("Time", or_dash(outcome.seconds, duration)),
             (
                 "Training speed",
@@ -109,14 +112,12 @@ impl Report<'_> {
             ("Peak memory", or_dash(outcome.peak_bytes, megabytes)),
         ]
     }
+}
 
-    fn parameters(&self) -> Vec<[String; 2]> {
-        let parts = self.parameters.parts.iter();
-        let mut rows: Vec<[String; 2]> =
-            parts.map(|(part, count)| [part.clone(), thousands(*count)]).collect();
-        rows.push(["total".to_owned(), thousands(self.parameters.total)]);
-        rows
-    }
+/// Parts of the network and their parameters, the total last.
+fn parameters(counted: &ParameterCount) -> Vec<[String; 2]> {
+    let parts = counted.parts.iter().map(|(part, count)| [part.clone(), thousands(*count)]);
+    parts.chain([["total".to_owned(), thousands(counted.total)]]).collect()
 }
 
 /// What stands under [`EPOCH_COLUMNS`].

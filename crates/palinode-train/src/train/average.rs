@@ -84,7 +84,8 @@ mod tests {
 
     fn network(value: f32) -> Network {
         let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 2);
-        (config.blocks, config.widths, config.stem.norm) = ([1, 1, 1], [2, 2, 2], true);
+        config = config.with_units([1, 1, 1], [2, 2, 2]);
+        config.stem.norm = true;
         let network = config.init(0, Differentiation::Stored, &Device::flex()).unwrap();
         let mut arrays = collect(&network);
         arrays.values_mut().for_each(|array| array.values.fill(value));

@@ -1,29 +1,40 @@
-//! The state of a run between two steps: all that the next step depends on.
+//! Checkpoints: the state of a run between two steps, in one file.
+//!
+//! A checkpoint is a safetensors file. Its arrays are `weights.…`, `average.…` and `optimizer.…`, each
+//! followed by the parameter's name; its metadata hold the version of this format, the network's
+//! description, and the [`Position`].
 
 use super::average::Average;
 use super::metrics::Row;
-use super::optimizer::Sgd;
+use super::optimizer::NetworkOptimizer;
 use crate::error::{Error, Result};
 use burn::tensor::Device;
-use palinode::network::weights::{Arrays, replace};
+use palinode::network::weights::{Arrays, collect, replace};
 use palinode::network::{Network, load_arrays, save_arrays};
 use palinode::residual::Residual;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Key of the position in the file's metadata.
-const POSITION: &str = "palinode.position";
+/// The version of the format that this program reads and writes. (Version 1 had no number.)
+const VERSION: u32 = 2;
+
+/// Keys of the metadata.
+const VERSION_KEY: &str = "palinode.checkpoint";
+const IDENTITY_KEY: &str = "palinode.identity";
+const POSITION_KEY: &str = "palinode.position";
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Position {
     /// Finished epochs.
     pub epoch: usize,
-    /// Finished steps of the current epoch.
+    /// Finished optimiser steps of the current epoch.
     pub step: usize,
-    /// Steps of the whole run so far.
-    #[serde(default)]
+    /// Optimiser steps of the whole run so far.
     pub total_steps: u64,
     /// Sum over the current epoch's images of their loss.
     pub loss_sum: f64,
@@ -33,17 +44,26 @@ pub struct Position {
     pub seen: usize,
     /// The best validation so far.
     pub best: Option<Best>,
-    /// Wall time so far, over all sittings.
+    /// Wall time so far, before and after interruptions.
     pub seconds: f64,
     /// Wall time of the current epoch so far.
     pub epoch_seconds: f64,
     /// Lines of `metrics.csv` so far.
     pub rows: Vec<Row>,
-    /// Checksum of the training part, so that a run does not go on with other images.
+    /// Checksum of the training images. A run goes on with the same images only.
     pub data: u32,
 }
 
-/// The epoch with the highest validation accuracy, the first of them where several are.
+impl Position {
+    /// The beginning of the epoch after `finished` ones, the last of which added `rows`.
+    pub(super) fn begin_epoch(&mut self, finished: usize, mut rows: Vec<Row>) {
+        self.rows.append(&mut rows);
+        (self.epoch, self.step, self.loss_sum) = (finished, 0, 0.0);
+        (self.correct, self.seen, self.epoch_seconds) = (0, 0, 0.0);
+    }
+}
+
+/// The epoch with the highest validation accuracy, the first of several.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// From 1.
@@ -68,64 +88,149 @@ impl Best {
     }
 }
 
-/// Writes position, weights, averages, velocities and what smoothness remembers in one file,
-/// atomically.
+/// What a checkpoint's network is, for comparison with the one that is to continue.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Identity {
+    /// The residual's type, without its path.
+    residual: String,
+    optimizer: String,
+    /// The network's description.
+    network: Value,
+}
+
+impl Identity {
+    fn of<R: Residual>(network: &Network<R>, optimizer: &NetworkOptimizer) -> Result<Self> {
+        let described = serde_json::to_value(network.config())
+            .map_err(|error| Error::config("model", error.to_string()))?;
+        Ok(Self {
+            residual: residual_name::<R>(),
+            optimizer: optimizer.name().name().to_owned(),
+            network: described,
+        })
+    }
+
+    /// The first difference: what, in the checkpoint, here.
+    fn difference(&self, here: &Self) -> Option<(String, String, String)> {
+        let texts = [("residual", &self.residual, &here.residual)];
+        let optimizer = [("optimizer", &self.optimizer, &here.optimizer)];
+        for (what, there, here) in texts.into_iter().chain(optimizer) {
+            if there != here {
+                return Some((what.to_owned(), there.clone(), here.clone()));
+            }
+        }
+        let fields =
+            |value: &Value| value.as_object().cloned().unwrap_or_else(serde_json::Map::new);
+        let (there, here) = (fields(&self.network), fields(&here.network));
+        let names = there.keys().chain(here.keys());
+        let text = |value: Option<&Value>| value.map_or("unset".to_owned(), Value::to_string);
+        names
+            .map(|name| (name, there.get(name), here.get(name)))
+            .find(|(_, there, here)| there != here)
+            .map(|(name, there, here)| (name.clone(), text(there), text(here)))
+    }
+}
+
+/// The name of a residual's type, without its path.
+pub(super) fn residual_name<R: Residual>() -> String {
+    let path = std::any::type_name::<R>();
+    let (plain, _) = path.split_once('<').unwrap_or((path, ""));
+    plain.rsplit("::").next().unwrap_or(plain).to_owned()
+}
+
+/// Writes a checkpoint, atomically.
 ///
 /// # Errors
 /// [`Error::Io`] naming the path.
-pub fn save(
+pub(super) fn save<R: Residual>(
     path: &Path,
     position: &Position,
-    weights: Arrays,
+    network: &Network<R>,
     average: Option<&Average>,
-    optimizer: &Sgd,
+    optimizer: &NetworkOptimizer,
 ) -> Result<()> {
-    let json =
-        serde_json::to_string(position).map_err(|error| Error::format(path, error.to_string()))?;
-    let metadata = BTreeMap::from([(POSITION.to_owned(), json)]);
-    let mut arrays = prefixed("weights", weights);
+    let json = |value: serde_json::Result<String>| {
+        value.map_err(|error| Error::format(path, error.to_string()))
+    };
+    let identity = Identity::of(network, optimizer)?;
+    let metadata = BTreeMap::from([
+        (VERSION_KEY.to_owned(), VERSION.to_string()),
+        (IDENTITY_KEY.to_owned(), json(serde_json::to_string(&identity))?),
+        (POSITION_KEY.to_owned(), json(serde_json::to_string(position))?),
+    ]);
+    let mut arrays = prefixed("weights", collect(network));
     if let Some(average) = average {
         arrays.append(&mut prefixed("average", average.arrays().clone()));
     }
-    arrays.append(&mut prefixed("momentum", optimizer.arrays()));
-    arrays.append(&mut prefixed("previous", optimizer.previous_weights()));
+    arrays.append(&mut prefixed("optimizer", optimizer.state()?));
     save_arrays(path, &arrays, &metadata)?;
     Ok(())
 }
 
-/// Reads what [`save`] wrote into a network and an optimiser of the same shape.
+/// Reads what [`save`] wrote into a network and an optimiser of the same kind.
 ///
 /// # Errors
-/// [`Error::Io`], or [`Error::Format`] for a file that is broken or another network's.
-pub fn load<R: Residual>(
+/// [`Error::Io`]; [`Error::Format`] for a file that is broken, of another version of the format, or of
+/// another network or optimiser.
+pub(super) fn load<R: Residual>(
     path: &Path,
     network: Network<R>,
     average: Option<&mut Average>,
-    optimizer: &mut Sgd,
+    optimizer: &mut NetworkOptimizer,
     device: &Device,
 ) -> Result<(Position, Network<R>)> {
-    let (arrays, metadata) = load_arrays(path)?;
-    let position = metadata
-        .get(POSITION)
-        .ok_or_else(|| Error::format(path, format!("metadata `{POSITION}` is missing")))?;
-    let position: Position = serde_json::from_str(position)
-        .map_err(|error| Error::format(path, format!("`{POSITION}`: {error}")))?;
-    let misfit = |error: palinode::Error| Error::format(path, error.to_string());
-    let network = replace(network, &taken("weights", &arrays)).map_err(misfit)?;
-    let (velocity, previous) = (taken("momentum", &arrays), taken("previous", &arrays));
-    optimizer.restore(&velocity, &previous, device).map_err(misfit)?;
-    if let Some(average) = average {
-        let averages = taken("average", &arrays);
-        average.restore(averages, position.total_steps, &network).map_err(misfit)?;
+    let (mut arrays, metadata) = load_arrays(path)?;
+    let version = metadata.get(VERSION_KEY).map_or("1", String::as_str);
+    if version != VERSION.to_string() {
+        let reason = format!(
+            "a checkpoint of version {version}; this program reads version {VERSION}. Finish the run with \
+             the program that began it, or begin anew"
+        );
+        return Err(Error::format(path, reason));
     }
-    Ok((position, network))
+    let identity: Identity = described(path, &metadata, IDENTITY_KEY)?;
+    if let Some((what, there, here)) = identity.difference(&Identity::of(&network, optimizer)?) {
+        let reason = format!("`{what}` is {there} in the checkpoint and {here} in this run");
+        return Err(Error::format(path, reason));
+    }
+    let position: Position = described(path, &metadata, POSITION_KEY)?;
+    let misfit = |error: palinode::Error| Error::format(path, error.to_string());
+    let network = replace(network, &take("weights", &mut arrays)).map_err(misfit)?;
+    let averages = take("average", &mut arrays);
+    match average {
+        Some(average) => {
+            average.restore(averages, position.total_steps, &network).map_err(misfit)?;
+        }
+        None if averages.is_empty() => (),
+        None => return Err(Error::format(path, "an average of the weights that this run has not")),
+    }
+    optimizer
+        .restore(&take("optimizer", &mut arrays), position.total_steps, device)
+        .map_err(|error| Error::format(path, error.to_string()))?;
+    match arrays.keys().next() {
+        Some(name) => Err(Error::format(path, format!("array `{name}` has no place in this run"))),
+        None => Ok((position, network)),
+    }
+}
+
+/// The JSON value of a key of the metadata.
+fn described<T: DeserializeOwned>(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    key: &str,
+) -> Result<T> {
+    let text = metadata
+        .get(key)
+        .ok_or_else(|| Error::format(path, format!("metadata `{key}` is missing")))?;
+    serde_json::from_str(text).map_err(|error| Error::format(path, format!("`{key}`: {error}")))
 }
 
 fn prefixed(prefix: &str, arrays: Arrays) -> Arrays {
     arrays.into_iter().map(|(name, array)| (format!("{prefix}.{name}"), array)).collect()
 }
 
-fn taken(prefix: &str, arrays: &Arrays) -> Arrays {
-    let own = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
-    arrays.iter().filter_map(|(name, array)| Some((own(name)?, array.clone()))).collect()
+/// Takes the arrays out whose names begin with `prefix.`, and removes this from their names.
+fn take(prefix: &str, arrays: &mut Arrays) -> Arrays {
+    let begins = |name: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
+    let taken = arrays.extract_if(.., |name, _| begins(name));
+    taken.map(|(name, array)| (name[prefix.len() + 1..].to_owned(), array)).collect()
 }

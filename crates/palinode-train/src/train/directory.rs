@@ -1,4 +1,4 @@
-//! The run directory: what a run writes and where.
+//! The run directory: which files a run writes.
 
 use crate::error::{Error, Result};
 use palinode::file::remove_leftovers;
@@ -33,7 +33,7 @@ impl RunDirectory {
         Ok(Self(path.to_owned()))
     }
 
-    /// Makes the folders inside, and removes what a killed process left in them.
+    /// Makes the folders inside, and removes temporary files of a killed process.
     ///
     /// # Errors
     /// [`Error::Io`] where they cannot be made.
@@ -85,12 +85,12 @@ impl RunDirectory {
         self.0.join("config.toml")
     }
 
-    /// The numbers of every epoch.
+    /// The figures of every epoch.
     pub fn metrics(&self) -> PathBuf {
         self.0.join("metrics.csv")
     }
 
-    /// When the run began, in seconds of Unix time; 0 where the file system does not say.
+    /// When the run began, in seconds of Unix time; 0 where the file system does not know.
     pub(super) fn began(&self) -> f64 {
         let written = std::fs::metadata(self.config()).and_then(|file| file.modified());
         let since = written.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
@@ -117,12 +117,12 @@ impl RunDirectory {
         self.0.join("curves.svg")
     }
 
-    /// The same curves for TensorBoard, which takes its name for one.
+    /// The same curves for TensorBoard, which recognises event files by this name.
     pub fn events(&self) -> PathBuf {
         self.0.join("events.out.tfevents.palinode")
     }
 
-    /// The page to look at.
+    /// The report.
     pub fn report(&self) -> PathBuf {
         self.0.join("report.html")
     }

@@ -1,7 +1,7 @@
 //! Loss and accuracy of a network on a data set.
 
-use crate::data::{Batches, Dataset};
-use crate::error::Result;
+use crate::data::{Batches, ImageSource};
+use crate::error::{Error, Result};
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::activation::log_softmax;
@@ -10,12 +10,12 @@ use palinode::network::weights::to_f32;
 use palinode::network::{DataInfo, Network, Phase};
 use palinode::residual::Residual;
 
-/// What a network says about a data set.
+/// Loss, accuracy and logits of a network on a data set.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// Mean cross-entropy.
     pub loss: f64,
-    /// Share of images whose most probable class is the right one, in 0…1.
+    /// Fraction of images whose most probable class is the right one, in 0…1.
     pub accuracy: f64,
     /// Logits, `[images, classes]`, in the data's order.
     pub logits: Vec<f32>,
@@ -35,7 +35,7 @@ impl Evaluation {
     }
 }
 
-/// Images that are evaluated at a time, unless somebody asks for another number.
+/// Default batch size of an evaluation.
 pub const EVALUATION_BATCH: usize = 128;
 
 /// Mean cross-entropy of logits `[n, classes]` against labels `[n]`, differentiable.
@@ -43,7 +43,8 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels)
 }
 
-/// The same with targets that are 1 − ε + ε/classes for the label and ε/classes for every other class.
+/// Mean cross-entropy against smoothed targets: 1 − ε + ε/classes for the label, ε/classes for every
+/// other class.
 pub fn smoothed_cross_entropy(
     logits: Tensor<2>,
     labels: Tensor<1, Int>,
@@ -57,20 +58,20 @@ pub fn smoothed_cross_entropy(
 }
 
 /// Sum over the rows of log Σ exp(logit) − logit of the label, in f64.
-fn cross_entropy_sum(logits: &[f32], labels: &[u8], classes: usize) -> f64 {
+fn cross_entropy_sum(logits: &[f32], labels: &[usize], classes: usize) -> f64 {
     let rows = logits.chunks(classes.max(1)).zip(labels);
     rows.map(|(row, &label)| {
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = row.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
-        sum.ln() - f64::from(row[usize::from(label)] - largest)
+        sum.ln() - f64::from(row[label] - largest)
     })
     .sum()
 }
 
 /// How many rows of logits have their largest value at the label.
-pub(crate) fn correct(logits: &[f32], labels: &[u8], classes: usize) -> usize {
+pub(crate) fn correct(logits: &[f32], labels: &[usize], classes: usize) -> usize {
     let rows = logits.chunks(classes.max(1)).zip(labels);
-    rows.filter(|(row, label)| most_probable(row) == usize::from(**label)).count()
+    rows.filter(|(row, label)| most_probable(row) == **label).count()
 }
 
 /// Index of the largest value, the first where several are.
@@ -84,28 +85,35 @@ pub(crate) fn most_probable(row: &[f32]) -> usize {
     best
 }
 
-/// Runs the network over a data set with its running statistics, `batch_size` images at a time.
+/// Evaluates the network on all images of `source` with its running statistics, `batch_size` images at
+/// a time.
 ///
 /// # Errors
-/// As [`Network::forward`].
-pub fn evaluate<R: Residual>(
+/// [`Error::Config`] where the images do not fit the network; what keeps an image from being read; as
+/// [`Network::forward`].
+pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
     network: &Network<R>,
-    dataset: &Dataset,
+    source: &S,
     info: &DataInfo,
     batch_size: usize,
 ) -> Result<Evaluation> {
     let network = network.valid();
     let device = network.head.weight.val().device();
     let classes = network.config().classes;
-    let mut logits = Vec::with_capacity(dataset.len() * classes);
-    let mut batches = Batches::in_order(dataset, info, batch_size);
-    while let Some(batch) = batches.next_on(&device) {
+    let labels: Vec<usize> = (0..source.len()).map(|index| source.label(index)).collect();
+    if let Some(label) = labels.iter().find(|&&label| label >= classes) {
+        let reason = format!("an image has label {label}, but the network has {classes} classes");
+        return Err(Error::config("data", reason));
+    }
+    let mut logits = Vec::with_capacity(source.len() * classes);
+    let mut batches = Batches::in_order(source, info, batch_size);
+    while let Some(batch) = batches.next_on(&device)? {
         logits.extend(to_f32(network.forward(batch.images, Phase::Inference)?));
     }
-    let count = dataset.len().max(1) as f64;
+    let count = source.len().max(1) as f64;
     Ok(Evaluation {
-        loss: cross_entropy_sum(&logits, &dataset.labels, classes) / count,
-        accuracy: correct(&logits, &dataset.labels, classes) as f64 / count,
+        loss: cross_entropy_sum(&logits, &labels, classes) / count,
+        accuracy: correct(&logits, &labels, classes) as f64 / count,
         logits,
     })
 }

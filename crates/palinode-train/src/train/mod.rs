@@ -1,29 +1,40 @@
-//! Training: the loop, optimiser, checkpoints, metrics.
+//! Training: the loop, optimisers, checkpoints, metrics.
 
 mod average;
 mod checkpoint;
+mod conclude;
 mod directory;
+mod epoch_end;
 mod evaluate;
 mod events;
-mod images;
+mod from_recipe;
+mod gradients;
 mod metrics;
 mod observer;
 mod optimizer;
 mod outcome;
 mod rebuild;
+mod rule;
 mod run;
-pub mod smoothness;
-mod step;
+mod smoothness;
+mod start;
+mod state;
+mod trainer;
+mod training_data;
 
 pub use average::Average;
 pub use checkpoint::{Best, Position};
 pub use directory::RunDirectory;
 pub(crate) use evaluate::most_probable;
 pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate, smoothed_cross_entropy};
+pub use from_recipe::{resume, train};
+pub use gradients::{GradientMean, ParameterGradients};
 pub use metrics::{Row, read as read_rows};
 pub use observer::{Observer, Progress};
-pub use optimizer::Sgd;
+pub use optimizer::NetworkOptimizer;
 pub use outcome::Outcome;
 pub use rebuild::rebuild_report;
-pub use run::{resume, train};
-pub use step::{Step, Stepped, train_step};
+pub use smoothness::Smoothness;
+pub use start::StartReport;
+pub use trainer::Trainer;
+pub use training_data::{SplitOptions, TrainingData};

@@ -1,9 +1,12 @@
-//! Who watches a run, and what it is told.
+//! Watching a run.
 
 use super::metrics::Row;
+use super::start::StartReport;
 
-/// Who watches a run: a progress bar, a test.
-pub trait Observer {
+/// A watcher of a run: a progress bar, a test.
+pub trait Observer: Send {
+    /// Before the first step of a run that starts from the weights of a file.
+    fn started_from(&mut self, _start: &StartReport) {}
     /// After every step.
     fn step(&mut self, _progress: &Progress) {}
     /// After every epoch and validation.
@@ -12,22 +15,23 @@ pub trait Observer {
     fn peak_bytes(&self) -> u64 {
         0
     }
-    /// Whether the run shall stop at the next opportunity.
+    /// Whether the run is to stop after the current step.
     fn stop_requested(&self) -> bool {
         false
     }
 }
 
-/// Where a run stands, for people.
+/// Where a run stands, for display.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Progress {
     /// From 1.
     pub epoch: usize,
     /// Epochs of the whole run.
     pub epochs: usize,
-    /// Finished steps of this epoch.
+    /// Finished optimiser steps of this epoch.
     pub step: usize,
-    /// Steps of an epoch.
+    /// Optimiser steps of an epoch.
     pub steps: usize,
     /// Mean loss of this epoch so far.
     pub loss: f64,

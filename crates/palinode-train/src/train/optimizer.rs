@@ -1,37 +1,78 @@
-//! SGD with momentum, kept by the parameters' names.
+//! Burn's optimisers, with their state under the parameters' names.
 //!
-//! Burn's own optimiser numbers its state by random ids and writes it in hash order; runs that must
-//! continue byte for byte need neither.
+//! Burn's own `ModuleOptimizer` numbers its state by random ids and writes it in the order of a hash
+//! map. A run that must continue byte for byte needs neither, so each parameter is stepped here by
+//! Burn's `Optimizer`, and its state is saved as an array with the parameter's name.
 
-use crate::recipe::{Decayed, OptimizerRecipe};
-use crate::train::smoothness::{Smoothness, SmoothnessKind, SmoothnessRecipe};
+use super::gradients::ParameterGradients;
+use super::rule::{Rule, numbers, rule_for};
+use super::smoothness::Smoothness;
+use crate::error::{Error, Result};
+use crate::recipe::{OptimizerName, OptimizerRecipe, SmoothnessKind, SmoothnessRecipe};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use palinode::Result;
+use burn::tensor::{Device, Tensor, TensorData};
 use palinode::network::Network;
-use palinode::network::weights::{Arrays, Names, Slot};
+use palinode::network::weights::{Arrays, Names};
 use palinode::residual::Residual;
+use std::collections::BTreeMap;
+use std::fmt;
 
-/// SGD with momentum μ, no dampening, and weight decay λ:
-/// g ← g + λw, v ← μv + g, w ← w − η·v, as PyTorch has it.
-#[derive(Debug)]
-pub struct Sgd {
-    recipe: OptimizerRecipe,
+/// The field of the weights before the previous step, which smoothness across steps compares with.
+const PREVIOUS: &str = "previous";
+
+/// An optimiser of all parameters of a network.
+///
+/// * [`step`](Self::step): network, gradients, learning rate → network
+/// * [`state`](Self::state) and [`restore`](Self::restore): what it remembers, as named arrays
+///
+/// A step adds the gradient of the [smoothness](SmoothnessRecipe) penalty, limits the norm of the
+/// gradient, applies weight decay and updates the weights, in this order.
+pub struct NetworkOptimizer {
+    name: OptimizerName,
+    clip_norm: f64,
     names: Names,
-    /// v of each slot, flat; `None` before the first step.
-    velocity: Vec<Option<Tensor<1>>>,
+    /// One per slot of `names`.
+    rules: Vec<Box<dyn Rule>>,
+    /// Whether the slot's parameter is trained.
+    trained: Vec<bool>,
     smoothness: Option<Smoothness>,
+    steps: u64,
 }
 
-impl Sgd {
-    /// No velocity yet.
+impl fmt::Debug for NetworkOptimizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkOptimizer")
+            .field("name", &self.name)
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NetworkOptimizer {
+    /// An optimiser before its first step.
     pub fn new<R: Residual>(recipe: &OptimizerRecipe, network: &Network<R>) -> Self {
+        struct Trained(Vec<bool>);
+        impl ModuleVisitor for Trained {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0.push(param.val().is_require_grad());
+            }
+        }
         let names = Names::of(network);
-        let velocity = names.slots.iter().map(|_| None).collect();
-        Self { recipe: recipe.clone(), names, velocity, smoothness: None }
+        let mut trained = Trained(Vec::with_capacity(names.slots.len()));
+        network.visit(&mut trained);
+        Self {
+            name: recipe.name,
+            clip_norm: recipe.clip_norm,
+            rules: names.slots.iter().map(|slot| rule_for(recipe, slot)).collect(),
+            names,
+            trained: trained.0,
+            smoothness: None,
+            steps: 0,
+        }
     }
 
-    /// With a penalty on rough weights added to the loss.
+    /// Adds a penalty on rough weights to the loss.
+    #[must_use]
     pub fn with_smoothness<R: Residual>(
         mut self,
         recipe: SmoothnessRecipe,
@@ -42,86 +83,164 @@ impl Sgd {
         self
     }
 
-    /// One step at learning rate `rate`; parameters that want no gradient stay as they are.
+    /// Which optimiser it is.
+    pub fn name(&self) -> OptimizerName {
+        self.name
+    }
+
+    /// Steps so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// One step at learning rate `rate`. Parameters without a gradient stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] where the norm of the gradient must be limited and is not finite;
+    /// [`Error::Config`] where the gradients are another network's.
     pub fn step<R: Residual>(
         &mut self,
         network: Network<R>,
-        gradients: &mut Gradients,
+        mut gradients: ParameterGradients,
         rate: f64,
-    ) -> Network<R> {
-        let mut taken = Take { gradients, taken: Vec::with_capacity(self.velocity.len()) };
-        network.visit(&mut taken);
-        let mut gradients = taken.taken;
-        if let Some(smoothness) = &mut self.smoothness {
-            let mut weights = Flat(Vec::with_capacity(gradients.len()));
-            network.visit(&mut weights);
-            smoothness.add_gradient(&weights.0, &mut gradients);
+    ) -> Result<Network<R>> {
+        let (found, expected) = (gradients.as_slice().len(), self.rules.len());
+        if found != expected {
+            let reason = format!("{found} gradients for {expected} parameters");
+            return Err(Error::config("gradient", reason));
         }
-        clip(&mut gradients, self.recipe.clip_norm);
-        let mut update = Update {
-            recipe: &self.recipe,
-            slots: self.names.slots.iter(),
-            gradients: gradients.into_iter(),
-            velocity: self.velocity.iter_mut(),
-            rate,
-        };
-        network.map(&mut update)
+        if let Some(smoothness) = &mut self.smoothness {
+            let mut weights = Flat(Vec::with_capacity(expected));
+            network.visit(&mut weights);
+            smoothness.add_gradient(&weights.0, gradients.as_mut_slice());
+        }
+        gradients.clip(self.clip_norm)?;
+        let gradients = gradients.into_vec().into_iter();
+        let mut update = Update { rules: self.rules.iter_mut().zip(gradients), rate };
+        let network = network.map(&mut update);
+        self.steps += 1;
+        Ok(network)
     }
 
-    /// The velocities by the parameters' names; empty before the first step.
-    pub fn arrays(&self) -> Arrays {
-        self.named(&self.velocity)
-    }
-
-    /// The weights before the previous step, which smoothness across steps compares with; empty where
-    /// nothing does.
-    pub fn previous_weights(&self) -> Arrays {
-        self.smoothness.as_ref().map_or_else(Arrays::new, |s| self.named(s.previous()))
-    }
-
-    /// Continues with velocities that [`arrays`](Self::arrays), and weights that
-    /// [`previous_weights`](Self::previous_weights) gave.
+    /// What it remembers, by field and parameter: `momentum.stem.weight`, `moment_1.head.bias`. Empty
+    /// before the first step.
     ///
     /// # Errors
-    /// [`Error::Config`] where they do not fit the network.
-    pub fn restore(&mut self, velocity: &Arrays, previous: &Arrays, device: &Device) -> Result<()> {
-        if let Some(flat) = self.flat("momentum", velocity, device)? {
-            let slots = self.names.slots.iter();
-            self.velocity =
-                flat.into_iter().zip(slots).map(|(v, s)| s.trainable.then_some(v)).collect();
+    /// [`Error::Config`] where Burn's state is not what is known here.
+    pub fn state(&self) -> Result<Arrays> {
+        let mut fields: BTreeMap<&str, Vec<Option<Vec<f32>>>> = BTreeMap::new();
+        let mut put = |field, slot: usize, values| {
+            let slots = fields.entry(field).or_insert_with(|| vec![None; self.rules.len()]);
+            slots[slot] = Some(values);
+        };
+        for (slot, rule) in self.rules.iter().enumerate() {
+            for (field, values) in rule.state()? {
+                put(field, slot, values);
+            }
         }
-        if let Some(flat) = self.flat("previous", previous, device)?
-            && let Some(smoothness) = &mut self.smoothness
-        {
-            smoothness.restore(flat);
+        let previous = self.smoothness.iter().flat_map(|smoothness| smoothness.previous());
+        for (slot, weights) in previous.enumerate() {
+            if let Some(weights) = weights {
+                put(PREVIOUS, slot, numbers(weights.clone().into_data())?);
+            }
         }
+        let mut arrays = Arrays::new();
+        for (field, values) in fields {
+            let named = self.stack(values).into_iter();
+            arrays.extend(named.map(|(name, array)| (format!("{field}.{name}"), array)));
+        }
+        Ok(arrays)
+    }
+
+    /// Continues after `steps` steps with what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first array that is missing, unknown or of another shape.
+    pub fn restore(&mut self, state: &Arrays, steps: u64, device: &Device) -> Result<()> {
+        let mut rest = state.clone();
+        if steps > 0 {
+            let mut values: Vec<BTreeMap<&'static str, Vec<f32>>> =
+                vec![BTreeMap::new(); self.rules.len()];
+            for field in self.fields() {
+                let needed = self.rules.iter().zip(&self.trained);
+                let needed = needed.map(|(rule, &trained)| {
+                    trained && rule.fields().iter().any(|&(known, _)| known == field)
+                });
+                let needed: Vec<bool> = needed.collect();
+                let found = self.unstack(field, &needed, &mut rest)?;
+                for (slot, found) in found.into_iter().enumerate().filter(|(slot, _)| needed[*slot])
+                {
+                    values[slot].insert(field, found);
+                }
+            }
+            for ((rule, values), _) in self
+                .rules
+                .iter_mut()
+                .zip(values)
+                .zip(&self.trained)
+                .filter(|(_, trained)| **trained)
+            {
+                rule.restore(values, steps, device)?;
+            }
+            if let Some(needed) = self.smoothness.as_ref().map(Smoothness::remembered) {
+                let found = self.unstack(PREVIOUS, &needed, &mut rest)?.into_iter();
+                let tensors = found.zip(needed).map(|(values, needed)| {
+                    let length = values.len();
+                    needed.then(|| Tensor::from_data(TensorData::new(values, [length]), device))
+                });
+                let tensors = tensors.collect();
+                if let Some(smoothness) = &mut self.smoothness {
+                    smoothness.restore(tensors);
+                }
+            }
+        }
+        if let Some(name) = rest.keys().next() {
+            let name = format!("array `{name}` is not part of the state of {}", self.name.name());
+            return Err(Error::config("optimizer", name));
+        }
+        self.steps = steps;
         Ok(())
     }
 
-    /// One vector per slot as arrays, zeros for one that is missing; none where all are.
-    fn named(&self, vectors: &[Option<Tensor<1>>]) -> Arrays {
-        if vectors.iter().all(Option::is_none) {
-            return Arrays::new();
-        }
-        let flat = vectors.iter().zip(&self.names.slots).map(|(vector, slot)| {
-            let zeros = || vec![0.0; slot.shape.iter().product()];
-            let values = vector.clone().map(|v| v.into_data().try_to_vec().unwrap_or_default());
-            values.unwrap_or_else(zeros)
-        });
-        self.names.stack(flat.collect())
+    /// The fields of all rules.
+    fn fields(&self) -> Vec<&'static str> {
+        let mut fields: Vec<&str> =
+            self.rules.iter().flat_map(|rule| rule.fields()).map(|&(field, _)| field).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        fields
     }
 
-    /// The other way round.
-    fn flat(&self, what: &str, arrays: &Arrays, device: &Device) -> Result<Option<Vec<Tensor<1>>>> {
-        if arrays.is_empty() {
-            return Ok(None);
-        }
-        let flat = self.names.unstack(what, arrays)?;
-        let tensors = flat.into_iter().map(|values| {
-            let length = values.len();
-            Tensor::from_data(TensorData::new(values, [length]), device)
+    /// Arrays of the slots that have values, zeros for single slots of an array that have none.
+    fn stack(&self, values: Vec<Option<Vec<f32>>>) -> Arrays {
+        let length = |slot: usize| self.names.slots[slot].shape.iter().product::<usize>();
+        let marks = values.iter().enumerate().map(|(slot, values)| {
+            let mark = if values.is_some() { 1.0 } else { 0.0 };
+            vec![mark; length(slot)]
         });
-        Ok(Some(tensors.collect()))
+        let marks = self.names.stack(marks.collect());
+        let values = values.into_iter().enumerate();
+        let values = values.map(|(slot, v)| v.unwrap_or_else(|| vec![0.0; length(slot)])).collect();
+        let mut arrays = self.names.stack(values);
+        arrays.retain(|name, _| marks[name].values.contains(&1.0));
+        arrays
+    }
+
+    /// The other way round: takes the arrays `field.…` of the needed slots out of `state`. Other slots
+    /// get zeros.
+    fn unstack(&self, field: &str, needed: &[bool], state: &mut Arrays) -> Result<Vec<Vec<f32>>> {
+        let zeros = |slot: usize| vec![0.0; self.names.slots[slot].shape.iter().product::<usize>()];
+        let expected = needed.iter().enumerate().map(|(slot, needed)| needed.then(|| zeros(slot)));
+        let expected = self.stack(expected.collect());
+        let mut arrays = self.names.stack((0..needed.len()).map(zeros).collect());
+        for name in expected.into_keys() {
+            let full = format!("{field}.{name}");
+            let array = state.remove(&full).ok_or_else(|| {
+                Error::config("optimizer", format!("array `{full}` is missing from the state"))
+            })?;
+            arrays.insert(name, array);
+        }
+        Ok(self.names.unstack(&format!("optimizer, {field}"), &arrays)?)
     }
 }
 
@@ -134,74 +253,23 @@ impl ModuleVisitor for Flat {
     }
 }
 
-/// Scales all gradients so that their common norm is at most `limit` (0: no limit).
-fn clip(gradients: &mut [Option<Tensor<1>>], limit: f64) {
-    if limit == 0.0 {
-        return;
-    }
-    let squares: f64 = gradients
-        .iter()
-        .flatten()
-        .map(|gradient| gradient.clone().powi_scalar(2).sum().into_scalar::<f64>())
-        .sum();
-    let norm = squares.sqrt();
-    if norm > limit {
-        for gradient in gradients.iter_mut().flatten() {
-            *gradient = gradient.clone() * (limit / norm);
-        }
-    }
-}
-
-/// Takes the parameters' gradients out of a backward pass, flat, in the order of a visit.
-struct Take<'a> {
-    gradients: &'a mut Gradients,
-    taken: Vec<Option<Tensor<1>>>,
-}
-
-impl ModuleVisitor for Take<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let weight = param.val();
-        let gradient = weight.grad_remove(self.gradients);
-        // A parameter that took no part in this step (a block left out by stochastic depth) has the
-        // gradient zero, in every mode of differentiation alike.
-        let gradient =
-            gradient.or_else(|| weight.is_require_grad().then(|| weight.inner().zeros_like()));
-        self.taken.push(gradient.map(|gradient| gradient.reshape([-1])));
-    }
-}
-
-struct Update<'a> {
-    recipe: &'a OptimizerRecipe,
-    slots: std::slice::Iter<'a, Slot>,
-    gradients: std::vec::IntoIter<Option<Tensor<1>>>,
-    velocity: std::slice::IterMut<'a, Option<Tensor<1>>>,
+/// Steps every parameter that has a gradient.
+struct Update<I> {
+    rules: I,
     rate: f64,
 }
 
-impl ModuleMapper for Update<'_> {
+impl<'a, I> ModuleMapper for Update<I>
+where
+    I: Iterator<Item = (&'a mut Box<dyn Rule>, Option<Tensor<1>>)>,
+{
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (Some(slot), Some(gradient), Some(velocity)) =
-            (self.slots.next(), self.gradients.next(), self.velocity.next())
-        else {
-            return param;
-        };
-        let Some(gradient) = gradient else { return param };
-        let decays = slot.is_kernel() || self.recipe.decayed == Decayed::All;
+        // There are as many rules as parameters. A parameter without a gradient is not trained.
+        let Some((rule, Some(gradient))) = self.rules.next() else { return param };
         param.map(|weight| {
             let required = weight.is_require_grad();
             let shape = weight.shape();
-            let weight: Tensor<1> = weight.inner().reshape([-1]);
-            let gradient = if decays && self.recipe.weight_decay > 0.0 {
-                gradient + weight.clone() * self.recipe.weight_decay
-            } else {
-                gradient
-            };
-            let moved = match velocity.take() {
-                Some(velocity) => velocity * self.recipe.momentum + gradient,
-                None => gradient,
-            };
-            *velocity = Some(moved.clone());
-            let weight = weight - moved * self.rate;
+            let weight = rule.step(self.rate, weight.inner().reshape([-1]), gradient);
             weight.reshape(shape).autodiff().set_require_grad(required)
         })
     }

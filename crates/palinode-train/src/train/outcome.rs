@@ -1,13 +1,14 @@
-//! What comes of a run.
+//! The result of a run.
 
 use super::directory::RunDirectory;
 use crate::error::{Error, Result};
 use palinode::file::read;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// A finished run.
+/// The result of a finished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Outcome {
     /// The run directory.
     pub run: PathBuf,
@@ -19,9 +20,9 @@ pub struct Outcome {
     /// The highest validation accuracy, in 0…1.
     #[serde(default)]
     pub validation_accuracy: Option<f64>,
-    /// Accuracy of the best-validation weights on the test part, in 0…1.
+    /// Accuracy on the test images with the weights of the best validation, in 0…1.
     pub test_accuracy: Option<f64>,
-    /// Their mean cross-entropy.
+    /// Mean cross-entropy on the test images.
     pub test_loss: Option<f64>,
     /// Wall time of all training and validation.
     pub seconds: Option<f64>,
@@ -32,6 +33,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The result of a run of no epochs.
+    pub(super) fn untrained(run: &Path, parameters: usize) -> Self {
+        Self {
+            run: run.to_owned(),
+            epochs: 0,
+            parameters,
+            validation_accuracy: None,
+            test_accuracy: None,
+            test_loss: None,
+            seconds: None,
+            images_per_second: None,
+            peak_bytes: None,
+        }
+    }
+
     /// The result of the run in `directory`; `None` where it is not finished.
     ///
     /// # Errors

@@ -1,23 +1,24 @@
-//! The page of a finished run, written anew.
+//! Writing the report of a finished run again.
 
 use super::checkpoint::Best;
 use super::directory::RunDirectory;
+use super::evaluate::{EVALUATION_BATCH, evaluate};
 use super::events::event_file;
-use super::images::read_test;
 use super::metrics;
 use super::outcome::Outcome;
+use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
 use crate::report;
 use burn::tensor::Device;
 use palinode::file::write_atomically;
-use palinode::network::{WeightFile, count};
+use palinode::network::WeightFile;
 use std::path::{Path, PathBuf};
 
-/// Writes the page of the finished run in `path` anew.
+/// Writes the report of the finished run in `path` again.
 ///
 /// # Errors
-/// [`Error::Config`] where it holds no finished run, and what keeps its files from being read.
+/// [`Error::Config`] where it holds no finished run; what keeps its files or images from being read.
 pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
     let directory = RunDirectory::open(path)?;
     let recipe = Recipe::load(&directory.config(), &[])?;
@@ -28,15 +29,23 @@ pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
     let rows = metrics::read(&directory.metrics())?;
     let best = WeightFile::load(&directory.weights("best"))?;
     let network = best.network(best.config.usual_mode(), &Device::flex())?;
-    let tested = read_test(&recipe, &network, &best.data)?;
+    let tested = match recipe.training.test {
+        true => {
+            let test = recipe.data.load(Split::Test)?;
+            let found = evaluate(&network, &test, &best.data, EVALUATION_BATCH)?;
+            Some((test, found))
+        }
+        false => None,
+    };
     let page = report::Report {
+        title: &format!("{} on {}", best.config.model, recipe.data.name.name()),
         outcome: &outcome,
-        recipe: &recipe,
-        config: network.config(),
-        parameters: count(&network),
+        config: &recipe.to_toml()?,
+        mode: recipe.training.mode.unwrap_or_else(|| best.config.usual_mode()),
+        network: &network,
         rows: &rows,
         best: Best::of(&rows),
-        tested: tested.as_ref().map(|(test, found)| (test, found)),
+        tested: tested.as_ref().map(|(test, found)| (test as &dyn ImageSource, found)),
     };
     write_atomically(&directory.report(), page.to_html()?.as_bytes())?;
     write_atomically(&directory.curves(), report::curves(&rows)?.as_bytes())?;

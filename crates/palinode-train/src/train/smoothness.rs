@@ -1,51 +1,19 @@
 //! Weight smoothness: across depth, or from one optimiser step to the next.
 
+use crate::recipe::{SmoothnessKind, SmoothnessRecipe};
 use burn::tensor::Tensor;
 use palinode::network::Network;
 use palinode::network::weights::{Names, Slot};
 use palinode::residual::Residual;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Between what weights may differ little.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SmoothnessKind {
-    /// No penalty.
-    #[default]
-    None,
-    /// Consecutive blocks of a unit: the paper's.
-    Depth,
-    /// Consecutive optimiser steps: the report's reading of it.
-    Step,
-}
-
-/// `[smoothness]`: a penalty on rough weights.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SmoothnessRecipe {
-    /// Which.
-    pub kind: SmoothnessKind,
-    /// λ.
-    pub strength: f64,
-    /// Whether biases and norms count too, or the kernels alone.
-    pub biases: bool,
-}
-
-impl Default for SmoothnessRecipe {
-    /// The strength of both, the paper and the report.
-    fn default() -> Self {
-        Self { kind: SmoothnessKind::None, strength: 2e-4, biases: false }
-    }
-}
 
 /// The penalty and its gradient.
 ///
 /// * depth: λ/(2h) Σ ‖θ_{j+1} − θ_j‖²_F over consecutive blocks j of one unit, layer by layer (K₁ with
-///   K₁, K₂ with K₂); never from one unit to the next. It is λ/2 ∫‖dθ/dt‖² dt on the grid of step h.
-///   With respect to θ_j: λ/h (2θ_j − θ_{j−1} − θ_{j+1}), one neighbour less at the ends.
-/// * step: λ Σ ‖W_t − W_{t−1}‖²_F over all weights, W_{t−1} being the weights before the previous
-///   optimiser step, held constant. With respect to W_t: 2λ(W_t − W_{t−1}), zero at the first step.
+///   K₁, K₂ with K₂), but not from one unit to the next. This is λ/2 ∫‖dθ/dt‖² dt on the grid of step
+///   h. The gradient is λ/h (2θ_j − θ_{j−1} − θ_{j+1}), with one neighbour less at the ends.
+/// * step: λ Σ ‖W_t − W_{t−1}‖²_F over all weights. W_{t−1} are the weights before the previous
+///   optimiser step and count as constants. The gradient is 2λ(W_t − W_{t−1}), zero at the first step.
 ///
 /// Sources: Chang et al. 2018, "weight smoothness decay"; the report, "Implementation".
 #[derive(Debug)]
@@ -53,10 +21,11 @@ pub struct Smoothness {
     recipe: SmoothnessRecipe,
     /// λ/h.
     rate: f64,
-    /// Slots that take part, and of them consecutive ones.
+    /// For each slot, whether the penalty is on it.
     taking_part: Vec<bool>,
+    /// Slots of consecutive blocks.
     pairs: Vec<(usize, usize)>,
-    /// The weights before the previous step, those that take part.
+    /// The weights before the previous step.
     previous: Vec<Option<Tensor<1>>>,
 }
 
@@ -71,7 +40,7 @@ impl Smoothness {
         let counts = |slot: &Slot| slot.is_kernel() || (recipe.biases && slot.trainable);
         let taking_part: Vec<bool> = names.slots.iter().map(counts).collect();
         // Blocks of each layer, in their order.
-        let mut layers: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
+        let mut layers: BTreeMap<_, BTreeMap<usize, usize>> = BTreeMap::new();
         for (index, slot) in names.slots.iter().enumerate().filter(|(i, _)| taking_part[*i]) {
             if let Some((layer, block)) = &slot.layer {
                 layers.entry(layer).or_default().insert(*block, index);
@@ -137,16 +106,20 @@ impl Smoothness {
         }
     }
 
-    /// The weights before the previous step by slot; none before the second step, and none where the
-    /// penalty is another one.
-    pub(crate) fn previous(&self) -> &[Option<Tensor<1>>] {
+    /// The weights before the previous step by slot. `None` before the second step, and for slots
+    /// that are not remembered.
+    pub(super) fn previous(&self) -> &[Option<Tensor<1>>] {
         &self.previous
     }
 
+    /// For each slot, whether its weights are remembered from one step to the next.
+    pub(super) fn remembered(&self) -> Vec<bool> {
+        let steps = self.recipe.kind == SmoothnessKind::Step;
+        self.taking_part.iter().map(|&takes_part| steps && takes_part).collect()
+    }
+
     /// Continues with what [`previous`](Self::previous) gave.
-    pub(crate) fn restore(&mut self, previous: Vec<Tensor<1>>) {
-        let taking_part = self.taking_part.iter();
-        self.previous =
-            previous.into_iter().zip(taking_part).map(|(w, &t)| t.then_some(w)).collect();
+    pub(super) fn restore(&mut self, previous: Vec<Option<Tensor<1>>>) {
+        self.previous = previous;
     }
 }

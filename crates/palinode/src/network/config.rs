@@ -7,7 +7,12 @@ use crate::scheme::{Scheme, SchemeName, Start, Streams};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The two ways to put the units together.
+/// The two ways to put the units together, named after the texts that describe them.
+///
+/// * `report`: J. Masin, N. Rothschild, *Final Report: Reversible Architectures for Arbitrarily Deep
+///   Residual Neural Networks*, course 049064, Variational Methods in Image Processing;
+/// * `paper`: B. Chang, L. Meng, E. Haber, L. Ruthotto, D. Begert, E. Holtham, *Reversible Architectures
+///   for Arbitrarily Deep Residual Neural Networks*, AAAI 2018.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
@@ -15,9 +20,9 @@ pub enum Layout {
     /// pool, pad → unit → average pool to 2×2 → fully connected.
     #[default]
     Report,
-    /// Stem convolution without bias, batch norm, ReLU; units of N+1, N and N−1 blocks (the first
-    /// block of units 2 and 3 runs at the old width); zeros half before and half after each stream;
-    /// batch norm, ReLU, global average pool, fully connected. Two-stream residuals have a second
+    /// Stem convolution without bias, batch norm, ReLU; units of N+1, N, …, N and N−1 blocks (the first
+    /// block of every unit but the first runs at the old width); zeros half before and half after each
+    /// stream; batch norm, ReLU, global average pool, fully connected. Two-stream residuals have a second
     /// bias before K, all but the very first.
     Paper,
 }
@@ -68,11 +73,14 @@ pub enum TransitionKind {
     Pool,
     /// The unit's first block is an [`Entry`](super::Entry) with strided convolutions: the baselines.
     Strided,
+    /// Zero channels alone; the resolution stays.
+    Widen,
 }
 
 /// A complete description of a network; a weight file holds it as `palinode.config`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct NetworkConfig {
     /// The name it was made from, for people; the other fields say what it is.
     pub model: String,
@@ -88,10 +96,11 @@ pub struct NetworkConfig {
     pub step: f64,
     /// X₋₁ of leapfrog.
     pub start: Start,
-    /// Nominal blocks N per unit (layout `paper` has N+1, N, N−1).
-    pub blocks: [usize; 3],
+    /// Nominal blocks N of every unit, 1 to 64 units (layout `paper` has one more in the first unit and
+    /// one less in the last).
+    pub blocks: Vec<usize>,
     /// Channels C of the state in each unit.
-    pub widths: [usize; 3],
+    pub widths: Vec<usize>,
     /// Classes.
     pub classes: usize,
     /// Input channels.
@@ -103,6 +112,9 @@ pub struct NetworkConfig {
     /// What leads from one unit to the next.
     #[serde(default)]
     pub transition: TransitionKind,
+    /// The same for every transition by itself, one less than units; empty: all are `transition`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transitions: Vec<TransitionKind>,
     /// Batch norm inside the residuals, in the place of their biases.
     #[serde(default)]
     pub block_norm: bool,
@@ -129,38 +141,80 @@ fn one() -> f64 {
     1.0
 }
 
+/// The most units that a network may have.
+pub const UNITS: usize = 64;
+
 impl NetworkConfig {
+    /// The same with these blocks and widths, one of each per unit.
+    pub fn with_units(
+        mut self,
+        blocks: impl Into<Vec<usize>>,
+        widths: impl Into<Vec<usize>>,
+    ) -> Self {
+        (self.blocks, self.widths) = (blocks.into(), widths.into());
+        self
+    }
+
     /// Blocks that each unit really has.
-    pub fn blocks_per_unit(&self) -> [usize; 3] {
-        let [first, second, third] = self.blocks;
-        match (self.layout, self.transition) {
-            (_, TransitionKind::Strided) => self.blocks,
-            (Layout::Report, _) => self.blocks,
-            (Layout::Paper, _) => [first + 1, second, third.saturating_sub(1)],
+    pub fn blocks_per_unit(&self) -> Vec<usize> {
+        let mut blocks = self.blocks.clone();
+        if self.layout == Layout::Paper && self.transition != TransitionKind::Strided {
+            // A block of every unit but the first stands before the transition.
+            if let Some(first) = blocks.first_mut() {
+                *first += 1;
+            }
+            if let Some(last) = blocks.last_mut() {
+                *last = last.saturating_sub(1);
+            }
         }
+        blocks
+    }
+
+    /// What leads to unit `unit` from the one before it.
+    pub fn transition_to(&self, unit: usize) -> TransitionKind {
+        let own = unit.checked_sub(1).and_then(|index| self.transitions.get(index));
+        own.copied().unwrap_or(self.transition)
+    }
+
+    /// Channels C of the state in unit `unit`.
+    pub(crate) fn width(&self, unit: usize) -> usize {
+        self.widths.get(unit).copied().unwrap_or(0)
+    }
+
+    /// Channels behind the last unit.
+    pub(crate) fn last_width(&self) -> usize {
+        self.widths.last().copied().unwrap_or(0)
     }
 
     /// Whether unit `unit` begins with an [`Entry`](super::Entry), one of its blocks.
     pub fn has_entry(&self, unit: usize) -> bool {
         self.transition == TransitionKind::Strided
             && self.blocks[unit] > 0
-            && (unit > 0 || self.stem_channels() != self.widths[0])
+            && (unit > 0 || self.stem_channels() != self.width(0))
     }
 
     /// Channels behind the stem: the first unit's, a quarter of it before bottlenecks.
     pub fn stem_channels(&self) -> usize {
         match self.residual {
-            BuiltInConfig::Aggregated => self.widths[0] / 4,
-            _ => self.widths[0],
+            BuiltInConfig::Aggregated => self.width(0) / 4,
+            _ => self.width(0),
         }
     }
 
-    /// The mode of differentiation that goes without saying: reversible where the scheme is.
+    /// The mode of differentiation that a recipe without one gets: reversible where the scheme is.
     pub fn usual_mode(&self) -> Differentiation {
         if self.stepped().is_reversible() {
             Differentiation::Reversible
         } else {
             Differentiation::Stored
+        }
+    }
+
+    /// ε of every batch norm.
+    pub(crate) fn epsilon(&self) -> f64 {
+        match self.layout {
+            Layout::Report => 1e-5,
+            Layout::Paper => 1e-3,
         }
     }
 
@@ -192,9 +246,15 @@ impl NetworkConfig {
     /// Channels a residual works on in unit `unit`: half the width for two streams.
     pub fn residual_channels(&self, unit: usize) -> usize {
         match self.streams() {
-            Streams::Two => self.widths[unit] / 2,
-            Streams::One => self.widths[unit],
+            Streams::Two => self.width(unit) / 2,
+            Streams::One => self.width(unit),
         }
+    }
+
+    /// Channels of unit `unit`'s grouped convolutions.
+    pub(crate) fn bottleneck_of(&self, unit: usize) -> usize {
+        let factor = u32::try_from(unit).ok().and_then(|unit| 1_usize.checked_shl(unit));
+        self.bottleneck.saturating_mul(factor.unwrap_or(usize::MAX))
     }
 
     /// Layers as the models' names count them: the convolutions of all blocks, stem and head.
@@ -219,16 +279,14 @@ impl NetworkConfig {
     /// every convolution (as if computed directly) and of the fully connected layer. A backward pass
     /// has twice as many, and three times where it evaluates the units once more.
     pub fn forward_operations(&self) -> usize {
-        let [mut rows, mut columns] = self.size;
+        let [rows, columns] = self.size;
         let per_block = match self.streams() {
             Streams::Two => 2,
             Streams::One => 1,
         };
         let mut terms = rows * columns * 9 * self.channels * self.stem_channels();
         for (unit, blocks) in self.blocks_per_unit().into_iter().enumerate() {
-            if unit > 0 {
-                (rows, columns) = (rows / 2, columns / 2);
-            }
+            let [rows, columns] = self.map_of(unit);
             terms += blocks * per_block * rows * columns * self.terms_per_pixel(unit);
         }
         2 * (terms + self.features() * self.classes)
@@ -247,41 +305,30 @@ impl NetworkConfig {
                 2 * 37 * (channels / 4).pow(2)
             }
             BuiltInConfig::Aggregated => {
-                let d = self.bottleneck << unit;
+                let d = self.bottleneck_of(unit);
                 2 * channels * d + 9 * d * d / self.groups.max(1)
             }
         }
     }
 
-    /// The weights of kernels, stem and head: fewer than all parameters, without building anything.
-    pub(crate) fn least_parameters(&self) -> usize {
-        let per_block = self.stepped().residuals_per_block();
-        let units = self.blocks_per_unit().into_iter().enumerate();
-        let per_residual = |unit: usize| match self.residual {
-            // The same array serves K and Kᵀ.
-            BuiltInConfig::Symmetric => 9 * self.residual_channels(unit).pow(2),
-            BuiltInConfig::Inception | BuiltInConfig::AntisymmetricInception => {
-                self.terms_per_pixel(unit) / 2
-            }
-            // An entry has at least half of the inputs.
-            BuiltInConfig::Basic | BuiltInConfig::Aggregated => self.terms_per_pixel(unit) / 2,
-            BuiltInConfig::Antisymmetric | BuiltInConfig::Layer => self.terms_per_pixel(unit),
-        };
-        let kernels = units.map(|(unit, blocks)| blocks * per_block * per_residual(unit));
-        let around = 9 * self.channels * self.stem_channels() + self.features() * self.classes;
-        kernels.sum::<usize>() + around
+    /// Rows and columns of the maps in unit `unit`.
+    pub fn map_of(&self, unit: usize) -> [usize; 2] {
+        (1..=unit).fold(self.size, |size, unit| match self.transition_to(unit) {
+            TransitionKind::Pool | TransitionKind::Strided => size.map(|extent| extent / 2),
+            TransitionKind::Widen => size,
+        })
     }
 
     /// Rows and columns of the last unit's map.
     pub fn last_map(&self) -> [usize; 2] {
-        self.size.map(|extent| extent / 4)
+        self.map_of(self.widths.len().saturating_sub(1))
     }
 
     /// Features that reach the fully connected layer.
     pub fn features(&self) -> usize {
         match self.layout {
-            Layout::Report => self.widths[2] * 4,
-            Layout::Paper => self.widths[2],
+            Layout::Report => self.last_width() * 4,
+            Layout::Paper => self.last_width(),
         }
     }
 }

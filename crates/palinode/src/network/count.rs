@@ -1,11 +1,13 @@
-//! Exact parameter counts, part by part.
+//! Exact parameter counts: of a description, and of a network that was built.
 
-use super::Network;
-use super::weights::{Names, Slot};
-use crate::residual::Residual;
+use super::classifier::Network;
+use super::config::{Layout, NetworkConfig};
+use super::names::{Location, Names};
+use crate::residual::{BuiltInConfig, Residual};
 
 /// Trainable parameters of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ParameterCount {
     /// All of them.
     pub total: usize,
@@ -13,29 +15,72 @@ pub struct ParameterCount {
     pub parts: Vec<(String, usize)>,
 }
 
-/// Counts a network's trainable parameters (running statistics are none).
-pub fn count<R: Residual>(network: &Network<R>) -> ParameterCount {
-    let mut parts: Vec<(String, usize)> = Vec::new();
-    for Slot { name, shape, trainable, .. } in Names::of(network).slots {
-        if !trainable {
-            continue;
-        }
-        let part = name.rsplit_once('.').map_or(name.as_str(), |(part, _)| part);
-        // units.i.… may be nested deeper in a residual of the user's own.
-        let part = match part.strip_prefix("units.") {
-            Some(rest) => format!("units.{}", rest.split('.').next().unwrap_or(rest)),
-            None => part.to_owned(),
-        };
-        let known = |part: &str, parts: &[(String, usize)]| parts.iter().any(|(p, _)| p == part);
-        // All units together and in order, whatever comes first, and the empty ones too.
-        if (part.starts_with("units.") || part.starts_with("head")) && !known("units.0", &parts) {
-            parts.extend((0..network.units.len()).map(|unit| (format!("units.{unit}"), 0)));
-        }
-        let elements: usize = shape.iter().product();
-        match parts.iter_mut().find(|(known, _)| *known == part) {
-            Some((_, count)) => *count += elements,
-            None => parts.push((part, elements)),
-        }
+impl ParameterCount {
+    fn of(parts: impl IntoIterator<Item = (String, usize)>) -> Self {
+        let parts: Vec<_> = parts.into_iter().collect();
+        Self { total: parts.iter().map(|(_, count)| count).sum(), parts }
     }
-    ParameterCount { total: parts.iter().map(|(_, count)| count).sum(), parts }
+}
+
+impl NetworkConfig {
+    /// The trainable parameters of the network with the built-in residual, counted from shapes: nothing is
+    /// built.
+    pub fn parameter_count(&self) -> ParameterCount {
+        let paper = self.layout == Layout::Paper;
+        let (inputs, outputs) = (self.channels, self.stem_channels());
+        let stem = 9 * inputs * outputs + if paper { 0 } else { outputs };
+        let mut parts = vec![("stem".to_owned(), stem)];
+        if paper || self.stem.norm {
+            parts.push(("stem_norm".to_owned(), 2 * outputs));
+        }
+        let per_block = self.stepped().residuals_per_block();
+        for (unit, blocks) in self.blocks_per_unit().into_iter().enumerate() {
+            let parameters =
+                |index| self.residual.parameters(self.settings(self.site(unit, index)));
+            let residuals = blocks * per_block;
+            // Residuals behind the first block are all alike.
+            let first: usize = (0..residuals.min(2 * per_block)).map(parameters).sum();
+            let others = residuals.saturating_sub(2 * per_block);
+            let each = if others > 0 { parameters(2 * per_block) } else { 0 };
+            let mut count = first + others * each;
+            if self.residual == BuiltInConfig::Aggregated && self.has_entry(unit) {
+                count += self.projection_inputs(unit) * self.width(unit);
+            }
+            parts.push((format!("units.{unit}"), count));
+        }
+        if paper {
+            parts.push(("head_norm".to_owned(), 2 * self.last_width()));
+        }
+        parts.push(("head".to_owned(), (self.features() + 1) * self.classes));
+        ParameterCount::of(parts)
+    }
+}
+
+/// Counts the trainable parameters of a network (running statistics are none).
+pub fn count<R: Residual>(network: &Network<R>) -> ParameterCount {
+    let units = network.units.len();
+    // Stem and its norm, the units, head norm and head.
+    let mut counts: Vec<Option<usize>> = vec![None; units + 4];
+    (0..units).for_each(|unit| counts[2 + unit] = Some(0));
+    for slot in Names::of(network).slots.iter().filter(|slot| slot.trainable) {
+        let part = match slot.location {
+            Location::Stem => 0,
+            Location::StemNorm => 1,
+            Location::Entry { unit, .. }
+            | Location::Shortcut { unit }
+            | Location::Unit { unit, .. } => 2 + unit,
+            Location::HeadNorm => units + 2,
+            Location::Head => units + 3,
+        };
+        *counts[part].get_or_insert(0) += slot.shape.iter().product::<usize>();
+    }
+    let name = |part: usize| match part {
+        0 => "stem".to_owned(),
+        1 => "stem_norm".to_owned(),
+        part if part < units + 2 => format!("units.{}", part - 2),
+        part if part == units + 2 => "head_norm".to_owned(),
+        _ => "head".to_owned(),
+    };
+    let parts = counts.into_iter().enumerate();
+    ParameterCount::of(parts.filter_map(|(part, count)| Some((name(part), count?))))
 }

@@ -1,11 +1,13 @@
 //! The first block of a baseline's unit: narrower and finer on one side than on the other.
 
-use super::Layout;
-use super::transition::transition;
+use super::config::Layout;
+use super::transition::Transition;
 use crate::convolution::Convolution;
-use crate::pass::{Memory, Phase, Survival, UnitSite};
-use crate::residual::{Residual, Role, evaluate};
-use crate::scheme::Streams;
+use crate::error::Result;
+use crate::pass::Pass;
+use crate::residual::Residual;
+use crate::reversible::{Evaluations, Survival, UnitSite};
+use crate::scheme::{Role, Streams};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use std::sync::Arc;
@@ -13,8 +15,9 @@ use std::sync::Arc;
 /// A block whose residual halves the resolution and widens the channels, and so cannot be undone.
 ///
 /// One state: y = Dx + F(x). Two streams: Y⁺ = DY + F(Z), Z⁺ = DZ + G(Y⁺), F being the one that
-/// changes the shape. D is the shortcut without parameters (2×2 average pool, zero channels, half
-/// before and half after each of two streams, after the last of one state), or where the block has a projection a 1×1 convolution.
+/// changes the shape. D is the shortcut without parameters: a 2×2 average pool and zero channels, half
+/// before and half after each of two streams, after the last channel of one state. Where the block has a
+/// projection, D is a 1×1 convolution.
 ///
 /// Source: Gomez et al. 2017 (two streams), He et al. 2016 (one state, D their option A), Xie et al.
 /// 2017 (projection).
@@ -42,18 +45,27 @@ impl<R: Residual> Entry<R> {
         Self { residuals, shortcut, width, site: UnitSite { unit, first: 0, survival } }
     }
 
-    /// The state behind the block.
-    pub(super) fn forward(&self, x: Tensor<4>, phase: Phase) -> Tensor<4> {
+    /// The state behind the block; `outside` is the pass of what stands outside the units.
+    pub(super) fn forward(&self, x: Tensor<4>, outside: &Pass) -> Result<Tensor<4>> {
         let streams = if self.residuals.len() == 2 { Streams::Two } else { Streams::One };
         let shortcut = match &self.shortcut {
-            Some(projection) => projection.forward(x.clone()),
-            None => transition(x.clone(), self.width, streams, Layout::Paper),
+            Some(projection) => projection.forward(x.clone(), outside),
+            None => {
+                let width = self.width;
+                let transition = Transition { width, streams, layout: Layout::Paper, pools: true };
+                transition.apply(x.clone(), outside)
+            }
         };
-        let mut memory = Memory::new(phase, self.site.clone());
+        let (phase, context) = (outside.phase(), outside.context());
+        let mut evaluations = Evaluations::new(phase, context, self.site.clone());
         let mut added = |residual: usize, to: Tensor<4>, x: Tensor<4>| {
-            memory.first(residual, Role::Forward, |pass| match pass.1 {
-                Survival::Dropped => to,
-                _ => to + evaluate(&self.residuals[residual], Role::Forward, x, pass),
+            evaluations.first((residual, Role::Forward), |pass, survival| {
+                let value = || self.residuals[residual].forward(x, pass);
+                Ok(match survival {
+                    Survival::Dropped => to,
+                    Survival::Whole => to + value(),
+                    Survival::Expected(probability) => to + value() * probability,
+                })
             })
         };
         if streams == Streams::One {
@@ -63,8 +75,8 @@ impl<R: Residual> Entry<R> {
             let channels = x.dims()[1] / 2;
             x.clone().narrow(1, which * channels, channels)
         };
-        let y = added(0, half(&shortcut, 0), half(&x, 1));
-        let z = added(1, half(&shortcut, 1), y.clone());
-        Tensor::cat(vec![y, z], 1)
+        let y = added(0, half(&shortcut, 0), half(&x, 1))?;
+        let z = added(1, half(&shortcut, 1), y.clone())?;
+        Ok(Tensor::cat(vec![y, z], 1))
     }
 }

@@ -3,9 +3,10 @@
 //! The file alone is enough to rebuild the network and to classify a picture: `palinode.config` is
 //! the [`NetworkConfig`] and `palinode.data` the [`DataInfo`], both as JSON.
 
+use super::classifier::Network;
+use super::config::NetworkConfig;
 use super::data_info::DataInfo;
 use super::weights::{Array, Arrays, collect, replace};
-use super::{Network, NetworkConfig};
 use crate::error::{Error, Result};
 use crate::file::{read, write_atomically};
 use crate::residual::{BuiltIn, Residual};
@@ -57,12 +58,13 @@ impl WeightFile {
     }
 
     fn rebuilt(&self, mode: Differentiation, device: &Device) -> Result<Network<BuiltIn>> {
+        // Before anything is allocated for a description that the file does not hold the weights of.
         let held: usize = self.arrays.values().map(|array| array.values.len()).sum();
-        let least = self.config.least_parameters();
-        if least > held {
+        let described = self.config.parameter_count().total;
+        if described > held {
             return Err(Error::config(
                 "weights",
-                format!("{held} numbers, but the network they describe has at least {least}"),
+                format!("{held} numbers, but the network they describe has {described} parameters"),
             ));
         }
         replace(self.config.init(0, mode, device)?, &self.arrays)

@@ -90,7 +90,7 @@ impl NetworkConfig {
         };
         let &Named { scheme, blocks, widths, .. } = model;
         let is_baseline = model.residual.is_some();
-        let residual = model.residual.unwrap_or(scheme.usual_residual());
+        let residual = model.residual.unwrap_or(BuiltInConfig::usual_for(scheme));
         let is_aggregated = residual == Aggregated;
         Ok(Self {
             model: name.to_owned(),
@@ -100,13 +100,14 @@ impl NetworkConfig {
             activation: Activation::Relu,
             step: if is_baseline { 1.0 } else { 0.1 },
             start: Start::AtRest,
-            blocks,
-            widths,
+            blocks: blocks.to_vec(),
+            widths: widths.to_vec(),
             classes: 10,
             channels: 3,
             size: [32, 32],
             stem: StemConfig::default(),
             transition: if is_baseline { TransitionKind::Strided } else { TransitionKind::Pool },
+            transitions: Vec::new(),
             block_norm: is_baseline,
             block_dropout: 0.0,
             dropout: 0.0,
@@ -125,10 +126,10 @@ impl NetworkConfig {
         match variant {
             Variant::Plain => (),
             Variant::Regularized => self.dropout = 0.4,
-            Variant::Inception => self.residual = self.scheme.inception_residual(),
+            Variant::Inception => self.residual = BuiltInConfig::inception_for(self.scheme),
             Variant::InceptionLarge => {
-                self.residual = self.scheme.inception_residual();
-                (self.blocks, self.widths) = ([18, 18, 18], [64, 128, 256]);
+                self.residual = BuiltInConfig::inception_for(self.scheme);
+                return self.with_units([18, 18, 18], [64, 128, 256]);
             }
         }
         self
@@ -137,6 +138,12 @@ impl NetworkConfig {
     /// The same in another layout.
     pub fn with_layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
+        self
+    }
+
+    /// The same with another σ in the residuals.
+    pub fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
         self
     }
 

@@ -1,6 +1,7 @@
 //! The first convolution.
 
 use crate::convolution::{ConvolutionConfig, convolve};
+use crate::pass::Pass;
 use crate::random::Generator;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -32,8 +33,9 @@ impl Stem {
     }
 
     /// The convolution.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
-        convolve(x, self.weight.val(), bias, ConvolutionConfig::new().with_padding([1, 1]))
+        let config = ConvolutionConfig::new().with_padding([1, 1]);
+        convolve(pass.context(), x, self.weight.val(), bias, config)
     }
 }

@@ -1,53 +1,72 @@
-//! Between two units: half the resolution, more channels.
+//! Between two units: half the resolution or the same, and more channels.
 
-use super::config::Layout;
-use crate::node::{Variable, on_kernels, record, tensor, view};
-use crate::profile::{Part, time};
+use super::config::{Layout, NetworkConfig, TransitionKind};
+use crate::autodiff::{Variable, on_kernels, record, tensor, view};
+use crate::pass::Pass;
 use crate::scheme::Streams;
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
+use palinode_kernels::Context;
 use palinode_kernels::pool::Pool;
+use palinode_kernels::profile::Section;
 
-/// 2×2 average pool (an odd last row or column is dropped), then zero channels up to `width`.
+/// 2×2 average pool (an odd last row or column is dropped), then zero channels up to a width; or the
+/// zero channels alone.
 ///
 /// Two streams: each gets its share, appended (layout `report`) or half before and half after
 /// (layout `paper`). One state: all appended after the last channel.
-pub(super) fn transition(
-    x: Tensor<4>,
-    width: usize,
-    streams: Streams,
-    layout: Layout,
-) -> Tensor<4> {
-    let channels = x.dims()[1];
-    let sources = sources(channels, width, streams, layout);
-    if on_kernels(&x)
-        && let Some(y) = by_kernel(&x, &sources)
-    {
-        return y;
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transition {
+    pub width: usize,
+    pub streams: Streams,
+    pub layout: Layout,
+    pub pools: bool,
+}
+
+impl Transition {
+    /// The transition to unit `unit`.
+    pub fn to(config: &NetworkConfig, unit: usize) -> Self {
+        let pools = config.transition_to(unit) != TransitionKind::Widen;
+        let (width, streams) = (config.width(unit), config.streams());
+        Self { width, streams, layout: config.layout, pools }
     }
-    by_tensors(x, &sources)
+
+    /// The first state of the next unit.
+    pub fn apply(self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let sources = self.sources(x.dims()[1]);
+        if !self.pools {
+            return arranged(x, &sources);
+        }
+        if on_kernels(&x)
+            && let Some(y) = by_kernel(pass.context(), &x, &sources)
+        {
+            return y;
+        }
+        arranged(avg_pool2d(x, AvgPoolOptions::new([2, 2])), &sources)
+    }
+
+    /// For every channel of the result the channel that it comes from, or none where zeros are put.
+    fn sources(self, channels: usize) -> Vec<Option<usize>> {
+        let missing = self.width.saturating_sub(channels);
+        let (streams, before) = match (self.streams, self.layout) {
+            (Streams::One, _) => (1, 0),
+            (Streams::Two, Layout::Report) => (2, 0),
+            (Streams::Two, Layout::Paper) => (2, missing / 4),
+        };
+        let (share, own) = (missing / streams, channels / streams);
+        let stream = |stream: usize| {
+            let zeros = |count: usize| std::iter::repeat_n(None, count);
+            let kept = (stream * own..(stream + 1) * own).map(Some);
+            zeros(before).chain(kept).chain(zeros(share - before))
+        };
+        (0..streams).flat_map(stream).collect()
+    }
 }
 
-/// For every channel of the result the one that it comes from, or none where zeros are put.
-fn sources(channels: usize, width: usize, streams: Streams, layout: Layout) -> Vec<Option<usize>> {
-    let missing = width.saturating_sub(channels);
-    let (parts, before) = match (streams, layout) {
-        (Streams::One, _) => (1, 0),
-        (Streams::Two, Layout::Report) => (2, 0),
-        (Streams::Two, Layout::Paper) => (2, missing / 4),
-    };
-    let (share, own) = (missing / parts, channels / parts);
-    let part = |part: usize| {
-        let zeros = |count: usize| std::iter::repeat_n(None, count);
-        let kept = (part * own..(part + 1) * own).map(Some);
-        zeros(before).chain(kept).chain(zeros(share - before))
-    };
-    (0..parts).flat_map(part).collect()
-}
-
-/// In one pass on the CPU; `None` where the graph is not one it can be recorded on.
-fn by_kernel(x: &Tensor<4>, sources: &[Option<usize>]) -> Option<Tensor<4>> {
+/// Pool and zeros in one pass on the CPU; `None` where the graph is not one it can be recorded on.
+fn by_kernel(context: &Context, x: &Tensor<4>, sources: &[Option<usize>]) -> Option<Tensor<4>> {
+    const FITS: &str = "the pool has the shape of x";
     let [images, channels, height, width] = x.dims();
     let size = [height, width];
     let sources = sources.to_vec();
@@ -56,36 +75,38 @@ fn by_kernel(x: &Tensor<4>, sources: &[Option<usize>]) -> Option<Tensor<4>> {
     let shape = [images, sources.len(), rows, columns];
     let device = x.clone().inner().device();
     let mut y = vec![0.0; shape.iter().product()];
-    time(Part::Transitions, || pool.forward(&view(x.clone()), &mut y));
+    let compute = || pool.forward(context, &view(x.clone()), &mut y);
+    context.profile().time(Section::Transitions, compute).expect(FITS);
     let output = tensor(y, shape, &device);
     if !x.is_tracked() {
         return Some(output);
     }
-    record(Part::Transitions, [Variable::Array(x.clone())], output, move |slope, _| {
+    let kept = context.clone();
+    let parents = [Variable::Array(x.clone())];
+    record(context, Section::Transitions, parents, output, move |gradient, _| {
         let pool = Pool { images, channels, size, sources: &sources };
-        let mut gradient = vec![0.0; images * channels * height * width];
-        pool.backward(&view(slope), &mut gradient);
-        [Some(Variable::Array(tensor(gradient, [images, channels, height, width], &device)))]
+        let mut input = vec![0.0; images * channels * height * width];
+        pool.backward(&kept, &view(gradient), &mut input).expect(FITS);
+        [Some(Variable::Array(tensor(input, [images, channels, height, width], &device)))]
     })
     .ok()
 }
 
-/// By Burn's operations.
-fn by_tensors(x: Tensor<4>, sources: &[Option<usize>]) -> Tensor<4> {
-    let pooled = avg_pool2d(x, AvgPoolOptions::new([2, 2]));
-    let [images, _, height, width] = pooled.dims();
+/// The channels of x that `sources` name, in their order, with zeros between, by Burn's operations.
+fn arranged(x: Tensor<4>, sources: &[Option<usize>]) -> Tensor<4> {
+    let [images, _, height, width] = x.dims();
     // Stretches of neighbouring channels, or of zeros.
     let runs = sources.chunk_by(|a, b| match (a, b) {
         (Some(a), Some(b)) => a + 1 == *b,
         (None, None) => true,
         _ => false,
     });
-    let parts = runs.map(|run| match run[0] {
-        Some(first) => pooled.clone().narrow(1, first, run.len()),
+    let stretches = runs.map(|run| match run[0] {
+        Some(first) => x.clone().narrow(1, first, run.len()),
         None => {
             let shape = [images, run.len(), height, width];
-            Tensor::zeros(shape, (&pooled.device(), pooled.dtype()))
+            Tensor::zeros(shape, (&x.device(), x.dtype()))
         }
     });
-    Tensor::cat(parts.collect(), 1)
+    Tensor::cat(stretches.collect(), 1)
 }

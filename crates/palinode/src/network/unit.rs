@@ -1,12 +1,15 @@
 //! One reversible unit: residuals, a scheme and a mode of differentiation.
 
 use crate::error::{Error, Result};
-use crate::pass::{Memory, Phase, UnitSite};
+use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::reversible::{self, Blocks, Differentiation, Kernels};
+use crate::reversible::{
+    self, Blocks, Differentiation, Evaluations, Kernels, UnitSite, check_kernels,
+};
 use crate::scheme::{Scheme, State, Streams, sweep};
-use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor};
+use palinode_kernels::Context;
 use std::sync::Arc;
 
 /// N blocks of one scheme at one width: `[n, C, h, w]` → `[n, C, h, w]`.
@@ -30,6 +33,8 @@ pub struct Unit<R: Residual> {
     site: UnitSite,
     #[module(skip)]
     kernels: Kernels,
+    #[module(skip)]
+    context: Context,
 }
 
 impl<R: Residual> Unit<R> {
@@ -48,18 +53,19 @@ impl<R: Residual> Unit<R> {
         }
         mode.check(&residuals, scheme.as_ref())?;
         let site = UnitSite { unit: 0, first: 0, survival: [].into() };
-        Ok(Self { residuals, scheme, mode, site, kernels: Kernels::default() })
+        let (kernels, context) = (Kernels::default(), Context::default());
+        Ok(Self { residuals, scheme, mode, site, kernels, context })
     }
 
-    /// The same unit as number `unit` (0 to 2) of a network: units of different numbers draw different
-    /// dropout masks.
+    /// The same unit as number `unit` of a network: units of different numbers draw different dropout
+    /// masks.
     pub fn numbered(mut self, unit: usize) -> Self {
         self.site.unit = unit;
         self
     }
 
     /// The same unit with stochastic depth: in every training step residual i takes part with
-    /// probability `survival[i]`, elsewhere it is multiplied by it. Empty: all take part.
+    /// probability `survival[i]`; in other phases it is multiplied by that. Empty: all take part.
     pub fn with_survival(mut self, survival: impl Into<Arc<[f64]>>) -> Self {
         self.site.survival = survival.into();
         self
@@ -86,8 +92,18 @@ impl<R: Residual> Unit<R> {
     /// # Errors
     /// [`Error::Config`] where that would do nothing, or this machine cannot compute so; see [`Kernels`].
     pub fn with_kernels(mut self, kernels: Kernels) -> Result<Self> {
-        kernels.check(&self.as_blocks(), self.mode)?;
         self.kernels = kernels;
+        check_kernels(&self.as_blocks(), self.mode)?;
+        Ok(self)
+    }
+
+    /// The same unit, computed with `context`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where `context` cannot compute as the unit's [`Kernels`] ask.
+    pub fn with_context(mut self, context: &Context) -> Result<Self> {
+        self.context = context.clone();
+        check_kernels(&self.as_blocks(), self.mode)?;
         Ok(self)
     }
 
@@ -106,27 +122,29 @@ impl<R: Residual> Unit<R> {
         self.scheme.as_ref()
     }
 
-    /// The unit's output, differentiable with respect to input and parameters in the unit's mode;
-    /// `phase` is for norms and dropouts in the residuals.
+    /// The unit's output for `input` `[n, C, h, w]`, differentiable with respect to input and parameters
+    /// in the unit's mode; `phase` is for norms and dropouts in the residuals.
     ///
     /// # Errors
-    /// [`Error::Config`] for an odd number of channels under a two-stream scheme;
-    /// [`Error::Backend`] for gradients on a backend the mode does not support.
+    /// [`Error::Input`] for an odd number of channels under a two-stream scheme, or another type than the
+    /// parameters'; [`Error::Residual`] for a residual that changes the shape; [`Error::Backend`] for
+    /// gradients on a backend that the mode does not support.
     pub fn forward(&self, input: Tensor<4>, phase: Phase) -> Result<Tensor<4>> {
-        self.check_channels(input.dims()[1])?;
-        reversible::forward(self.mode, self.as_blocks(), input, phase)
+        self.check(&input)?;
+        reversible::forward(self.mode, &self.as_blocks(), input, phase)
     }
 
-    /// The state after the last block, (Y_N, Z_N) or (X_{N−1}, X_N), and the batch statistics of the
-    /// residuals' norms.
+    /// The state after the last block, (Y_N, Z_N) or (X_{N−1}, X_N), and what an inverse needs beside it:
+    /// the batch statistics of the residuals' norms.
     ///
     /// # Errors
-    /// [`Error::Config`] for an odd number of channels under a two-stream scheme.
-    pub fn forward_state(&self, input: Tensor<4>, phase: Phase) -> Result<(State, Memory)> {
-        self.check_channels(input.dims()[1])?;
-        let mut memory = Memory::new(phase, self.site.clone());
-        let state = self.as_blocks().forward(sweep::open(self.scheme(), input), &mut memory);
-        Ok((state, memory))
+    /// [`Error::Input`] and [`Error::Residual`] as [`forward`](Self::forward).
+    pub fn forward_state(&self, input: Tensor<4>, phase: Phase) -> Result<(State, Evaluations)> {
+        self.check(&input)?;
+        let blocks = self.as_blocks();
+        let mut evaluations = blocks.evaluations(phase);
+        let state = blocks.forward(sweep::open(self.scheme(), input), &mut evaluations)?;
+        Ok((state, evaluations))
     }
 
     /// The unit's output in a last state: both streams joined, or X_N.
@@ -137,11 +155,9 @@ impl<R: Residual> Unit<R> {
     /// The input, reconstructed from what [`forward_state`](Self::forward_state) gave.
     ///
     /// # Errors
-    /// [`Error::Config`] where the scheme has no inverse.
-    pub fn inverse(&self, last: State, memory: &Memory) -> Result<Tensor<4>> {
-        let first = self.as_blocks().inverse(last, memory).ok_or_else(|| {
-            Error::config("model.scheme", format!("{:?} has no inverse", self.scheme()))
-        })?;
+    /// [`Error::NoInverse`] where the scheme has none.
+    pub fn inverse(&self, last: State, evaluations: &Evaluations) -> Result<Tensor<4>> {
+        let first = self.as_blocks().inverse(last, evaluations)?;
         Ok(sweep::close(self.scheme(), first))
     }
 
@@ -151,16 +167,38 @@ impl<R: Residual> Unit<R> {
             scheme: &self.scheme,
             site: &self.site,
             kernels: self.kernels,
+            context: &self.context,
         }
     }
 
-    fn check_channels(&self, channels: usize) -> Result<()> {
+    /// Refuses an input that the residuals cannot take.
+    fn check(&self, input: &Tensor<4>) -> Result<()> {
+        let channels = input.dims()[1];
         if self.scheme.streams() == Streams::Two && !channels.is_multiple_of(2) {
-            return Err(Error::config(
-                "widths",
-                format!("a two-stream scheme splits the channels in halves; {channels} is odd"),
-            ));
+            return Err(Error::Input {
+                found: format!("{channels} channels"),
+                expected: "an even number, since a two-stream scheme splits them in halves".into(),
+            });
         }
-        Ok(())
+        match self.dtype() {
+            Some(dtype) if dtype != input.dtype() => Err(Error::Input {
+                found: format!("{:?}", input.dtype()),
+                expected: format!("{dtype:?}, the type of the unit's parameters"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The type of the parameters; `None` where there are none.
+    fn dtype(&self) -> Option<DType> {
+        struct Visitor(Option<DType>);
+        impl ModuleVisitor for Visitor {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0.get_or_insert_with(|| param.val().dtype());
+            }
+        }
+        let mut visitor = Visitor(None);
+        self.residuals.first().into_iter().for_each(|residual| residual.visit(&mut visitor));
+        visitor.0
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a network of some description can exist.
 
-use super::config::{Layout, NetworkConfig, TransitionKind};
+use super::config::{Layout, NetworkConfig, TransitionKind, UNITS};
 use crate::error::{Error, Result};
 use crate::residual::BuiltInConfig;
 use crate::scheme::{SchemeName, Streams};
@@ -11,42 +11,16 @@ impl NetworkConfig {
     /// # Errors
     /// [`Error::Config`] naming the first field that does not fit.
     pub fn validate(&self) -> Result<()> {
-        let largest = [
-            ("model.blocks", self.blocks.into_iter().max().unwrap_or(0), 100_000),
-            ("model.widths", self.widths.into_iter().max().unwrap_or(0), 16_384),
+        self.validate_units()?;
+        for (field, value, limit) in [
             ("classes", self.classes, 256),
             ("channels", self.channels, 4_096),
             ("size", self.size.into_iter().max().unwrap_or(0), 16_384),
-        ];
-        for (field, value, limit) in largest {
+        ] {
             if value > limit {
                 let reason = format!("{value} is more than this program handles, {limit}");
                 return Err(Error::config(field, reason));
             }
-        }
-        let kernels: f64 = self
-            .blocks_per_unit()
-            .into_iter()
-            .enumerate()
-            .map(|(unit, blocks)| {
-                let wide = (self.widths[unit] as f64).powi(2);
-                let narrow = (self.bottleneck as f64 * 4.0).powi(2) / self.groups.max(1) as f64;
-                blocks as f64 * (18.0 * wide + 9.0 * narrow)
-            })
-            .sum();
-        if kernels > 4e9 {
-            let reason = format!("the units would have about {kernels:.0e} parameters");
-            return Err(Error::config("model", reason));
-        }
-        let [first, second, third] = self.widths;
-        if first == 0 || first > second || second > third {
-            return Err(Error::config(
-                "model.widths",
-                format!(
-                    "{:?}: widths are positive and never fall, since zero channels are appended",
-                    self.widths
-                ),
-            ));
         }
         if self.streams() == Streams::Two && self.widths.iter().any(|w| !w.is_multiple_of(2)) {
             return Err(Error::config(
@@ -70,11 +44,11 @@ impl NetworkConfig {
         if !step_fits {
             return Err(Error::config("model.step", format!("{} is not positive", self.step)));
         }
-        let pooled = self.transition == TransitionKind::Pool;
-        if self.layout == Layout::Paper && pooled && self.blocks[2] == 0 {
+        let pooled = self.transition != TransitionKind::Strided;
+        if self.layout == Layout::Paper && pooled && self.blocks.last() == Some(&0) {
             return Err(Error::config(
                 "model.blocks",
-                "layout `paper` moves a block of unit 3 into unit 2, so it needs at least one",
+                "layout `paper` moves a block of the last unit before its transition, so it needs one",
             ));
         }
         if self.classes < 2 {
@@ -99,11 +73,54 @@ impl NetworkConfig {
         Ok(())
     }
 
+    /// The part of [`validate`](Self::validate) that is about blocks, widths and transitions.
+    fn validate_units(&self) -> Result<()> {
+        let units = self.blocks.len();
+        if !(1..=UNITS).contains(&units) || self.widths.len() != units {
+            let reason = format!(
+                "{units} numbers of blocks and {} widths; expected one of each per unit, 1 to {UNITS} units",
+                self.widths.len()
+            );
+            return Err(Error::config("model.blocks", reason));
+        }
+        for (field, values, limit) in
+            [("model.blocks", &self.blocks, 100_000), ("model.widths", &self.widths, 16_384)]
+        {
+            if let Some(value) = values.iter().find(|&&value| value > limit) {
+                let reason = format!("{value} is more than this program handles, {limit}");
+                return Err(Error::config(field, reason));
+            }
+        }
+        if self.width(0) == 0 || !self.widths.is_sorted() {
+            let reason = format!(
+                "{:?}: widths are positive and never fall, since zero channels are appended",
+                self.widths
+            );
+            return Err(Error::config("model.widths", reason));
+        }
+        if !self.transitions.is_empty() {
+            if self.transitions.len() + 1 != units {
+                let reason = format!(
+                    "{} transitions for {units} units; expected one between two units",
+                    self.transitions.len()
+                );
+                return Err(Error::config("model.transitions", reason));
+            }
+            let baseline = self.transition == TransitionKind::Strided;
+            if self.transitions.iter().any(|kind| (*kind == TransitionKind::Strided) != baseline) {
+                let reason =
+                    "strided transitions are the baselines', whose transitions are all strided";
+                return Err(Error::config("model.transitions", reason));
+            }
+        }
+        Ok(())
+    }
+
     /// The part of [`validate`](Self::validate) that is about the residual and what it needs.
     fn validate_residual(&self) -> Result<()> {
         let config = |field: &str, reason: String| Err(Error::config(field, reason));
         if self.residual.has_groups_of_four() {
-            for unit in 0..3 {
+            for unit in 0..self.widths.len() {
                 let channels = self.residual_channels(unit);
                 if !channels.is_multiple_of(4) {
                     let reason = format!(
@@ -141,10 +158,14 @@ impl NetworkConfig {
             let reason = "the baselines have stem and head of layout `paper`";
             return config("model.layout", reason.to_owned());
         }
-        if self.size.iter().any(|extent| !extent.is_multiple_of(4)) {
+        let halvings = (self.widths.len() - 1) as u32;
+        let factor = 1_usize.checked_shl(halvings).unwrap_or(usize::MAX);
+        if self.size.iter().any(|extent| !extent.is_multiple_of(factor)) {
             let reason = format!(
-                "{}×{}: strided transitions need extents that are multiples of four",
-                self.size[0], self.size[1]
+                "{}×{}: the strided transitions of {} units need extents that are multiples of {factor}",
+                self.size[0],
+                self.size[1],
+                self.widths.len()
             );
             return config("size", reason);
         }
@@ -159,13 +180,13 @@ impl NetworkConfig {
             let fits = self.groups > 0
                 && self.bottleneck > 0
                 && self.bottleneck.is_multiple_of(self.groups)
-                && self.bottleneck <= 16_384;
+                && self.bottleneck_of(self.widths.len() - 1) <= 65_536;
             if !fits {
                 let reason =
                     format!("{} channels do not make {} groups", self.bottleneck, self.groups);
                 return config("model.bottleneck", reason);
             }
-            if self.widths[0] < 4 {
+            if self.width(0) < 4 {
                 return config("model.widths", "bottlenecks need four channels or more".to_owned());
             }
         }

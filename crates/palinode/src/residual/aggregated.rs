@@ -61,6 +61,13 @@ pub struct Aggregated {
 }
 
 impl AggregatedConfig {
+    /// Trainable parameters: three kernels and three batch norms, two where there is no norm₁.
+    pub fn parameters(&self) -> usize {
+        let d = self.bottleneck;
+        let kernels = d * (self.inputs + 9 * d / self.groups.max(1) + self.outputs);
+        kernels + 4 * d + if self.preactivated { 2 * self.inputs } else { 0 }
+    }
+
     /// A residual with truncated-normal kernels (std √(2/(k²·input channels of a group))).
     pub fn init(&self, generator: &mut Generator, device: &Device) -> Aggregated {
         let norm = |channels| BatchNorm::new(channels, self.epsilon, device);
@@ -89,9 +96,9 @@ impl Residual for Aggregated {
             Some(norm) => activate(norm, x),
             None => x,
         };
-        let narrow = activate(&self.norm2, self.conv1.forward_in(x, pass));
-        let mixed = activate(&self.norm3, self.conv2.forward_in(narrow, pass));
-        self.conv3.forward_in(mixed, pass)
+        let narrow = activate(&self.norm2, self.conv1.forward(x, pass));
+        let mixed = activate(&self.norm3, self.conv2.forward(narrow, pass));
+        self.conv3.forward(mixed, pass)
     }
 
     fn effects(&self) -> Effects {

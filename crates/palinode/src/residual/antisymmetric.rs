@@ -49,6 +49,11 @@ pub struct Antisymmetric {
 }
 
 impl AntisymmetricConfig {
+    /// Trainable parameters: 9C² and C, or with batch norm 2C.
+    pub fn parameters(&self) -> usize {
+        self.channels * (9 * self.channels + if self.norm.is_some() { 2 } else { 1 })
+    }
+
     /// A residual with a truncated-normal kernel (std √(2/(9C))) and zero bias.
     pub fn init(&self, generator: &mut Generator, device: &Device) -> Antisymmetric {
         Antisymmetric {
@@ -65,7 +70,7 @@ impl Residual for Antisymmetric {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let kernel = self.kernel.val();
         let difference = kernel.clone() - kernel.swap_dims(0, 1).flip([2, 3]);
-        let hidden = convolve(difference, self.bias.as_ref().map(Param::val), x);
+        let hidden = convolve(difference, self.bias.as_ref().map(Param::val), x, pass);
         let value = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
         self.dropout.forward(value, pass)
     }

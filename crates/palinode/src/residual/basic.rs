@@ -62,6 +62,12 @@ pub struct Basic {
 }
 
 impl BasicConfig {
+    /// Trainable parameters: two kernels and two batch norms, one where there is no norm₁.
+    pub fn parameters(&self) -> usize {
+        let norms = 2 * self.outputs + if self.preactivated { 2 * self.inputs } else { 0 };
+        9 * self.outputs * (self.inputs + self.outputs) + norms
+    }
+
     /// A residual with truncated-normal kernels (std √(2/(9·input channels))).
     pub fn init(&self, generator: &mut Generator, device: &Device) -> Basic {
         let same = ConvolutionConfig::new().with_padding([1, 1]);
@@ -85,9 +91,9 @@ impl Residual for Basic {
             Some(norm) => activate_normed(self.activation, Some(norm), x, pass),
             None => x,
         };
-        let hidden = self.conv1.forward_in(x, pass);
+        let hidden = self.conv1.forward(x, pass);
         let hidden = activate_normed(self.activation, Some(&self.norm2), hidden, pass);
-        self.conv2.forward_in(self.dropout.forward(hidden, pass), pass)
+        self.conv2.forward(self.dropout.forward(hidden, pass), pass)
     }
 
     fn effects(&self) -> Effects {

@@ -3,10 +3,11 @@
 use super::{
     Aggregated, AggregatedConfig, Antisymmetric, AntisymmetricConfig, AntisymmetricInception,
     Basic, BasicConfig, Effects, Inception, InceptionConfig, KernelForm, Layer, LayerConfig, Pass,
-    PulledBack, Residual, Symmetric, SymmetricConfig,
+    Residual, Symmetric, SymmetricConfig, Vjp,
 };
 use crate::Activation;
 use crate::random::Generator;
+use crate::scheme::SchemeName;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,26 @@ impl BuiltInConfig {
         matches!(self, Self::Inception | Self::AntisymmetricInception)
     }
 
+    /// The residual that the paper or the report uses with `scheme`.
+    pub fn usual_for(scheme: SchemeName) -> Self {
+        match scheme {
+            SchemeName::Hamiltonian | SchemeName::Leapfrog | SchemeName::Coupling => {
+                Self::Symmetric
+            }
+            SchemeName::HamiltonianSingle => Self::Layer,
+            SchemeName::Midpoint => Self::Antisymmetric,
+            SchemeName::Euler => Self::Basic,
+        }
+    }
+
+    /// The inception residual that takes the place of the [usual](Self::usual_for) one.
+    pub fn inception_for(scheme: SchemeName) -> Self {
+        match scheme {
+            SchemeName::Midpoint => Self::AntisymmetricInception,
+            _ => Self::Inception,
+        }
+    }
+
     /// A residual of this kind.
     pub fn init(
         self,
@@ -119,54 +140,88 @@ impl BuiltInConfig {
         generator: &mut Generator,
         device: &Device,
     ) -> BuiltIn {
+        match Configuration::of(self, settings) {
+            Configuration::Symmetric(config) => BuiltIn::Symmetric(config.init(generator, device)),
+            Configuration::Layer(config) => BuiltIn::Layer(config.init(generator, device)),
+            Configuration::Antisymmetric(config) => {
+                BuiltIn::Antisymmetric(config.init(generator, device))
+            }
+            Configuration::Inception(config) => BuiltIn::Inception(config.init(generator, device)),
+            Configuration::AntisymmetricInception(config) => {
+                BuiltIn::AntisymmetricInception(config.init_antisymmetric(generator, device))
+            }
+            Configuration::Basic(config) => BuiltIn::Basic(config.init(generator, device)),
+            Configuration::Aggregated(config) => {
+                BuiltIn::Aggregated(config.init(generator, device))
+            }
+        }
+    }
+
+    /// Trainable parameters of a residual of this kind, without building it.
+    pub fn parameters(self, settings: BuiltInSettings) -> usize {
+        match Configuration::of(self, settings) {
+            Configuration::Symmetric(config) => config.parameters(),
+            Configuration::Layer(config) => config.parameters(),
+            Configuration::Antisymmetric(config) => config.parameters(),
+            Configuration::Inception(config) | Configuration::AntisymmetricInception(config) => {
+                config.parameters()
+            }
+            Configuration::Basic(config) => config.parameters(),
+            Configuration::Aggregated(config) => config.parameters(),
+        }
+    }
+}
+
+/// The configuration of whichever residual it is.
+enum Configuration {
+    Symmetric(SymmetricConfig),
+    Layer(LayerConfig),
+    Antisymmetric(AntisymmetricConfig),
+    Inception(InceptionConfig),
+    AntisymmetricInception(InceptionConfig),
+    Basic(BasicConfig),
+    Aggregated(AggregatedConfig),
+}
+
+impl Configuration {
+    fn of(kind: BuiltInConfig, settings: BuiltInSettings) -> Self {
         let BuiltInSettings { channels, activation, dropout, epsilon, .. } = settings;
         let norm = settings.norm.then_some(epsilon);
         let inception = InceptionConfig { channels, activation, norm, dropout };
-        match self {
-            Self::Symmetric => {
+        match kind {
+            BuiltInConfig::Symmetric => {
                 let input_bias = settings.input_bias;
                 let config = SymmetricConfig { channels, activation, input_bias, norm, dropout };
-                BuiltIn::Symmetric(config.init(generator, device))
+                Self::Symmetric(config)
             }
-            Self::Layer => {
+            BuiltInConfig::Layer => {
                 let with_conjugate = settings.with_conjugate;
-                let config = LayerConfig { channels, activation, norm, with_conjugate, dropout };
-                BuiltIn::Layer(config.init(generator, device))
+                Self::Layer(LayerConfig { channels, activation, norm, with_conjugate, dropout })
             }
-            Self::Antisymmetric => {
-                let config = AntisymmetricConfig { channels, activation, norm, dropout };
-                BuiltIn::Antisymmetric(config.init(generator, device))
+            BuiltInConfig::Antisymmetric => {
+                Self::Antisymmetric(AntisymmetricConfig { channels, activation, norm, dropout })
             }
-            Self::Inception => BuiltIn::Inception(inception.init(generator, device)),
-            Self::AntisymmetricInception => {
-                let residual = inception.init_antisymmetric(generator, device);
-                BuiltIn::AntisymmetricInception(residual)
-            }
-            Self::Basic => {
-                let config = BasicConfig {
-                    inputs: settings.inputs,
-                    outputs: channels,
-                    stride: settings.stride,
-                    activation,
-                    preactivated: settings.preactivated,
-                    epsilon,
-                    dropout,
-                };
-                BuiltIn::Basic(config.init(generator, device))
-            }
-            Self::Aggregated => {
-                let config = AggregatedConfig {
-                    inputs: settings.inputs,
-                    outputs: channels,
-                    bottleneck: settings.bottleneck,
-                    groups: settings.groups,
-                    stride: settings.stride,
-                    activation,
-                    preactivated: settings.preactivated,
-                    epsilon,
-                };
-                BuiltIn::Aggregated(config.init(generator, device))
-            }
+            BuiltInConfig::Inception => Self::Inception(inception),
+            BuiltInConfig::AntisymmetricInception => Self::AntisymmetricInception(inception),
+            BuiltInConfig::Basic => Self::Basic(BasicConfig {
+                inputs: settings.inputs,
+                outputs: channels,
+                stride: settings.stride,
+                activation,
+                preactivated: settings.preactivated,
+                epsilon,
+                dropout,
+            }),
+            BuiltInConfig::Aggregated => Self::Aggregated(AggregatedConfig {
+                inputs: settings.inputs,
+                outputs: channels,
+                bottleneck: settings.bottleneck,
+                groups: settings.groups,
+                stride: settings.stride,
+                activation,
+                preactivated: settings.preactivated,
+                epsilon,
+            }),
         }
     }
 }
@@ -195,8 +250,8 @@ impl Residual for BuiltIn {
         each!(self, residual => residual.conjugate(x, pass))
     }
 
-    fn pull_back(&self, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<PulledBack> {
-        each!(self, residual => residual.pull_back(x, v, pass))
+    fn vjp(&self, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Vjp> {
+        each!(self, residual => residual.vjp(x, v, pass))
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {

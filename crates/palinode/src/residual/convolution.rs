@@ -8,19 +8,29 @@ use crate::random::Generator;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
-/// Stride 1 and zero padding 1. Exact: what the reversible mode is compared with.
+/// Stride 1 and zero padding 1; computed exactly, because the reversible mode is compared with it.
 const SAME: ConvolutionConfig =
     ConvolutionConfig { stride: [1, 1], padding: [1, 1], groups: 1, exact: true };
 
 /// Kx: 3×3 convolution, stride 1, zero padding 1; K is `[c, c, 3, 3]` as `[out, in, row, column]`.
-pub(super) fn convolve(kernel: Tensor<4>, bias: Option<Tensor<1>>, x: Tensor<4>) -> Tensor<4> {
-    convolution::convolve(x, kernel, bias, SAME)
+pub(super) fn convolve(
+    kernel: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    x: Tensor<4>,
+    pass: &Pass,
+) -> Tensor<4> {
+    convolution::convolve(pass.context(), x, kernel, bias, SAME)
 }
 
 /// Kᵀy, the exact adjoint of [`convolve`] with the same array: ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
-pub(super) fn adjoint(kernel: Tensor<4>, bias: Option<Tensor<1>>, y: Tensor<4>) -> Tensor<4> {
+pub(super) fn adjoint(
+    kernel: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    y: Tensor<4>,
+    pass: &Pass,
+) -> Tensor<4> {
     let [.., height, width] = y.dims();
-    let x = convolution::adjoint(y, kernel, [height, width], SAME);
+    let x = convolution::adjoint(pass.context(), y, kernel, [height, width], SAME);
     match bias {
         Some(bias) => x + bias.reshape([1, -1, 1, 1]),
         None => x,

@@ -1,7 +1,7 @@
 //! F(x) = Aᵀσ(Ax + b) with the inception map A.
 
 use super::convolution::activate_normed;
-use super::{Effects, InceptionMap, Pass, PulledBack, Residual};
+use super::{Effects, InceptionMap, Pass, Residual, Vjp};
 use crate::Activation;
 use crate::dropout::Dropout;
 use crate::norm::BatchNorm;
@@ -47,6 +47,12 @@ pub struct Inception {
 }
 
 impl InceptionConfig {
+    /// Trainable parameters: 37g² + 5g with g = c/4, and with batch norm 2c more.
+    pub fn parameters(&self) -> usize {
+        let g = self.channels / 4;
+        g * (37 * g + 5) + if self.norm.is_some() { 2 * self.channels } else { 0 }
+    }
+
     /// A residual with truncated-normal kernels (std √(2/(k²g))) and zero biases.
     pub fn init(&self, generator: &mut Generator, device: &Device) -> Inception {
         Inception {
@@ -61,7 +67,7 @@ impl InceptionConfig {
 impl Residual for Inception {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         if self.is_whole()
-            && let Some(value) = self.map.residual_value(&x, self.activation)
+            && let Some(value) = self.map.residual_value(&x, self.activation, pass)
         {
             return value;
         }
@@ -70,8 +76,8 @@ impl Residual for Inception {
         self.map.adjoint(self.dropout.forward(hidden, pass), pass)
     }
 
-    fn pull_back(&self, x: &Tensor<4>, v: &Tensor<4>, _: &Pass) -> Option<PulledBack> {
-        self.is_whole().then(|| self.map.residual_pull_back(x, v, self.activation))?
+    fn vjp(&self, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Vjp> {
+        self.is_whole().then(|| self.map.residual_vjp(x, v, self.activation, pass))?
     }
 
     fn effects(&self) -> Effects {

@@ -1,16 +1,17 @@
 //! The linear map of the inception residuals, and its exact adjoint.
 
-use super::PulledBack;
+use super::Vjp;
 use super::convolution::{initial_bias, initial_convolution};
 use crate::Activation;
+use crate::autodiff::{Variable, View, on_kernels, record, tensor, view};
 use crate::convolution::{Convolution, ConvolutionConfig};
-use crate::node::{Variable, View, on_kernels, record, tensor, view};
 use crate::pass::Pass;
-use crate::profile::{Part, time};
 use crate::random::Generator;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use palinode_kernels::Context;
 use palinode_kernels::inception::{CONVOLUTIONS, EXTENTS, Inception as Kernel, InceptionResidual};
+use palinode_kernels::profile::Section;
 
 /// The inception map A: four groups of g = c/4 channels, each through convolutions of its own.
 ///
@@ -48,7 +49,7 @@ fn same(extent: usize) -> ConvolutionConfig {
 }
 
 impl InceptionMap {
-    /// For `channels` channels, a multiple of four (of the rest of a division, nothing is computed).
+    /// A map of `channels` channels, which must be a multiple of four: networks check this.
     pub fn new(channels: usize, generator: &mut Generator, device: &Device) -> Self {
         let group = channels / 4;
         let mut convolution = |extent: usize| {
@@ -68,62 +69,69 @@ impl InceptionMap {
 
     /// Ax plus the biases: `[n, c, h, w]` → `[n, c, h, w]`.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        if let Some(y) = self.by_kernel(&x, Direction::Forward) {
+        if let Some(y) = self.by_kernel(&x, Direction::Forward, pass.context()) {
             return y;
         }
         let [identity, one, three, five] = groups(x);
-        let one = self.one.forward_in(one, pass);
-        let three = self.three.forward_in(self.three_reduce.forward_in(three, pass), pass);
-        let five = self.five.forward_in(self.five_reduce.forward_in(five, pass), pass);
+        let one = self.one.forward(one, pass);
+        let three = self.three.forward(self.three_reduce.forward(three, pass), pass);
+        let five = self.five.forward(self.five_reduce.forward(five, pass), pass);
         Tensor::cat(vec![identity, one, three, five], 1)
     }
 
     /// Aᵀy, without any bias: `[n, c, h, w]` → `[n, c, h, w]`.
     pub fn adjoint(&self, y: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        if let Some(x) = self.by_kernel(&y, Direction::Adjoint) {
+        if let Some(x) = self.by_kernel(&y, Direction::Adjoint, pass.context()) {
             return x;
         }
         let [identity, one, three, five] = groups(y);
-        let one = self.one.adjoint_in(one, pass);
-        let three = self.three_reduce.adjoint_in(self.three.adjoint_in(three, pass), pass);
-        let five = self.five_reduce.adjoint_in(self.five.adjoint_in(five, pass), pass);
+        let one = self.one.adjoint(one, pass);
+        let three = self.three_reduce.adjoint(self.three.adjoint(three, pass), pass);
+        let five = self.five_reduce.adjoint(self.five.adjoint(five, pass), pass);
         Tensor::cat(vec![identity, one, three, five], 1)
     }
 
-    /// Aᵀσ(Ax + b) without a graph, in one kernel; `None` where there is one to record, or elsewhere than
-    /// in f32 on the CPU.
+    /// Aᵀσ(Ax + b) without a graph, in one kernel. `None` where there is a graph to record, and elsewhere
+    /// than in f32 on the CPU.
     pub(super) fn residual_value(
         &self,
         x: &Tensor<4>,
         activation: Activation,
+        pass: &Pass,
     ) -> Option<Tensor<4>> {
         let kernel = self.kernel(x).filter(|_| !self.is_tracked(x))?;
         let numbers = self.numbers(Direction::Forward);
         let residual = numbers.residual(kernel, activation)?;
-        let value = time(Part::Convolutions, || residual.value(&view(x.clone())));
+        let context = pass.context();
+        let compute = || residual.value(context, &view(x.clone()));
+        let value = context.profile().time(Section::Convolutions, compute).expect(FITS);
         Some(tensor(value, x.dims(), &x.clone().inner().device()))
     }
 
-    /// The pull-back of Aᵀσ(Ax + b), in one kernel; `None` elsewhere than in f32 on the CPU.
-    pub(super) fn residual_pull_back(
+    /// Aᵀσ(Ax + b) and its vector–Jacobian products with v, in one kernel. `None` elsewhere than in f32 on
+    /// the CPU.
+    pub(super) fn residual_vjp(
         &self,
         x: &Tensor<4>,
         v: &Tensor<4>,
         activation: Activation,
-    ) -> Option<PulledBack> {
+        pass: &Pass,
+    ) -> Option<Vjp> {
         let (shape, device) = (x.dims(), x.device());
         let numbers = self.numbers(Direction::Forward);
         let residual = numbers.residual(self.kernel(x)?, activation)?;
         let (x, v) = (view(x.clone()), view(v.clone()));
-        let found = time(Part::Convolutions, || residual.pull_back(&x, &v));
+        let context = pass.context();
+        let compute = || residual.vjp(context, &x, &v);
+        let found = context.profile().time(Section::Convolutions, compute).expect(FITS);
         let flat = |values: Vec<f32>| {
             let length = [values.len()];
             tensor(values, length, &device)
         };
-        let parameters = found.kernels.into_iter().zip(found.biases);
-        Some(PulledBack {
+        let parameters = found.parameters.kernels.into_iter().zip(found.parameters.biases);
+        Some(Vjp {
             value: tensor(found.value, shape, &device),
-            slope: tensor(found.slope, shape, &device),
+            input: tensor(found.input, shape, &device),
             parameters: parameters.flat_map(|(kernel, bias)| [flat(kernel), flat(bias)]).collect(),
         })
     }
@@ -140,8 +148,11 @@ impl InceptionMap {
     /// The kernel for images like x, in f32 on the CPU.
     fn kernel(&self, x: &Tensor<4>) -> Option<Kernel> {
         let [images, channels, height, width] = x.dims();
-        let fits = on_kernels(x) && channels.is_multiple_of(4);
-        fits.then_some(Kernel { images, group: channels / 4, size: [height, width] })
+        let group = channels / 4;
+        let parameters = self.parameters();
+        let on_kernels = on_kernels(x) && parameters.iter().all(|(weight, _)| on_kernels(weight));
+        let fits = channels == 4 * group && parameters[0].0.dims() == [group, group, 1, 1];
+        (on_kernels && fits).then_some(Kernel { images, group, size: [height, width] })
     }
 
     fn numbers(&self, direction: Direction) -> Numbers {
@@ -157,14 +168,20 @@ impl InceptionMap {
 
     /// In f32 on the CPU, all groups in one kernel; `None` elsewhere, or where the graph is not one it
     /// can be recorded on.
-    fn by_kernel(&self, from: &Tensor<4>, direction: Direction) -> Option<Tensor<4>> {
+    fn by_kernel(
+        &self,
+        from: &Tensor<4>,
+        direction: Direction,
+        context: &Context,
+    ) -> Option<Tensor<4>> {
         let kernel = self.kernel(from)?;
         let (shape, group) = (from.dims(), kernel.group);
         let device = from.clone().inner().device();
         let parameters = self.parameters();
         let numbers = self.numbers(direction);
         let values = view(from.clone());
-        let result = time(Part::Convolutions, || numbers.evaluate(kernel, &values, direction));
+        let compute = || numbers.evaluate(context, kernel, &values, direction);
+        let result = context.profile().time(Section::Convolutions, compute);
         let output = tensor(result, shape, &device);
         if !self.is_tracked(from) {
             return Some(output);
@@ -180,27 +197,31 @@ impl InceptionMap {
                 1..=CONVOLUTIONS => Variable::Array(parameters[parent - 1].0.clone()),
                 _ => Variable::Vector(bias_of(parent - 1 - CONVOLUTIONS)),
             });
-        let kept = from.clone().inner();
-        record(Part::Convolutions, parents, output, move |slope, wanted| {
+        let (kept, context_kept) = (from.clone().inner(), context.clone());
+        record(context, Section::Convolutions, parents, output, move |gradient, wanted| {
+            let context = &context_kept;
             let mut found: [Option<Variable>; 1 + 2 * CONVOLUTIONS] = Default::default();
-            let (slope, from) = (view(slope), view(kept));
+            let (gradient, from) = (view(gradient), view(kept));
             if wanted[0] {
                 // With respect to y, ⟨g, Aᵀy⟩ = ⟨Ag, y⟩ has the gradient Ag, A here without biases.
                 let back = match direction {
-                    Direction::Forward => numbers.evaluate(kernel, &slope, Direction::Adjoint),
-                    Direction::Adjoint => kernel.value(&slope, &numbers.weights(), None),
+                    Direction::Forward => {
+                        numbers.evaluate(context, kernel, &gradient, Direction::Adjoint)
+                    }
+                    Direction::Adjoint => {
+                        kernel.value(context, &gradient, &numbers.weights(), None).expect(FITS)
+                    }
                 };
                 found[0] = Some(Variable::Array(tensor(back, shape, &device)));
             }
             if wanted[1..].contains(&true) {
-                let (weights, biases) = match direction {
-                    Direction::Forward => {
-                        let biases = numbers.biases();
-                        kernel.gradients(&from, &slope, &numbers.weights(), biases.as_ref())
-                    }
-                    Direction::Adjoint => kernel.gradients(&slope, &from, &numbers.weights(), None),
+                let (biases, x, y) = match direction {
+                    Direction::Forward => (numbers.biases(), &from, &gradient),
+                    Direction::Adjoint => (None, &gradient, &from),
                 };
-                for (index, (weight, bias)) in weights.into_iter().zip(biases).enumerate() {
+                let weights = numbers.weights();
+                let all = kernel.gradients(context, x, y, &weights, biases.as_ref()).expect(FITS);
+                for (index, (weight, bias)) in all.kernels.into_iter().zip(all.biases).enumerate() {
                     let extent = EXTENTS[index];
                     let weight = tensor(weight, [group, group, extent, extent], &device);
                     found[1 + index] = Some(Variable::Array(weight));
@@ -222,6 +243,9 @@ impl InceptionMap {
         all.map(|convolution| (convolution.weight.val(), convolution.bias.as_ref().map(Param::val)))
     }
 }
+
+/// Why the kernels' results are unwrapped here.
+const FITS: &str = "the map's parameters and channels fit each other";
 
 /// Which of the two maps is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,8 +270,9 @@ impl Numbers {
 
     /// `None` unless every convolution has one.
     fn biases(&self) -> Option<[&[f32]; CONVOLUTIONS]> {
-        let all = self.biases.iter().all(Option::is_some);
-        all.then(|| self.biases.each_ref().map(|bias| bias.as_deref().unwrap_or_default()))
+        let [one, three_reduce, three, five_reduce, five] =
+            self.biases.each_ref().map(Option::as_deref);
+        Some([one?, three_reduce?, three?, five_reduce?, five?])
     }
 
     /// `None` unless every convolution has a bias.
@@ -256,11 +281,20 @@ impl Numbers {
         Some(InceptionResidual { shape, kernels, biases, activation })
     }
 
-    fn evaluate(&self, kernel: Kernel, from: &[f32], direction: Direction) -> Vec<f32> {
-        match direction {
-            Direction::Forward => kernel.value(from, &self.weights(), self.biases().as_ref()),
-            Direction::Adjoint => kernel.adjoint(from, &self.weights()),
-        }
+    fn evaluate(
+        &self,
+        context: &Context,
+        kernel: Kernel,
+        from: &[f32],
+        direction: Direction,
+    ) -> Vec<f32> {
+        let found = match direction {
+            Direction::Forward => {
+                kernel.value(context, from, &self.weights(), self.biases().as_ref())
+            }
+            Direction::Adjoint => kernel.adjoint(context, from, &self.weights()),
+        };
+        found.expect(FITS)
     }
 }
 

@@ -51,6 +51,16 @@ pub struct Layer {
 }
 
 impl LayerConfig {
+    /// Trainable parameters: 9c² and c, or with batch norm 2c, and 2c more for the conjugate's.
+    pub fn parameters(&self) -> usize {
+        let vectors = match (self.norm, self.with_conjugate) {
+            (None, _) => 1,
+            (Some(_), false) => 2,
+            (Some(_), true) => 4,
+        };
+        self.channels * (9 * self.channels + vectors)
+    }
+
     /// A residual with a truncated-normal kernel (std √(2/(9c))) and zero bias.
     pub fn init(&self, generator: &mut Generator, device: &Device) -> Layer {
         Layer {
@@ -69,12 +79,12 @@ impl LayerConfig {
 
 impl Residual for Layer {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let hidden = convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x);
+        let hidden = convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x, pass);
         self.finish(hidden, self.norm.as_ref(), pass)
     }
 
     fn conjugate(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let hidden = adjoint(self.kernel.val(), self.bias.as_ref().map(Param::val), x);
+        let hidden = adjoint(self.kernel.val(), self.bias.as_ref().map(Param::val), x, pass);
         self.finish(hidden, self.conjugate_norm.as_ref().or(self.norm.as_ref()), pass)
     }
 

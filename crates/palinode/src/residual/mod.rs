@@ -1,13 +1,13 @@
 //! What is integrated: the residual functions F.
 //!
-//! A residual is a Burn module from a tensor to a tensor of the same shape. The built-in ones are
-//! [`Symmetric`], [`Layer`] and [`Antisymmetric`], the inception ones [`Inception`] and
-//! [`AntisymmetricInception`], and those of the baselines, [`Basic`] and [`Aggregated`]; a module of
-//! your own becomes one by implementing [`Residual`], and can then be put in any
-//! [scheme](crate::scheme) with reversible backward.
+//! A residual is a Burn module from a tensor to a tensor of the same shape. The built-in residuals are
+//! [`Symmetric`], [`Layer`] and [`Antisymmetric`]; with the inception map [`Inception`] and
+//! [`AntisymmetricInception`]; and those of the baselines, [`Basic`] and [`Aggregated`]. A module of your
+//! own becomes a residual by implementing [`Residual`]. It can then be integrated by any
+//! [scheme](crate::scheme) and differentiated in any [mode](crate::reversible::Differentiation).
 //!
-//! Batch norm and dropout inside a residual: [`BatchNorm`](crate::norm::BatchNorm) and
-//! [`Dropout`](crate::dropout::Dropout), to which it hands its [`Pass`] on.
+//! A residual may hold [`BatchNorm`](crate::norm::BatchNorm) and
+//! [`Dropout`](crate::dropout::Dropout); it hands its [`Pass`] on to them.
 
 mod aggregated;
 mod antisymmetric;
@@ -31,7 +31,6 @@ pub use inception_map::InceptionMap;
 pub use layer::{Layer, LayerConfig};
 pub use symmetric::{Symmetric, SymmetricConfig};
 
-use crate::pass::Survival;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 use palinode_kernels::Activation;
@@ -50,9 +49,9 @@ pub enum Effects {
     RunningState,
 }
 
-/// A residual that `palinode-kernels` can compute.
+/// The formula of a residual that `palinode-kernels` can compute.
 ///
-/// Its only parameters are a 3×3 K `[c, c, 3, 3]`, b `[c]` and, where `input_bias` says so, a `[c]`,
+/// The residual's only parameters are K `[c, c, 3, 3]`, b `[c]` and, if `input_bias` is true, a `[c]`,
 /// visited in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelForm {
@@ -64,14 +63,14 @@ pub struct KernelForm {
     pub input_bias: bool,
 }
 
-/// See [`Residual::pull_back`].
+/// The value of a residual and its vector–Jacobian products with a cotangent v, see [`Residual::vjp`].
 #[derive(Clone, Debug)]
-pub struct PulledBack {
+pub struct Vjp {
     /// F(x).
     pub value: Tensor<4>,
-    /// Jᵀv.
-    pub slope: Tensor<4>,
-    /// The gradient with respect to every parameter, flat, in the order of a visit.
+    /// Jᵀv: the gradient of ⟨v, F(x)⟩ with respect to x.
+    pub input: Tensor<4>,
+    /// The gradient of ⟨v, F(x)⟩ with respect to every parameter, flat, in the order of a visit.
     pub parameters: Vec<Tensor<1>>,
 }
 
@@ -81,7 +80,7 @@ pub struct PulledBack {
 /// [`forward`](Residual::forward) on a small autodiff graph of their own, one residual at a time,
 /// so no derivative has to be written by hand.
 pub trait Residual: Module + ModuleDisplay + 'static {
-    /// F(x), of x's shape; `pass` is for the norms and dropouts inside.
+    /// F(x), of x's shape. `pass` is for the norms, dropouts and convolutions inside.
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4>;
 
     /// F*(x): the companion of F in the [single-layer Hamiltonian](crate::scheme::Hamiltonian),
@@ -90,49 +89,21 @@ pub trait Residual: Module + ModuleDisplay + 'static {
         self.forward(x, pass)
     }
 
-    /// F(x), Jᵀv and the parameters' gradients of ⟨v, F(x)⟩, all outside any graph, where the residual
-    /// knows a shorter way to them than autodiff through [`forward`](Residual::forward); `None`, as by
-    /// default, where it does not.
-    fn pull_back(&self, _x: &Tensor<4>, _v: &Tensor<4>, _pass: &Pass) -> Option<PulledBack> {
+    /// F(x) and the vector–Jacobian products with the cotangent v, all outside any graph, where the
+    /// residual knows a shorter way to them than autodiff through [`forward`](Residual::forward). By
+    /// default `None`: autodiff is used.
+    fn vjp(&self, _x: &Tensor<4>, _v: &Tensor<4>, _pass: &Pass) -> Option<Vjp> {
         None
     }
 
-    /// The formula that the kernels know this residual by, if they do: units of such residuals are
-    /// computed as a whole, inside the cache.
+    /// The formula of this residual, if it is one that the kernels know. They compute units of such
+    /// residuals as a whole, inside the cache. [`check_residual`](crate::check::check_residual) compares
+    /// the formula with [`forward`](Residual::forward).
     fn kernel_form(&self) -> Option<KernelForm> {
         None
     }
 
-    /// What else an evaluation does. Anything but [`Effects::None`] is refused by the modes that
-    /// evaluate a residual again.
+    /// What an evaluation does beside computing a value. The modes that evaluate a residual twice refuse
+    /// anything but [`Effects::None`].
     fn effects(&self) -> Effects;
-}
-
-/// Which of a residual's two functions is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// [`Residual::forward`].
-    Forward,
-    /// [`Residual::conjugate`].
-    Conjugate,
-}
-
-/// Evaluates `residual` in `role`, as far as it takes part in this step.
-pub(crate) fn evaluate<R: Residual>(
-    residual: &R,
-    role: Role,
-    x: Tensor<4>,
-    (pass, survival): (&Pass, Survival),
-) -> Tensor<4> {
-    if survival == Survival::Dropped {
-        return x.zeros_like();
-    }
-    let value = match role {
-        Role::Forward => residual.forward(x, pass),
-        Role::Conjugate => residual.conjugate(x, pass),
-    };
-    match survival {
-        Survival::Expected(probability) => value * probability,
-        Survival::Whole | Survival::Dropped => value,
-    }
 }

@@ -59,6 +59,12 @@ pub struct Symmetric {
 }
 
 impl SymmetricConfig {
+    /// Trainable parameters: 9c² and one or two biases, or batch norms of twice as many in their place.
+    pub fn parameters(&self) -> usize {
+        let biases = self.channels * if self.input_bias { 2 } else { 1 };
+        9 * self.channels.pow(2) + biases * if self.norm.is_some() { 2 } else { 1 }
+    }
+
     /// A residual with a truncated-normal kernel (std √(2/(9c))) and zero biases.
     pub fn init(&self, generator: &mut Generator, device: &Device) -> Symmetric {
         let bias = |wanted: bool| wanted.then(|| initial_bias(self.channels, device));
@@ -85,9 +91,9 @@ impl Residual for Symmetric {
             (None, Some(norm)) => norm.forward(x, pass),
             (None, None) => x,
         };
-        let hidden = convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x);
+        let hidden = convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x, pass);
         let hidden = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
-        adjoint(self.kernel.val(), None, self.dropout.forward(hidden, pass))
+        adjoint(self.kernel.val(), None, self.dropout.forward(hidden, pass), pass)
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {

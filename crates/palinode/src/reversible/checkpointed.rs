@@ -1,22 +1,24 @@
 //! The checkpointed mode: states are kept at every s-th block, s = ⌈√N⌉.
 //!
 //! Each segment of s blocks is one autodiff node that keeps the state before it. Its backward pass
-//! computes the s states between again and then goes back through them one block at a time, so
-//! about 2√N states are alive at the most.
+//! computes the s states inside it again and then goes back through them one block at a time, so at
+//! most about 2√N states are alive.
 
-use super::{Blocks, local};
+use super::blocks::Blocks;
+use super::evaluations::Evaluations;
+use super::local;
+use crate::autodiff::record_modules;
 use crate::error::Result;
-use crate::parameters::record_modules;
-use crate::pass::{Memory, Phase};
-use crate::profile::{Part, time};
-use crate::residual::{Residual, evaluate};
+use crate::pass::Phase;
+use crate::residual::Residual;
 use crate::scheme::{Scheme, State, sweep};
 use burn::tensor::Tensor;
+use palinode_kernels::profile::Section;
 use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) fn forward<R: Residual>(
-    blocks: Blocks<'_, R>,
+    blocks: &Blocks<'_, R>,
     input: Tensor<4>,
     phase: Phase,
 ) -> Result<Tensor<4>> {
@@ -25,7 +27,7 @@ pub(super) fn forward<R: Residual>(
     let length = (count as f64).sqrt().ceil().max(1.0) as usize;
     let mut packed = pack(sweep::open(scheme, input));
     for first in (0..count).step_by(length) {
-        packed = segment(&blocks, first..(first + length).min(count), packed, phase)?;
+        packed = segment(blocks, first..(first + length).min(count), packed, phase)?;
     }
     Ok(sweep::close(scheme, unpack(packed)))
 }
@@ -38,17 +40,21 @@ fn segment<R: Residual>(
 ) -> Result<Tensor<4>> {
     let per_block = blocks.scheme.residuals_per_block();
     let own = &blocks.residuals[range.start * per_block..range.end * per_block];
-    let mut recomputation = Segment {
+    let mut segment = Segment {
         first_residual: range.start * per_block,
         residuals: local::detach(own),
-        memory: Memory::new(phase, blocks.site.clone()),
+        evaluations: blocks.evaluations(phase),
         range,
         scheme: Arc::clone(blocks.scheme),
     };
     let start = packed.clone().inner();
-    let output = time(Part::Units, || pack(recomputation.forward(unpack(start.clone()))));
-    record_modules(Part::Units, packed, own, output, move |gradient| {
-        recomputation.backward(start, gradient)
+    let forward = || segment.forward(unpack(start.clone()));
+    let output = pack(blocks.context.profile().time(Section::Units, forward)?);
+    record_modules((blocks.context, Section::Units), packed, own, output, move |gradient| {
+        // Burn's backward pass has no way to return an error. The forward pass has evaluated the same
+        // residuals on the same shapes.
+        let found = segment.backward(start, gradient);
+        found.unwrap_or_else(|error| panic!("backward pass of a checkpointed unit: {error}"))
     })
 }
 
@@ -59,56 +65,53 @@ struct Segment<R> {
     residuals: Vec<R>,
     /// Index of `residuals[0]` in the unit.
     first_residual: usize,
-    memory: Memory,
+    evaluations: Evaluations,
 }
 
 impl<R: Residual> Segment<R> {
     /// Through all blocks for the first time.
-    fn forward(&mut self, start: State) -> State {
-        self.range.clone().fold(start, |state, block| {
+    fn forward(&mut self, start: State) -> Result<State> {
+        self.range.clone().try_fold(start, |state, block| {
             sweep::step(self.scheme.update(block), state, &mut |term, x| {
                 let residual = &self.residuals[term.residual - self.first_residual];
-                self.memory
-                    .first(term.residual, term.role, |pass| evaluate(residual, term.role, x, pass))
+                self.evaluations.first_value(residual, term, x)
             })
         })
     }
 
     /// Through one block again.
-    fn step_again(&self, block: usize, state: State) -> State {
+    fn step_again(&self, block: usize, state: State) -> Result<State> {
         sweep::step(self.scheme.update(block), state, &mut |term, x| {
             let residual = &self.residuals[term.residual - self.first_residual];
-            self.memory
-                .again(term.residual, term.role, |pass| evaluate(residual, term.role, x, pass))
+            self.evaluations.value_again(residual, term, x)
         })
     }
 
-    fn backward(self, start: Tensor<4>, gradient: Tensor<4>) -> (Tensor<4>, Vec<Tensor<1>>) {
-        let mut states = vec![unpack(start)];
+    fn backward(
+        self,
+        start: Tensor<4>,
+        gradient: Tensor<4>,
+    ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
+        // The states before every block, and the one behind the last.
+        let mut before = Vec::with_capacity(self.range.len());
+        let mut state = unpack(start);
         for block in self.range.clone() {
-            if let Some(state) = states.last().cloned() {
-                states.push(self.step_again(block, state));
-            }
+            before.push(state.clone());
+            state = self.step_again(block, state)?;
         }
         let mut gradient = unpack(gradient);
         let mut parameters =
-            local::ParameterGradients::from(self.first_residual, &self.residuals, &self.memory);
-        let mut after = states.pop();
-        for block in self.range.clone().rev() {
-            let (Some(state), Some(before)) = (after, states.pop()) else { break };
-            let stepped = sweep::unstep_with_gradient(
+            local::ParameterGradients::new(self.first_residual, &self.residuals, &self.evaluations);
+        for (block, known) in self.range.clone().zip(before).rev() {
+            (state, gradient) = sweep::unstep_with_gradient(
                 self.scheme.update(block),
                 state,
-                Some(before),
+                Some(known),
                 gradient,
-                &mut |term, x, cotangent| parameters.pull_back(term, x, cotangent),
-            );
-            // The state before the block is known, so that no inverse is needed.
-            let Some((before, earlier)) = stepped else { unreachable!("a known state") };
-            gradient = earlier;
-            after = Some(before);
+                &mut |term, x, cotangent| parameters.vjp(term, x, cotangent),
+            )?;
         }
-        (pack(gradient), parameters.finish())
+        Ok((pack(gradient), parameters.finish()))
     }
 }
 

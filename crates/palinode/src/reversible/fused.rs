@@ -1,27 +1,28 @@
 //! Units that the kernels of `palinode-kernels` compute as a whole.
 //!
-//! They take units of the built-in residuals in f32 on the CPU, under every scheme; anything else goes
-//! block by block through Burn's operations.
+//! They take units of the built-in residuals in f32 on the CPU, under every reversible scheme. Any other
+//! unit goes block by block through Burn's operations.
 
-use super::reversed::LastState;
-use super::{Blocks, Kernels};
-use crate::node::{View, on_kernels, tensor, values};
-use crate::parameters::views;
-use crate::residual::{KernelForm, Residual, Role};
-use crate::scheme::{Drift, Scheme, State, Streams, Term, Update, sweep};
+use super::blocks::{Blocks, Kernels};
+use super::differentiation::Differentiation;
+use super::last_state::LastState;
+use crate::autodiff::{View, on_kernels, tensor, values, views};
+use crate::error::{Error, Result};
+use crate::residual::{KernelForm, Residual};
+use crate::scheme::{Scheme, State, Streams, Update, sweep};
 use burn::tensor::{Device, Tensor};
-use palinode_kernels::unit::{
-    Gradients, Parameters, State as Parts, Step, Term as Part, Unit, check_steps,
-};
-use palinode_kernels::{Algorithm, Precision};
+use palinode_kernels::recurrence::check_updates;
+use palinode_kernels::unit::{Gradients, Parameters, State as Slices, Unit};
+use palinode_kernels::{Algorithm, Context, Precision};
 
 /// A unit that the kernels can compute.
 pub(super) struct Fused {
-    steps: Vec<Step>,
+    updates: Vec<Update>,
     /// Of all residuals, but for the a, which some may lack.
     form: KernelForm,
     algorithm: Algorithm,
     gradients: Precision,
+    context: Context,
 }
 
 impl Fused {
@@ -30,11 +31,12 @@ impl Fused {
         if !on_kernels(input) {
             return None;
         }
-        let (steps, form) = plan(blocks)?;
+        let (updates, form) = plan(blocks)?;
         let [.., height, width] = input.dims();
         let Kernels { algorithm, gradients } = blocks.kernels;
         let algorithm = algorithm.unwrap_or_else(|| Algorithm::quickest([height, width]));
-        Some(Self { steps, form, algorithm, gradients })
+        let context = blocks.context.clone();
+        Some(Self { updates, form, algorithm, gradients, context })
     }
 
     /// Whether the kernels can compute a unit, whatever its input is.
@@ -48,39 +50,46 @@ impl Fused {
     }
 
     /// Through all blocks.
+    ///
+    /// # Errors
+    /// [`Error::Kernels`] where a residual's parameters do not have the lengths of its
+    /// [`KernelForm`].
     pub fn forward<R: Residual>(
         &self,
         residuals: &[R],
         scheme: &dyn Scheme,
         input: Tensor<4>,
-    ) -> LastState {
+    ) -> Result<LastState> {
         let (shape, device) = (input.dims(), input.device());
         let parameters = Numbers::of(residuals);
         let parameters = parameters.split();
         let unit = self.unit(part(scheme, shape), &parameters);
         if scheme.streams() == Streams::Two {
             let mut both = values(input);
-            unit.forward(Parts::Joined(&mut both));
-            return LastState { output: tensor(both, shape, &device), previous: None };
+            unit.forward(&self.context, Slices::Joined(&mut both))?;
+            return Ok(LastState { output: tensor(both, shape, &device), previous: None });
         }
         let start = sweep::open(scheme, input);
         let (mut first, mut second) = (values(start.first), values(start.second));
-        unit.forward(Parts::Apart(&mut first, &mut second));
-        LastState {
+        unit.forward(&self.context, Slices::Apart(&mut first, &mut second))?;
+        Ok(LastState {
             output: tensor(second, shape, &device),
             previous: Some(tensor(first, shape, &device)),
-        }
+        })
     }
 
     /// From the last state and the gradient with respect to the output: the gradient with respect to
     /// the input, and the parameters', flat, in the order of a visit.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
     pub fn backward<R: Residual>(
         &self,
         residuals: &[R],
         scheme: &dyn Scheme,
         last: LastState,
         gradient: Tensor<4>,
-    ) -> (Tensor<4>, Vec<Tensor<1>>) {
+    ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
         let (shape, device) = (last.output.dims(), last.output.device());
         let parameters = Numbers::of(residuals);
         let mut found = parameters.zeros();
@@ -89,31 +98,39 @@ impl Fused {
         let unit = self.unit(part(scheme, shape), &parameters);
         let gradient = match last.previous {
             None => {
-                let (mut both, mut slopes) = (values(last.output), values(gradient));
-                unit.backward(Parts::Joined(&mut both), Parts::Joined(&mut slopes), gradients);
-                tensor(slopes, shape, &device)
+                let (mut both, mut gradient) = (values(last.output), values(gradient));
+                unit.backward(
+                    &self.context,
+                    Slices::Joined(&mut both),
+                    Slices::Joined(&mut gradient),
+                    gradients,
+                )?;
+                tensor(gradient, shape, &device)
             }
             Some(previous) => {
                 let (mut first, mut second) = (values(previous), values(last.output));
-                let slopes = sweep::close_gradient(scheme, gradient);
-                let (mut g_first, mut g_second) = (values(slopes.first), values(slopes.second));
+                let State { first: g_first, second: g_second } =
+                    sweep::close_gradient(scheme, gradient);
+                let (mut g_first, mut g_second) = (values(g_first), values(g_second));
                 unit.backward(
-                    Parts::Apart(&mut first, &mut second),
-                    Parts::Apart(&mut g_first, &mut g_second),
+                    &self.context,
+                    Slices::Apart(&mut first, &mut second),
+                    Slices::Apart(&mut g_first, &mut g_second),
                     gradients,
-                );
+                )?;
                 let first = tensor(g_first, shape, &device);
                 let second = tensor(g_second, shape, &device);
                 sweep::open_gradient(scheme, State { first, second })
             }
         };
-        (gradient, found.into_iter().flat_map(|sums| sums.into_tensors(&device)).collect())
+        let parameters = found.into_iter().flat_map(|sums| sums.into_tensors(&device)).collect();
+        Ok((gradient, parameters))
     }
 
     fn unit<'a>(&'a self, shape: [usize; 4], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
         let [images, channels, height, width] = shape;
         let KernelForm { form, activation, .. } = self.form;
-        let Self { steps, algorithm, gradients, .. } = self;
+        let Self { updates, algorithm, gradients, .. } = self;
         let (algorithm, gradients) = (*algorithm, *gradients);
         Unit {
             images,
@@ -124,14 +141,33 @@ impl Fused {
             activation,
             algorithm,
             gradients,
-            steps,
+            updates,
             parameters,
         }
     }
 }
 
+/// Refuses a choice for a unit that it would do nothing for, or that the context cannot make.
+pub(crate) fn check_kernels<R: Residual>(
+    blocks: &Blocks<'_, R>,
+    mode: Differentiation,
+) -> Result<()> {
+    let field = match blocks.kernels {
+        Kernels { algorithm: None, gradients: Precision::F32 } => return Ok(()),
+        Kernels { gradients: Precision::F32, .. } => "training.algorithm",
+        Kernels { .. } => "training.gradients",
+    };
+    if mode != Differentiation::Reversible || !Fused::knows(blocks) {
+        let reason = "is for units that the kernels compute as a whole: those of the built-in residuals \
+                      without norm and dropout, in mode `reversible`";
+        return Err(Error::config(field, reason));
+    }
+    let checked = blocks.context.check(blocks.kernels.gradients);
+    checked.map_err(|reason| Error::config(field, reason.to_string()))
+}
+
 /// What each block does and the form of all residuals, if the kernels know both.
-fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<(Vec<Step>, KernelForm)> {
+fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<(Vec<Update>, KernelForm)> {
     let Blocks { residuals, scheme, site, .. } = blocks;
     // Stochastic depth leaves out a residual here and there.
     if !site.survival.is_empty() {
@@ -144,11 +180,10 @@ fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<(Vec<Step>, KernelForm)> 
     if !forms.iter().all(|other| same(other, &form)) {
         return None;
     }
-    let steps = (0..blocks.count()).map(|block| step(scheme.update(block)));
-    let steps: Vec<Step> = steps.collect::<Option<_>>()?;
-    // A scheme of somebody's own may be one that the kernels do not know.
-    check_steps(&steps, residuals.len()).ok()?;
-    Some((steps, form))
+    let updates: Vec<Update> = (0..blocks.count()).map(|block| scheme.update(block)).collect();
+    // A scheme of the user's own may be one that the kernels do not know.
+    check_updates(&updates, residuals.len()).ok()?;
+    Some((updates, form))
 }
 
 /// The numbers of all residuals' K, b and, where there is one, a: read where the modules have them.
@@ -170,7 +205,7 @@ impl Numbers {
     }
 }
 
-/// One residual's; an array that is not there is empty.
+/// One residual's. An array that it does not have is empty; the kernels refuse a residual without K or b.
 fn parameters(residual: &[View]) -> Parameters<'_> {
     let array = |index: usize| residual.get(index).map_or(&[][..], |view| view);
     Parameters { kernel: array(0), bias: array(1), input_bias: array(2) }
@@ -182,7 +217,7 @@ struct ParameterSums(Vec<Vec<f32>>);
 impl ParameterSums {
     fn split(&mut self) -> Gradients<'_> {
         let mut arrays = self.0.iter_mut().map(Vec::as_mut_slice);
-        let mut next = || arrays.next().unwrap_or_default();
+        let mut next = || arrays.next().unwrap_or(&mut []);
         Gradients { kernel: next(), bias: next(), input_bias: next() }
     }
 
@@ -200,23 +235,4 @@ fn part(scheme: &dyn Scheme, [images, channels, height, width]: [usize; 4]) -> [
         Streams::Two => [images, channels / 2, height, width],
         Streams::One => [images, channels, height, width],
     }
-}
-
-/// A block's update as a step of the kernels, if they have it.
-fn step(update: Update) -> Option<Step> {
-    let part = |term: Term| Part {
-        scale: term.scale as f32,
-        residual: term.residual,
-        conjugate: term.role == Role::Conjugate,
-    };
-    Some(match update {
-        Update::TwoStream { first, second } => {
-            Step::TwoStream { first: part(first), second: part(second) }
-        }
-        Update::TwoStep { drift: Drift::Previous, residual } => Step::Previous(part(residual)),
-        Update::TwoStep { drift: Drift::Extrapolated, residual } => {
-            Step::Extrapolated(part(residual))
-        }
-        Update::OneStep { .. } => return None,
-    })
 }

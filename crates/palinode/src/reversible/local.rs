@@ -3,9 +3,11 @@
 //! The outer graph must never reach into these (a node of it inside a nested graph would lock
 //! itself), so parameters and arguments enter as fresh leaves.
 
-use crate::pass::{Memory, Pass, Survival};
-use crate::residual::{Residual, Role, evaluate};
-use crate::scheme::Term;
+use super::evaluations::{Evaluations, Survival, surviving_value};
+use crate::error::Result;
+use crate::pass::Pass;
+use crate::residual::{Residual, Vjp};
+use crate::scheme::{Role, Term};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 
@@ -44,11 +46,11 @@ fn with_fresh_leaves<R: Residual>(residual: &R) -> R {
     residual.clone().map(&mut Mapper)
 }
 
-/// Pulls cotangents back through a unit's residuals and adds up their parameters' gradients.
+/// Differentiates a unit's residuals one by one and adds up the gradients of their parameters.
 pub(super) struct ParameterGradients<'a, R> {
     residuals: &'a [R],
-    /// Of these residuals' first evaluations.
-    memory: &'a Memory,
+    /// The first evaluations of these residuals.
+    evaluations: &'a Evaluations,
     /// Index of `residuals[0]` in the unit.
     first: usize,
     /// Per residual, the gradients of its parameters in the order of their visit.
@@ -56,69 +58,87 @@ pub(super) struct ParameterGradients<'a, R> {
 }
 
 impl<'a, R: Residual> ParameterGradients<'a, R> {
-    /// No gradient yet; `residuals` are [detached](detach), all of a unit.
-    pub fn new(residuals: &'a [R], memory: &'a Memory) -> Self {
-        Self::from(0, residuals, memory)
-    }
-
-    /// The same for the residuals from number `first` on.
-    pub fn from(first: usize, residuals: &'a [R], memory: &'a Memory) -> Self {
-        Self { residuals, memory, first, sums: residuals.iter().map(|_| None).collect() }
+    /// No gradient yet; `residuals` are [detached](detach), the first of them being number `first` of the
+    /// unit.
+    pub fn new(first: usize, residuals: &'a [R], evaluations: &'a Evaluations) -> Self {
+        Self { residuals, evaluations, first, sums: residuals.iter().map(|_| None).collect() }
     }
 
     /// (F(x), Jᵀv) of the term's residual, unscaled, by one evaluation of F.
-    pub fn pull_back(
+    ///
+    /// # Errors
+    /// What the residual's second evaluation says.
+    pub fn vjp(
         &mut self,
         term: Term,
         x: Tensor<4>,
         cotangent: Tensor<4>,
-    ) -> (Tensor<4>, Tensor<4>) {
+    ) -> Result<(Tensor<4>, Tensor<4>)> {
         let own = term.residual - self.first;
-        let (plain, pulled, found) = self.memory.again(term.residual, term.role, |conditions| {
-            let residual = &self.residuals[own];
-            if term.role == Role::Forward
-                && conditions.1 == Survival::Whole
-                && let Some(known) = residual.pull_back(&x, &cotangent, conditions.0)
-            {
-                return (known.value, known.slope, Some(known.parameters));
-            }
-            by_autodiff(residual, term.role, x, cotangent, conditions)
-        });
-        let Some(found) = found else { return (plain, pulled) };
-        let sum = &mut self.sums[own];
-        *sum = Some(match sum.take() {
-            Some(sum) => sum.into_iter().zip(found).map(|(sum, found)| sum + found).collect(),
-            None => found,
-        });
-        (plain, pulled)
+        let residual = &self.residuals[own];
+        let Vjp { value, input, parameters } =
+            self.evaluations.again((term.residual, term.role), |pass, survival| {
+                if term.role == Role::Forward
+                    && survival == Survival::Whole
+                    && let Some(known) = residual.vjp(&x, &cotangent, pass)
+                {
+                    return Ok(known);
+                }
+                by_autodiff(residual, term.role, x, cotangent, (pass, survival))
+            })?;
+        // A constant residual has no gradients.
+        if !parameters.is_empty() {
+            let sum = &mut self.sums[own];
+            *sum = Some(match sum.take() {
+                Some(sum) => sum.into_iter().zip(parameters).map(|(a, b)| a + b).collect(),
+                None => parameters,
+            });
+        }
+        Ok((value, input))
     }
 
-    /// All gradients, flat, in the order of a visit.
+    /// All gradients, flat, in the order of a visit; zeros of a residual that took no part.
     pub fn finish(self) -> Vec<Tensor<1>> {
         let sums = self.sums.into_iter().zip(self.residuals);
         sums.flat_map(|(sum, residual)| sum.unwrap_or_else(|| zeros(residual))).collect()
     }
 }
 
-/// (F(x), Jᵀv, the parameters' gradients) on a graph of its own; no gradients for a constant residual.
+/// The vjp of a residual by autodiff, on a graph of its own.
+///
+/// # Errors
+/// What the evaluation says.
+pub(crate) fn vjp_by_autodiff<R: Residual>(
+    residual: &R,
+    role: Role,
+    x: Tensor<4>,
+    cotangent: Tensor<4>,
+    pass: &Pass,
+) -> Result<Vjp> {
+    by_autodiff(residual, role, x, cotangent, (pass, Survival::Whole))
+}
+
+/// The vjp on a graph of its own; no parameters' gradients for a constant residual.
 fn by_autodiff<R: Residual>(
     residual: &R,
     role: Role,
     x: Tensor<4>,
     cotangent: Tensor<4>,
     conditions: (&Pass, Survival),
-) -> (Tensor<4>, Tensor<4>, Option<Vec<Tensor<1>>>) {
+) -> Result<Vjp> {
     let residual = with_fresh_leaves(residual);
     let x = x.autodiff().require_grad();
-    let value = evaluate(&residual, role, x.clone(), conditions);
-    let plain = value.clone().inner();
-    if !value.is_tracked() {
+    let name = std::any::type_name::<R>();
+    let output = surviving_value((&residual, name), role, x.clone(), conditions)?;
+    let value = output.clone().inner();
+    if !output.is_tracked() {
         // A constant residual: neither x nor a parameter was used.
-        return (plain, x.inner().zeros_like(), None);
+        return Ok(Vjp { value, input: x.inner().zeros_like(), parameters: Vec::new() });
     }
-    let mut gradients = (value * cotangent.autodiff()).sum().backward();
-    let pulled = x.grad_remove(&mut gradients).unwrap_or_else(|| x.inner().zeros_like());
-    (plain, pulled, Some(collect(&residual, &mut gradients)))
+    let mut gradients = (output * cotangent.autodiff()).sum().backward();
+    // A residual that does not depend on x has no gradient there.
+    let input = x.grad_remove(&mut gradients).unwrap_or_else(|| x.inner().zeros_like());
+    Ok(Vjp { value, input, parameters: collect(&residual, &mut gradients) })
 }
 
 /// The flattened gradients of a residual's parameters, zeros for unused ones.

@@ -1,7 +1,7 @@
 //! Additive coupling, the form of RevNet.
 
-use super::{Scheme, Streams, Term, Update};
-use crate::residual::Role;
+use super::state::Streams;
+use super::update::{Role, Scheme, Term, Update};
 
 /// Additive coupling.
 ///

@@ -1,7 +1,7 @@
 //! Forward Euler: the plain residual network.
 
-use super::{Scheme, Streams, Term, Update};
-use crate::residual::Role;
+use super::state::Streams;
+use super::update::{Role, Scheme, Term, Update};
 
 /// The forward Euler scheme of Ẋ = F(X), with h = 1 the residual network of He et al.
 ///

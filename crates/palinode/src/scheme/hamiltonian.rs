@@ -1,7 +1,7 @@
 //! Single-layer Hamiltonian network.
 
-use super::{Scheme, Streams, Term, Update};
-use crate::residual::Role;
+use super::state::Streams;
+use super::update::{Role, Scheme, Term, Update};
 
 /// The single-layer Hamiltonian network, integrated like [`Verlet`](super::Verlet).
 ///

@@ -1,7 +1,7 @@
 //! Leapfrog network.
 
-use super::{Drift, Scheme, Streams, Term, Update};
-use crate::residual::Role;
+use super::state::Streams;
+use super::update::{Drift, Role, Scheme, Term, Update};
 use serde::{Deserialize, Serialize};
 
 /// Where a leapfrog unit takes X₋₁ from.

@@ -1,7 +1,7 @@
 //! Midpoint network.
 
-use super::{Drift, Scheme, Streams, Term, Update};
-use crate::residual::Role;
+use super::state::Streams;
+use super::update::{Drift, Role, Scheme, Term, Update};
 
 /// The explicit midpoint (two-step, "leapfrog in first order") scheme of Ẋ = F(X).
 ///

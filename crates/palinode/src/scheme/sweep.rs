@@ -1,21 +1,21 @@
-//! One block of any scheme: forwards, backwards, and backwards with gradients.
+//! One block of any scheme: forward, inverse, and inverse with gradients.
 //!
-//! The residuals are handed in as functions, so the same few lines serve plain evaluation, a
-//! recorded autodiff graph and local vector–Jacobian products.
+//! The residuals are handed in as functions, so the same lines serve plain evaluation, a recorded
+//! autodiff graph and local vector–Jacobian products.
 
-use super::{Drift, Scheme, State, Streams, Term, Update};
+use super::state::{State, Streams};
+use super::update::{Drift, Scheme, Term, Update};
+use crate::error::{Error, Result};
 use burn::tensor::Tensor;
 
 /// The state before the first block: the two halves of `input`'s channels, or (X₋₁, X₀).
 pub fn open(scheme: &dyn Scheme, input: Tensor<4>) -> State {
     match scheme.streams() {
         Streams::Two => {
-            let mut halves = input.chunk(2, 1).into_iter();
-            match (halves.next(), halves.next()) {
-                (Some(first), Some(second)) => State { first, second },
-                // Networks and units check their widths, so that there are two channels to split.
-                _ => unreachable!("a two-stream unit has at least two channels"),
-            }
+            let channels = input.dims()[1];
+            let half = channels / 2;
+            let first = input.clone().narrow(1, 0, half);
+            State { first, second: input.narrow(1, half, channels - half) }
         }
         Streams::One if scheme.starts_at_rest() => State { first: input.clone(), second: input },
         Streams::One => State { first: input.zeros_like(), second: input },
@@ -47,20 +47,27 @@ pub(crate) fn close_gradient(scheme: &dyn Scheme, gradient: Tensor<4>) -> State 
     }
 }
 
-/// The state after a block; `value` evaluates a residual: (term, x) ↦ F(x), unscaled.
-pub fn step(
-    update: Update,
-    state: State,
-    value: &mut dyn FnMut(Term, Tensor<4>) -> Tensor<4>,
-) -> State {
-    match update {
+/// The function that evaluates a residual: (term, x) ↦ F(x), unscaled.
+pub type Evaluate<'a> = dyn FnMut(Term, Tensor<4>) -> Result<Tensor<4>> + 'a;
+
+/// The function that differentiates a residual: (term, x, v) ↦ (F(x), Jᵀv), unscaled. It collects the
+/// gradients with respect to the parameters on the way.
+pub type Differentiate<'a> =
+    dyn FnMut(Term, Tensor<4>, Tensor<4>) -> Result<(Tensor<4>, Tensor<4>)> + 'a;
+
+/// The state after a block.
+///
+/// # Errors
+/// What `value` says.
+pub fn step(update: Update, state: State, value: &mut Evaluate<'_>) -> Result<State> {
+    Ok(match update {
         Update::TwoStream { first, second } => {
-            let y = state.first + value(first, state.second.clone()) * first.scale;
-            let z = state.second + value(second, y.clone()) * second.scale;
+            let y = state.first + value(first, state.second.clone())? * first.scale;
+            let z = state.second + value(second, y.clone())? * second.scale;
             State { first: y, second: z }
         }
         Update::TwoStep { drift, residual } => {
-            let increment = value(residual, state.second.clone()) * residual.scale;
+            let increment = value(residual, state.second.clone())? * residual.scale;
             let next = match drift {
                 Drift::Previous => state.first + increment,
                 Drift::Extrapolated => extrapolated(&state.second, state.first, increment),
@@ -68,11 +75,11 @@ pub fn step(
             State { first: state.second, second: next }
         }
         Update::OneStep { residual } => {
-            let next =
-                state.second.clone() + value(residual, state.second.clone()) * residual.scale;
+            let increment = value(residual, state.second.clone())? * residual.scale;
+            let next = state.second.clone() + increment;
             State { first: state.second, second: next }
         }
-    }
+    })
 }
 
 /// 2X − X′ + increment as X + ((X − X′) + increment): neighbouring states are close, so their
@@ -89,82 +96,82 @@ fn previous(drift: Drift, current: &Tensor<4>, next: Tensor<4>, increment: Tenso
     }
 }
 
-/// The state before a block, from the state after it; `None` where the block cannot be undone.
-pub fn unstep(
-    update: Update,
-    state: State,
-    value: &mut dyn FnMut(Term, Tensor<4>) -> Tensor<4>,
-) -> Option<State> {
+/// The state before a block, from the state after it.
+///
+/// # Errors
+/// [`Error::NoInverse`] for an update that cannot be undone, and what `value` says.
+pub fn unstep(update: Update, state: State, value: &mut Evaluate<'_>) -> Result<State> {
     match update {
         Update::TwoStream { first, second } => {
-            let z = state.second - value(second, state.first.clone()) * second.scale;
-            let y = state.first - value(first, z.clone()) * first.scale;
-            Some(State { first: y, second: z })
+            let z = state.second - value(second, state.first.clone())? * second.scale;
+            let y = state.first - value(first, z.clone())? * first.scale;
+            Ok(State { first: y, second: z })
         }
         Update::TwoStep { drift, residual } => {
-            let increment = value(residual, state.first.clone()) * residual.scale;
+            let increment = value(residual, state.first.clone())? * residual.scale;
             let before = previous(drift, &state.first, state.second, increment);
-            Some(State { first: before, second: state.first })
+            Ok(State { first: before, second: state.first })
         }
-        Update::OneStep { .. } => None,
+        Update::OneStep { .. } => Err(Error::NoInverse),
     }
 }
 
 /// The state before a block and the gradient with respect to it, from the state after it and the
 /// gradient with respect to that.
 ///
-/// `pull_back` maps (term, x, v) to (F(x), Jᵀv) with the unscaled residual, and collects the
-/// parameters' gradients on the way: one evaluation of F serves reconstruction and gradient.
-/// Where the state before the block was stored, it is `known` and nothing is reconstructed; `None`
-/// where it was not and the block cannot be undone.
+/// One evaluation of F serves reconstruction and gradient. Where the state before the block was stored,
+/// it is `known` and nothing is reconstructed.
+///
+/// # Errors
+/// [`Error::NoInverse`] for an update that cannot be undone and whose state is not known, and what `vjp`
+/// says.
 pub fn unstep_with_gradient(
     update: Update,
     state: State,
     known: Option<State>,
     gradient: State,
-    pull_back: &mut dyn FnMut(Term, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
-) -> Option<(State, State)> {
-    let before = match update {
+    vjp: &mut Differentiate<'_>,
+) -> Result<(State, State)> {
+    Ok(match update {
         Update::TwoStream { first, second } => {
             let cotangent = gradient.second.clone() * second.scale;
-            let (value, pulled) = pull_back(second, state.first.clone(), cotangent);
+            let (value, product) = vjp(second, state.first.clone(), cotangent)?;
             let (known_y, known_z) = known.map(|known| (known.first, known.second)).unzip();
             let z = known_z.unwrap_or_else(|| state.second - value * second.scale);
-            let gradient_y = gradient.first + pulled;
+            let gradient_y = gradient.first + product;
 
             let cotangent = gradient_y.clone() * first.scale;
-            let (value, pulled) = pull_back(first, z.clone(), cotangent);
+            let (value, product) = vjp(first, z.clone(), cotangent)?;
             let y = known_y.unwrap_or_else(|| state.first - value * first.scale);
-            let gradient_z = gradient.second + pulled;
+            let gradient_z = gradient.second + product;
             (State { first: y, second: z }, State { first: gradient_y, second: gradient_z })
         }
         Update::TwoStep { drift, residual } => {
             let cotangent = gradient.second.clone() * residual.scale;
-            let (value, pulled) = pull_back(residual, state.first.clone(), cotangent);
+            let (value, product) = vjp(residual, state.first.clone(), cotangent)?;
             let before = known.unwrap_or_else(|| {
                 let increment = value * residual.scale;
                 let first = previous(drift, &state.first, state.second, increment);
                 State { first, second: state.first }
             });
-            let pulled = gradient.first + pulled;
+            let product = gradient.first + product;
             let gradient = match drift {
-                Drift::Previous => State { first: gradient.second, second: pulled },
+                Drift::Previous => State { first: gradient.second, second: product },
                 Drift::Extrapolated => State {
-                    second: pulled + gradient.second.clone() * 2.0,
+                    second: product + gradient.second.clone() * 2.0,
                     first: gradient.second.neg(),
                 },
             };
             (before, gradient)
         }
         Update::OneStep { residual } => {
-            let before = known?;
+            let before = known.ok_or(Error::NoInverse)?;
             let cotangent = gradient.second.clone() * residual.scale;
-            let (_, pulled) = pull_back(residual, before.second.clone(), cotangent);
+            let (_, product) = vjp(residual, before.second.clone(), cotangent)?;
             let first = gradient.second.zeros_like();
-            // The state after it holds X_j too, as what came before X_{j+1}.
-            let second = gradient.first + gradient.second + pulled;
+            // The state after the block holds X_j too, as what came before X_{j+1}.
+            let second = gradient.first + gradient.second + product;
             (before, State { first, second })
         }
-    };
-    Some(before)
+    })
 }

@@ -1,7 +1,7 @@
 //! Two-layer Hamiltonian network, integrated by Verlet's method.
 
-use super::{Scheme, Streams, Term, Update};
-use crate::residual::Role;
+use super::state::Streams;
+use super::update::{Role, Scheme, Term, Update};
 
 /// The Verlet scheme of the two-layer Hamiltonian network.
 ///

@@ -3,6 +3,7 @@
 use crate::case::{normal, residual, unit};
 use crate::support::{relative, values};
 use burn::tensor::{DType, Tensor};
+use palinode::Context;
 use palinode::network::Phase;
 use palinode::residual::{BuiltIn, BuiltInConfig, Pass, Residual};
 use palinode::reversible::Differentiation;
@@ -73,7 +74,7 @@ fn inception_is_the_formula_with_a_dense_matrix() {
         back(&five_reduce.0, &back(&five.0, &hidden[3])),
     ]
     .concat();
-    let y = values(found.forward(x.autodiff(), &Pass::first(Phase::Inference, 0)));
+    let y = values(found.forward(x.autodiff(), &Pass::new(Phase::Inference, &Context::new())));
     let error = relative(&y, &expected);
     assert!(error < 1e-13, "{error:e}");
 }

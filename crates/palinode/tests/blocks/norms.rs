@@ -93,7 +93,7 @@ fn a_unit_with_norms_and_dropouts_comes_back_and_says_what_it_kept() {
 fn trained(mode: Differentiation, steps: u64, dtype: DType) -> (Network, Vec<f64>) {
     let device = Device::flex().autodiff();
     let mut config = NetworkConfig::named("revnet-38").unwrap().for_data(1, [8, 8], 5);
-    (config.blocks, config.widths) = ([3, 3, 3], [8, 8, 16]);
+    config = config.with_units([3, 3, 3], [8, 8, 16]);
     (config.block_dropout, config.dropout, config.activation) = (0.1, 0.2, Activation::Tanh);
     let mut network = config.init(7, mode, &device).unwrap().map(&mut Cast(dtype));
     let mut optimizer = sgd();

@@ -11,7 +11,8 @@ fn stochastic_depth_is_the_same_in_every_mode_and_an_average_in_inference() {
     let device = Device::flex().autodiff();
     let build = |mode| {
         let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 5);
-        (config.blocks, config.widths, config.survival) = ([3, 3, 3], [4, 8, 8], 0.3);
+        config = config.with_units([3, 3, 3], [4, 8, 8]);
+        config.survival = 0.3;
         config.init(1, mode, &device).unwrap()
     };
     let images = Generator::new(2, Purpose::Input).normal([4, 1, 8, 8], 1.0, &device);

@@ -26,7 +26,7 @@ fn variants_of_every_scheme_train_in_every_mode() {
             for mode in Differentiation::ALL {
                 let mut config = NetworkConfig::named(model).unwrap().with_variant(variant);
                 config = config.for_data(1, [8, 8], 5);
-                (config.blocks, config.widths) = ([2, 2, 2], [8, 16, 16]);
+                config = config.with_units([2, 2, 2], [8, 16, 16]);
                 (config.block_norm, config.block_dropout) =
                     (normed, if normed { 0.1 } else { 0.0 });
                 config.activation = Activation::Tanh;

@@ -11,8 +11,8 @@ use palinode::random::{Generator, Purpose};
 use palinode::residual::{BuiltIn, BuiltInConfig, BuiltInSettings};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, Start};
-use palinode_kernels::Activation;
-use palinode_kernels::reference::{self, Form, Recurrence, Shape};
+use palinode_kernels::reference::{Recurrence, ReferenceUnit, Shape};
+use palinode_kernels::{Activation, Form};
 
 /// The phase of tests in which it does not matter.
 pub const PHASE: Phase = Phase::BatchStatistics;
@@ -41,7 +41,7 @@ impl Case {
     pub fn new(scheme: SchemeName) -> Self {
         Self {
             scheme,
-            residual: scheme.usual_residual(),
+            residual: BuiltInConfig::usual_for(scheme),
             activation: Activation::Relu,
             blocks: 2,
             channels: 3,
@@ -106,7 +106,7 @@ impl Case {
     }
 
     /// The f64 reference with the weights of `unit`.
-    pub fn twin(&self, unit: &Unit<BuiltIn>) -> reference::Unit<f64> {
+    pub fn twin(&self, unit: &Unit<BuiltIn>) -> ReferenceUnit<f64> {
         let (mut kernels, mut biases, mut input_biases) = (Vec::new(), Vec::new(), Vec::new());
         for residual in &unit.residuals {
             let (kernel, bias) = parameters(residual);
@@ -115,7 +115,7 @@ impl Case {
             let zeros = || vec![0.0; self.channels];
             input_biases.extend(input_bias(residual).map_or_else(zeros, values));
         }
-        reference::Unit {
+        ReferenceUnit {
             recurrence: self.recurrence(),
             form: match self.residual {
                 BuiltInConfig::Symmetric => Form::Symmetric,

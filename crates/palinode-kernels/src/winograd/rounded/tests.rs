@@ -1,7 +1,9 @@
 //! Products of rounded factors against sums in f64, by every instruction set that has them.
 
 use super::*;
+use crate::isa::Isa;
 use crate::register::packed;
+use crate::token::Token;
 
 const GUARD: f32 = 1234.5;
 
@@ -21,7 +23,7 @@ fn noise(count: usize, seed: usize) -> Vec<f32> {
 /// Calls `check` with shapes of strips: (points and their stride, tiles).
 fn for_shapes(check: impl Fn(Bf16, Points, usize)) {
     for isa in Isa::ALL {
-        match Bf16::of(isa) {
+        match Token::of(isa).and_then(Token::bf16) {
             Some(bf16) => for_shapes_by(bf16, &check),
             None => println!("not tested: no products in bf16 by {isa} on this machine"),
         }

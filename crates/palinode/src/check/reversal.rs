@@ -1,4 +1,4 @@
-//! How exactly a network's units come back.
+//! How exactly a network's units are reversed.
 
 use crate::error::Result;
 use crate::network::{Network, Phase};
@@ -9,13 +9,13 @@ use burn::tensor::Tensor;
 /// `images` with the running statistics, block by block in the precision of the network's weights.
 ///
 /// # Errors
-/// [`Error::Config`](crate::Error::Config) where the scheme has no inverse.
+/// [`Error::NoInverse`](crate::Error::NoInverse) where the scheme has none.
 pub fn reversal_errors<R: Residual>(network: &Network<R>, images: Tensor<4>) -> Result<Vec<f64>> {
     let phase = Phase::Inference;
     let mut errors = Vec::new();
     network.forward_past(images, phase, &mut |unit, input| {
-        let (last, memory) = unit.forward_state(input.clone(), phase)?;
-        let back = unit.inverse(last, &memory)?;
+        let (last, evaluations) = unit.forward_state(input.clone(), phase)?;
+        let back = unit.inverse(last, &evaluations)?;
         errors.push(norm(back - input.clone()) / norm(input.clone()).max(f64::MIN_POSITIVE));
         Ok(())
     })?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourceName {
-    /// The embedded part of Fashion-MNIST: 6,000 + 1,000 images.
+    /// The embedded subset of Fashion-MNIST: 6,000 + 1,000 images.
     #[default]
     FashionMnistMini,
     /// Fashion-MNIST: 60,000 + 10,000 images, IDX, from a directory.
@@ -64,7 +64,7 @@ impl SourceName {
             .ok_or_else(|| Error::unknown("data.name", "data set", name, Self::ALL.map(Self::name)))
     }
 
-    /// Reads one part, from `directory` or from where it is usually installed.
+    /// Reads one split, from `directory` or from where it is usually installed.
     ///
     /// # Errors
     /// [`Error::Config`] where no directory is known, [`Error::Io`] and [`Error::Format`] for files

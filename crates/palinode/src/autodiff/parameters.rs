@@ -1,13 +1,15 @@
 //! The parameters of modules as parents of one node of the graph, and their numbers.
 
-use crate::error::Result;
-use crate::node::{Variable, View, flex_primitive, node_id, record_into, view};
-use crate::profile::Part;
+use super::node::{Variable, flex_primitive, node_id, record_into};
+use super::view::{View, view};
+use crate::error::{Error, Result};
 use burn::backend::Flex;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::grads::Gradients;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
+use palinode_kernels::Context;
+use palinode_kernels::profile::Section;
 
 /// The parameters of some modules, in the order of a visit, as parents of one node.
 ///
@@ -37,39 +39,44 @@ enum Leaf {
     Other(Register),
 }
 
-/// Records `output` as a function of `input` and the parameters of `modules`. `pull_back` maps the
-/// gradient with respect to `output` to those with respect to `input` and to every parameter, flat, in
+/// Records `output` as a function of `input` and the parameters of `modules`. `vjp` maps the gradient
+/// with respect to `output` to the gradients with respect to `input` and to every parameter, flat, in
 /// the order of a visit.
 ///
 /// # Errors
 /// [`Error::Backend`](crate::Error::Backend) where the tensors do not live on Flex.
 pub(crate) fn record_modules<M: Module>(
-    part: Part,
+    (context, section): (&Context, Section),
     input: Tensor<4>,
     modules: &[M],
     output: Tensor<4>,
-    pull_back: impl FnOnce(Tensor<4>) -> (Tensor<4>, Vec<Tensor<1>>) + Send + 'static,
+    vjp: impl FnOnce(Tensor<4>) -> (Tensor<4>, Vec<Tensor<1>>) + Send + 'static,
 ) -> Result<Tensor<4>> {
-    let Parameters { parent, rest } = Parameters::of(modules, &input);
+    let Parameters { parent, rest } = Parameters::of(modules, &input)?;
     let parents = [Variable::Array(input), Variable::Vector(parent)];
-    record_into(part, parents, output, move |gradient, _, graph| {
-        let (gradient, found) = pull_back(gradient);
+    record_into(context, section, parents, output, move |gradient, _, graph| {
+        let (gradient, found) = vjp(gradient);
         [Some(Variable::Array(gradient)), rest.give(found, graph)]
     })
 }
 
 impl Parameters {
-    fn of<M: Module>(modules: &[M], like: &Tensor<4>) -> Self {
-        let mut all = Collect { parent: None, leaves: Vec::new(), are_leaves: true };
+    fn of<M: Module>(modules: &[M], like: &Tensor<4>) -> Result<Self> {
+        let mut all = Collect { parent: None, leaves: Vec::new(), kind: Kind::Leaves };
         modules.iter().for_each(|module| module.visit(&mut all));
-        let Collect { parent, leaves, are_leaves } = all;
-        if !are_leaves {
-            let mut all = Flatten(Vec::new());
-            modules.iter().for_each(|module| module.visit(&mut all));
-            return Self { parent: Tensor::cat(all.0, 0), rest: Rest::Joined };
+        let Collect { parent, leaves, kind } = all;
+        match kind {
+            Kind::Leaves => {
+                let parent = parent.unwrap_or_else(|| Tensor::zeros([1], &like.device()));
+                Ok(Self { parent, rest: Rest::Leaves(leaves) })
+            }
+            Kind::Computed => {
+                let mut all = Flatten(Vec::new());
+                modules.iter().for_each(|module| module.visit(&mut all));
+                Ok(Self { parent: Tensor::cat(all.0, 0), rest: Rest::Joined })
+            }
+            Kind::Elsewhere(device) => Err(Error::Backend(device)),
         }
-        let parent = parent.unwrap_or_else(|| Tensor::zeros([1], &like.device()));
-        Self { parent, rest: Rest::Leaves(leaves) }
     }
 }
 
@@ -80,6 +87,7 @@ impl Rest {
             Self::Joined => return Some(Variable::Vector(Tensor::cat(found, 0))),
             Self::Leaves(leaves) => leaves,
         };
+        assert_eq!(leaves.len(), found.len(), "every parameter has one gradient");
         let mut parent = None;
         for (leaf, gradient) in leaves.into_iter().zip(found) {
             match leaf {
@@ -96,21 +104,39 @@ struct Collect {
     /// The first parameter of the graph, flat.
     parent: Option<Tensor<1>>,
     leaves: Vec<Leaf>,
-    are_leaves: bool,
+    kind: Kind,
+}
+
+/// How parameters stand in the graph.
+enum Kind {
+    /// All are leaves or constants.
+    Leaves,
+    /// Some are computed from others.
+    Computed,
+    /// One is on a device that nodes of ours cannot be recorded on.
+    Elsewhere(String),
 }
 
 impl ModuleVisitor for Collect {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
-        let tracked = value.is_tracked();
-        self.are_leaves &= !tracked || value.is_require_grad();
-        self.leaves.push(match node_id(&value).filter(|_| tracked) {
+        if !value.is_tracked() {
+            self.leaves.push(Leaf::Constant);
+            return;
+        }
+        if !value.is_require_grad() && matches!(self.kind, Kind::Leaves) {
+            self.kind = Kind::Computed;
+        }
+        self.leaves.push(match node_id(&value) {
             Some(id) if self.parent.is_some() => Leaf::Other(register::<D>(id, value.dims())),
             Some(_) => {
                 self.parent = Some(value.reshape([-1]));
                 Leaf::Parent
             }
-            None => Leaf::Constant,
+            None => {
+                self.kind = Kind::Elsewhere(format!("{:?}", value.device()));
+                Leaf::Constant
+            }
         });
     }
 }
@@ -127,9 +153,7 @@ impl ModuleVisitor for Flatten {
 /// Adds a gradient to those of the leaf `id`.
 fn register<const D: usize>(id: NodeId, shape: [usize; D]) -> Register {
     Box::new(move |gradient, graph| {
-        if let Some(primitive) = flex_primitive(gradient.reshape(shape)) {
-            graph.register::<Flex>(id, primitive);
-        }
+        graph.register::<Flex>(id, flex_primitive(gradient.reshape(shape)));
     })
 }
 

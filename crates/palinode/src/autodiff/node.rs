@@ -1,8 +1,7 @@
-//! Custom nodes of Burn's autodiff graph: a few parents, one output, and a pull-back written with
-//! ordinary tensors.
+//! Custom nodes of Burn's autodiff graph: a few parents, one output, and a vjp (vector–Jacobian product)
+//! written with ordinary tensors.
 
 use crate::error::{Error, Result};
-use crate::profile::{Part, time};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
@@ -11,9 +10,10 @@ use burn::backend::autodiff::checkpoint::strategy::{
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::{Autodiff, BackendTypes, DispatchKindConversion, DispatchTensor, Flex};
-use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor, TensorData};
+use burn::tensor::{GradientCheckpointingStrategy, Tensor};
+use palinode_kernels::Context;
+use palinode_kernels::profile::Section;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A parent of a node, or the gradient with respect to one.
@@ -25,39 +25,41 @@ pub(crate) enum Variable {
     Array(Tensor<4>),
 }
 
-/// From the gradient of the output to those of the parents that want one, in their order.
-type PullBack<const N: usize> =
+/// From the gradient of the output to the gradients of the parents that want one, in their order.
+type Vjp<const N: usize> =
     dyn FnOnce(Tensor<4>, [bool; N], &mut Gradients) -> [Option<Variable>; N] + Send;
 
-/// Records `output` as a function of `parents` whose gradient is `pull_back`.
+/// Records `output` as a function of `parents` whose vector–Jacobian product is `vjp`.
 ///
-/// `output` is computed by the caller outside any graph. What `pull_back` owns is all that the node
-/// keeps, and it is freed as the backward pass goes by; it is told which parents want a gradient. Its
-/// time counts as `part`'s.
+/// The caller computes `output` outside any graph. What `vjp` owns is all that the node keeps; it is
+/// freed as the backward pass goes by. `vjp` is told which parents want a gradient. Its time counts for
+/// `section` in the profile of `context`.
 ///
 /// # Errors
 /// [`Error::Backend`] where the tensors do not live on Flex.
 pub(crate) fn record<const N: usize>(
-    part: Part,
+    context: &Context,
+    section: Section,
     parents: [Variable; N],
     output: Tensor<4>,
-    pull_back: impl FnOnce(Tensor<4>, [bool; N]) -> [Option<Variable>; N] + Send + 'static,
+    vjp: impl FnOnce(Tensor<4>, [bool; N]) -> [Option<Variable>; N] + Send + 'static,
 ) -> Result<Tensor<4>> {
-    record_into(part, parents, output, move |slope, wanted, _| pull_back(slope, wanted))
+    record_into(context, section, parents, output, move |gradient, wanted, _| vjp(gradient, wanted))
 }
 
-/// [`record`] with a pull-back that may also give gradients to leaves that are no parents.
+/// [`record`] with a vjp that may also give gradients to leaves that are no parents.
 pub(crate) fn record_into<const N: usize>(
-    part: Part,
+    context: &Context,
+    section: Section,
     parents: [Variable; N],
     output: Tensor<4>,
-    pull_back: impl FnOnce(Tensor<4>, [bool; N], &mut Gradients) -> [Option<Variable>; N]
-    + Send
-    + 'static,
+    vjp: impl FnOnce(Tensor<4>, [bool; N], &mut Gradients) -> [Option<Variable>; N] + Send + 'static,
 ) -> Result<Tensor<4>> {
-    let pull_back: Box<PullBack<N>> =
-        Box::new(move |slope, wanted, graph| time(part, || pull_back(slope, wanted, graph)));
-    let state = Kept(Arc::new(Mutex::new(Some(pull_back))));
+    let context = context.clone();
+    let vjp: Box<Vjp<N>> = Box::new(move |gradient, wanted, graph| {
+        context.profile().time(section, || vjp(gradient, wanted, graph))
+    });
+    let state = Kept(Arc::new(Mutex::new(Some(vjp))));
     // All parents must be on the graph's side, tracked or not.
     let parents = parents.map(|parent| match parent {
         Variable::Vector(tensor) => Variable::Vector(tensor.autodiff()),
@@ -113,26 +115,24 @@ impl<const N: usize> Backward<Flex, N> for CustomNode {
 
     fn backward(self, ops: Ops<Kept<N>, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let kept = ops.state.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Burn consumes a node's step before running it, so a pull-back is asked for once.
-        let Some(pull_back) = kept else { return };
+        // Burn consumes a node's step before running it, so a vjp is asked for once.
+        let Some(vjp) = kept else { return };
         let gradient = gradients.consume::<Flex>(&ops.node);
         let wanted = std::array::from_fn(|parent| ops.parents[parent].is_some());
-        let found = pull_back(Tensor::from_primitive::<Flex>(gradient), wanted, gradients);
+        let found = vjp(Tensor::from_primitive::<Flex>(gradient), wanted, gradients);
         for (node, gradient) in ops.parents.into_iter().zip(found) {
-            let primitive = match gradient {
-                Some(Variable::Vector(tensor)) => flex_primitive(tensor),
-                Some(Variable::Array(tensor)) => flex_primitive(tensor),
-                None => continue,
+            let (Some(node), Some(gradient)) = (node, gradient) else { continue };
+            let gradient = match gradient {
+                Variable::Vector(tensor) => flex_primitive(tensor),
+                Variable::Array(tensor) => flex_primitive(tensor),
             };
-            if let (Some(node), Some(gradient)) = (node, primitive) {
-                gradients.register::<Flex>(node.id, gradient);
-            }
+            gradients.register::<Flex>(node.id, gradient);
         }
     }
 }
 
 #[derive(Clone)]
-struct Kept<const N: usize>(Arc<Mutex<Option<Box<PullBack<N>>>>>);
+struct Kept<const N: usize>(Arc<Mutex<Option<Box<Vjp<N>>>>>);
 
 impl<const N: usize> fmt::Debug for Kept<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,12 +140,15 @@ impl<const N: usize> fmt::Debug for Kept<N> {
     }
 }
 
-/// What Flex knows a tensor outside any graph by.
-pub(crate) fn flex_primitive<const D: usize>(tensor: Tensor<D>) -> Option<FlexPrimitive> {
-    tensor.try_into_primitive::<Flex>().ok()
+/// What Flex knows a gradient by.
+///
+/// # Panics
+/// Never: a node's output lives on Flex, so its vjp computes there.
+pub(crate) fn flex_primitive<const D: usize>(
+    tensor: Tensor<D>,
+) -> <Flex as BackendTypes>::FloatTensorPrimitive {
+    tensor.try_into_primitive::<Flex>().expect("the vjp of a node on Flex computes on Flex")
 }
-
-type FlexPrimitive = <Flex as BackendTypes>::FloatTensorPrimitive;
 
 /// The node of a tensor on the graph's side.
 pub(crate) fn node_id<const D: usize>(tensor: &Tensor<D>) -> Option<NodeId> {
@@ -157,52 +160,4 @@ pub(crate) fn node_id<const D: usize>(tensor: &Tensor<D>) -> Option<NodeId> {
         let primitive = tensor.try_into_primitive::<Autodiff<Flex, NoCheckpointing>>();
         primitive.ok().map(|primitive| primitive.id())
     }
-}
-
-/// Whether the kernels, which work on f32 in the CPU's memory, can compute with a tensor.
-pub(crate) fn on_kernels<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32 && tensor.device() == Device::flex()
-}
-
-/// The numbers of a tensor that is [on the kernels' side](on_kernels), to read; copied only where they
-/// do not lie side by side.
-pub(crate) fn view<const D: usize>(tensor: Tensor<D>) -> View {
-    let tensor = tensor.inner();
-    match tensor.clone().try_into_primitive::<Flex>() {
-        Ok(primitive) if primitive.as_slice::<f32>().is_some() => View::Shared(primitive),
-        _ => View::Own(values(tensor)),
-    }
-}
-
-/// See [`view`].
-pub(crate) enum View {
-    Shared(FlexPrimitive),
-    Own(Vec<f32>),
-}
-
-impl Deref for View {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match self {
-            // `view` has seen that there is a slice.
-            Self::Shared(primitive) => primitive.as_slice().unwrap_or_default(),
-            Self::Own(values) => values,
-        }
-    }
-}
-
-/// The numbers of a tensor that is [on the kernels' side](on_kernels), to change; copied only where
-/// they are shared.
-pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.inner().into_data().try_into_vec().unwrap_or_default()
-}
-
-/// A tensor outside any graph.
-pub(crate) fn tensor<const D: usize>(
-    values: Vec<f32>,
-    shape: [usize; D],
-    device: &Device,
-) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values, shape), device)
 }

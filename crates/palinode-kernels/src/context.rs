@@ -1,0 +1,219 @@
+//! What a computation runs on: an instruction set, threads, working memory and a profile.
+
+use crate::error::Error;
+use crate::isa::Isa;
+use crate::precision::Precision;
+use crate::profile::Profile;
+use crate::token::{Bf16, Token};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::sync::Arc;
+
+/// What a computation runs on. Every kernel takes one as its first argument.
+///
+/// It holds an instruction set that the machine has, the threads to use, working memory that is used
+/// again from call to call, and a [`Profile`]. Nothing of it is global: two contexts with different
+/// instruction sets can be at work at the same time. Clones share everything.
+///
+/// ```
+/// use palinode_kernels::{Context, Isa};
+///
+/// let context = Context::builder().isa(Isa::Portable).threads(2).build()?;
+/// assert_eq!((context.isa(), context.threads()), (Isa::Portable, 2));
+/// # Ok::<(), palinode_kernels::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    token: Token,
+    /// None: the Rayon pool that a kernel is called from.
+    pool: Option<ThreadPool>,
+    profile: Profile,
+}
+
+impl Context {
+    /// The fastest instruction set of the machine, and the Rayon pool that a kernel is called from.
+    pub fn new() -> Self {
+        Self::with(Token::best(), None)
+    }
+
+    /// Chooses an instruction set or a number of threads.
+    pub fn builder() -> ContextBuilder {
+        ContextBuilder::default()
+    }
+
+    fn with(token: Token, pool: Option<ThreadPool>) -> Self {
+        Self { inner: Arc::new(Inner { token, pool, profile: Profile::default() }) }
+    }
+
+    /// The instruction set.
+    pub fn isa(&self) -> Isa {
+        self.inner.token.isa()
+    }
+
+    /// The number of threads that kernels use when they are called from this thread.
+    pub fn threads(&self) -> usize {
+        match &self.inner.pool {
+            Some(pool) => pool.current_num_threads(),
+            None => rayon::current_num_threads(),
+        }
+    }
+
+    /// Runs `work` on the context's threads: in its own pool if it has one. Rayon's parallel iterators
+    /// inside `work` use these threads too.
+    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.inner.pool {
+            Some(pool) if pool.current_thread_index().is_none() => pool.install(work),
+            _ => work(),
+        }
+    }
+
+    /// Where the time of training steps goes. The kernels do not count their time by themselves.
+    pub fn profile(&self) -> &Profile {
+        &self.inner.profile
+    }
+
+    /// Checks that gradients can be computed in `precision`: [`Precision::Bf16`] needs AVX-512 with its
+    /// products in bf16, or AMX, both on the machine and as the context's instruction set.
+    ///
+    /// # Errors
+    /// [`Error::Precision`].
+    pub fn check(&self, precision: Precision) -> Result<(), Error> {
+        self.bf16(precision).map(|_| ())
+    }
+
+    /// Bytes of working memory that the context holds between calls.
+    pub fn scratch_bytes(&self) -> usize {
+        0
+    }
+
+    /// Frees the working memory that no call is using.
+    pub fn release_scratch(&self) {}
+
+    /// The proof that the machine has the instruction set.
+    pub(crate) fn token(&self) -> Token {
+        self.inner.token
+    }
+
+    /// The proof that the machine can take the products of `precision`; none is needed for f32.
+    pub(crate) fn bf16(&self, precision: Precision) -> Result<Option<Bf16>, Error> {
+        match precision {
+            Precision::F32 => Ok(None),
+            Precision::Bf16 => match self.token().bf16() {
+                Some(bf16) => Ok(Some(bf16)),
+                None => Err(Error::Precision {
+                    precision: precision.name(),
+                    needed: "AVX-512 with products in bf16 (avx512_bf16)",
+                    found: self.isa().name(),
+                }),
+            },
+        }
+    }
+}
+
+impl Default for Context {
+    /// As [`new`](Self::new).
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Choices for a [`Context`]; see [`Context::builder`].
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct ContextBuilder {
+    isa: Option<Isa>,
+    threads: Option<usize>,
+}
+
+impl ContextBuilder {
+    /// An instruction set, in the place of the fastest that the machine has.
+    pub fn isa(self, isa: Isa) -> Self {
+        Self { isa: Some(isa), ..self }
+    }
+
+    /// A number of threads: the context starts a pool of its own.
+    pub fn threads(self, threads: usize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
+    /// Makes the context.
+    ///
+    /// # Errors
+    /// [`Error::InstructionSet`] if the machine lacks the instruction set, [`Error::NoThreads`] for 0
+    /// threads, [`Error::Threads`] if the system does not start them.
+    pub fn build(self) -> Result<Context, Error> {
+        let token = match self.isa {
+            None => Token::best(),
+            Some(isa) => Token::of(isa).ok_or_else(|| missing(isa))?,
+        };
+        let pool = match self.threads {
+            None => None,
+            Some(0) => return Err(Error::NoThreads),
+            Some(threads) => Some(pool(threads)?),
+        };
+        Ok(Context::with(token, pool))
+    }
+}
+
+fn missing(isa: Isa) -> Error {
+    let available = Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(Isa::name).collect();
+    Error::InstructionSet { wanted: isa.name(), available }
+}
+
+fn pool(threads: usize) -> Result<ThreadPool, Error> {
+    let name = |index| format!("palinode-{index}");
+    let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(name);
+    builder.build().map_err(|reason| Error::Threads { threads, reason: reason.to_string() })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instruction_sets_that_the_machine_lacks_are_refused() {
+        for isa in Isa::ALL {
+            let built = Context::builder().isa(isa).build();
+            if isa.is_available() {
+                assert_eq!(built.unwrap().isa(), isa);
+            } else {
+                let message = built.unwrap_err().to_string();
+                assert!(message.starts_with(&format!("this machine does not have {isa}")));
+                assert!(message.ends_with("portable"), "{message}");
+            }
+        }
+        assert_eq!(Context::builder().threads(0).build().unwrap_err(), Error::NoThreads);
+    }
+
+    #[test]
+    fn work_runs_in_the_pool_of_the_context() {
+        let context = Context::builder().threads(3).build().unwrap();
+        assert_eq!(context.threads(), 3);
+        assert_eq!(context.install(rayon::current_num_threads), 3);
+        let inside = context.install(|| {
+            let thread = std::thread::current().id();
+            context.install(|| std::thread::current().id() == thread)
+        });
+        assert!(inside, "a nested call moved to another thread");
+        let outside = std::thread::current().id();
+        assert_eq!(Context::new().install(|| std::thread::current().id()), outside);
+    }
+
+    #[test]
+    fn bf16_is_refused_by_name_where_it_cannot_be_computed() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let context = Context::builder().isa(isa).build().unwrap();
+            assert_eq!(context.check(Precision::F32), Ok(()));
+            let checked = context.check(Precision::Bf16);
+            if !matches!(isa, Isa::Amx | Isa::Avx512) {
+                let message = checked.unwrap_err().to_string();
+                assert!(message.contains("avx512_bf16") && message.contains(isa.name()));
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Dropout masks that are a function of seed, stream, place and element.
+
+use crate::context::Context;
+use crate::error::Error;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use rayon::prelude::*;
+
+/// Elements whose random numbers one task draws.
+const STRETCH: usize = 1 << 14;
+
+/// Elements of one place of a stream.
+const ELEMENTS: u32 = 40;
+
+/// Places of a stream: a ChaCha8 stream has 2⁶⁸ words.
+const PLACES: u64 = 1 << (68 - ELEMENTS);
+
+/// The mask of inverted dropout: an element is 0 with probability `rate` and 1/(1 − `rate`) otherwise.
+///
+/// Element i is decided by one word of 32 bits: word `place`·2⁴⁰ + i of stream `stream` of the ChaCha8
+/// generator whose seed is `seed`. The element is kept if the word is at least ⌊`rate`·2³²⌋. Hence a
+/// mask need not be stored: whoever needs it again draws it again. It does not depend on the number of
+/// threads.
+///
+/// Source of the generator: D. J. Bernstein, ChaCha, a variant of Salsa20 (2008), with 8 rounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mask {
+    /// Seed of the generator.
+    pub seed: u64,
+    /// Stream of that seed, for instance one per training step.
+    pub stream: u64,
+    /// Place in the stream, below 2²⁸, for instance one per layer.
+    pub place: u64,
+    /// The probability that an element is dropped, in 0…1 (1 excluded).
+    pub rate: f64,
+}
+
+impl Mask {
+    /// Sets every element of `mask`, of up to 2⁴⁰ elements.
+    ///
+    /// # Errors
+    /// [`Error::Rate`] or [`Error::Place`], if one of them is out of its range.
+    pub fn fill(&self, context: &Context, mask: &mut [f32]) -> Result<(), Error> {
+        let Self { place, rate, .. } = *self;
+        if !(0.0..1.0).contains(&rate) {
+            return Err(Error::Rate { rate });
+        }
+        if place >= PLACES {
+            return Err(Error::Place { place, end: PLACES });
+        }
+        let kept = (1.0 / (1.0 - rate)) as f32;
+        let threshold = (rate * (f64::from(u32::MAX) + 1.0)) as u32;
+        context.install(|| {
+            mask.par_chunks_mut(STRETCH).enumerate().for_each(|(stretch, mask)| {
+                let mut words = self.words(stretch * STRETCH);
+                for element in mask {
+                    *element = if words.next_u32() >= threshold { kept } else { 0.0 };
+                }
+            });
+        });
+        Ok(())
+    }
+
+    /// The words that decide, from that of element `element` on.
+    fn words(&self, element: usize) -> ChaCha8Rng {
+        let mut words = ChaCha8Rng::seed_from_u64(self.seed);
+        words.set_stream(self.stream);
+        words.set_word_pos((u128::from(self.place) << ELEMENTS) + element as u128);
+        words
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The same, word by word.
+    fn naive(mask: Mask, len: usize) -> Vec<f32> {
+        let word = |element: usize| {
+            let mut words = ChaCha8Rng::seed_from_u64(mask.seed);
+            words.set_stream(mask.stream);
+            words.set_word_pos(u128::from(mask.place) * (1 << 40) + element as u128);
+            words.next_u32()
+        };
+        let share = |element| f64::from(word(element)) / 4_294_967_296.0;
+        let kept = (1.0 / (1.0 - mask.rate)) as f32;
+        (0..len).map(|element| if share(element) < mask.rate { 0.0 } else { kept }).collect()
+    }
+
+    #[test]
+    fn masks_are_the_naive_ones_for_any_number_of_threads() {
+        for threads in [1, 2, 3] {
+            let context = Context::builder().threads(threads).build().unwrap();
+            for (seed, stream, place, rate) in
+                [(1, (5 << 8) | 6, 7, 0.5), (u64::MAX, u64::MAX, PLACES - 1, 0.25), (3, 0, 0, 0.0)]
+            {
+                let mask = Mask { seed, stream, place, rate };
+                for len in [0, 1, STRETCH - 1, STRETCH, 2 * STRETCH + 77] {
+                    let mut found = vec![f32::NAN; len];
+                    mask.fill(&context, &mut found).unwrap();
+                    assert_eq!(found, naive(mask, len), "{mask:?}, {len} elements");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_share_of_dropped_elements_is_the_rate() {
+        let mask = Mask { seed: 1, stream: 2, place: 3, rate: 0.4 };
+        let mut found = vec![0.0; 40_000];
+        mask.fill(&Context::new(), &mut found).unwrap();
+        let dropped = found.iter().filter(|&&element| element == 0.0).count();
+        // Four standard deviations.
+        assert!(dropped.abs_diff(16_000) < 392, "{dropped} of 40000");
+        assert!(found.iter().all(|&element| element == 0.0 || element == (1.0 / 0.6_f64) as f32));
+    }
+
+    #[test]
+    fn rates_and_places_out_of_range_are_refused() {
+        let mask = Mask { seed: 1, stream: 2, place: 3, rate: 0.4 };
+        let context = Context::new();
+        for rate in [-0.1, 1.0, f64::NAN] {
+            let refused = Mask { rate, ..mask }.fill(&context, &mut []);
+            assert!(matches!(refused, Err(Error::Rate { .. })), "{rate}");
+        }
+        let refused = Mask { place: PLACES, ..mask }.fill(&context, &mut []);
+        assert_eq!(refused, Err(Error::Place { place: PLACES, end: PLACES }));
+    }
+}

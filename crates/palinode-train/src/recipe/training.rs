@@ -1,0 +1,104 @@
+//! `[training]`: how long, in which batches, and from which weights.
+
+use super::setters::setters;
+use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};
+use palinode_kernels::Isa;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What becomes of the fully connected layer where training starts from a weight file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadStart {
+    /// It is taken from the file.
+    #[default]
+    Kept,
+    /// It is initialised: for other classes than the file's.
+    New,
+}
+
+/// `[training]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TrainingRecipe {
+    /// Passes over the training images; 0 writes the initial weights and stops.
+    pub epochs: usize,
+    /// Images per batch.
+    pub batch_size: usize,
+    /// Batches whose mean gradient makes one optimiser step.
+    pub accumulate: usize,
+    /// Whether the order of the images changes from epoch to epoch.
+    pub shuffle: bool,
+    /// ε of smoothed targets: 1 − ε + ε/classes for the label, ε/classes for every other class.
+    pub label_smoothing: f64,
+    /// Decay of the moving average of the weights, which is then validated, saved and tested in their
+    /// place; 0: no average.
+    pub average: f64,
+    /// Epochs between two validations. The last epoch always has one.
+    pub validate_every: usize,
+    /// Whether the network is tested at the end.
+    pub test: bool,
+    /// A weight file to start from: every array that fits by name and shape is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// What becomes of the fully connected layer of that file.
+    pub head: HeadStart,
+    /// Parameters that are not trained, by the beginnings of their names (`stem`, `units.0`).
+    pub freeze: Vec<String>,
+    /// How units are differentiated; unset: reversible where the scheme is, otherwise stored.
+    pub mode: Option<Differentiation>,
+    /// Instruction set of the kernels. A run records the one it began with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isa: Option<Isa>,
+    /// How the kernels compute the units' 3×3 convolutions in training; unset: the fastest way for the
+    /// size of the images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<Algorithm>,
+    /// Precision of the factors of the units' products for gradients.
+    pub gradients: Precision,
+}
+
+impl TrainingRecipe {
+    /// How the kernels compute units.
+    pub fn kernels(&self) -> Kernels {
+        Kernels::default().with_algorithm(self.algorithm).with_gradients(self.gradients)
+    }
+}
+
+impl Default for TrainingRecipe {
+    fn default() -> Self {
+        Self {
+            epochs: 200,
+            batch_size: 128,
+            accumulate: 1,
+            shuffle: true,
+            label_smoothing: 0.0,
+            average: 0.0,
+            validate_every: 1,
+            test: true,
+            start: None,
+            head: HeadStart::Kept,
+            freeze: Vec::new(),
+            mode: None,
+            isa: None,
+            algorithm: None,
+            gradients: Precision::F32,
+        }
+    }
+}
+
+setters!(TrainingRecipe {
+    with_epochs => epochs: usize,
+    with_batch_size => batch_size: usize,
+    with_accumulate => accumulate: usize,
+    with_shuffle => shuffle: bool,
+    with_label_smoothing => label_smoothing: f64,
+    with_average => average: f64,
+    with_validate_every => validate_every: usize,
+    with_test => test: bool,
+    with_start => start: Option<PathBuf>,
+    with_head => head: HeadStart,
+    with_freeze => freeze: Vec<String>,
+    with_mode => mode: Option<Differentiation>,
+});

@@ -1,0 +1,63 @@
+//! The end of a run: the test, the report and the result.
+
+use super::checkpoint::Position;
+use super::evaluate::{EVALUATION_BATCH, evaluate};
+use super::metrics::Row;
+use super::observer::Observer;
+use super::outcome::Outcome;
+use super::state::Run;
+use crate::error::{Error, Result};
+use crate::report;
+use burn::module::Module;
+use palinode::file::write_atomically;
+use palinode::network::weights::replace;
+use palinode::network::{WeightFile, count};
+use palinode::residual::Residual;
+
+/// Tests the weights of the best validation, if the settings say so, and writes report and result.
+pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -> Result<Outcome> {
+    let best = WeightFile::load(&run.directory.weights("best"))?;
+    let network = replace(run.network.valid(), &best.arrays)?;
+    let test = run.data.test.as_ref().filter(|_| run.settings.training.test);
+    let tested = match test {
+        Some(test) => {
+            Some((test.as_ref(), evaluate(&network, test, &best.data, EVALUATION_BATCH)?))
+        }
+        None => None,
+    };
+    let found = tested.as_ref().map(|(_, found)| found);
+    if found.is_some_and(|found| !found.loss.is_finite()) {
+        return Err(run.not_finite("the test loss"));
+    }
+    let Position { epoch, seconds, rows, best, .. } = &run.position;
+    let training: Vec<&Row> = rows.iter().filter(|row| row.split == "train").collect();
+    let training_seconds: f64 = training.iter().map(|row| row.seconds).sum();
+    let images = training.len() * run.data.epoch_images;
+    let outcome = Outcome {
+        run: run.directory.path().to_owned(),
+        epochs: *epoch,
+        parameters: count(&network).total,
+        validation_accuracy: best.and_then(|best| best.accuracy),
+        test_accuracy: found.map(|found| found.accuracy),
+        test_loss: found.map(|found| found.loss),
+        seconds: Some(*seconds),
+        images_per_second: Some(images as f64 / training_seconds),
+        peak_bytes: Some(observer.peak_bytes()),
+    };
+    let mode = run.settings.training.mode.unwrap_or_else(|| network.config().usual_mode());
+    let page = report::Report {
+        title: &run.title,
+        outcome: &outcome,
+        config: &run.config,
+        mode,
+        network: &network,
+        rows,
+        best: *best,
+        tested: tested.as_ref().map(|(test, found)| (*test, found)),
+    };
+    write_atomically(&run.directory.report(), page.to_html()?.as_bytes())?;
+    let json = serde_json::to_string_pretty(&outcome)
+        .map_err(|error| Error::format(run.directory.result(), error.to_string()))?;
+    write_atomically(&run.directory.result(), json.as_bytes())?;
+    Ok(outcome)
+}

@@ -1,0 +1,80 @@
+//! The end of an epoch: validation, weights, figures, checkpoint.
+
+use super::checkpoint::Best;
+use super::evaluate::{EVALUATION_BATCH, evaluate};
+use super::events::event_file;
+use super::metrics::{self, Row};
+use super::observer::Observer;
+use super::state::Run;
+use crate::error::Result;
+use crate::report;
+use palinode::file::write_atomically;
+use palinode::residual::Residual;
+use std::time::Instant;
+
+/// Closes the current epoch, whose last step had the learning rate `learning_rate`.
+pub(super) fn end_epoch<R: Residual>(
+    run: &mut Run<R>,
+    learning_rate: f64,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let weights = run.finite_weights()?;
+    let (validated, weights) = match &run.average {
+        Some(average) => (average.applied(&run.network)?, average.arrays().clone()),
+        None => (run.network.clone(), weights),
+    };
+    let training = &run.settings.training;
+    let (epoch, epochs) = (run.position.epoch + 1, training.epochs);
+    let due = epoch.is_multiple_of(training.validate_every) || epoch == epochs;
+    let mut rows = vec![Row {
+        epoch,
+        split: "train".to_owned(),
+        loss: run.position.loss_sum / run.position.seen as f64,
+        accuracy: run.position.correct as f64 / run.position.seen as f64,
+        learning_rate,
+        seconds: run.position.epoch_seconds,
+        images_per_second: run.position.seen as f64 / run.position.epoch_seconds,
+        peak_bytes: observer.peak_bytes(),
+    }];
+    let mut best = None;
+    let images = run.data.validation.len();
+    if images == 0 {
+        best = Some(Best { epoch, accuracy: None });
+    } else if due {
+        let since = Instant::now();
+        let found = evaluate(&validated, &run.data.validation, run.data.info(), EVALUATION_BATCH)?;
+        if !found.loss.is_finite() {
+            return Err(run.not_finite("the validation loss"));
+        }
+        let seconds = since.elapsed().as_secs_f64();
+        run.position.seconds += seconds;
+        rows.push(Row {
+            epoch,
+            split: "validation".to_owned(),
+            loss: found.loss,
+            accuracy: found.accuracy,
+            learning_rate,
+            seconds,
+            images_per_second: images as f64 / seconds,
+            peak_bytes: observer.peak_bytes(),
+        });
+        let so_far = run.position.best.and_then(|best| best.accuracy);
+        if so_far.is_none_or(|accuracy| found.accuracy > accuracy) {
+            best = Some(Best { epoch, accuracy: Some(found.accuracy) });
+        }
+    }
+    rows.iter().for_each(|row| observer.row(row, epochs));
+    if best.is_some() {
+        run.position.best = best;
+        run.save_weights("best", &weights)?;
+    }
+    run.save_weights("last", &weights)?;
+    run.position.begin_epoch(epoch, rows);
+    let rows = &run.position.rows;
+    metrics::write(&run.directory.metrics(), rows)?;
+    write_atomically(&run.directory.curves(), report::curves(rows)?.as_bytes())?;
+    let began = run.directory.began();
+    write_atomically(&run.directory.events(), &event_file(began, rows))?;
+    // Last, so that a run that is killed before this point does all of the above again.
+    run.save_checkpoint()
+}

@@ -1,0 +1,143 @@
+//! The gradients of a network's parameters: taken from a backward pass, averaged, clipped.
+
+use crate::error::{Error, Result};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor};
+use palinode::network::Network;
+use palinode::residual::Residual;
+
+/// One gradient per parameter, flat, in the order of a visit; `None` for a parameter that is not
+/// trained.
+#[derive(Clone, Debug)]
+pub struct ParameterGradients(Vec<Option<Tensor<1>>>);
+
+impl ParameterGradients {
+    /// Takes the gradients of `network`'s parameters out of a backward pass.
+    ///
+    /// A trained parameter that the loss does not depend on (a block left out by stochastic depth) has
+    /// the gradient zero, in every mode of differentiation.
+    pub fn take<R: Residual>(network: &Network<R>, gradients: &mut Gradients) -> Self {
+        let mut visitor = Take { gradients, taken: Vec::new() };
+        network.visit(&mut visitor);
+        Self(visitor.taken)
+    }
+
+    /// The gradients.
+    pub fn as_slice(&self) -> &[Option<Tensor<1>>] {
+        &self.0
+    }
+
+    /// The gradients, to be changed.
+    pub(super) fn as_mut_slice(&mut self) -> &mut [Option<Tensor<1>>] {
+        &mut self.0
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Option<Tensor<1>>> {
+        self.0
+    }
+
+    /// Scales all gradients so that their common norm is at most `limit`; 0: no limit.
+    ///
+    /// The squares of each gradient are summed on the device in its own precision. These sums are read
+    /// back together and added in f64, in the order of the parameters.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] where the norm is not finite.
+    pub fn clip(&mut self, limit: f64) -> Result<()> {
+        if limit == 0.0 {
+            return Ok(());
+        }
+        let squares: Vec<Tensor<1>> =
+            self.0.iter().flatten().map(|gradient| gradient.clone().powi_scalar(2).sum()).collect();
+        if squares.is_empty() {
+            return Ok(());
+        }
+        let squares = Tensor::cat(squares, 0).into_data().convert::<f64>();
+        let squares = squares
+            .try_to_vec::<f64>()
+            .map_err(|error| Error::config("gradient", error.to_string()))?;
+        let norm = squares.iter().sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            let place = format!("optimizer.clip_norm {limit} cannot limit it");
+            return Err(Error::NonFinite { what: "the norm of the gradient", place });
+        }
+        if norm > limit {
+            for gradient in self.0.iter_mut().flatten() {
+                *gradient = gradient.clone() * (limit / norm);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Take<'a> {
+    gradients: &'a mut Gradients,
+    taken: Vec<Option<Tensor<1>>>,
+}
+
+impl ModuleVisitor for Take<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let weight = param.val();
+        let gradient = weight.grad_remove(self.gradients);
+        let gradient =
+            gradient.or_else(|| weight.is_require_grad().then(|| weight.inner().zeros_like()));
+        self.taken.push(gradient.map(|gradient| gradient.reshape([-1])));
+    }
+}
+
+/// The mean gradient over the images of several batches.
+///
+/// Each batch counts by its images, so the result is the gradient of the mean loss over all of them.
+#[derive(Debug, Default)]
+pub struct GradientMean {
+    /// Σ images · gradient; of a single batch, its gradient as it is.
+    sum: Option<ParameterGradients>,
+    batches: usize,
+    first: usize,
+    images: usize,
+}
+
+impl GradientMean {
+    /// Adds the gradients of the mean loss over a batch of `images` images.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where they belong to other parameters than those before.
+    pub fn add(&mut self, gradients: ParameterGradients, images: usize) -> Result<()> {
+        self.batches += 1;
+        self.images += images;
+        let Some(sum) = &mut self.sum else {
+            (self.sum, self.first) = (Some(gradients), images);
+            return Ok(());
+        };
+        if sum.0.len() != gradients.0.len() {
+            let reason = format!("{} gradients, expected {}", gradients.0.len(), sum.0.len());
+            return Err(Error::config("gradient", reason));
+        }
+        for (sum, gradient) in sum.0.iter_mut().zip(gradients.0) {
+            let before = match self.batches {
+                2 => sum.take().map(|first| first * self.first as f64),
+                _ => sum.take(),
+            };
+            *sum = match (before, gradient) {
+                (Some(before), Some(gradient)) => Some(before + gradient * images as f64),
+                (None, None) => None,
+                (Some(_), None) | (None, Some(_)) => {
+                    let reason = "a parameter is trained in one batch and not in another";
+                    return Err(Error::config("gradient", reason));
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// The mean; `None` before the first batch. The gradient of a single batch keeps its bits.
+    pub fn finish(self) -> Option<ParameterGradients> {
+        let mut mean = self.sum?;
+        if self.batches > 1 {
+            for gradient in mean.0.iter_mut().flatten() {
+                *gradient = gradient.clone() / self.images as f64;
+            }
+        }
+        Some(mean)
+    }
+}

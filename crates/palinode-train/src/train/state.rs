@@ -1,0 +1,110 @@
+//! A run that is under way: all that the next step depends on.
+
+use super::average::Average;
+use super::checkpoint::{self, Position};
+use super::directory::RunDirectory;
+use super::optimizer::NetworkOptimizer;
+use super::training_data::TrainingData;
+use crate::error::{Error, Result};
+use crate::recipe::Settings;
+use burn::tensor::Device;
+use palinode::network::weights::{Arrays, collect};
+use palinode::network::{Network, WeightFile};
+use palinode::residual::Residual;
+
+/// A run between two steps.
+pub(super) struct Run<R: Residual> {
+    /// Heading of the report.
+    pub title: String,
+    /// Content of `config.toml`.
+    pub config: String,
+    pub settings: Settings,
+    pub directory: RunDirectory,
+    pub data: TrainingData,
+    pub network: Network<R>,
+    pub optimizer: NetworkOptimizer,
+    pub average: Option<Average>,
+    pub position: Position,
+}
+
+impl<R: Residual> Run<R> {
+    /// The device of the network.
+    pub fn device(&self) -> Device {
+        self.network.head.weight.val().device()
+    }
+
+    /// The network's arrays. Only finite ones are ever saved.
+    pub fn finite_weights(&self) -> Result<Arrays> {
+        let arrays = collect(&self.network);
+        if arrays.values().flat_map(|array| &array.values).all(|value| value.is_finite()) {
+            return Ok(arrays);
+        }
+        Err(self.not_finite("a weight"))
+    }
+
+    /// Writes a weight file: `init`, `best` or `last`.
+    pub fn save_weights(&self, which: &str, arrays: &Arrays) -> Result<()> {
+        let (config, data) = (self.network.config().clone(), self.data.info().clone());
+        WeightFile::new(config, data, arrays.clone()).save(&self.directory.weights(which))?;
+        Ok(())
+    }
+
+    /// Writes everything that resuming needs.
+    pub fn save_checkpoint(&self) -> Result<()> {
+        // Before anything is written: a checkpoint with NaN in it could not be resumed.
+        self.finite_weights()?;
+        checkpoint::save(
+            &self.directory.checkpoint(),
+            &self.position,
+            &self.network,
+            self.average.as_ref(),
+            &self.optimizer,
+        )
+    }
+
+    /// Goes on from the checkpoint, if one was written before the run stopped.
+    pub fn load_checkpoint(mut self) -> Result<(Self, bool)> {
+        let file = self.directory.checkpoint();
+        if !file.is_file() {
+            return Ok((self, false));
+        }
+        let (position, network) = checkpoint::load(
+            &file,
+            self.network,
+            self.average.as_mut(),
+            &mut self.optimizer,
+            &Device::flex(),
+        )?;
+        if position.data != self.data.checksum {
+            let reason = "the training images are not those this run began with";
+            return Err(Error::config("data", reason));
+        }
+        (self.position, self.network) = (position, network);
+        Ok((self, true))
+    }
+
+    /// The error of a number that is not finite, at the current step.
+    pub fn not_finite(&self, what: &'static str) -> Error {
+        not_finite(what, &self.position, &self.directory)
+    }
+
+    /// The error of a run that was asked to stop.
+    pub fn interrupted(&self) -> Error {
+        Error::Interrupted { run: self.directory.path().to_owned() }
+    }
+}
+
+/// The error of a number that is not finite.
+pub(super) fn not_finite(
+    what: &'static str,
+    position: &Position,
+    directory: &RunDirectory,
+) -> Error {
+    let place = format!(
+        "epoch {}, step {}; the last good checkpoint is kept in {}",
+        position.epoch + 1,
+        position.step + 1,
+        directory.path().display()
+    );
+    Error::NonFinite { what, place }
+}

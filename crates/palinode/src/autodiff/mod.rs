@@ -1,0 +1,9 @@
+//! Nodes of our own in Burn's autodiff graph, and tensors as the kernels see them.
+
+mod node;
+mod parameters;
+mod view;
+
+pub(crate) use node::{Variable, record};
+pub(crate) use parameters::{record_modules, views};
+pub(crate) use view::{View, on_kernels, tensor, values, view};

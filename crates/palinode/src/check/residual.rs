@@ -1,0 +1,113 @@
+//! A residual of the user's own against what it says of itself.
+
+use crate::error::{Error, Result};
+use crate::network::Unit;
+use crate::pass::{Pass, Phase, Place};
+use crate::random::{Generator, Purpose};
+use crate::residual::{Effects, Residual};
+use crate::reversible::{Differentiation, value_of, vjp_by_autodiff};
+use crate::scheme::{Hamiltonian, Midpoint, Role, Scheme, Streams};
+use burn::tensor::{DType, Device, Tensor};
+use palinode_kernels::Context;
+use std::sync::Arc;
+
+/// The largest relative difference between two ways to compute the same.
+const BOUND: f64 = 1e-4;
+
+/// Evaluates `residual` on random images of `shape` `[n, c, h, w]` and compares with what it says of
+/// itself:
+///
+/// * its value has the shape and the type of its input;
+/// * if [`effects`](Residual::effects) is [`Effects::None`], a second evaluation gives the same bits;
+/// * if there is a [`kernel_form`](Residual::kernel_form), the kernels compute the same values (f32 on
+///   the CPU);
+/// * if there is a [`vjp`](Residual::vjp) of its own, it is that of autodiff.
+///
+/// Call it once, in a test or before training. `residual` lives on a device without autodiff.
+///
+/// # Errors
+/// [`Error::Residual`] naming the first claim that does not hold.
+pub fn check_residual<R: Residual>(
+    residual: &R,
+    shape: [usize; 4],
+    context: &Context,
+    device: &Device,
+) -> Result<()> {
+    let name = std::any::type_name::<R>();
+    let refuse = |reason: String| Err(Error::Residual { residual: name.to_owned(), reason });
+    let mut generator = Generator::new(0, Purpose::Input);
+    let [x, v]: [Tensor<4>; 2] = [(); 2].map(|()| generator.normal(shape, 1.0, device));
+    let phase = Phase::Training { seed: 1, step: 0 };
+    let place = Place::Unit { unit: 0, function: 0 };
+    let evaluate = |role, pass: &Pass| {
+        let value = value_of((residual, name), role, x.clone(), pass)?;
+        pass.check()?;
+        Ok::<_, Error>(value)
+    };
+
+    let first = Pass::first(phase, context, place);
+    let value = evaluate(Role::Forward, &first)?;
+    let again = Pass::again(phase, context, place, first.into_kept());
+    if residual.effects() == Effects::None {
+        let difference = (evaluate(Role::Forward, &again)? - value.clone()).abs().max();
+        let difference = difference.into_scalar::<f64>();
+        // (A NaN is no agreement either.)
+        if difference != 0.0 {
+            return refuse(format!(
+                "`effects` says that evaluations can be repeated, but two differ by {difference:e}"
+            ));
+        }
+    }
+
+    if let Some(own) = residual.vjp(&x, &v, &again) {
+        let pass = Pass::new(Phase::BatchStatistics, context);
+        let by_autodiff = vjp_by_autodiff(residual, Role::Forward, x.clone(), v, &pass)?;
+        let flat = |parts: &[Tensor<1>]| Tensor::cat(parts.to_vec(), 0);
+        let mut pairs = vec![
+            ("value", own.value.flatten::<1>(0, 3), by_autodiff.value.flatten::<1>(0, 3)),
+            ("input", own.input.flatten::<1>(0, 3), by_autodiff.input.flatten::<1>(0, 3)),
+        ];
+        if !by_autodiff.parameters.is_empty() {
+            pairs.push(("parameters", flat(&own.parameters), flat(&by_autodiff.parameters)));
+        }
+        for (what, own, truth) in pairs {
+            let error = relative(own, truth);
+            if !(error <= BOUND) {
+                return refuse(format!("the {what} of `vjp` differ by {error:e} from autodiff's"));
+            }
+        }
+    }
+
+    if residual.kernel_form().is_some() && x.dtype() == DType::F32 && *device == Device::flex() {
+        // One block of a scheme whose output shows F(x), and one that shows F*(x) too.
+        let schemes: [Arc<dyn Scheme>; 2] =
+            [Arc::new(Midpoint { step: 1.0 }), Arc::new(Hamiltonian { step: 1.0 })];
+        for scheme in schemes {
+            let unit = Unit::new(vec![residual.clone()], scheme, Differentiation::Reversible)?
+                .with_context(context)?;
+            let input = match unit.scheme().streams() {
+                Streams::One => x.clone(),
+                Streams::Two => Tensor::cat(vec![x.clone(), x.clone()], 1),
+            };
+            let by_kernels = unit.forward(input.clone(), Phase::Inference)?;
+            let (last, _) = unit.forward_state(input, Phase::Inference)?;
+            let error =
+                relative(by_kernels.flatten::<1>(0, 3), unit.output(last).flatten::<1>(0, 3));
+            if !(error <= BOUND) {
+                return refuse(format!(
+                    "the kernels' values for its `kernel_form` differ by {error:e} from `forward`'s"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// ‖a − b‖ / ‖b‖; infinite where lengths differ.
+fn relative(a: Tensor<1>, b: Tensor<1>) -> f64 {
+    if a.dims() != b.dims() {
+        return f64::INFINITY;
+    }
+    let norm = |x: Tensor<1>| x.powi_scalar(2).sum().into_scalar::<f64>().sqrt();
+    norm(a - b.clone()) / norm(b).max(f64::MIN_POSITIVE)
+}

@@ -1,0 +1,178 @@
+//! A classifier of images: stem, units with transitions between them, head.
+
+use super::config::{Layout, NetworkConfig};
+use super::entry::Entry;
+use super::head::Head;
+use super::stem::Stem;
+use super::transition::Transition;
+use super::unit::Unit;
+use crate::activation::{Activation, activate};
+use crate::error::{Error, Result};
+use crate::norm::BatchNorm;
+use crate::pass::{Pass, Phase};
+use crate::residual::{BuiltIn, Residual};
+use crate::reversible::{Differentiation, Kernels};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use palinode_kernels::Context;
+
+/// A classifier of images: stem → units with transitions between → head.
+///
+/// `forward` maps `[n, channels, rows, columns]` to logits `[n, classes]`.
+#[derive(Module, Debug)]
+pub struct Network<R: Residual = BuiltIn> {
+    /// First convolution.
+    pub stem: Stem,
+    /// Batch norm after it.
+    pub stem_norm: Option<BatchNorm>,
+    /// First blocks of the units, where these cannot be undone (the baselines'); with none, the state
+    /// is pooled and padded between two units.
+    pub entries: Vec<Option<Entry<R>>>,
+    /// The reversible units.
+    pub units: Vec<Unit<R>>,
+    /// Batch norm before the pool of layout `paper`.
+    pub head_norm: Option<BatchNorm>,
+    /// Pool and fully connected layer.
+    pub head: Head,
+    #[module(skip)]
+    pub(super) config: NetworkConfig,
+    #[module(skip)]
+    pub(super) context: Context,
+}
+
+impl<R: Residual> Network<R> {
+    /// Logits `[n, classes]` of standardised images `[n, channels, rows, columns]`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for images of another shape or type than the network's, [`Error::Residual`] for a
+    /// residual that changes the shape, [`Error::Backend`] for gradients on a backend that the units' mode
+    /// does not support.
+    pub fn forward(&self, images: Tensor<4>, phase: Phase) -> Result<Tensor<2>> {
+        self.forward_past(images, phase, &mut |_, _| Ok(()))
+    }
+
+    /// [`forward`](Self::forward), showing every unit and its input on the way.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and what `see` says.
+    pub fn forward_past(
+        &self,
+        images: Tensor<4>,
+        phase: Phase,
+        see: &mut dyn FnMut(&Unit<R>, &Tensor<4>) -> Result<()>,
+    ) -> Result<Tensor<2>> {
+        let config = &self.config;
+        self.check(&images)?;
+        let outside = Pass::new(phase, &self.context);
+        let mut x = self.stem.forward(images, &outside);
+        let mut activation = self.stem_activation();
+        if let Some(norm) = &self.stem_norm {
+            x = match activation.take_if(|activation| *activation == Activation::Relu) {
+                Some(_) => norm.forward_relu(x, &outside),
+                None => norm.forward(x, &outside),
+            };
+        }
+        if let Some(activation) = activation {
+            x = activate(activation, x);
+        }
+        for (index, (unit, entry)) in self.units.iter().zip(&self.entries).enumerate() {
+            x = match entry {
+                Some(entry) => entry.forward(x, &outside)?,
+                None if index > 0 => Transition::to(config, index).apply(x, &outside),
+                None => x,
+            };
+            see(unit, &x)?;
+            x = unit.forward(x, phase)?;
+        }
+        if let Some(norm) = &self.head_norm {
+            x = norm.forward_relu(x, &outside);
+        }
+        let logits = self.head.forward(x, &outside);
+        outside.check()?;
+        Ok(logits)
+    }
+
+    /// Refuses images of another shape or type than the network's.
+    fn check(&self, images: &Tensor<4>) -> Result<()> {
+        let NetworkConfig { channels, size: [rows, columns], .. } = self.config;
+        let dtype = self.stem.weight.val().dtype();
+        let [_, own @ ..] = images.dims();
+        if own == [channels, rows, columns] && images.dtype() == dtype {
+            return Ok(());
+        }
+        Err(Error::Input {
+            found: format!("{:?} in {:?}", images.dims(), images.dtype()),
+            expected: format!("[n, {channels}, {rows}, {columns}] in {dtype:?}"),
+        })
+    }
+
+    /// The description it was made from.
+    pub fn config(&self) -> &NetworkConfig {
+        &self.config
+    }
+
+    /// The same weights, differentiated another way.
+    ///
+    /// # Errors
+    /// [`Error::NotRepeatable`] where `mode` cannot evaluate a
+    /// residual again.
+    pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
+        let units = self.units.into_iter().map(|unit| unit.with_mode(mode));
+        self.units = units.collect::<Result<_>>()?;
+        Ok(self)
+    }
+
+    /// The same weights, all units computed by the kernels another way.
+    ///
+    /// # Errors
+    /// As [`Unit::with_kernels`].
+    pub fn with_kernels(mut self, kernels: Kernels) -> Result<Self> {
+        let units = self.units.into_iter().map(|unit| unit.with_kernels(kernels));
+        self.units = units.collect::<Result<_>>()?;
+        Ok(self)
+    }
+
+    /// The same weights, computed with `context`.
+    ///
+    /// # Errors
+    /// As [`Unit::with_context`].
+    pub fn with_context(mut self, context: &Context) -> Result<Self> {
+        let units = self.units.into_iter().map(|unit| unit.with_context(context));
+        self.units = units.collect::<Result<_>>()?;
+        self.context = context.clone();
+        Ok(self)
+    }
+
+    /// What the kernels compute with.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Channels of all norms inside the units' blocks, those of entries left out.
+    pub fn normed_channels(&self) -> usize {
+        struct Visitor {
+            name: String,
+            channels: usize,
+        }
+        impl ModuleVisitor for Visitor {
+            fn enter_module(&mut self, name: &str, _: &str) {
+                name.clone_into(&mut self.name);
+            }
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                if self.name == "running_mean" {
+                    self.channels += param.val().dims()[0];
+                }
+            }
+        }
+        let mut visitor = Visitor { name: String::new(), channels: 0 };
+        self.units.visit(&mut visitor);
+        visitor.channels
+    }
+
+    fn stem_activation(&self) -> Option<Activation> {
+        match self.config.layout {
+            Layout::Paper => Some(Activation::Relu),
+            Layout::Report => self.config.stem.activation.get(),
+        }
+    }
+}

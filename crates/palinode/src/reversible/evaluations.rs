@@ -1,0 +1,203 @@
+//! Evaluations of a unit's residuals: the first ones, and repetitions that give the same values.
+
+use crate::error::{Error, Result};
+use crate::pass::{Draw, Drawn, Kept, Pass, Phase, Place, Statistics};
+use crate::residual::Residual;
+use crate::scheme::{Role, Term};
+use burn::tensor::Tensor;
+use palinode_kernels::Context;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where a unit's residuals stand in a network, and how likely they take part in a step.
+#[derive(Clone, Debug)]
+pub(crate) struct UnitSite {
+    /// The unit, from 0.
+    pub unit: usize,
+    /// Residuals of the network's unit that come before these.
+    pub first: usize,
+    /// Probability that residual i is evaluated in training ([`Survival`]); empty: all are.
+    pub survival: Arc<[f64]>,
+}
+
+impl UnitSite {
+    /// The place of one of residual `residual`'s functions.
+    fn place(&self, residual: usize, role: Role) -> Place {
+        let function = 2 * (self.first + residual) + usize::from(role == Role::Conjugate);
+        Place::Unit { unit: self.unit, function }
+    }
+
+    /// What stochastic depth does to residual `residual`.
+    fn survival(&self, phase: Phase, residual: usize) -> Survival {
+        let Some(&probability) = self.survival.get(residual) else { return Survival::Whole };
+        match phase {
+            _ if probability >= 1.0 => Survival::Whole,
+            Phase::Training { seed, step } => {
+                let place = self.place(residual, Role::Forward);
+                let drawn = Draw::new(seed, step, place, Drawn::Survival).share();
+                if drawn < probability { Survival::Whole } else { Survival::Dropped }
+            }
+            Phase::BatchStatistics | Phase::Inference => Survival::Expected(probability),
+        }
+    }
+}
+
+/// What stochastic depth does to a residual in one pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Survival {
+    /// It is evaluated as it is.
+    Whole,
+    /// It is left out of this step.
+    Dropped,
+    /// It is evaluated and multiplied by the probability that it takes part in training.
+    Expected(f64),
+}
+
+/// What a unit, or a segment of one, keeps of its first evaluations beside a state, so that a second
+/// evaluation gives the same values: the batch statistics of its norms.
+#[derive(Debug)]
+pub struct Evaluations {
+    phase: Phase,
+    context: Context,
+    site: UnitSite,
+    /// By residual and by whether it was the conjugate.
+    kept: BTreeMap<(usize, bool), Kept>,
+}
+
+impl Evaluations {
+    /// Nothing yet.
+    pub(crate) fn new(phase: Phase, context: &Context, site: UnitSite) -> Self {
+        Self { phase, context: context.clone(), site, kept: BTreeMap::new() }
+    }
+
+    /// Bytes of the kept statistics.
+    pub fn bytes(&self) -> usize {
+        let statistics = self.kept.values().flat_map(BTreeMap::values).map(|norm| norm.len());
+        statistics.sum::<usize>() * size_of::<Statistics>()
+    }
+
+    /// Evaluates the residual of a term for the first time, with `evaluate`.
+    pub(crate) fn first<T>(
+        &mut self,
+        (residual, role): (usize, Role),
+        evaluate: impl FnOnce(&Pass, Survival) -> Result<T>,
+    ) -> Result<T> {
+        let pass = Pass::first(self.phase, &self.context, self.site.place(residual, role));
+        let value = evaluate(&pass, self.site.survival(self.phase, residual))?;
+        pass.check()?;
+        let kept = pass.into_kept();
+        if !kept.is_empty() {
+            self.kept.insert((residual, role == Role::Conjugate), kept);
+        }
+        Ok(value)
+    }
+
+    /// Evaluates it again.
+    pub(crate) fn again<T>(
+        &self,
+        (residual, role): (usize, Role),
+        evaluate: impl FnOnce(&Pass, Survival) -> Result<T>,
+    ) -> Result<T> {
+        // A residual without norms has kept nothing.
+        let kept = self.kept.get(&(residual, role == Role::Conjugate)).cloned();
+        let place = self.site.place(residual, role);
+        let pass = Pass::again(self.phase, &self.context, place, kept.unwrap_or_else(Kept::new));
+        let value = evaluate(&pass, self.site.survival(self.phase, residual))?;
+        pass.check()?;
+        Ok(value)
+    }
+
+    /// What messages call a residual of this unit.
+    fn name<R: Residual>(&self, residual: usize) -> String {
+        let index = self.site.first + residual;
+        format!("{}, residual {index} of unit {}", std::any::type_name::<R>(), self.site.unit)
+    }
+
+    /// F(x) or F*(x) as far as the residual takes part in this step, for the first time.
+    pub(crate) fn first_value<R: Residual>(
+        &mut self,
+        residual: &R,
+        term: Term,
+        x: Tensor<4>,
+    ) -> Result<Tensor<4>> {
+        let name = self.name::<R>(term.residual);
+        self.first((term.residual, term.role), |pass, survival| {
+            surviving_value((residual, &name), term.role, x, (pass, survival))
+        })
+    }
+
+    /// The same again.
+    pub(crate) fn value_again<R: Residual>(
+        &self,
+        residual: &R,
+        term: Term,
+        x: Tensor<4>,
+    ) -> Result<Tensor<4>> {
+        let name = self.name::<R>(term.residual);
+        self.again((term.residual, term.role), |pass, survival| {
+            surviving_value((residual, &name), term.role, x, (pass, survival))
+        })
+    }
+}
+
+/// Evaluates `residual`, called `name` in messages, in `role`.
+///
+/// # Errors
+/// [`Error::Residual`] where the value has another shape or type than x.
+pub(crate) fn value_of<R: Residual>(
+    (residual, name): (&R, &str),
+    role: Role,
+    x: Tensor<4>,
+    pass: &Pass,
+) -> Result<Tensor<4>> {
+    let (shape, dtype) = (x.dims(), x.dtype());
+    let value = match role {
+        Role::Forward => residual.forward(x, pass),
+        Role::Conjugate => residual.conjugate(x, pass),
+    };
+    if (value.dims(), value.dtype()) == (shape, dtype) {
+        return Ok(value);
+    }
+    Err(Error::Residual {
+        residual: name.to_owned(),
+        reason: format!(
+            "returned {:?} in {:?} for an input {shape:?} in {dtype:?}; a residual keeps both",
+            value.dims(),
+            value.dtype()
+        ),
+    })
+}
+
+/// [`value_of`], as far as the residual takes part in this step.
+pub(crate) fn surviving_value<R: Residual>(
+    residual: (&R, &str),
+    role: Role,
+    x: Tensor<4>,
+    (pass, survival): (&Pass, Survival),
+) -> Result<Tensor<4>> {
+    match survival {
+        Survival::Whole => value_of(residual, role, x, pass),
+        Survival::Dropped => Ok(x.zeros_like()),
+        Survival::Expected(probability) => Ok(value_of(residual, role, x, pass)? * probability),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survival_is_drawn_in_training_and_expected_elsewhere() {
+        let survival: Arc<[f64]> = vec![1.0, 0.25].into();
+        let site = UnitSite { unit: 0, first: 0, survival };
+        assert_eq!(site.survival(Phase::Inference, 1), Survival::Expected(0.25));
+        let steps = 4000;
+        let counted = |residual| {
+            let phases = (0..steps).map(|step| Phase::Training { seed: 9, step });
+            phases.filter(|&phase| site.survival(phase, residual) == Survival::Whole).count()
+        };
+        assert_eq!(counted(0), steps as usize);
+        // Four standard deviations of a binomial distribution are 110.
+        assert!(counted(1).abs_diff(1000) < 110, "{} of {steps}", counted(1));
+    }
+}

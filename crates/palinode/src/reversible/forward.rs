@@ -1,0 +1,46 @@
+//! A unit's output, by the mode that differentiates it.
+
+use super::blocks::Blocks;
+use super::differentiation::Differentiation;
+use super::fused::Fused;
+use super::{checkpointed, local, reversed, stored};
+use crate::error::Result;
+use crate::pass::Phase;
+use crate::residual::Residual;
+use burn::tensor::Tensor;
+use palinode_kernels::Algorithm;
+
+/// The unit's output for `input` `[n, C, h, w]`, differentiable as `mode` says.
+///
+/// Without gradients to track (inference), nothing is recorded in any mode.
+pub(crate) fn forward<R: Residual>(
+    mode: Differentiation,
+    blocks: &Blocks<'_, R>,
+    input: Tensor<4>,
+    phase: Phase,
+) -> Result<Tensor<4>> {
+    let tracked = input.is_tracked() || local::any_tracked(blocks.residuals);
+    if !tracked {
+        return inference(blocks, input, phase);
+    }
+    match mode {
+        Differentiation::Stored => stored::forward(blocks, input, phase),
+        Differentiation::Checkpointed => checkpointed::forward(blocks, input, phase),
+        Differentiation::Reversible => reversed::forward(blocks, input, phase),
+    }
+}
+
+/// The output alone, by the most exact kernels: accuracies that are published come from here.
+fn inference<R: Residual>(
+    blocks: &Blocks<'_, R>,
+    input: Tensor<4>,
+    phase: Phase,
+) -> Result<Tensor<4>> {
+    match Fused::of(blocks, &input) {
+        Some(fused) => {
+            let fused = fused.by(Algorithm::Winograd2);
+            Ok(fused.forward(blocks.residuals, blocks.scheme.as_ref(), input)?.output)
+        }
+        None => stored::forward(blocks, input, phase),
+    }
+}
