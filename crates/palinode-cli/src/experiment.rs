@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::progress::Display;
 use clap::Args;
-use palinode_train::experiment::{Plan, lines, run};
+use palinode_train::experiment::{Plan, run, table_rows};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -59,18 +59,18 @@ impl Experiment {
             },
         )?;
         if self.json {
-            let rows: Vec<_> = lines(&finished)
+            let rows: Vec<_> = table_rows(&finished)
                 .into_iter()
-                .map(|line| {
+                .map(|row| {
                     json!({
-                        "model": line.name,
-                        "parameters": line.parameters,
-                        "subset": line.subset,
-                        "seeds": line.seeds,
-                        "test_accuracy": line.test,
-                        "validation_accuracy": line.validation,
-                        "seconds": line.seconds,
-                        "peak_bytes": line.peak_bytes,
+                        "model": row.name,
+                        "parameters": row.parameters,
+                        "subset": row.subset,
+                        "seeds": row.seeds,
+                        "test_accuracy": row.test,
+                        "validation_accuracy": row.validation,
+                        "seconds": row.mean_seconds(),
+                        "peak_bytes": row.peak_bytes,
                     })
                 })
                 .collect();

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use palinode::file::write_atomically;
-use palinode_train::experiment::comparison;
 use palinode_train::recipe::Recipe;
+use palinode_train::report::{Compared, comparison};
 use palinode_train::train::{Outcome, RunDirectory, read_rows, rebuild_report};
 use serde_json::json;
 use std::path::PathBuf;
@@ -36,8 +36,11 @@ impl Report {
                 }
                 let runs: Vec<_> = runs
                     .iter()
-                    .map(|(path, recipe, outcome, rows)| {
-                        (path.as_path(), recipe, outcome.as_ref(), rows.as_slice())
+                    .map(|(path, recipe, outcome, rows)| Compared {
+                        path,
+                        recipe,
+                        outcome: outcome.as_ref(),
+                        rows,
                     })
                     .collect();
                 write_atomically(page, comparison(&runs)?.as_bytes())?;

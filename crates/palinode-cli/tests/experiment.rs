@@ -98,7 +98,8 @@ fn pages_are_rebuilt_and_compared() {
     let compare = bench.path("compare.html");
     json(&["report", &a, &b, "--compare", &compare.display().to_string(), "--json"]);
     let text = std::fs::read_to_string(compare).unwrap();
-    assert!(text.contains("run0") && text.contains("run1") && text.contains("<th>seed</th>"));
+    assert!(text.contains("run0") && text.contains("run1") && text.contains("<bdi>seed</bdi>"));
+    assert_eq!(text.matches("<svg").count(), 2, "runs are overlaid in one chart per measure");
     assert!(!text.contains("optimizer.momentum"), "what does not differ is not shown");
     let (code, message) = failure(&["report", &bench.path("nothing").display().to_string()]);
     assert!(code == 2 && message.contains("holds no run"), "{message}");

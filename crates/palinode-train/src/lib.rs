@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+mod chart;
 pub mod data;
 mod error;
 pub mod experiment;

@@ -74,7 +74,8 @@ impl Memory {
             write_atomically(path, as_csv(&rows)?.as_bytes())?;
         }
         if let Some(path) = &self.svg {
-            let title = format!("{}, batch {}", family(&self.model.name), self.batch_size);
+            let (family, batch) = (family(&self.model.name), self.batch_size);
+            let title = format!("Peak memory of a training step: {family}, batch {batch}");
             write_atomically(path, memory_chart(&title, &rows)?.as_bytes())?;
         }
         if self.json {

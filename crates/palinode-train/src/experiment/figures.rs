@@ -1,81 +1,24 @@
 //! The figures of an experiment, as SVG.
 
+use super::finished::Finished;
 use super::plan::percent as share;
-use super::run::Finished;
-use super::table::{Line, mean_and_deviation};
-use crate::error::{Error, Result};
-use plotters::coord::Shift;
-use plotters::prelude::*;
+use super::record::TableRecord;
+use super::table::mean_and_deviation;
+use crate::chart::{Axis, Figure, Look, Panel, Point, Scale, Series};
+use crate::error::Result;
 use std::collections::BTreeMap;
 
-const FONT: &str = "sans-serif";
-const SIZE: (u32, u32) = (960, 460);
-
-/// Told apart by most eyes, and in grey too.
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(31, 97, 165),
-    RGBColor(208, 94, 27),
-    RGBColor(46, 125, 80),
-    RGBColor(140, 60, 140),
-    RGBColor(120, 128, 136),
-    RGBColor(190, 40, 60),
-    RGBColor(20, 150, 170),
-    RGBColor(150, 120, 20),
-];
-
-/// What is told of a vertical axis.
-#[derive(Clone, Copy)]
-struct YAxis {
-    name: &'static str,
-    digits: usize,
-    /// Least room above and below.
-    margin: f64,
-}
-
-const ACCURACY: YAxis = YAxis { name: "accuracy, %", digits: 1, margin: 0.1 };
-const LOSS: YAxis = YAxis { name: "training loss", digits: 2, margin: 0.01 };
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
-
-/// x, y and the deviation of y.
-type Point = (f64, f64, f64);
-
-struct Curve {
-    name: String,
-    points: Vec<Point>,
-}
-
-/// Accuracy, per cent, against the share of the training images: the report's Figure 7.
-pub(super) fn against_subset(lines: &[Line]) -> Result<String> {
-    let mut curves: Vec<Curve> = Vec::new();
-    for line in lines {
-        let Some((x, y, deviation)) = accuracy(line).map(|(y, d)| (100.0 * line.subset, y, d))
-        else {
-            continue;
-        };
-        match curves.iter_mut().find(|curve| curve.name == line.name) {
-            Some(curve) => curve.points.push((x, y, deviation)),
-            None => curves.push(Curve { name: line.name.clone(), points: vec![(x, y, deviation)] }),
-        }
-    }
-    for curve in &mut curves {
-        curve.points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    }
-    draw("subsets.svg", |area| chart(area, &curves, ("share of the training images, %", ACCURACY)))
-}
-
-/// What [`curves`] show.
+/// What a figure over epochs shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Measure {
-    /// Of the validation, per cent.
-    Accuracy,
-    /// Of the training.
-    Loss,
+    /// Accuracy on the validation split.
+    ValidationAccuracy,
+    /// Loss on the training split.
+    TrainingLoss,
 }
 
-/// A measure against epochs; means over the seeds of each line. The report's Figures 8 to 12.
-pub(super) fn curves(finished: &[Finished], measure: Measure) -> Result<String> {
+/// A measure over the epochs: means over the seeds of each row. Figures 8 to 12 of the report.
+pub(super) fn over_epochs(finished: &[Finished], measure: Measure) -> Figure {
     let mut groups: Vec<(String, BTreeMap<usize, Vec<f64>>)> = Vec::new();
     for Finished { trial, rows, .. } in finished {
         let name = match trial.subset < 1.0 {
@@ -88,120 +31,159 @@ pub(super) fn curves(finished: &[Finished], measure: Measure) -> Result<String> 
         });
         for row in rows {
             let value = match (measure, row.split.as_str()) {
-                (Measure::Accuracy, "validation") => 100.0 * row.accuracy,
-                (Measure::Loss, "train") => row.loss,
+                (Measure::ValidationAccuracy, "validation") => 100.0 * row.accuracy,
+                (Measure::TrainingLoss, "train") => row.loss,
                 _ => continue,
             };
             groups[place].1.entry(row.epoch).or_default().push(value);
         }
     }
-    let curves: Vec<Curve> = groups
-        .into_iter()
-        .map(|(name, epochs)| {
-            let point = |(epoch, values): (usize, Vec<f64>)| {
-                let (mean, deviation) = mean_and_deviation(&values)?;
-                Some((epoch as f64, mean, deviation.unwrap_or(0.0)))
-            };
-            Curve { name, points: epochs.into_iter().filter_map(point).collect() }
-        })
-        .collect();
-    match measure {
-        Measure::Accuracy => {
-            draw("accuracy.svg", |area| chart(area, &curves, ("epochs", ACCURACY)))
+    let series = groups.into_iter().enumerate().map(|(index, (name, epochs))| {
+        let point = |(epoch, values): (usize, Vec<f64>)| {
+            let (y, deviation) = mean_and_deviation(&values)?;
+            Some(Point { x: epoch as f64, y, deviation })
+        };
+        Series::new(&name, Look::nth(index), epochs.into_iter().filter_map(point).collect())
+    });
+    let (title, y) = match measure {
+        Measure::ValidationAccuracy => ("Validation accuracy", Axis::new("accuracy, %")),
+        Measure::TrainingLoss => {
+            ("Training loss", Axis { scale: Scale::Log, ..Axis::new("cross-entropy") })
         }
-        Measure::Loss => draw("loss.svg", |area| chart(area, &curves, ("epochs", LOSS))),
-    }
-}
-
-/// Accuracy, per cent, against millions of parameters, on all training images.
-pub(super) fn against_parameters(lines: &[Line]) -> Result<String> {
-    let largest = lines.iter().map(|line| line.subset).fold(0.0, f64::max);
-    let curves: Vec<Curve> = lines
-        .iter()
-        .filter(|line| line.subset == largest)
-        .filter_map(|line| {
-            let (y, deviation) = accuracy(line)?;
-            let points = vec![(line.parameters as f64 / 1e6, y, deviation)];
-            Some(Curve { name: line.name.clone(), points })
-        })
-        .collect();
-    draw("parameters.svg", |area| chart(area, &curves, ("parameters, millions", ACCURACY)))
-}
-
-/// Test accuracy and its deviation in per cent; that of the validation where no test was read.
-fn accuracy(line: &Line) -> Option<(f64, f64)> {
-    let values = if line.test.is_empty() { &line.validation } else { &line.test };
-    let (mean, deviation) = mean_and_deviation(values)?;
-    Some((100.0 * mean, 100.0 * deviation.unwrap_or(0.0)))
-}
-
-fn draw(name: &str, drawing: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> {
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let drawn = root.fill(&WHITE).map_err(Into::into).and_then(|()| drawing(&root));
-        let presented = drawn.and_then(|()| root.present().map_err(Into::into));
-        presented.map_err(|error| Error::format(name, error.to_string()))?;
-    }
-    Ok(svg)
-}
-
-/// Curves with dots and deviations, the legend on the right of them.
-fn chart(area: &Area<'_>, curves: &[Curve], (x_name, y_axis): (&str, YAxis)) -> Drawn {
-    let points = || curves.iter().flat_map(|curve| &curve.points);
-    let range = |low: f64, high: f64, least: f64| {
-        let margin = (0.06 * (high - low)).max(least);
-        low - margin..high + margin
     };
-    let bounds = |of: fn(&Point) -> [f64; 2]| {
-        let both = points().flat_map(of);
-        both.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+    figure(title, (Axis::whole("epoch"), y), series.collect(), Vec::new())
+}
+
+/// Accuracy against the share of the training images, one line per model: Figure 7 of the report.
+///
+/// # Errors
+/// [`Error::Format`](crate::Error::Format) where the picture cannot be written.
+pub fn accuracy_by_subset(records: &[TableRecord]) -> Result<String> {
+    by_subset(records).to_svg()
+}
+
+pub(super) fn by_subset(records: &[TableRecord]) -> Figure {
+    by_model(records, "share of the training images", Axis::new("training images, %"), |record| {
+        100.0 * record.subset
+    })
+}
+
+/// Accuracy against the number of parameters, of the rows with the most training images.
+///
+/// # Errors
+/// [`Error::Format`](crate::Error::Format) where the picture cannot be written.
+pub fn accuracy_by_parameters(records: &[TableRecord]) -> Result<String> {
+    by_parameters(records).to_svg()
+}
+
+pub(super) fn by_parameters(records: &[TableRecord]) -> Figure {
+    let largest = records.iter().map(|record| record.subset).fold(0.0, f64::max);
+    let records: Vec<TableRecord> =
+        records.iter().filter(|record| record.subset == largest).cloned().collect();
+    let most = records.iter().map(|record| record.parameters).max();
+    match most {
+        Some(1_000_000..) => {
+            by_model(&records, "parameters", Axis::new("parameters, millions"), |record| {
+                record.parameters as f64 / 1e6
+            })
+        }
+        _ => by_model(&records, "parameters", Axis::new("parameters, thousands"), |record| {
+            record.parameters as f64 / 1e3
+        }),
+    }
+}
+
+/// An accuracy of a record and its deviation, in 0…1.
+type Accuracy = fn(&TableRecord) -> (Option<f64>, Option<f64>);
+
+/// Test accuracy against `x`; the best validation accuracy where not every record has been tested.
+fn by_model(
+    records: &[TableRecord],
+    x_title: &str,
+    x_axis: Axis,
+    x: fn(&TableRecord) -> f64,
+) -> Figure {
+    let tested = records.iter().all(|record| record.test_accuracy.is_some());
+    let (title, accuracy): (&str, Accuracy) = match tested {
+        true => ("Test accuracy", |record| (record.test_accuracy, record.test_deviation)),
+        false => ("Best validation accuracy", |record| {
+            (record.validation_accuracy, record.validation_deviation)
+        }),
     };
-    let (left, right) = bounds(|&(x, _, _)| [x, x]);
-    let (low, high) = bounds(|&(_, y, deviation)| [y - deviation, y + deviation]);
-    if left > right {
-        return Ok(());
+    let mut curves: Vec<(&str, Vec<Point>)> = Vec::new();
+    let mut notes = Vec::new();
+    for record in records {
+        let (Some(y), deviation) = accuracy(record) else {
+            notes.push(format!("{} has no validation accuracy and is not drawn.", record.model));
+            continue;
+        };
+        let deviation = deviation.map(|deviation| 100.0 * deviation);
+        let point = Point { x: x(record), y: 100.0 * y, deviation };
+        match curves.iter_mut().find(|(model, _)| *model == record.model) {
+            Some((_, points)) => points.push(point),
+            None => curves.push((&record.model, vec![point])),
+        }
     }
-    let legend =
-        16 + 8 * curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0) as i32;
-    let (plot, side) = area.split_horizontally((SIZE.0 as i32 - legend.min(300) - 30).max(300));
-    let mut chart = ChartBuilder::on(&plot)
-        .margin(14)
-        .x_label_area_size(42)
-        .y_label_area_size(60)
-        .build_cartesian_2d(
-            range(left, right, 0.02 * right.abs()),
-            range(low, high, y_axis.margin),
-        )?;
-    // Ticks of whole numbers where there are few, and as many digits as tell them apart.
-    let whole = points().all(|point| point.0.fract() == 0.0) && right - left < 10.0;
-    let ticks = if whole { (right - left) as usize + 1 } else { 10 };
-    let spacing = (right - left).max(0.1 * right.abs()).max(1e-6) / 5.0;
-    let digits = if whole { 0 } else { (-spacing.log10()).ceil().clamp(0.0, 6.0) as usize };
-    chart
-        .configure_mesh()
-        .x_desc(x_name)
-        .x_labels(ticks)
-        .y_desc(y_axis.name)
-        .x_label_formatter(&|x| format!("{x:.digits$}"))
-        .y_label_formatter(&|y| format!("{y:.*}", y_axis.digits))
-        .light_line_style(WHITE)
-        .bold_line_style(RGBColor(226, 230, 234))
-        .label_style((FONT, 13))
-        .draw()?;
-    for (index, curve) in curves.iter().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
-        let line = curve.points.iter().map(|&(x, y, _)| (x, y));
-        chart.draw_series(LineSeries::new(line.clone(), colour.stroke_width(2)))?;
-        chart.draw_series(line.map(|point| Circle::new(point, 3, colour.filled())))?;
-        let spread = curve.points.iter().filter(|point| point.2 > 0.0);
-        chart.draw_series(spread.map(|&(x, y, deviation)| {
-            let ends = vec![(x, y - deviation), (x, y + deviation)];
-            PathElement::new(ends, colour.stroke_width(1))
-        }))?;
-        let y = 30 + 22 * index as i32;
-        side.draw(&PathElement::new(vec![(0, y), (18, y)], colour.stroke_width(3)))?;
-        side.draw(&Text::new(curve.name.clone(), (26, y - 7), (FONT, 14)))?;
+    let series = curves.into_iter().enumerate().map(|(index, (model, mut points))| {
+        points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        Series::new(model, Look::nth(index), points)
+    });
+    let title = format!("{title} against {x_title}");
+    figure(&title, (x_axis, Axis::new("accuracy, %")), series.collect(), notes)
+}
+
+fn figure(title: &str, (x, y): (Axis, Axis), series: Vec<Series>, notes: Vec<String>) -> Figure {
+    let deviates = |point: &Point| point.deviation.is_some();
+    let bars = series.iter().flat_map(|series| &series.points).any(deviates);
+    let mut figure = Figure::new(vec![Panel { title: title.to_owned(), x, y, series }]);
+    figure.notes = notes;
+    if bars {
+        figure.notes.push("Error bars: standard deviation over seeds.".to_owned());
     }
-    Ok(())
+    figure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(model: &str, subset: f64, test: Option<f64>) -> TableRecord {
+        TableRecord {
+            model: model.to_owned(),
+            units: None,
+            channels: None,
+            parameters: 480_000,
+            subset,
+            epochs: 6,
+            seeds: 1,
+            test_accuracy: test,
+            test_deviation: None,
+            validation_accuracy: (model != "unvalidated").then_some(0.8),
+            validation_deviation: Some(0.01),
+            seconds: None,
+            peak_bytes: None,
+        }
+    }
+
+    #[test]
+    fn titles_say_which_accuracy_is_drawn() {
+        let tested = [record("a", 0.5, Some(0.9)), record("b", 1.0, Some(0.91))];
+        let svg = accuracy_by_subset(&tested).unwrap();
+        assert!(svg.contains("Test accuracy against share of the training images"));
+        assert!(!svg.contains("Error bars"), "one seed has no deviation");
+        // Never test accuracies beside validation accuracies.
+        let mixed = [tested[0].clone(), record("b", 1.0, None), record("unvalidated", 1.0, None)];
+        let svg = accuracy_by_subset(&mixed).unwrap();
+        assert!(svg.contains("Best validation accuracy") && !svg.contains("Test accuracy"));
+        assert!(svg.contains("unvalidated has no validation accuracy and is not drawn."));
+        assert!(svg.contains("Error bars: standard deviation over seeds."));
+    }
+
+    #[test]
+    fn parameters_are_compared_on_the_most_images_alone() {
+        let records = [record("a", 0.5, Some(0.9)), record("b", 1.0, Some(0.91))];
+        let svg = accuracy_by_parameters(&records).unwrap();
+        assert!(svg.contains("\nb\n") && !svg.contains("\na\n"));
+        assert!(accuracy_by_parameters(&[]).unwrap().contains("there are no values to draw"));
+    }
 }

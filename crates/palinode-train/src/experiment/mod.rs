@@ -1,17 +1,21 @@
-//! Experiments: recipes × subsets × seeds, run one after the other, and the tables and figures that
-//! come of them.
+//! Experiments: recipes × subsets × seeds, run one after the other, and the tables and figures of their
+//! results.
 //!
-//! An experiment is a TOML file ([`Plan`]); what it writes lies in one directory: the runs, `table.md`,
-//! `table.csv`, the figures and `index.html`, all of them anew after every finished run, so that they
-//! are complete for the rows they show.
+//! An experiment is a TOML file ([`Plan`]). All its results are in one directory: the runs, `table.md`,
+//! `table.csv`, the figures and `index.html`. All but the runs are written again after every finished
+//! run, so they are always complete for the rows they show.
 
 mod figures;
+mod finished;
 mod page;
 mod plan;
+mod record;
 mod run;
 mod table;
 
-pub use page::comparison;
+pub use figures::{accuracy_by_parameters, accuracy_by_subset};
+pub use finished::Finished;
 pub use plan::{EXPERIMENT_VERSION, Plan, RowPlan, Trial};
-pub use run::{Finished, run};
-pub use table::{Line, lines};
+pub use record::{TableRecord, read_table};
+pub use run::run;
+pub use table::{TableRow, table_rows};

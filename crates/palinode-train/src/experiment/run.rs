@@ -1,34 +1,25 @@
-//! Running an experiment's trials, and writing down what came of them.
+//! Runs the trials of an experiment and writes down their results.
 
-use super::figures::{Measure, against_parameters, against_subset, curves};
+use super::figures::{Measure, by_parameters, by_subset, over_epochs};
+use super::finished::Finished;
 use super::page::experiment_page;
 use super::plan::{Plan, Trial};
-use super::table::{as_csv, as_markdown, lines};
+use super::record::{TableRecord, as_csv};
+use super::table::{as_markdown, table_rows};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::recipe::{DataRecipe, Recipe};
-use crate::train::{Observer, Outcome, Row, RunDirectory, read_rows, resume, train};
+use crate::train::{Observer, Outcome, RunDirectory, resume, train};
 use palinode::file::write_atomically;
 use palinode_kernels::ContextBuilder;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A trial that has been run.
-#[derive(Clone, Debug)]
-pub struct Finished {
-    /// What was asked for.
-    pub trial: Trial,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// Its epochs.
-    pub rows: Vec<Row>,
-}
-
-/// Runs all trials of `plan` (its recipes in `recipes`) that are not finished in `out`, goes on with
-/// one that was interrupted, and writes table, figures and page after each.
+/// Runs all trials of `plan` that are not finished in `out`, and writes table, figures and page after
+/// each. A trial that was interrupted is resumed. The recipes of the plan are in `recipes`.
 ///
-/// A trial whose loss becomes NaN or infinite is written down as such and the others go on.
-/// `before` is told of every trial that is run: (number from 1, all, trial).
+/// A trial whose loss becomes NaN or infinite is listed as failed, and the others are still run.
+/// `before` is called before every trial that is run, with (number from 1, count, trial).
 ///
 /// # Errors
 /// As [`train`]; [`Error::Config`] where `out` holds a run of the same name by another recipe;
@@ -82,15 +73,6 @@ pub fn run<O: Observer>(
     }
 }
 
-impl Finished {
-    fn read(trial: &Trial, outcome: Outcome) -> Result<Self> {
-        let metrics = RunDirectory::at(&outcome.run).metrics();
-        // A run of no epochs has none.
-        let rows = if metrics.is_file() { read_rows(&metrics)? } else { Vec::new() };
-        Ok(Self { trial: trial.clone(), outcome, rows })
-    }
-}
-
 /// Whether the images of all trials can be read and suit their networks.
 fn check_data<'a>(trials: impl Iterator<Item = &'a Trial>) -> Result<()> {
     /// Channels, size and classes.
@@ -135,13 +117,13 @@ fn check(trial: &Trial, path: &Path) -> Result<()> {
     ))
 }
 
-/// What there is of an experiment.
+/// The results of an experiment so far.
 struct Results<'a> {
     plan: &'a Plan,
     out: &'a Path,
     /// By the trials' numbers.
     finished: BTreeMap<usize, Finished>,
-    /// Trials that did not get to their end, and why.
+    /// Trials that did not finish, and why.
     failed: Vec<String>,
 }
 
@@ -150,26 +132,25 @@ impl Results<'_> {
     fn write(&self) -> Result<()> {
         let Self { plan, out, finished, failed } = self;
         let finished: Vec<Finished> = finished.values().cloned().collect();
-        let lines = lines(&finished);
+        let rows = table_rows(&finished);
+        let records: Vec<TableRecord> = rows.iter().map(TableRecord::from).collect();
         let write = |name: &str, text: &str| write_atomically(&out.join(name), text.as_bytes());
-        write("table.md", &as_markdown(&plan.title, &lines, failed))?;
-        write("table.csv", &as_csv(&lines)?)?;
+        write("table.md", &as_markdown(&plan.title, &rows, failed))?;
+        write("table.csv", &as_csv(&records)?)?;
         let mut figures = vec![
-            ("Validation accuracy", "accuracy.svg", curves(&finished, Measure::Accuracy)?),
-            ("Training loss", "loss.svg", curves(&finished, Measure::Loss)?),
+            ("accuracy.svg", over_epochs(&finished, Measure::ValidationAccuracy)),
+            ("loss.svg", over_epochs(&finished, Measure::TrainingLoss)),
         ];
-        if lines.iter().any(|line| line.subset < 1.0) {
-            let title = "Accuracy against the share of training images";
-            figures.push((title, "subsets.svg", against_subset(&lines)?));
+        if records.iter().any(|record| record.subset < 1.0) {
+            figures.push(("subsets.svg", by_subset(&records)));
         }
-        let title = "Accuracy against parameters";
-        figures.push((title, "parameters.svg", against_parameters(&lines)?));
-        for (_, name, svg) in &figures {
-            write(name, svg)?;
+        figures.push(("parameters.svg", by_parameters(&records)));
+        for (name, figure) in &figures {
+            write(name, &figure.to_svg()?)?;
         }
-        let figures: Vec<(&str, &str)> =
-            figures.iter().map(|(title, _, svg)| (*title, svg.as_str())).collect();
-        write("index.html", &experiment_page(&plan.title, &lines, &finished, &figures))?;
+        let on_page = figures.iter().flat_map(|(_, figure)| figure.for_page());
+        let figures = on_page.map(|figure| figure.to_svg()).collect::<Result<Vec<_>>>()?;
+        write("index.html", &experiment_page(&plan.title, &rows, &finished, &figures, failed)?)?;
         Ok(())
     }
 }

@@ -1,43 +1,54 @@
 //! The mistakes the network was surest of.
 
-use super::escape;
+use super::numbers::percent;
 use crate::data::{ImageSource, image_len};
 use crate::error::{Error, Result};
 use crate::train::{Evaluation, most_probable};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use std::fmt::Write;
 
 const SHOWN: usize = 24;
 
-pub(super) fn grid(test: &dyn ImageSource, evaluation: &Evaluation) -> Result<String> {
+/// A test image with a wrong prediction.
+pub(super) struct Mistake {
+    /// Its number in the test split.
+    pub(super) index: usize,
+    /// The image as PNG in base 64.
+    pub(super) png: String,
+    pub(super) truth: String,
+    pub(super) predicted: String,
+    /// The predicted class's probability, in per cent.
+    pub(super) probability: String,
+}
+
+/// The mistakes with the highest probabilities, the highest first.
+///
+/// # Errors
+/// [`Error::Format`] where an image cannot be encoded, and whatever keeps it from being read.
+pub(super) fn mistakes(test: &dyn ImageSource, evaluation: &Evaluation) -> Result<Vec<Mistake>> {
     let classes = test.classes().len();
     let probabilities = evaluation.probabilities(classes);
-    let mut mistakes: Vec<(f32, usize, usize)> = Vec::new();
+    let mut wrong: Vec<(f32, usize, usize)> = Vec::new();
     for (index, row) in probabilities.chunks(classes.max(1)).enumerate() {
-        let said = most_probable(row);
-        if said != test.label(index) {
-            mistakes.push((row[said], index, said));
+        let predicted = most_probable(row);
+        if predicted != test.label(index) {
+            wrong.push((row[predicted], index, predicted));
         }
     }
-    if mistakes.is_empty() {
-        return Ok("<p>There are none.</p>\n".to_owned());
-    }
-    mistakes.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let mut html = String::from("<div class=\"mistakes\">\n");
-    for &(probability, index, said) in mistakes.iter().take(SHOWN) {
-        let _ = writeln!(
-            html,
-            "<figure><img alt=\"test image {index}\" src=\"data:image/png;base64,{}\">\
-             <figcaption>{}<br><span class=\"said\">said {}, {:.1} %</span></figcaption></figure>",
-            STANDARD.encode(png(test, index)?),
-            escape(&test.classes()[test.label(index)]),
-            escape(&test.classes()[said]),
-            100.0 * probability,
-        );
-    }
-    Ok(html + "</div>\n")
+    wrong.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let shown = wrong.into_iter().take(SHOWN);
+    shown
+        .map(|(probability, index, predicted)| {
+            Ok(Mistake {
+                index,
+                png: STANDARD.encode(png(test, index)?),
+                truth: test.classes()[test.label(index)].clone(),
+                predicted: test.classes()[predicted].clone(),
+                probability: percent(probability.into()),
+            })
+        })
+        .collect()
 }
 
 fn png(test: &dyn ImageSource, index: usize) -> Result<Vec<u8>> {

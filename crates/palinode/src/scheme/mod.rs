@@ -1,9 +1,9 @@
-//! How a residual is integrated: the schemes. All but one are reversible by construction.
+//! How a residual is integrated: the schemes. All but [`Euler`] are reversible by construction.
 //!
-//! A scheme says what one block does to the state of a unit, as an [`Update`]. Every update but
-//! [`Euler`]'s adds a function of one half of the state to the other half, so subtracting the same
-//! function undoes it. The sweeps forward, backward and with gradients follow from the update alone
-//! ([`sweep`]) and hold for every residual.
+//! A scheme describes what one block does to the state of a unit, as an [`Update`]. Every update except
+//! Euler's adds a function of one half of the state to the other half, so subtracting the same function
+//! inverts it. The forward sweep, the inverse sweep and the gradients follow from the update alone
+//! ([`sweep`]), for every residual.
 
 mod coupling;
 mod euler;
@@ -11,7 +11,6 @@ mod hamiltonian;
 mod leapfrog;
 mod midpoint;
 mod name;
-mod state;
 pub mod sweep;
 mod update;
 mod verlet;
@@ -22,6 +21,5 @@ pub use hamiltonian::Hamiltonian;
 pub use leapfrog::{Leapfrog, Start};
 pub use midpoint::Midpoint;
 pub use name::SchemeName;
-pub use state::{State, Streams};
-pub use update::{Drift, Role, Scheme, Term, Update};
+pub use update::{Drift, Role, Scheme, State, Streams, Term, Update};
 pub use verlet::Verlet;
