@@ -3,6 +3,7 @@
 use anyhow::{Context, ensure};
 use npyz::WriterBuilder;
 use palinode::file::write_atomically;
+use palinode::network::Network;
 use std::path::Path;
 
 /// Reads a little-endian array with its shape.
@@ -48,6 +49,23 @@ pub fn write(path: &Path, shape: &[usize], values: &[f32]) -> anyhow::Result<()>
     writer.extend(values)?;
     writer.finish()?;
     Ok(write_atomically(path, &bytes)?)
+}
+
+/// Reads an array of standardised images that suits the network.
+pub fn read_images(path: &Path, network: &Network) -> anyhow::Result<([usize; 4], Vec<f32>)> {
+    let (shape, values) = read::<f32>(path)?;
+    let config = network.config();
+    let expected = [config.channels, config.size[0], config.size[1]];
+    ensure!(
+        shape.len() == 4 && shape[1..] == expected,
+        "{}: shape {shape:?}, expected [n, {}, {}, {}]",
+        path.display(),
+        expected[0],
+        expected[1],
+        expected[2]
+    );
+    ensure!(shape[0] > 0, "{}: holds no image", path.display());
+    Ok(([shape[0], shape[1], shape[2], shape[3]], values))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `palinode experiment`.
 
-use crate::Machine;
+use crate::machine::Machine;
 use crate::progress::Display;
 use clap::Args;
 use palinode_train::experiment::{Plan, run, table_rows};

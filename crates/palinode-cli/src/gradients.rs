@@ -1,7 +1,7 @@
 //! `palinode gradients`.
 
-use crate::arrays;
-use crate::predict::read_images;
+use crate::arrays::{self, read_images};
+use crate::options::Mode;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use palinode::Context;
@@ -28,33 +28,12 @@ pub struct GradientsCommand {
     /// stored, checkpointed or reversible (default: reversible, where the network has an inverse).
     #[arg(long, value_enum)]
     mode: Option<Mode>,
-    /// Where the gradients go: every parameter's under its name, and `input`.
+    /// File for the gradients: one array per parameter, under its name, and `input`.
     #[arg(long, value_name = "G.safetensors")]
     out: PathBuf,
     /// Print the result as one line of JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// The library's modes of differentiation as the command line spells them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Mode {
-    /// Every activation is kept.
-    Stored,
-    /// √depth states are kept.
-    Checkpointed,
-    /// The last state is kept.
-    Reversible,
-}
-
-impl From<Mode> for palinode::reversible::Differentiation {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Stored => Self::Stored,
-            Mode::Checkpointed => Self::Checkpointed,
-            Mode::Reversible => Self::Reversible,
-        }
-    }
 }
 
 impl GradientsCommand {

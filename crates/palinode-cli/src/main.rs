@@ -1,6 +1,7 @@
 //! The `palinode` program.
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod arrays;
 mod bench;
 mod data;
@@ -8,7 +9,8 @@ mod eval;
 mod experiment;
 mod gradients;
 mod init_recipe;
-mod model;
+mod machine;
+mod options;
 mod outcome;
 mod params;
 mod predict;
@@ -16,15 +18,12 @@ mod progress;
 mod report;
 mod train;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use palinode::heap::{Heap, give_large_blocks_back};
-use palinode::{Context, ContextBuilder, Isa};
+use machine::Machine;
+use options::at_most;
+use palinode::Isa;
+use palinode::heap::give_large_blocks_back;
 use std::process::ExitCode;
-
-/// Counts live bytes, so that reported peaks are measured.
-#[global_allocator]
-pub(crate) static MEMORY: Heap = Heap::new();
 
 /// Reversible residual networks: train them without storing activations.
 #[derive(Debug, Parser)]
@@ -46,7 +45,7 @@ enum Command {
     Train(Box<train::Train>),
     /// Run a list of recipes, subsets and seeds, and write one table and the figures.
     Experiment(experiment::Experiment),
-    /// Write the pages of finished runs anew, or one that compares runs.
+    /// Write the reports of finished runs again, or one that compares runs.
     Report(report::Report),
     /// Loss and accuracy of a weight file on a data set.
     Eval(eval::Eval),
@@ -56,7 +55,7 @@ enum Command {
     Gradients(gradients::GradientsCommand),
     /// Exact parameter counts of a model.
     Params(params::Params),
-    /// What a data set holds; download one.
+    /// Describe or download a data set.
     #[command(subcommand)]
     Data(data::Data),
     /// Measure time and memory.
@@ -64,11 +63,6 @@ enum Command {
     Bench(bench::Bench),
     /// Write a recipe that shows every setting with its default.
     InitRecipe(init_recipe::InitRecipe),
-}
-
-/// A positive number, `limit` at the most.
-pub(crate) fn at_most(limit: u64) -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..=limit)
 }
 
 fn main() -> ExitCode {
@@ -79,56 +73,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the command line chooses of the machine.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Machine {
-    /// The instruction set, if one was named.
-    pub isa: Option<Isa>,
-    threads: Option<usize>,
-}
-
-impl Machine {
-    /// The threads alone: a recipe may name an instruction set of its own.
-    pub fn threads(self) -> ContextBuilder {
-        match self.threads {
-            Some(threads) => Context::builder().threads(threads),
-            None => Context::builder(),
-        }
-    }
-
-    /// Threads and instruction set.
-    pub fn context(self) -> anyhow::Result<Context> {
-        let builder = match self.isa {
-            Some(isa) => self.threads().isa(isa),
-            None => self.threads(),
-        };
-        builder.build().map_err(|error| anyhow::anyhow!("--isa: {error}"))
-    }
-}
-
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let machine = Machine { isa: arguments.isa, threads: arguments.threads };
-    // These two make a context for every run, from its recipe.
+    let machine = Machine::new(arguments.isa, arguments.threads);
     match arguments.command {
+        // These make a context for every run, from its recipe.
         Command::Train(command) => command.run(machine),
         Command::Experiment(command) => command.run(machine),
-        command => {
-            let context = machine.context()?;
-            context.install(|| run_on(command, &context))
-        }
-    }
-}
-
-fn run_on(command: Command, context: &Context) -> anyhow::Result<()> {
-    match command {
-        Command::Train(_) | Command::Experiment(_) => unreachable!("run by `run`"),
-        Command::Report(command) => command.run(),
-        Command::Eval(command) => command.run(context),
-        Command::Predict(command) => command.run(context),
-        Command::Gradients(command) => command.run(context),
+        Command::Report(command) => machine.run(|_| command.run()),
+        Command::Eval(command) => machine.run(|context| command.run(context)),
+        Command::Predict(command) => machine.run(|context| command.run(context)),
+        Command::Gradients(command) => machine.run(|context| command.run(context)),
+        Command::Bench(command) => machine.run(|context| command.run(context)),
         Command::Params(command) => command.run(),
         Command::Data(command) => command.run(),
-        Command::Bench(command) => command.run(context),
         Command::InitRecipe(command) => command.run(),
     }
 }

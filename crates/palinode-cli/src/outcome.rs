@@ -7,13 +7,13 @@ use std::process::ExitCode;
 const MISTAKE: u8 = 2;
 /// The loss became NaN or infinite.
 const NON_FINITE: u8 = 3;
-/// Stopped by Ctrl-C, as shells count it.
+/// Stopped by Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// What clap made of the command line: help and version are printed, mistakes take one line.
+/// Prints help and version, or a mistake on the command line in one line.
 pub fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // Help and version; a closed pipe is no mistake.
+        // A closed pipe is not an error.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
@@ -24,7 +24,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
         .collect();
     let message = one_line(words.join(" ").trim_start_matches("error: "));
     if message.is_empty() {
-        // No sub-command at all: the overview is the answer.
+        // Without a sub-command, print the overview.
         let _ = error.print();
     } else {
         eprintln!("palinode: {message}; see --help");
@@ -32,13 +32,13 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(MISTAKE)
 }
 
-/// Prints an error, if there is one, and says how the program ends.
+/// Prints an error, if there is one, and returns the exit code.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if let Some(io) = error.downcast_ref::<std::io::Error>()
         && io.kind() == std::io::ErrorKind::BrokenPipe
     {
-        // Whoever read our output has seen enough.
+        // The reader of our output has closed the pipe.
         return ExitCode::SUCCESS;
     }
     eprintln!("palinode: {}", one_line(&format!("{error:#}")));
@@ -49,7 +49,7 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
     })
 }
 
-/// Messages of parsers span lines to draw a picture; the words fit on one.
+/// The words of a message on one line: parsers write several.
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,6 +1,6 @@
 //! `palinode params`.
 
-use crate::model::Model;
+use crate::options::Model;
 use clap::Args;
 use serde_json::{Map, json};
 

@@ -1,8 +1,7 @@
 //! `palinode predict`.
 
-use crate::arrays;
-use crate::at_most;
-use crate::eval::DataPart;
+use crate::arrays::{self, read_images};
+use crate::options::{DataSplit, at_most};
 use anyhow::ensure;
 use clap::Args;
 use palinode::Context;
@@ -27,17 +26,17 @@ pub struct Predict {
     #[arg(long, value_name = "X.npy", conflicts_with = "pictures")]
     input: Option<PathBuf>,
     #[command(flatten)]
-    data: DataPart,
-    /// Where the logits go: float32 `[n, classes]`.
+    data: DataSplit,
+    /// File for the logits: float32 `[n, classes]`.
     #[arg(long, value_name = "Y.npy")]
     logits: Option<PathBuf>,
-    /// Where the standardised images go, in the form that --input takes.
+    /// File for the standardised images, in the form that --input reads.
     #[arg(long, value_name = "X.npy", conflicts_with = "input")]
     images: Option<PathBuf>,
-    /// Most probable classes to print for a picture.
+    /// Number of most probable classes to print for a picture.
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: usize,
-    /// Images at a time.
+    /// Batch size.
     #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH, value_parser = at_most(65_536))]
     batch_size: usize,
     /// Print the result as one line of JSON.
@@ -50,7 +49,7 @@ impl Predict {
         let others = !self.pictures.is_empty() || self.input.is_some();
         ensure!(
             !(others && self.data.is_given()),
-            "--data: classify a data set, an array (--input) or pictures, one at a time"
+            "--data: give only one of a data set, an array (--input) and pictures"
         );
         let file = WeightFile::load(&self.weights)?;
         let network = file.network(Differentiation::Stored, &Device::flex())?;
@@ -144,21 +143,4 @@ impl Predict {
         }
         Ok(())
     }
-}
-
-/// Reads an array of standardised images that suits the network.
-pub fn read_images(path: &Path, network: &Network) -> anyhow::Result<([usize; 4], Vec<f32>)> {
-    let (shape, values) = arrays::read::<f32>(path)?;
-    let config = network.config();
-    let expected = [config.channels, config.size[0], config.size[1]];
-    ensure!(
-        shape.len() == 4 && shape[1..] == expected,
-        "{}: shape {shape:?}, expected [n, {}, {}, {}]",
-        path.display(),
-        expected[0],
-        expected[1],
-        expected[2]
-    );
-    ensure!(shape[0] > 0, "{}: holds no image", path.display());
-    Ok(([shape[0], shape[1], shape[2], shape[3]], values))
 }

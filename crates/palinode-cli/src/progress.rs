@@ -1,5 +1,6 @@
-//! What a training run shows while it runs.
+//! The progress of a training run.
 
+use crate::allocator::MEMORY;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use palinode_train::train::{Observer, Progress, Row, StartReport};
 use std::io::IsTerminal;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A bar on a terminal; elsewhere a line now and then. Always on stderr.
+/// A bar on a terminal, otherwise a line from time to time. Always on stderr.
 pub struct Display {
     bar: ProgressBar,
     lines: bool,
@@ -15,7 +16,7 @@ pub struct Display {
     stop: Arc<AtomicBool>,
     began: Instant,
     last_line: Option<Instant>,
-    /// Steps done before this sitting, so that the time left is judged by this one.
+    /// Steps done before this process began, which do not count for the time left.
     steps_before: Option<u64>,
 }
 
@@ -35,7 +36,7 @@ impl Display {
         let flag = Arc::clone(&stop);
         ctrlc::set_handler(move || {
             if flag.swap(true, Ordering::SeqCst) {
-                // The second Ctrl-C does not wait for the checkpoint.
+                // A second Ctrl-C does not wait for the checkpoint.
                 std::process::exit(130);
             }
         })?;
@@ -43,9 +44,9 @@ impl Display {
         Ok(Self { bar, lines, quiet, stop, began, last_line: None, steps_before: None })
     }
 
-    /// Announces another run; what is measured begins anew.
+    /// Announces another run and resets the measurements.
     pub fn begin(&mut self, title: &str) {
-        crate::MEMORY.reset_peak();
+        MEMORY.reset_peak();
         (self.began, self.last_line, self.steps_before) = (Instant::now(), None, None);
         if self.lines {
             eprintln!("{title}");
@@ -128,7 +129,7 @@ impl Observer for Display {
     }
 
     fn peak_bytes(&self) -> u64 {
-        crate::MEMORY.peak() as u64
+        MEMORY.peak() as u64
     }
 
     fn stop_requested(&self) -> bool {

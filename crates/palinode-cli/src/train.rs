@@ -1,6 +1,6 @@
 //! `palinode train`.
 
-use crate::Machine;
+use crate::machine::Machine;
 use crate::progress::Display;
 use clap::Args;
 use palinode::network::Variant;
@@ -12,28 +12,28 @@ use std::path::{Path, PathBuf};
 /// Options of `palinode train`.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// A recipe file; without it and without --model, the quick start.
+    /// A recipe file (default without --model: the quick start).
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// Model name (model.name); everything a recipe does not say is then the report's.
+    /// Model name (model.name); other settings then have the report's values unless a recipe sets them.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// report or paper (model.layout).
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<String>,
     /// plain, regularized, inception or inception-large (model.variant).
-    #[arg(long, value_name = "VARIANT", value_parser = crate::model::variant)]
+    #[arg(long, value_name = "VARIANT", value_parser = crate::options::variant)]
     variant: Option<Variant>,
     /// Data set (data.name).
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
-    /// Its directory (data.dir).
+    /// Directory of the data set (data.dir).
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Passes over the training images (training.epochs).
     #[arg(long, value_name = "N")]
     epochs: Option<u32>,
-    /// Images per step (training.batch_size).
+    /// Images per batch (training.batch_size).
     #[arg(long, value_name = "N")]
     batch_size: Option<u32>,
     /// Seed of everything random (seed).
@@ -88,7 +88,7 @@ impl Train {
         })
     }
 
-    /// Command-line options as overrides of recipe fields; --set comes last and wins.
+    /// Command-line options as overrides of recipe fields; --set comes last and takes precedence.
     fn overrides(&self, machine: Machine) -> anyhow::Result<Vec<Override>> {
         let number = |value: Option<u32>| value.map(|value| Value::Integer(value.into()));
         let text = |value: &Option<String>| value.clone().map(Value::String);
@@ -137,7 +137,7 @@ impl Train {
                 print!("test accuracy {:.2} %, loss {loss:.4}", 100.0 * accuracy);
             }
             (None, Some(accuracy)) => print!("validation accuracy {:.2} %", 100.0 * accuracy),
-            (None, None) => print!("nothing held out, nothing tested"),
+            (None, None) => print!("no validation, no test"),
         }
         println!(", {} epochs in {seconds:.0} s", outcome.epochs);
         println!("report: {}", directory.report().display());

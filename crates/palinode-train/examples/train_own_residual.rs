@@ -5,13 +5,12 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, activation::gelu, module::conv2d, ops::ConvOptions};
 use palinode::network::weights::replace;
-use palinode::network::{NetworkConfig, WeightFile};
-use palinode::random::Generator;
+use palinode::network::{Network, NetworkConfig, WeightFile};
 use palinode::residual::{Effects, Pass, Residual};
 use palinode::reversible::Differentiation;
 use palinode_train::data::{SourceName, Split};
-use palinode_train::recipe::{OptimizerName, Settings};
-use palinode_train::train::{Observer, Row, SplitOptions, Trainer, TrainingData, evaluate};
+use palinode_train::recipe::{OptimizerName, OptimizerRecipe, Settings, TrainingRecipe};
+use palinode_train::train::{SplitOptions, Trainer, TrainingData, Unobserved, evaluate};
 
 /// F(x) = gelu(K x) with a 3×3 kernel K.
 #[derive(Module, Debug)]
@@ -23,50 +22,36 @@ impl Residual for Gelu {
     fn forward(&self, x: Tensor<4>, _: &Pass) -> Tensor<4> {
         gelu(conv2d(x, self.kernel.val(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1)))
     }
+
     fn effects(&self) -> Effects {
         Effects::None
     }
 }
 
-struct Print;
-impl Observer for Print {
-    fn row(&mut self, row: &Row, _: usize) {
-        println!("epoch {} {:<10} loss {:.3}", row.epoch, row.split, row.loss);
-    }
+fn network(classes: usize, device: &Device) -> palinode::Result<Network<Gelu>> {
+    let config = NetworkConfig::named("leapfrog")?.for_data(1, [32, 32], classes);
+    let config = config.with_units([1, 1, 1], [8, 8, 8]);
+    config.init_with(1, Differentiation::Reversible, device, |site, generator, device| {
+        let shape = [site.channels, site.channels, 3, 3];
+        Gelu { kernel: Param::from_tensor(generator.normal(shape, 0.1, device)) }
+    })
 }
 
 fn main() -> palinode_train::Result<()> {
     let images = SourceName::FashionMnistMini.load(None, Split::Train)?;
     let test = SourceName::FashionMnistMini.load(None, Split::Test)?;
-    let data = TrainingData::split(images, SplitOptions::default().with_subset(0.1))?;
-    let info = data.info().clone();
-    let mut config = NetworkConfig::named("leapfrog")?.for_data(1, info.size, info.classes.len());
-    config = config.with_units([1, 1, 1], [8, 8, 8]);
-    let make = |device: &Device| {
-        config.init_with(
-            1,
-            Differentiation::Reversible,
-            device,
-            |site, generator: &mut Generator, device| Gelu {
-                kernel: Param::from_tensor(generator.normal(
-                    [site.channels, site.channels, 3, 3],
-                    0.1,
-                    device,
-                )),
-            },
-        )
-    };
-    let mut settings = Settings::default();
-    (settings.training.epochs, settings.training.batch_size) = (1, 64);
-    settings.optimizer =
-        settings.optimizer.with_name(OptimizerName::AdamW).with_learning_rate(1e-2);
+    let data = TrainingData::split(images, SplitOptions::default())?;
+    let optimizer = OptimizerRecipe::default().with_name(OptimizerName::AdamW);
+    let settings = Settings::default()
+        .with_optimizer(optimizer.with_learning_rate(1e-2))
+        .with_training(TrainingRecipe::default().with_epochs(1).with_batch_size(64));
     let out = std::env::temp_dir().join(format!("own-residual-{}", std::process::id()));
-    Trainer::new(make(&Device::flex().autodiff())?, data)
-        .with_settings(settings)
-        .train(&out, &mut Print)?;
+    let trainer = Trainer::new(network(10, &Device::flex().autodiff())?, data);
+    trainer.with_settings(settings).train(&out, &mut Unobserved)?;
 
     let file = WeightFile::load(&out.join("weights/best.safetensors"))?;
-    let network = replace(make(&Device::flex())?, &file.arrays)?;
-    println!("test accuracy {:.1} %", 100.0 * evaluate(&network, &test, &info, 100)?.accuracy);
+    let loaded = replace(network(10, &Device::flex())?, &file.arrays)?;
+    let found = evaluate(&loaded, &test, &file.data, 100)?;
+    println!("test accuracy {:.1} %, run in {}", 100.0 * found.accuracy, out.display());
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! What can go wrong in training, in words for the person who has to mend it.
+//! The errors of this crate.
 
 use std::path::{Path, PathBuf};
 
-/// The error of this crate: what happened, where, and what was expected.
+/// An error: what happened, where, and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -17,7 +17,7 @@ pub enum Error {
         /// The operating system's reason.
         reason: std::io::Error,
     },
-    /// A file's content is not what its format asks for.
+    /// A file's content does not follow its format.
     #[error("{path}: {reason}", path = path.display())]
     Format {
         /// The file.
@@ -33,7 +33,7 @@ pub enum Error {
         /// What went wrong, and what was expected.
         reason: String,
     },
-    /// A setting that cannot be meant.
+    /// A setting, or an argument, with a value that is not allowed.
     #[error("{field}: {reason}")]
     Config {
         /// The setting, as a recipe names it.
@@ -44,9 +44,9 @@ pub enum Error {
     /// A loss or a weight became NaN or infinite.
     #[error("{what} is not finite ({place})")]
     NonFinite {
-        /// What it is.
+        /// Which number.
         what: &'static str,
-        /// Where it happened, and what is kept.
+        /// At which step it happened, and where the last good state is.
         place: String,
     },
     /// The user asked to stop; the run can be resumed.

@@ -90,7 +90,7 @@ impl ImageSource for Rows {
             let path = format!("image-{index}.png").into();
             return Err(Error::Format { path, reason: "broken".into() });
         }
-        let mut noise = (index + self.offset) as u32 * 2_654_435_761 + 1;
+        let mut noise = ((index + self.offset) as u32).wrapping_mul(2_654_435_761);
         for (pixel, byte) in into.iter_mut().enumerate() {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let bar = if pixel / 8 / 2 == self.label(index) { 150 } else { 0 };

@@ -1,4 +1,4 @@
-//! A residual of one's own in a reversible network: depthwise-separable convolutions.
+//! A user-defined residual in a reversible network: depthwise-separable convolutions.
 //!
 //! Any Burn module becomes a residual by implementing [`Residual`]; the library differentiates it.
 //! Run: `cargo run --release --example own_residual`
@@ -52,7 +52,7 @@ fn main() -> palinode::Result<()> {
         })?;
     println!("{} parameters in 24 reversible blocks", count(&network).total);
 
-    // Two classes that noise hides: brighter on the left, or on the right.
+    // Two classes of noisy images: brighter on the left, or brighter on the right.
     let mut generator = Generator::new(1, Purpose::Input);
     let noise: Tensor<4> = generator.normal([64, 1, 16, 16], 1.0, &device);
     let side = Tensor::<1>::from_floats([0.08; 8], &device);

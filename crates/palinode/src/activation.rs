@@ -1,9 +1,9 @@
-//! σ on tensors; the formulas and their derivatives are [`Activation`]'s own documentation.
+//! Activation functions on tensors. [`Activation`] documents the formulas and their derivatives.
 
 use burn::tensor::{Tensor, activation};
 pub use palinode_kernels::Activation;
 
-/// σ applied to every element; differentiable, any shape.
+/// Applies σ to every element of a tensor of any shape. Differentiable.
 pub fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
     match activation {
         Activation::Relu => activation::relu(x),

@@ -1,4 +1,5 @@
-//! Plain convolutions with a backward pass of our own, several times as fast on the CPU as Burn's.
+//! Plain convolutions by `palinode-kernels`, forward and backward. On the CPU they are several times
+//! as fast as Burn's.
 
 use crate::autodiff::{Variable, on_kernels, record, tensor, view};
 use crate::pass::{Pass, Phase};
@@ -11,29 +12,29 @@ use palinode_kernels::convolution::Convolution as Kernel;
 use palinode_kernels::profile::Section;
 use palinode_kernels::{Algorithm, Context};
 
-/// Step, padding and groups of a 2-D convolution.
+/// Stride, padding and groups of a 2-D convolution.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
 pub struct ConvolutionConfig {
-    /// Step from result to result, down and across.
+    /// Vertical and horizontal stride.
     #[config(default = "[1, 1]")]
     pub stride: [usize; 2],
-    /// Zeros around the input, above and below, left and right.
+    /// Zero padding: rows above and below, columns left and right.
     #[config(default = "[0, 0]")]
     pub padding: [usize; 2],
-    /// Groups that the channels are split into.
+    /// Number of groups that the channels are split into.
     #[config(default = "1")]
     pub groups: usize,
-    /// Whether training computes by direct sums, as inference always does. Winograd's algorithm is two
-    /// to three times as fast and slightly less exact.
+    /// Whether training uses direct sums, as inference always does. Otherwise training may use
+    /// Winograd's algorithm, which is two to three times as fast and slightly less exact.
     #[config(default = false)]
     pub exact: bool,
 }
 
-/// A 2-D convolution `[n, inputs, h, w]` → `[n, outputs, h′, w′]`, as PyTorch's `Conv2d` has it.
+/// A 2-D convolution `[n, inputs, h, w]` → `[n, outputs, h′, w′]`, as defined by PyTorch's `Conv2d`.
 ///
-/// In f32 on the CPU value and gradients are computed by `palinode-kernels`; elsewhere by Burn.
+/// In f32 on the CPU, `palinode-kernels` computes the value and the gradients. Otherwise Burn does.
 ///
-/// Parameters: `weight` `[outputs, inputs/groups, kh, kw]`, `bias` `[outputs]` where wanted.
+/// Parameters: `weight` `[outputs, inputs/groups, kh, kw]`, optional `bias` `[outputs]`.
 #[derive(Module, Debug)]
 pub struct Convolution {
     /// `[outputs, inputs/groups, kh, kw]`.
@@ -45,28 +46,29 @@ pub struct Convolution {
 }
 
 impl ConvolutionConfig {
-    /// A convolution with these weights.
+    /// A convolution with this configuration and these parameters.
     pub fn init(self, weight: Param<Tensor<4>>, bias: Option<Param<Tensor<1>>>) -> Convolution {
         Convolution { weight, bias, config: self }
     }
 }
 
 impl Convolution {
-    /// Kx + b. It is computed the same way in every evaluation of a training step, whether or not its
-    /// gradient is asked for.
+    /// Kx + b: `[n, inputs, h, w]` → `[n, outputs, h′, w′]`. Every evaluation of a training step uses
+    /// the same algorithm, whether or not it records a gradient.
     ///
     /// # Panics
-    /// As Burn's: if the shapes of `x` and the weight do not fit each other.
+    /// If the shapes of `x`, the weight and the bias do not match.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
         let weight = self.weight.val();
         convolve_by(pass.context(), x, weight, bias, self.config, self.config.quick_in(pass))
     }
 
-    /// Kᵀy without the bias, for images of y's size; computed as [`forward`](Self::forward).
+    /// Kᵀy without the bias: `[n, outputs, h, w]` → `[n, inputs, h, w]`, for a convolution that keeps
+    /// the image size. Uses the same algorithm as [`forward`](Self::forward).
     ///
     /// # Panics
-    /// As [`adjoint`].
+    /// If the shapes of `y` and the weight do not match.
     pub fn adjoint(&self, y: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [.., height, width] = y.dims();
         let quick = self.config.quick_in(pass);
@@ -75,11 +77,11 @@ impl Convolution {
     }
 }
 
-/// The convolution of `x` with `weight` `[outputs, inputs/groups, kh, kw]` and `bias` `[outputs]`,
-/// differentiable with respect to all three.
+/// The convolution of `x` `[n, inputs, h, w]` with `weight` `[outputs, inputs/groups, kh, kw]` and
+/// `bias` `[outputs]`. Differentiable with respect to all three.
 ///
 /// # Panics
-/// As Burn's: if the shapes do not fit each other.
+/// If the shapes do not match.
 pub fn convolve(
     context: &Context,
     x: Tensor<4>,
@@ -113,11 +115,13 @@ fn convolve_by(
     conv2d(x, weight, bias, ConvOptions::new(stride, padding, [1, 1], groups))
 }
 
-/// Kᵀy: the exact adjoint of [`convolve`] with the same weight and no bias, giving images of `size`;
-/// differentiable with respect to both. ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
+/// Kᵀy, the exact adjoint of [`convolve`] with the same weight and no bias: ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
+///
+/// `y` is `[n, outputs, h′, w′]`. The result is `[n, inputs, h, w]` with `size` = `[h, w]`, a size
+/// that `convolve` maps to `[h′, w′]`. Differentiable with respect to `y` and `weight`.
 ///
 /// # Panics
-/// As Burn's transposed convolution: if the shapes do not fit each other.
+/// If the shapes do not match.
 pub fn adjoint(
     context: &Context,
     y: Tensor<4>,
@@ -150,17 +154,18 @@ fn adjoint_by(
     }
     let ConvolutionConfig { stride, padding, groups, .. } = config;
     let [.., kernel_rows, kernel_columns] = weight.dims();
-    let least = |axis: usize, results: usize, kernel: usize| {
+    // The smallest image that the convolution maps to y's size; the rest of `size` is output padding.
+    let smallest = |axis: usize, results: usize, kernel: usize| {
         (results.saturating_sub(1) * stride[axis] + kernel).saturating_sub(2 * padding[axis])
     };
-    let least = [least(0, rows, kernel_rows), least(1, columns, kernel_columns)];
-    let more = [0, 1].map(|axis| size[axis].saturating_sub(least[axis]));
-    let options = ConvTransposeOptions::new(stride, padding, more, [1, 1], groups);
+    let smallest = [smallest(0, rows, kernel_rows), smallest(1, columns, kernel_columns)];
+    let output_padding = [0, 1].map(|axis| size[axis].saturating_sub(smallest[axis]));
+    let options = ConvTransposeOptions::new(stride, padding, output_padding, [1, 1], groups);
     conv_transpose2d(y, weight, None, options)
 }
 
 impl ConvolutionConfig {
-    /// Whether Winograd's algorithm may be used: in training, unless exactness is asked for.
+    /// Whether Winograd's algorithm may be used: in training, unless `exact` is set.
     fn quick(self, training: bool) -> bool {
         training && !self.exact
     }
@@ -169,7 +174,7 @@ impl ConvolutionConfig {
         self.quick(pass.phase() != Phase::Inference)
     }
 
-    /// The convolution of images of `size` with `weight`, if these fit each other.
+    /// The kernel for images of `size` and `weight`; `None` if their shapes do not match.
     fn kernel(
         self,
         [images, inputs]: [usize; 2],
@@ -187,10 +192,10 @@ impl ConvolutionConfig {
     }
 }
 
-/// Why the kernels' results are unwrapped here.
-const FITS: &str = "the arrays have the lengths of a shape that was checked";
+/// Why the kernels cannot return an error here.
+const FITS: &str = "the lengths of the arrays follow from a shape that was checked";
 
-/// `None` where the graph is not one that this can be recorded on.
+/// `None` if the node cannot be recorded on this autodiff graph.
 fn convolve_on_kernels(
     context: &Context,
     kernel: Kernel,
@@ -210,7 +215,7 @@ fn convolve_on_kernels(
         return Some(output);
     }
     let with_bias = bias.is_some();
-    // A node has as many parents as its type says; a missing bias is an untracked parent.
+    // The number of parents is part of a node's type. Untracked zeros stand in for a missing bias.
     let bias = bias.cloned().unwrap_or_else(|| Tensor::zeros([kernel.outputs], &device));
     let (kept_x, kept_weight) = (x.clone().inner(), weight.clone().inner());
     let parents =
@@ -235,7 +240,7 @@ fn convolve_on_kernels(
     record(context, Section::Convolutions, parents, output, vjp).ok()
 }
 
-/// `None` where the graph is not one that this can be recorded on.
+/// `None` if the node cannot be recorded on this autodiff graph.
 fn adjoint_on_kernels(
     context: &Context,
     kernel: Kernel,
@@ -255,7 +260,8 @@ fn adjoint_on_kernels(
     let parents = [Variable::Array(y.clone()), Variable::Array(weight.clone())];
     let kept = context.clone();
     let vjp = move |gradient, [y_wanted, weight_wanted]: [bool; 2]| {
-        // ⟨g, Kᵀy⟩ = ⟨Kg, y⟩: the gradient with respect to y is Kg, and K's is that of ⟨Kg, y⟩.
+        // ⟨g, Kᵀy⟩ = ⟨Kg, y⟩, so the gradient with respect to y is Kg, and the gradient with respect
+        // to K is that of ⟨Kg, y⟩.
         let gradient = view(gradient);
         let mut found = [None, None];
         if y_wanted {
@@ -271,7 +277,8 @@ fn adjoint_on_kernels(
     record(context, Section::Convolutions, parents, output, vjp).ok()
 }
 
-/// The gradient of ⟨Kx, y⟩ with respect to K's weight; that with respect to a bias is added to `bias`.
+/// The gradient of ⟨Kx, y⟩ with respect to the weight. The gradient with respect to the bias is added
+/// to `bias`.
 fn weight_gradient(
     context: &Context,
     kernel: Kernel,

@@ -1,4 +1,4 @@
-//! Dropout whose masks are a function of seed, step, place and element.
+//! Dropout whose masks are a function of seed, step, position in the network and element.
 
 use crate::autodiff::{Variable, record};
 use crate::pass::{Draw, Pass};
@@ -7,12 +7,12 @@ use burn::tensor::{Tensor, TensorData};
 use palinode_kernels::Context;
 use palinode_kernels::profile::Section;
 
-/// Inverted dropout: in training every element is zero with probability `rate` and is divided by
-/// 1 − `rate` otherwise. In other phases nothing changes.
+/// Inverted dropout. In training, every element is set to zero with probability `rate` and divided by
+/// 1 − `rate` otherwise. In other phases the input is returned unchanged.
 ///
-/// Masks come from a counter-based generator (ChaCha8), so none is stored: the backward pass, and a second
-/// evaluation inside a reversible unit, draw the same mask again. Masks depend neither on the number of
-/// threads nor on other users of random numbers.
+/// Masks come from a counter-based generator (ChaCha8), so they are not stored. The backward pass and
+/// a second evaluation inside a reversible unit draw the same mask again. Masks depend neither on the
+/// number of threads nor on other random numbers that the program draws.
 #[derive(Module, Debug)]
 pub struct Dropout {
     #[module(skip)]
@@ -22,24 +22,24 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Dropping a share `rate` in 0…1 (1 excluded) of all elements; a rate outside of that is clamped
-    /// into it.
+    /// A dropout that drops each element with probability `rate`, 0 ≤ `rate` < 1. A rate outside this
+    /// range is clamped to it. With a NaN rate, [`forward`](Self::forward) panics in training.
     pub fn new(rate: f64) -> Self {
         Self { rate: rate.clamp(0.0, 1.0 - f64::EPSILON), number: 0 }
     }
 
-    /// The same dropout as number `number` of its residual: dropouts of different numbers draw different
-    /// masks, and all dropouts of one residual must have different numbers. The default is 0.
+    /// The same dropout with number `number` in its residual. Dropouts with different numbers draw
+    /// different masks. All dropouts of one residual must have different numbers. The default is 0.
     pub fn numbered(self, number: u64) -> Self {
         Self { number, ..self }
     }
 
-    /// Whether nothing is ever dropped.
+    /// Whether the rate is 0, so that nothing is ever dropped.
     pub fn is_off(&self) -> bool {
         self.rate == 0.0
     }
 
-    /// x with elements dropped as `pass` says: `[n, c, h, w]` → `[n, c, h, w]`.
+    /// x with the mask of `pass` applied: `[n, c, h, w]` → `[n, c, h, w]`.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         if self.is_off() {
             return x;
@@ -56,7 +56,8 @@ impl Dropout {
         let kept = context.clone();
         let vjp = move |gradient, _| [Some(Variable::Array(masked(&kept, gradient, rate, draw)))];
         let recorded = record(&context, Section::Dropouts, parents, value, vjp);
-        // On a backend that has no node of ours, Burn keeps the mask and differentiates the product.
+        // On other backends our node cannot be recorded: Burn keeps the mask and differentiates the
+        // product.
         recorded.unwrap_or_else(|_| {
             let mask = masked(&context, x.clone().inner().ones_like(), rate, draw);
             x * mask.autodiff()
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_right_and_every_step_and_layer_has_its_own_mask() {
+    fn the_dropped_share_is_the_rate_and_masks_differ_between_steps_and_layers() {
         let mask = dropped(5, 7);
         let zeros = mask.iter().filter(|&&value| value == 0.0).count();
         // Four standard deviations of 38,400 draws are 384.
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_has_the_same_mask_and_other_phases_change_nothing() {
+    fn the_gradient_has_the_same_mask_and_other_phases_drop_nothing() {
         let x = Tensor::<4>::ones([2, 2, 3, 3], &Device::flex()).cast(DType::F64);
         let x = x.autodiff().require_grad();
         let context = Context::new();

@@ -1,8 +1,8 @@
-//! What can go wrong, in words for the person who has to mend it.
+//! The library's error type.
 
 use std::path::{Path, PathBuf};
 
-/// The library's error: what happened, where, and what was expected.
+/// The library's error. Every message says what happened, where, and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,7 +14,7 @@ pub enum Error {
         /// The operating system's reason.
         reason: std::io::Error,
     },
-    /// A file's content is not what its format asks for.
+    /// A file's content does not conform to its format.
     #[error("{path}: {reason}", path = path.display())]
     Format {
         /// The file.
@@ -22,65 +22,66 @@ pub enum Error {
         /// What is wrong, at which offset or field, and what was expected.
         reason: String,
     },
-    /// A setting that cannot be meant.
+    /// A setting or an argument is invalid.
     #[error("{field}: {reason}")]
     Config {
-        /// The setting, as a recipe names it.
+        /// The setting's name, as in a recipe.
         field: String,
         /// What is wrong and what was expected.
         reason: String,
     },
-    /// A residual that cannot be evaluated twice with the same result was put in a mode that does so.
+    /// The mode evaluates every residual twice, but this residual has side effects, so that a second
+    /// evaluation can give another result.
     #[error(
         "differentiation mode `{mode}` evaluates every residual again during the backward pass, but \
-         {residual} holds {effect}; use mode `stored`"
+         {residual} uses {effect}; use mode `stored`"
     )]
     NotRepeatable {
-        /// The mode asked for.
+        /// The requested mode.
         mode: &'static str,
         /// The residual's type.
         residual: &'static str,
-        /// What it holds.
+        /// The side effect.
         effect: &'static str,
     },
-    /// A residual returned what no scheme can use.
+    /// A residual returned a value that no scheme can use, or contradicts its own description.
     #[error("{residual}: {reason}")]
     Residual {
-        /// The residual's type and its place.
+        /// The residual's type and, if known, its position in the network.
         residual: String,
-        /// What it returned and what was expected.
+        /// What is wrong and what was expected.
         reason: String,
     },
-    /// An input that does not suit a unit or a network.
+    /// An input has the wrong shape or element type for a unit or a network.
     #[error("input: {found}, expected {expected}")]
     Input {
-        /// Its shape and type.
+        /// The input's shape or element type.
         found: String,
-        /// What they should be.
+        /// What was expected.
         expected: String,
     },
-    /// Something needs more memory than there is.
-    #[error("needs {needed} of memory, but {available} are available")]
+    /// More memory is needed than is available.
+    #[error("needs {needed} of memory, but only {available} is available")]
     Memory {
-        /// All of it, and its parts.
+        /// The total, followed by what it consists of.
         needed: String,
-        /// What is there.
+        /// The available memory.
         available: String,
     },
-    /// The inverse of a scheme that has none was asked for.
+    /// An inverse was requested, but the scheme has none.
     #[error("the scheme has no inverse; use mode `stored` or `checkpointed`")]
     NoInverse,
-    /// The kernels refused a call.
+    /// `palinode-kernels` returned an error.
     #[error(transparent)]
     Kernels(#[from] palinode_kernels::Error),
-    /// A tensor on a device whose backend the reversible node does not support.
+    /// The tensor is on a backend that does not support the reversible and checkpointed modes.
     #[error(
         "reversible and checkpointed modes run on the Flex (CPU) backend; this tensor is on {0}"
     )]
     Backend(String),
 }
 
-/// Result with the library's [`Error`].
+/// `Result` with the library's [`Error`] as its error type.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -95,7 +96,7 @@ impl Error {
         Self::Format { path: path.as_ref().to_owned(), reason: reason.into() }
     }
 
-    /// An [`Error::Config`] about `field`: there is no `kind` called `name` among `names`.
+    /// An [`Error::Config`] about `field`: `names` contains no `kind` called `name`.
     pub(crate) fn unknown<'a>(
         field: &str,
         kind: &str,
@@ -103,7 +104,7 @@ impl Error {
         names: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
-        Self::config(field, format!("there is no {kind} `{name}`; there are {names}"))
+        Self::config(field, format!("there is no {kind} `{name}`; expected one of {names}"))
     }
 
     /// An [`Error::Config`] about `field`.

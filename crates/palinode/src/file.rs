@@ -1,25 +1,29 @@
-//! Files that hold either their old content or their new one, never a part of it.
+//! Atomic file writes. If a write fails or the process is killed, the old content stays complete.
 
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// How the names of temporary files begin.
+/// Prefix of the names of temporary files.
 const TEMPORARY: &str = ".palinode-";
 
-/// Removes temporary files that a killed process left in `directory`.
+/// Removes the temporary files that killed processes left in `directory`. Files that cannot be
+/// removed are ignored.
+///
+/// No other process may be writing to `directory`: its temporary files are removed too.
 pub fn remove_leftovers(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            // A leftover that cannot be removed does no harm.
+            // A leftover file does no harm.
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-/// Writes `bytes` to a temporary file beside `path`, flushes it to the disk and renames it to `path`.
+/// Writes `bytes` to a temporary file in the directory of `path`, flushes it to the disk and renames
+/// it to `path`.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.
@@ -35,7 +39,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
             .and_then(|()| file.sync_all())
             .and_then(|()| std::fs::rename(&temporary, path));
         if written.is_err() {
-            // What cannot be removed now is removed when a run starts or resumes there.
+            // If this fails too, `remove_leftovers` removes the file when a run starts or resumes.
             let _ = std::fs::remove_file(&temporary);
         }
         written

@@ -1,13 +1,13 @@
 //! Reversible residual networks, trained without storing activations.
 //!
-//! A residual network reads as an ODE; integrated by a scheme that runs backwards, it needs no
-//! stored activations: the backward pass reconstructs them. Three choices are independent of each
-//! other and compose:
+//! A residual network is a discretised ODE. If the integration scheme has an inverse, the backward
+//! pass can reconstruct the activations, so the forward pass does not store them. Three choices are
+//! independent of each other:
 //!
-//! * what is integrated: a [residual], a built-in one or any Burn module of your own,
-//! * how it is integrated: a [scheme],
-//! * how it is differentiated: a [mode](reversible::Differentiation), stored, checkpointed or
-//!   reversible, on the same weights and with the same gradients.
+//! * what is integrated: a [residual], either a built-in one or any Burn module of your own;
+//! * how it is integrated: a [scheme];
+//! * how it is differentiated: a [mode](reversible::Differentiation), which is stored, checkpointed
+//!   or reversible. All modes use the same weights and give the same gradients up to rounding.
 //!
 //! ```
 //! use palinode::network::{NetworkConfig, Phase};
@@ -30,7 +30,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-/// The examples of these pages are compiled and run as tests.
+/// The examples on these pages are compiled and run as tests.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../../../README.md")]
@@ -58,7 +58,7 @@ pub mod reversible;
 pub mod scheme;
 
 pub use activation::Activation;
-/// Burn, in the version this library is built on.
+/// Burn, in the version that this library uses.
 pub use burn;
 pub use burn::tensor;
 pub use error::{Error, Result};

@@ -1,17 +1,19 @@
-//! Whether the machine has the memory that something needs, asked before anything is allocated.
+//! Checks, before anything is allocated, that enough memory is available.
 
 use crate::error::{Error, Result};
 
-/// Bytes that this process can still allocate: the least of the machine's free memory, the limit of its
-/// control group and its own address space limit. `None` where the system tells none of them.
+/// Bytes that this process can still allocate: the minimum of the machine's free memory and of what
+/// remains under the limits of the control group and of the address space. `None` if the system
+/// reports none of these.
 pub fn available_bytes() -> Option<u64> {
     [free_bytes(), control_group_bytes(), address_space_bytes()].into_iter().flatten().min()
 }
 
-/// Refuses what needs more memory than there is. `parts` are (what, bytes).
+/// Checks that the sum of `parts`, each given as (name, bytes), is available. The check passes if the
+/// system does not report its memory.
 ///
 /// # Errors
-/// [`Error::Memory`] with every part and with what is available.
+/// [`Error::Memory`] if the sum is not available. The message lists every part.
 pub fn check_available(parts: &[(&str, u64)]) -> Result<()> {
     let needed = parts.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
     let Some(available) = available_bytes().filter(|&available| needed > available) else {
@@ -29,14 +31,14 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
 }
 
-/// `MemAvailable` of Linux.
+/// Linux's `MemAvailable`.
 fn free_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What the control group still allows: version 2, then version 1.
+/// What remains under the control group's limit (version 2, or else version 1).
 fn control_group_bytes() -> Option<u64> {
     let read = |path: &str| -> Option<u64> {
         std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
@@ -52,11 +54,11 @@ fn control_group_bytes() -> Option<u64> {
     versions.into_iter().find_map(left)
 }
 
-/// What the limit on the address space (`ulimit -v`) still allows.
+/// What remains under the limit on the address space (`ulimit -v`).
 fn address_space_bytes() -> Option<u64> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
-    // "unlimited" is no number.
+    // Without a limit the field is "unlimited", which does not parse.
     let limit = line.split_whitespace().next()?.parse::<u64>().ok()?;
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let used = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_than_any_machine_has_is_refused_with_the_figures() {
+    fn more_memory_than_any_machine_has_is_refused_with_the_sizes() {
         check_available(&[("weights", 1000)]).unwrap();
         let refused = check_available(&[("weights", 1 << 60), ("gradients", u64::MAX)]);
         match available_bytes() {
@@ -78,7 +80,7 @@ mod tests {
                 let message = refused.unwrap_err().to_string();
                 assert!(message.contains("weights 1152921504607 MB"), "{message}");
             }
-            None => println!("skipped: this system does not tell its memory"),
+            None => println!("skipped: this system does not report its memory"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Batch normalisation with the running statistics PyTorch keeps.
+//! Batch normalisation with PyTorch's running statistics.
 
 use crate::activation::{Activation, activate};
 use crate::autodiff::{Variable, on_kernels, record, tensor, values, view};
@@ -10,11 +10,12 @@ use palinode_kernels::Context;
 use palinode_kernels::norm::BatchNorm as Kernel;
 use palinode_kernels::profile::Section;
 
-/// Batch norm over `[n, C, h, w]`, one mean and variance per channel.
+/// Batch norm over `[n, C, h, w]`, with one mean and one variance per channel.
 ///
-/// y = weight·(x − μ)/√(v + ε) + bias; in training μ and v (biased) are the batch's, and the
-/// running ones move by `momentum` towards them, the variance towards the unbiased one. (Burn's own
-/// module keeps the biased variance; files exchanged with PyTorch need the other.)
+/// y = weight·(x − μ)/√(v + ε) + bias. In training, μ and v are the mean and the biased variance of
+/// the batch. With weight `momentum`, the running mean moves towards μ and the running variance
+/// towards the unbiased variance of the batch. (Burn's own module keeps the biased variance. Weight
+/// files exchanged with PyTorch need the unbiased one.)
 ///
 /// Parameters: `weight`, `bias` `[C]`; state: `running_mean`, `running_var` `[C]`.
 #[derive(Module, Debug)]
@@ -34,7 +35,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// For `channels` channels, with momentum 0.1.
+    /// A norm for `channels` channels, with ε = `epsilon` and momentum 0.1.
     pub fn new(channels: usize, epsilon: f64, device: &Device) -> Self {
         let param = Param::from_tensor;
         Self {
@@ -47,13 +48,20 @@ impl BatchNorm {
         }
     }
 
-    /// The normalised input. In [`Phase::Training`] the running statistics move, once, in the first
-    /// evaluation of the step; a repetition uses the first one's batch statistics.
+    /// The normalised input: `[n, C, h, w]` → `[n, C, h, w]`. In [`Phase::Training`] the first
+    /// evaluation of a step updates the running statistics. A second evaluation uses the batch
+    /// statistics of the first and updates nothing.
+    ///
+    /// # Panics
+    /// If `x` does not have C channels.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         self.normalise(x, pass, false)
     }
 
-    /// [`forward`](Self::forward) with a ReLU behind it, in one pass over the pixels.
+    /// [`forward`](Self::forward) followed by a ReLU, in one pass over the pixels.
+    ///
+    /// # Panics
+    /// If `x` does not have C channels.
     pub fn forward_relu(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         self.normalise(x, pass, true)
     }
@@ -101,11 +109,12 @@ impl BatchNorm {
         Kernel { images, channels, area, epsilon: self.epsilon, relu }
     }
 
-    /// On the CPU, with the batch's statistics or the running ones; `None` where the graph is not one
-    /// it can be recorded on.
+    /// The norm by the kernels (f32 on the CPU), with the batch statistics or the running ones. `None`
+    /// if it cannot be recorded on the autodiff graph: the kernels have no gradient for running
+    /// statistics, and no node on other backends.
     ///
     /// # Panics
-    /// If x has another number of channels than the norm.
+    /// If `x` does not have C channels.
     fn by_kernel(
         &self,
         x: &Tensor<4>,
@@ -151,14 +160,14 @@ impl BatchNorm {
         record(context, Section::Norms, parents, output, vjp).ok()
     }
 
-    /// By Burn's operations, without the ReLU.
+    /// The norm by Burn's operations, without the ReLU.
     fn by_tensors(&self, x: Tensor<4>, batch: Option<&[Statistics]>) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         let Some(batch) = batch else {
             let (mean, variance) = (self.running_mean.value(), self.running_var.value());
             return batch_norm(x, weight, bias, mean, variance, self.epsilon);
         };
-        // The values are the known ones, the gradients those of this batch's moments.
+        // The values are those of `batch`; the gradients are those of the moments of x.
         let known = |of: fn(&Statistics) -> f64, moment: &Tensor<4>| -> Tensor<4> {
             let values: Vec<f64> = batch.iter().map(of).collect();
             let data = TensorData::new(values, moment.dims());
@@ -196,12 +205,12 @@ impl BatchNorm {
     fn move_towards(&self, state: &RunningState<Tensor<1>>, batch: Tensor<1>) {
         let old = state.value_sync().inner();
         state.update(old * (1.0 - self.momentum) + batch * self.momentum);
-        // Burn commits an update when the value is next asked for; ask, so that a save sees it.
+        // Burn commits an update when the value is next read. Read it now, so that a save sees it.
         state.value_sync();
     }
 }
 
-/// Mean and biased variance of every channel, `[1, C, 1, 1]`, by Burn's operations.
+/// Mean and biased variance of every channel, each `[1, C, 1, 1]`, by Burn's operations.
 fn moments(x: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
     let over_pixels = |x: Tensor<4>| x.mean_dim(0).mean_dim(2).mean_dim(3);
     let mean = over_pixels(x.clone());

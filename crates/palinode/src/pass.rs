@@ -1,11 +1,11 @@
-//! One evaluation of a residual: what it is for, and what a second evaluation has to repeat.
+//! The context of one evaluation of a residual, and the statistics that a second evaluation repeats.
 //!
 //! The reversible and checkpointed modes evaluate every residual a second time in the backward pass.
-//! [`BatchNorm`](crate::norm::BatchNorm) and [`Dropout`](crate::dropout::Dropout) inside a residual ask
-//! the [`Pass`] that they are given. In the first evaluation a norm computes the statistics of the
-//! batch, the pass keeps them (two numbers per channel), and the running statistics move. In a second
-//! evaluation the norm uses the kept statistics, and nothing moves. A dropout keeps nothing: its mask is
-//! a function of seed, step, place and element.
+//! [`BatchNorm`](crate::norm::BatchNorm) and [`Dropout`](crate::dropout::Dropout) inside a residual
+//! behave as their [`Pass`] says. In the first evaluation, a norm computes the statistics of the
+//! batch, the pass keeps them (two numbers per channel), and the running statistics are updated. In
+//! the second evaluation, the norm uses the kept statistics and updates nothing. A dropout keeps
+//! nothing: its mask is a function of seed, step, position in the network and element.
 
 use crate::error::{Error, Result};
 use crate::random::{Generator, Purpose};
@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What a forward pass is for.
+/// The purpose of a forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Norms use the statistics of the batch and move their running statistics towards them; dropouts
@@ -25,7 +25,7 @@ pub enum Phase {
     Training {
         /// Seed of the run.
         seed: u64,
-        /// Optimiser steps before this one: every step has masks of its own.
+        /// Number of optimiser steps before this one. Every step draws new masks.
         step: u64,
     },
     /// Norms use the statistics of the batch; nothing is updated and nothing is dropped.
@@ -34,25 +34,25 @@ pub enum Phase {
     Inference,
 }
 
-/// Where an evaluation stands in a network. Random numbers of different places are independent.
+/// The position of an evaluation in a network. Random numbers of different positions are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Before the first or behind the last unit.
+    /// Outside the units.
     Outside,
-    /// In unit `unit`: function 2i is F and 2i + 1 is F* of residual i.
+    /// In unit `unit`. Function 2i is F of residual i, and function 2i + 1 is its F*.
     Unit { unit: usize, function: usize },
 }
 
 /// Statistics of one norm over a batch, shared by the evaluations that use them.
 pub(crate) type Shared = Arc<[Statistics]>;
 
-/// The statistics that the norms of one evaluation computed, by the norms' identities.
+/// The statistics that the norms of one evaluation computed, by the parameter ID of the norm's weight.
 pub(crate) type Kept = BTreeMap<u64, Shared>;
 
 /// One evaluation of a residual, or of the layers outside the units.
 ///
-/// A residual hands it on to its norms, dropouts and convolutions. It also carries the [`Context`] that
-/// the kernels compute with.
+/// A residual passes it to its norms, dropouts and convolutions. It also carries the [`Context`] of
+/// the kernels.
 #[derive(Debug)]
 pub struct Pass {
     phase: Phase,
@@ -66,13 +66,13 @@ pub struct Pass {
     norms: RefCell<BTreeSet<u64>>,
     /// The numbers of the dropouts that have drawn a mask.
     dropouts: RefCell<BTreeSet<u64>>,
-    /// The first misuse.
+    /// The first misuse that [`check`](Self::check) has not reported yet.
     misuse: RefCell<Option<Error>>,
 }
 
 impl Pass {
-    /// A first evaluation outside any unit. Residuals in a [`Unit`](crate::network::Unit) are given
-    /// their passes by it.
+    /// A first evaluation outside any unit. A [`Unit`](crate::network::Unit) makes the passes of its
+    /// residuals itself.
     pub fn new(phase: Phase, context: &Context) -> Self {
         Self::first(phase, context, Place::Outside)
     }
@@ -91,28 +91,28 @@ impl Pass {
         }
     }
 
-    /// A repetition of an evaluation at `place` that kept `kept`.
+    /// A second evaluation at `place`; the first one kept `kept`.
     pub(crate) fn again(phase: Phase, context: &Context, place: Place, kept: Kept) -> Self {
         Self { repeated: Some(kept), ..Self::first(phase, context, place) }
     }
 
-    /// What the whole forward pass is for.
+    /// The purpose of the forward pass.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// What the kernels compute with.
+    /// The execution context of the kernels.
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Whether a norm's running statistics move in this evaluation.
+    /// Whether norms update their running statistics in this evaluation.
     pub(crate) fn moves_running_statistics(&self) -> bool {
         matches!(self.phase, Phase::Training { .. }) && self.repeated.is_none()
     }
 
-    /// The statistics of norm `norm` over the batch: those of the first evaluation; `compute` gives
-    /// them if this is it.
+    /// The batch statistics of norm `norm`. A first evaluation computes and keeps them; a second one
+    /// returns the kept ones.
     pub(crate) fn batch_statistics(
         &self,
         norm: ParamId,
@@ -120,42 +120,42 @@ impl Pass {
     ) -> Shared {
         let id = norm.val();
         if !self.norms.borrow_mut().insert(id) {
-            self.refuse("a batch norm was evaluated twice; give each place a norm of its own");
+            self.refuse("a batch norm was evaluated twice; use a separate norm at each position");
         }
         if let Some(kept) = &self.repeated {
             if let Some(known) = kept.get(&id) {
                 return Arc::clone(known);
             }
-            self.refuse("a batch norm took part in the second evaluation but not in the first");
+            self.refuse("a batch norm was used in the second evaluation but not in the first");
         }
         let found: Shared = compute().into();
         self.computed.borrow_mut().insert(id, Arc::clone(&found));
         found
     }
 
-    /// The random numbers of dropout number `number` in this evaluation; none outside training.
+    /// The random numbers of dropout `number` in this evaluation; `None` outside training.
     pub(crate) fn draw(&self, number: u64) -> Option<Draw> {
         let Phase::Training { seed, step } = self.phase else { return None };
         if !self.dropouts.borrow_mut().insert(number) {
             let reason = format!(
-                "two dropouts have the number {number}; give each its own with `Dropout::numbered`"
+                "two dropouts have the number {number}; use `Dropout::numbered` to tell them apart"
             );
             self.refuse(&reason);
         }
         Some(Draw::new(seed, step, self.place, Drawn::Dropout(number)))
     }
 
-    /// Remembers a misuse; [`check`](Self::check) reports it.
+    /// Records a misuse for [`check`](Self::check) to report. Later misuses are not recorded.
     fn refuse(&self, reason: &str) {
         self.misuse.borrow_mut().get_or_insert_with(|| Error::config("residual", reason));
     }
 
-    /// Whether the norms and dropouts of this evaluation were used as they have to be. A
-    /// [`Unit`](crate::network::Unit) asks this after every residual.
+    /// Checks that the norms and dropouts of this evaluation were used correctly. A
+    /// [`Unit`](crate::network::Unit) calls this after every residual. A misuse is reported once.
     ///
     /// # Errors
-    /// [`Error::Config`]: a norm that was evaluated twice or only the second time, or two dropouts of
-    /// one number.
+    /// [`Error::Config`] if a norm was evaluated twice, if a norm was used in the second evaluation but
+    /// not in the first, or if two dropouts have the same number.
     pub fn check(&self) -> Result<()> {
         match self.misuse.borrow_mut().take() {
             Some(error) => Err(error),
@@ -163,22 +163,22 @@ impl Pass {
         }
     }
 
-    /// The statistics to repeat this evaluation with.
+    /// The statistics that a second evaluation needs.
     pub(crate) fn into_kept(self) -> Kept {
         self.computed.into_inner()
     }
 }
 
-/// What random numbers of a place are for.
+/// The use of random numbers at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drawn {
-    /// The mask of the dropout of this number.
+    /// The mask of the dropout with this number.
     Dropout(u64),
-    /// Whether the residual takes part in the step.
+    /// Whether the residual is evaluated in the step.
     Survival,
 }
 
-/// The address of random numbers in the streams of a seed: one word of 32 bits per element.
+/// The address of random numbers in the streams of a seed. Each element uses one 32-bit word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Draw {
     seed: u64,
@@ -188,10 +188,10 @@ pub(crate) struct Draw {
 }
 
 impl Draw {
-    /// The numbers for `drawn` at `place` in step `step` of a run.
+    /// The random numbers for `drawn` at `place` in step `step` of a run.
     ///
-    /// Three units of 2²⁰ functions with 63 dropouts each have places of their own in the streams of
-    /// `seed` itself; larger networks go on in the streams of other seeds, which are derived from it.
+    /// The streams of `seed` itself hold three units, each with 2²⁰ functions of 63 dropouts. Larger
+    /// networks continue in the streams of other seeds, which are derived from `seed`.
     pub fn new(seed: u64, step: u64, place: Place, drawn: Drawn) -> Self {
         const UNITS: usize = 3;
         const FUNCTIONS: usize = 1 << 20;
@@ -206,7 +206,7 @@ impl Draw {
             Drawn::Dropout(number) => (number / DROPOUTS, number % DROPOUTS),
             Drawn::Survival => (0, DROPOUTS),
         };
-        // Zero for all networks of up to three units.
+        // Zero within the limits above, so that `seed` itself is used.
         let beyond = (unit.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ (function.0 as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9)
             ^ number.0.wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -214,13 +214,13 @@ impl Draw {
         Self { seed: seed ^ beyond, step, place }
     }
 
-    /// The dropout mask of these numbers.
+    /// The dropout mask from these random numbers.
     pub fn mask(self, rate: f64) -> Mask {
         let stream = Generator::stream(Purpose::Dropout, self.step);
         Mask { seed: self.seed, stream, place: self.place, rate }
     }
 
-    /// A number uniform in 0…1 (1 excluded): that of element 0.
+    /// The random number of element 0, uniform in 0…1 (1 excluded).
     pub fn share(self) -> f64 {
         let mut generator = Generator::with_stream(self.seed, Purpose::Dropout, self.step);
         generator.seek_word(u128::from(self.place) << 40);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn norms_are_told_apart_by_identity_and_not_by_the_order_of_calls() {
+    fn norms_are_identified_by_their_parameter_and_not_by_the_order_of_calls() {
         let (phase, context) = (Phase::Training { seed: 3, step: 4 }, Context::new());
         let place = Place::Unit { unit: 1, function: 11 };
         let [a, b, c] = [(); 3].map(|()| ParamId::new());
@@ -260,15 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn dropouts_are_told_apart_by_number() {
+    fn dropouts_are_identified_by_their_number() {
         let phase = Phase::Training { seed: 3, step: 4 };
         let pass = Pass::new(phase, &Context::new());
         let drawn = [0, 1, 62, 63, 64, 127].map(|number| pass.draw(number).unwrap());
         for (index, draw) in drawn.iter().enumerate() {
-            assert!(
-                !drawn[..index].contains(draw),
-                "dropout {index} repeats another one's numbers"
-            );
+            let repeated = drawn[..index].contains(draw);
+            assert!(!repeated, "dropout {index} draws the numbers of an earlier dropout");
         }
         pass.check().unwrap();
         pass.draw(1);
@@ -277,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_unit_and_function_has_numbers_of_its_own() {
+    fn every_unit_and_function_draws_different_numbers() {
         let mut seen = std::collections::HashSet::new();
         let mut add = |place, drawn| {
             let Draw { seed, place, .. } = Draw::new(5, 0, place, drawn);

@@ -1,14 +1,15 @@
-//! Seeded random numbers, the same on every machine and for any thread count.
+//! Seeded random numbers, the same on every machine and for any number of threads.
 //!
-//! Burn's own generator is one per process and shared between threads; everything random in
-//! Palinode (initial weights, splits, shuffling, augmentation, dropout) is drawn here instead.
+//! Burn has a single generator that all threads share, so its numbers depend on the order of calls.
+//! Palinode draws its random numbers (initial weights, splits, shuffling, augmentation, dropout) here
+//! instead.
 
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 
-/// What random numbers are for; each purpose has its own independent streams of a seed.
+/// The purpose of random numbers. Each purpose has its own independent streams of a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Initial weights.
@@ -21,15 +22,15 @@ pub enum Purpose {
     Augmentation = 4,
     /// Random inputs of benchmarks and tests.
     Input = 5,
-    /// Dropout masks; one stream per step, positioned by layer and element.
+    /// Dropout masks and stochastic depth; one stream per step, positioned by layer and element.
     Dropout = 6,
-    /// Which images a subset takes.
+    /// The choice of images for a subset.
     Subset = 7,
-    /// Squares that are cut out of images; one stream per pass, positioned by image.
+    /// The squares that cutout removes; one stream per pass over the data, positioned by image.
     Cutout = 8,
 }
 
-/// A seeded generator (ChaCha with 8 rounds).
+/// A seeded random number generator (ChaCha with 8 rounds).
 #[derive(Clone, Debug)]
 pub struct Generator(ChaCha8Rng);
 
@@ -39,7 +40,7 @@ impl Generator {
         Self::with_stream(seed, purpose, 0)
     }
 
-    /// Stream number `stream` of `seed` for `purpose`: an epoch, for instance.
+    /// The generator of stream `stream` (for instance an epoch) of `seed` for `purpose`.
     pub fn with_stream(seed: u64, purpose: Purpose, stream: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(Self::stream(purpose, stream));
@@ -51,12 +52,12 @@ impl Generator {
         (stream << 8) | purpose as u64
     }
 
-    /// Moves to the numbers that belong to item `index`: up to 16 draws of 32 bits each.
+    /// Moves to the numbers of item `index`. Each item has 16 words of 32 bits.
     pub fn seek(&mut self, index: usize) {
         self.seek_word(index as u128 * 16);
     }
 
-    /// Moves to the number `position` of the stream, below 2⁶⁸, counted in words of 32 bits.
+    /// Moves to word `position` of the stream, counted in words of 32 bits, below 2⁶⁸.
     pub fn seek_word(&mut self, position: u128) {
         self.0.set_word_pos(position);
     }
@@ -66,13 +67,13 @@ impl Generator {
         self.0.next_u32()
     }
 
-    /// A uniform integer in 0..`end`; 0 where `end` is 0.
+    /// A uniform integer in 0..`end`, or 0 if `end` is 0. Takes one word.
     pub fn below(&mut self, end: u32) -> u32 {
-        // Multiply-shift: one draw whatever the result, so that positions stay predictable.
+        // Multiply-shift always takes one word, so that positions stay predictable.
         ((u64::from(self.0.next_u32()) * u64::from(end)) >> 32) as u32
     }
 
-    /// A fair coin.
+    /// `true` with probability 1/2. Takes one word.
     pub fn coin(&mut self) -> bool {
         self.0.next_u32() >> 31 == 1
     }
@@ -85,7 +86,7 @@ impl Generator {
         }
     }
 
-    /// A tensor of independent normal numbers of mean 0.
+    /// A tensor of independent normal numbers with mean 0 and standard deviation `deviation`.
     pub fn normal<const D: usize>(
         &mut self,
         shape: impl Into<Shape>,
@@ -98,7 +99,8 @@ impl Generator {
         })
     }
 
-    /// A tensor of normal numbers of mean 0, redrawn until within two deviations.
+    /// A tensor of independent normal numbers with mean 0 and standard deviation `deviation`, each
+    /// redrawn until it is within two standard deviations.
     pub fn truncated_normal<const D: usize>(
         &mut self,
         shape: impl Into<Shape>,
@@ -115,7 +117,7 @@ impl Generator {
         })
     }
 
-    /// A tensor of numbers uniform in −`bound`..`bound`.
+    /// A tensor of independent numbers, uniform in −`bound`..=`bound`.
     pub fn uniform<const D: usize>(
         &mut self,
         shape: impl Into<Shape>,
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_of_a_stream_do_not_depend_on_the_order_of_visits() {
+    fn items_of_a_stream_do_not_depend_on_the_order_of_access() {
         let draw = |order: &[usize]| {
             let mut generator = Generator::with_stream(7, Purpose::Augmentation, 3);
             let mut draws = vec![0; order.len()];

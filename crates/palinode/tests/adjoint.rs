@@ -15,7 +15,8 @@ fn dot(a: Tensor<4>, b: Tensor<4>) -> f64 {
     (a.cast(DType::F64) * b.cast(DType::F64)).sum().into_scalar::<f64>()
 }
 
-/// In f64. With a large positive bias b, ReLU is the identity plus b, so σ(Kx + b) − σ(b) = Kx.
+/// Compares two inner products in f64. The tests use a large positive bias b, so that ReLU acts as the
+/// identity and σ(Kx + b) − σ(b) = Kx.
 fn check(name: &str, left: f64, right: f64, scale: f64) {
     assert!((left - right).abs() <= 1e-11 * scale, "{name}: {left} against {right}");
 }
@@ -34,7 +35,7 @@ fn kt_is_the_true_adjoint_in_every_residual() {
         let bias = Tensor::<1>::full([channels], 100.0, &device).cast(DType::F64);
         let norm = |t: &Tensor<4>| dot(t.clone(), t.clone()).sqrt();
 
-        // σ(Kx + b) and its companion σ(Kᵀx + b).
+        // σ(Kx + b) and its conjugate σ(Kᵀx + b).
         let mut layer = LayerConfig::new(channels).init(&mut generator, &device);
         layer.bias = layer.bias.map(|old| old.map(|_| bias.clone()));
         layer.kernel = layer.kernel.map(|kernel| kernel.cast(DType::F64));
@@ -43,7 +44,7 @@ fn kt_is_the_true_adjoint_in_every_residual() {
         let scale = norm(&k) * norm(&y);
         check("layer", dot(k, y.clone()), dot(x.clone(), kt), scale);
 
-        // Kᵀσ(Kx + b) − Kᵀσ(b) = KᵀKx, symmetric and, with ⟨KᵀKx, x⟩ = ‖Kx‖², by the true adjoint.
+        // Kᵀσ(Kx + b) − Kᵀσ(b) = KᵀKx. It is symmetric, and ⟨KᵀKx, x⟩ = ‖Kx‖² for the true adjoint.
         let mut symmetric = SymmetricConfig::new(channels).init(&mut generator, &device);
         symmetric.kernel = symmetric.kernel.map(|_| layer.kernel.val());
         symmetric.bias = symmetric.bias.map(|old| old.map(|_| bias.clone()));
@@ -64,7 +65,7 @@ fn kt_is_the_true_adjoint_in_every_residual() {
         let (ax, ay) = (a(x.clone()), a(y.clone()));
         let scale = norm(&ax) * norm(&y);
         check("antisymmetric", dot(ax.clone(), y.clone()), -dot(x.clone(), ay), scale);
-        // … and it is K − Kᵀ of this very K.
+        // A is K − Kᵀ with the same K.
         let kx = layer.forward(x.clone(), &pass) - layer.forward(zero.clone(), &pass);
         let ktx = layer.conjugate(x.clone(), &pass) - layer.conjugate(zero.clone(), &pass);
         let difference = norm(&(ax.clone() - (kx - ktx)));
@@ -72,9 +73,9 @@ fn kt_is_the_true_adjoint_in_every_residual() {
     }
 }
 
-/// A without its biases, which are zero here, and Aᵀ with the composites reversed.
+/// The biases are zero here, so `forward` gives Ax.
 #[test]
-fn the_inception_map_and_its_adjoint_are_adjoint() {
+fn the_adjoint_of_the_inception_map_is_the_true_adjoint() {
     let device = Device::flex();
     let pass = Pass::new(Phase::Inference, &Context::new());
     for (groups, height, width) in [(1, 4, 4), (2, 5, 7), (3, 8, 1), (4, 9, 8)] {

@@ -1,4 +1,5 @@
-//! Misuse is an error: residuals that are not what they say, inputs of another shape or type.
+//! Misuse is an error: residuals that contradict their own description, inputs of the wrong shape or
+//! type.
 #![allow(clippy::unwrap_used)]
 
 use burn::module::{Module, Param};
@@ -17,7 +18,7 @@ use palinode::{Activation, Context};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A residual that is wrong in a way of the test's choice.
+/// A residual with a mistake that the test selects.
 #[derive(Module, Debug)]
 struct Wrong {
     weight: Param<Tensor<4>>,
@@ -35,7 +36,7 @@ enum How {
     OneChannel,
     TwiceTheChannels,
     F64,
-    Repeats,
+    ChangesEveryTime,
     SharesANorm,
     TwoDropoutsOfOneNumber,
     KernelForm,
@@ -63,7 +64,7 @@ impl Residual for Wrong {
             How::OneChannel => value.narrow(1, 0, 1),
             How::TwiceTheChannels => Tensor::cat(vec![value.clone(), value], 1),
             How::F64 => value.cast(DType::F64),
-            How::Repeats => {
+            How::ChangesEveryTime => {
                 let count = self.evaluations.fetch_add(1, Ordering::Relaxed);
                 value * (1.0 + f64::from(count))
             }
@@ -121,19 +122,19 @@ fn residuals_that_change_the_shape_or_misuse_a_layer_are_refused_by_name_in_ever
 }
 
 #[test]
-fn a_residual_is_checked_against_what_it_says_of_itself() {
+fn a_residual_is_checked_against_its_own_description() {
     let (device, context) = (Device::flex(), Context::new());
     let check = |how| check_residual(&Wrong::new(how, &device), [2, 4, 6, 5], &context, &device);
     check(How::Right).unwrap();
     for (how, words) in [
         (How::OneChannel, "[2, 1, 6, 5]"),
-        (How::Repeats, "evaluations can be repeated"),
+        (How::ChangesEveryTime, "evaluations can be repeated"),
         (How::SharesANorm, "evaluated twice"),
     ] {
         let message = check(how).unwrap_err().to_string();
         assert!(message.contains(words), "{how:?}: {message}");
     }
-    // Its parameters are not those of a kernel's form.
+    // Its parameters do not match the kernel form.
     check(How::KernelForm).unwrap_err();
     for kind in [
         BuiltInConfig::Symmetric,
@@ -151,7 +152,7 @@ fn a_residual_is_checked_against_what_it_says_of_itself() {
     }
 }
 
-/// A symmetric residual that claims another σ than it has.
+/// A symmetric residual whose kernel form has the wrong σ.
 #[derive(Module, Debug)]
 struct Claims {
     own: palinode::residual::Symmetric,
@@ -173,7 +174,7 @@ impl Residual for Claims {
 }
 
 #[test]
-fn a_kernel_form_of_another_function_is_found() {
+fn a_wrong_kernel_form_is_detected() {
     let device = Device::flex();
     let mut generator = Generator::new(3, Purpose::Weights);
     let own = SymmetricConfig::new(4).init(&mut generator, &device);
@@ -183,7 +184,7 @@ fn a_kernel_form_of_another_function_is_found() {
 }
 
 #[test]
-fn images_of_another_shape_or_type_are_refused() {
+fn images_of_the_wrong_shape_or_type_are_refused() {
     let device = Device::flex();
     let config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 3);
     let config = config.with_units([1, 1, 1], [4, 4, 4]);

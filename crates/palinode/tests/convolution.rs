@@ -1,4 +1,4 @@
-//! Convolutions on the kernels, in f32, beside Burn's in f64, with all gradients.
+//! Convolutions by the kernels in f32 against Burn's in f64, with all gradients.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -41,26 +41,26 @@ fn convolutions_and_their_adjoints_agree_with_burn_in_f64() {
         let weight: Tensor<4> = generator.normal(shape, 0.3, &device);
         let bias: Tensor<1> = generator.normal([outputs], 1.0, &device);
         let y = convolve(&context, x.clone(), weight.clone(), None, config);
-        let slope: Tensor<4> = generator.normal(y.dims(), 1.0, &device);
+        let cotangent: Tensor<4> = generator.normal(y.dims(), 1.0, &device);
 
-        // Value and gradients of ⟨slope, convolution⟩ and of ⟨x, adjoint⟩.
+        // Values and gradients of ⟨cotangent, Kx + b⟩ and of ⟨x, Kᵀ cotangent⟩.
         let all = |dtype: DType| -> Vec<Vec<f64>> {
             fn leaf<const D: usize>(tensor: &Tensor<D>, dtype: DType) -> Tensor<D> {
                 tensor.clone().inner().cast(dtype).autodiff().require_grad()
             }
             let (x, weight, bias) = (leaf(&x, dtype), leaf(&weight, dtype), leaf(&bias, dtype));
-            let slope = leaf(&slope, dtype);
+            let cotangent = leaf(&cotangent, dtype);
             let y = convolve(&context, x.clone(), weight.clone(), Some(bias.clone()), config);
-            let back = adjoint(&context, slope.clone(), weight.clone(), size, config);
-            let found = (slope.clone().inner().autodiff() * y.clone()).sum().backward();
-            let of_adjoint = (x.clone().inner().autodiff() * back.clone()).sum().backward();
+            let transposed = adjoint(&context, cotangent.clone(), weight.clone(), size, config);
+            let found = (cotangent.clone().inner().autodiff() * y.clone()).sum().backward();
+            let of_adjoint = (x.clone().inner().autodiff() * transposed.clone()).sum().backward();
             vec![
                 values(y.inner()),
                 values(x.grad(&found).unwrap()),
                 values(weight.grad(&found).unwrap()),
                 values(bias.grad(&found).unwrap()),
-                values(back.inner()),
-                values(slope.grad(&of_adjoint).unwrap()),
+                values(transposed.inner()),
+                values(cotangent.grad(&of_adjoint).unwrap()),
                 values(weight.grad(&of_adjoint).unwrap()),
             ]
         };
@@ -73,7 +73,7 @@ fn convolutions_and_their_adjoints_agree_with_burn_in_f64() {
 }
 
 #[test]
-fn a_module_without_bias_and_an_untracked_input() {
+fn a_module_without_bias_takes_an_untracked_input() {
     let device = Device::flex().autodiff();
     let generator = &mut Generator::new(4, Purpose::Input);
     let weight = Param::from_tensor(generator.normal([4, 3, 3, 3], 1.0, &device));

@@ -20,7 +20,7 @@ fn error_of(case: Case, mode: Differentiation) -> f64 {
 }
 
 #[test]
-fn in_f64_every_mode_is_the_reference_at_any_depth() {
+fn in_f64_every_mode_agrees_with_the_reference_at_any_depth() {
     for scheme in SchemeName::REVERSIBLE {
         for activation in Activation::ALL {
             for blocks in [1, 2, 7, 54] {
@@ -35,7 +35,7 @@ fn in_f64_every_mode_is_the_reference_at_any_depth() {
 }
 
 #[test]
-fn any_residual_goes_with_any_scheme() {
+fn any_residual_works_with_any_scheme() {
     let residuals = [BuiltInConfig::Symmetric, BuiltInConfig::Layer, BuiltInConfig::Antisymmetric];
     for scheme in SchemeName::REVERSIBLE {
         for residual in residuals {
@@ -48,9 +48,9 @@ fn any_residual_goes_with_any_scheme() {
     }
 }
 
-/// Layout `paper`'s second bias, and the report's start of leapfrog.
+/// The second bias of layout `paper`, and the report's start of leapfrog.
 #[test]
-fn input_biases_and_both_starts_meet_the_reference() {
+fn input_biases_and_the_start_of_the_report_agree_with_the_reference() {
     let paper = |scheme| Case { input_bias: true, blocks: 7, batch: 2, ..Case::new(scheme) };
     let report =
         Case { start: Start::Report, blocks: 7, batch: 2, ..Case::new(SchemeName::Leapfrog) };
@@ -64,7 +64,7 @@ fn input_biases_and_both_starts_meet_the_reference() {
 }
 
 #[test]
-fn in_f32_with_tanh_the_reference_is_met_to_1e_5() {
+fn in_f32_with_tanh_every_mode_agrees_with_the_reference_to_1e_5() {
     for scheme in SchemeName::REVERSIBLE {
         for blocks in [1, 2, 7, 54] {
             let case = Case {
@@ -81,9 +81,9 @@ fn in_f32_with_tanh_the_reference_is_met_to_1e_5() {
     }
 }
 
-/// A zero, a sign or a scale error must not pass: the measure itself is tested.
+/// Tests the error measure itself: zeros, a wrong sign and a wrong scale must exceed the bound.
 #[test]
-fn wrong_gradients_are_found() {
+fn wrong_gradients_are_detected() {
     let case = Case { blocks: 2, ..Case::new(SchemeName::Hamiltonian) };
     let unit = case.unit(Differentiation::Reversible);
     let truth = case.reference_gradients(&unit, &values(case.cotangent()));
@@ -94,10 +94,10 @@ fn wrong_gradients_are_found() {
     }
 }
 
-/// In f32 with ReLU, rounding can move a pre-activation across zero; a gradient that differs for
-/// that reason differs by as much as the unit's contribution, whatever the precision elsewhere.
+/// In f32 with ReLU, rounding can move a pre-activation across zero. The gradient then changes by the
+/// whole contribution of that pixel, whatever the precision elsewhere.
 #[test]
-fn in_f32_with_relu_what_exceeds_1e_5_comes_from_signs_at_zero() {
+fn in_f32_with_relu_errors_above_1e_5_come_from_sign_changes_at_zero() {
     const SEEDS: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
     for scheme in [SchemeName::Hamiltonian, SchemeName::Leapfrog, SchemeName::Coupling] {
         let mut errors = Vec::new();
@@ -126,8 +126,8 @@ fn in_f32_with_relu_what_exceeds_1e_5_comes_from_signs_at_zero() {
     }
 }
 
-/// |Kx + b| in f64 of every pre-activation whose sign is another one in f32, on the way forward or
-/// on the way back.
+/// |Kx + b| in f64 of every pre-activation whose sign differs in f32, in the forward or in the inverse
+/// sweep.
 fn flipped_signs(case: Case) -> Vec<f64> {
     let exact = Case { dtype: FloatDType::F64, ..case };
     let (forward, backward) = pre_activations(case);
@@ -140,7 +140,7 @@ fn flipped_signs(case: Case) -> Vec<f64> {
     flips
 }
 
-/// Kx + b of every residual, on the way forward and on the way back, by the residual's index.
+/// Kx + b of every residual in the forward and in the inverse sweep, by the residual's index.
 fn pre_activations(case: Case) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let unit = case.unit(Differentiation::Stored);
     let pass = Pass::new(support::PHASE, &Context::new());

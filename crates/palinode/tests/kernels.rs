@@ -1,4 +1,4 @@
-//! The choice of how the kernels compute a network's units.
+//! The choice of kernels for a network's units.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -20,7 +20,7 @@ fn network(config: &NetworkConfig, mode: Differentiation) -> Network {
     config.init(3, mode, &Device::flex().autodiff()).unwrap()
 }
 
-/// All gradients of a loss.
+/// All gradients of a loss, flattened.
 fn gradients(kernels: Kernels) -> Vec<f32> {
     let network = network(&small("hamiltonian-74"), Differentiation::Reversible);
     let network = network.with_kernels(kernels).unwrap();
@@ -57,7 +57,7 @@ fn every_choice_reaches_the_units() {
 }
 
 #[test]
-fn a_choice_that_would_do_nothing_is_refused() {
+fn a_choice_without_effect_is_refused() {
     let kernels = Kernels::default().with_algorithm(Some(Algorithm::Direct));
     let refused = |config: &NetworkConfig, mode, kernels| {
         let error = network(config, mode).with_kernels(kernels).err();

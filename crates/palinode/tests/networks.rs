@@ -55,7 +55,7 @@ fn parameter_counts_of_variants_are_exact() {
     assert_eq!(variant("hamiltonian-218", Variant::Regularized, same), 1_751_946);
     assert_eq!(variant("hamiltonian-218", Variant::Inception, same), 458_682);
     assert_eq!(variant("hamiltonian-218", Variant::InceptionLarge, same), 1_812_458);
-    // Two vectors of a batch norm in the place of each bias.
+    // A batch norm with two vectors in place of each bias.
     let normed = |classes| {
         move |config: &mut NetworkConfig| {
             (config.layout, config.block_norm, config.classes) = (Layout::Paper, true, classes);
@@ -67,8 +67,8 @@ fn parameter_counts_of_variants_are_exact() {
     assert_eq!(variant("hamiltonian-218", Variant::Plain, normed(100)), 1_702_500);
 }
 
-/// Published: ResNet 0.46/0.47, 1.73/1.73 and 19.4 M, RevNet 0.46/0.48 and 1.73/1.74 M, ResNeXt-29
-/// (8×64d) 34.4 M.
+/// Published counts: ResNet 0.46/0.47, 1.73/1.73 and 19.4 M, RevNet 0.46/0.48 and 1.73/1.74 M,
+/// ResNeXt-29 (8×64d) 34.4 M.
 #[test]
 fn parameter_counts_of_baselines_are_exact() {
     let classes = |classes| move |config: &mut NetworkConfig| config.classes = classes;
@@ -82,14 +82,14 @@ fn parameter_counts_of_baselines_are_exact() {
         assert_eq!(variant(model, Variant::Plain, classes(100)), hundred, "{model}");
     }
     assert_eq!(variant("resnet-1202", Variant::Plain, classes(10)), 19_421_274);
-    // Post-activated, as its authors' code has it, it would have 34,426,698: a batch norm of twice as
-    // many parameters behind each block's and each shortcut's last convolution rather than before its
-    // first.
+    // The authors' code is post-activated and has 34,426,698 parameters: a batch norm follows the last
+    // convolution of each block and each shortcut, instead of preceding the first one. It has twice as
+    // many parameters there.
     assert_eq!(variant("resnext-29", Variant::Plain, classes(10)), 34_423_114);
 }
 
 #[test]
-fn names_count_layers() {
+fn model_names_give_the_number_of_layers() {
     for (model, layers) in [
         ("hamiltonian-74", 74),
         ("hamiltonian-218", 218),
@@ -122,8 +122,8 @@ fn whole_networks_have_the_same_gradients_in_every_mode() {
     let device = Device::flex().autodiff();
     for model in FREE {
         for layout in [Layout::Report, Layout::Paper] {
-            // With ReLU and zero biases some pre-activations are exactly 0, and a reconstruction
-            // that is off by one bit changes their sign; a smooth σ shows the sweep itself.
+            // With ReLU and zero biases some pre-activations are exactly 0, and an error of one bit in
+            // the reconstruction changes their sign. A smooth σ avoids this.
             let config = small(model, layout).with_activation(Activation::Tanh);
             let images: Tensor<4> =
                 Generator::new(1, Purpose::Input).normal([3, 1, 16, 16], 1.0, &device);
@@ -143,8 +143,8 @@ fn whole_networks_have_the_same_gradients_in_every_mode() {
                     let truth = &stored[&name];
                     assert_eq!(array.shape, truth.shape);
                     let error = support::relative(&as_f64(&array.values), &as_f64(&truth.values));
-                    // The kernels' F is off by 2e-6 (Winograd), the stored one's by less. The other
-                    // schemes multiply that by h = 0.1; coupling takes all of it.
+                    // The kernels' F has an error of 2e-6 (Winograd), that of the stored mode a smaller
+                    // one. All schemes but coupling multiply the error by h = 0.1.
                     let bound = if model == "coupling" { 2e-5 } else { 1e-5 };
                     assert!(error < bound, "{model} {layout:?} {mode:?} {name}: {error:e}");
                 }
@@ -153,7 +153,7 @@ fn whole_networks_have_the_same_gradients_in_every_mode() {
     }
 }
 
-/// Every parameter in f64, a leaf of its own.
+/// Converts every parameter to f64 and makes it a leaf.
 struct InF64;
 
 impl ModuleMapper for InF64 {
@@ -185,8 +185,8 @@ fn the_kernels_of_a_whole_network_agree_with_burn_in_f64() {
                 let truth: Vec<f64> = exact[&name].values.iter().map(|&v| f64::from(v)).collect();
                 let found: Vec<f64> = array.values.iter().map(|&v| f64::from(v)).collect();
                 if norm && name == "stem.bias" {
-                    // The norm takes the mean away: nothing depends on this bias.
-                    assert!(found.iter().all(|slope| slope.abs() < 1e-6), "{name}: {found:?}");
+                    // The norm subtracts the mean, so the loss does not depend on this bias.
+                    assert!(found.iter().all(|value| value.abs() < 1e-6), "{name}: {found:?}");
                     continue;
                 }
                 let error = support::relative(&found, &truth);
@@ -260,7 +260,7 @@ fn a_weight_file_rebuilds_the_network_and_classifies_an_image() {
             assert_eq!(logits(&network), logits(&again), "{model} {layout:?}");
 
             WeightFile::of(&again, &file.data).save(&path).unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), bytes, "the same content, the same bytes");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes, "same content, other bytes");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The reference itself: adjoints, Taylor tests, and the order of the schemes.
+//! Tests of the reference itself: adjoints, Taylor tests, and the order of the schemes.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -22,7 +22,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 #[test]
-fn the_reference_adjoint_is_the_adjoint() {
+fn the_adjoint_of_the_reference_is_the_true_adjoint() {
     for (height, width) in [(1, 1), (1, 5), (5, 7), (8, 8)] {
         let shape = Shape { batch: 2, channels: 3, height, width };
         let kernel = normal(shape.kernel_len(), 1);
@@ -33,13 +33,14 @@ fn the_reference_adjoint_is_the_adjoint() {
     }
 }
 
-/// φ(ε) = ⟨c, unit(x + εd; θ + εη)⟩ must be met by its value to order ε and with its gradient to ε².
+/// For φ(ε) = ⟨c, unit(x + εd; θ + εη)⟩, the error of φ(0) must be of order ε, and the error of
+/// φ(0) + εφ′(0) of order ε².
 #[test]
 fn taylor_tests_of_every_residual_in_every_scheme() {
     let residuals = [BuiltInConfig::Symmetric, BuiltInConfig::Layer, BuiltInConfig::Antisymmetric];
     for scheme in SchemeName::REVERSIBLE {
         for residual in residuals {
-            // A smooth σ: at ReLU's kinks there is no second order to observe.
+            // A smooth σ, since the second order cannot be observed at ReLU's kinks.
             for activation in [Activation::Tanh, Activation::Softplus] {
                 let case = Case { residual, activation, blocks: 3, batch: 2, ..Case::new(scheme) };
                 taylor(case);
@@ -64,7 +65,7 @@ fn taylor(case: Case) {
         dot(&cotangent.0, &a) + dot(&cotangent.1, &b)
     };
     let gradient = unit.backward(start.clone(), cotangent.clone());
-    let slope = dot(&gradient.start.0, &direction.0)
+    let derivative = dot(&gradient.start.0, &direction.0)
         + dot(&gradient.start.1, &direction.1)
         + dot(&gradient.kernels, &eta.0)
         + dot(&gradient.biases, &eta.1)
@@ -76,16 +77,16 @@ fn taylor(case: Case) {
     let (mut zeroth, mut first) = (Vec::new(), Vec::new());
     let steps = [1e-4, 5e-5, 2.5e-5, 1.25e-5];
     for eps in steps {
-        let there = ReferenceUnit {
+        let moved_unit = ReferenceUnit {
             kernels: moved(&unit.kernels, &eta.0, eps),
             biases: moved(&unit.biases, &eta.1, eps),
             input_biases: moved(&unit.input_biases, &eta.2, eps),
             ..unit.clone()
         };
         let start = (moved(&start.0, &direction.0, eps), moved(&start.1, &direction.1, eps));
-        let there = phi(&there, start);
-        zeroth.push((there - value).abs());
-        first.push((there - value - eps * slope).abs());
+        let moved_value = phi(&moved_unit, start);
+        zeroth.push((moved_value - value).abs());
+        first.push((moved_value - value - eps * derivative).abs());
     }
     let order = |errors: &[f64]| (errors[0] / errors[3]).log2() / 3.0;
     let (without, with) = (order(&zeroth), order(&first));
@@ -95,8 +96,8 @@ fn taylor(case: Case) {
 
 /// Halving the step at a fixed end time T divides the error by 2^order.
 ///
-/// Weights are smooth in depth (here: the same in every block), the solution is the scheme's own
-/// with a step 64 times smaller.
+/// The weights are smooth in depth: the same in every block. The exact solution is approximated by the
+/// same scheme with 4096 blocks.
 #[test]
 fn observed_orders_are_the_documented_ones() {
     // (recurrence, staggered, order)
@@ -124,8 +125,8 @@ fn observed_orders_are_the_documented_ones() {
     }
 }
 
-/// The state at T = 1 with h = 1/blocks. Staggered: Z stands for the time h/2 ahead, so that a half
-/// step is taken before, and Y alone is compared.
+/// The state at T = 1 with h = 1/blocks. If `staggered`, Z is ahead of Y by h/2: Z takes a half step
+/// first, and only Y is returned.
 fn integrate(recurrence: Recurrence, staggered: bool, blocks: usize) -> Vec<f64> {
     let shape = Shape { batch: 1, channels: 2, height: 3, width: 3 };
     let step = 1.0 / blocks as f64;
@@ -158,8 +159,7 @@ fn integrate(recurrence: Recurrence, staggered: bool, blocks: usize) -> Vec<f64>
     match recurrence {
         Recurrence::Midpoint | Recurrence::Leapfrog => unit(blocks, step).forward((y.clone(), y)).1,
         _ if staggered => {
-            // Z₁⸝₂ from Z₀ by half a step of the second equation: with Y untouched by a block of
-            // step h/2 whose first kernel acts on nothing, which `unstep` of a mirrored unit is.
+            // Z₁⸝₂ from Z₀ by half a step of the second equation, without changing Y.
             let z = half_kick(&unit(1, step / 2.0), &y, &z);
             unit(blocks, step).forward((y, z)).0
         }
@@ -170,16 +170,16 @@ fn integrate(recurrence: Recurrence, staggered: bool, blocks: usize) -> Vec<f64>
     }
 }
 
-/// Z − (h/2)·F₂(Y): the second half-step of a block alone.
+/// Z − (h/2)·F₂(Y): the second equation of a block alone, where `unit` has the step h/2.
 fn half_kick(unit: &ReferenceUnit<f64>, y: &[f64], z: &[f64]) -> Vec<f64> {
-    // forward(Y₋, Z) = (Y, Z⁺) for the Y₋ that the first half-step takes to Y.
+    // forward(Y₋, Z) = (Y, Z⁺), where the first equation takes Y₋ to Y.
     let (moved, _) = unit.forward((vec![0.0; y.len()], z.to_vec()));
     let before: Vec<f64> = y.iter().zip(&moved).map(|(y, m)| y - m).collect();
     unit.forward((before, z.to_vec())).1
 }
 
 #[test]
-fn burn_and_reference_agree_on_plain_values() {
+fn burn_and_the_reference_agree_on_the_last_state() {
     let case = Case { blocks: 4, batch: 3, ..Case::new(SchemeName::Hamiltonian) };
     let unit = case.unit(palinode::reversible::Differentiation::Stored);
     let (state, _) = unit.forward_state(case.input(), support::PHASE).unwrap();

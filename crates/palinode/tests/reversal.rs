@@ -14,13 +14,13 @@ use support::{Case, values};
 
 /// (largest error of the reconstructed input, largest change that the unit made to it).
 fn reconstruct(unit: &Unit<BuiltIn>, input: Tensor<4>) -> (f64, f64) {
-    let (last, memory) = unit.forward_state(input.clone(), support::PHASE).unwrap();
+    let (last, evaluations) = unit.forward_state(input.clone(), support::PHASE).unwrap();
     let output = values(unit.output(last.clone()));
-    let back = values(unit.inverse(last, &memory).unwrap());
+    let reconstructed = values(unit.inverse(last, &evaluations).unwrap());
     let input = values(input);
     let largest =
         |other: &[f64]| other.iter().zip(&input).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    (largest(&back), largest(&output))
+    (largest(&reconstructed), largest(&output))
 }
 
 fn deep(scheme: SchemeName) -> Case {
@@ -36,20 +36,20 @@ fn deep(scheme: SchemeName) -> Case {
 }
 
 #[test]
-fn hamiltonian_and_leapfrog_come_back_from_54_blocks_in_f32() {
+fn hamiltonian_and_leapfrog_invert_54_blocks_in_f32() {
     for scheme in [SchemeName::Hamiltonian, SchemeName::HamiltonianSingle, SchemeName::Leapfrog] {
         for seed in 0..3 {
             let case = Case { seed, ..deep(scheme) };
             let (error, change) =
                 reconstruct(&case.unit(Differentiation::Reversible), case.input());
-            assert!(change > 0.1, "{case:?}: the unit does nothing, {change}");
+            assert!(change > 0.1, "{case:?}: the unit changes its input by only {change}");
             assert!(error <= 1e-5, "{case:?}: {error:e}");
         }
     }
 }
 
 #[test]
-fn midpoint_comes_back_where_weights_are_smooth_in_depth() {
+fn midpoint_inverts_54_blocks_if_the_weights_are_smooth_in_depth() {
     let case = deep(SchemeName::Midpoint);
     let unit = case.unit(Differentiation::Reversible);
     let smooth = Unit::new(
@@ -59,11 +59,12 @@ fn midpoint_comes_back_where_weights_are_smooth_in_depth() {
     )
     .unwrap();
     let (error, change) = reconstruct(&smooth, case.input());
-    assert!(change > 0.1, "the unit does nothing, {change}");
+    assert!(change > 0.1, "the unit changes its input by only {change}");
     assert!(error <= 1e-5, "{error:e}");
 }
 
-/// θ_j = θ_a cos(πj/2N) + θ_b sin(πj/2N), between the first two residuals' parameters.
+/// θ_j = θ_a cos(πj/2N) + θ_b sin(πj/2N), where θ_a and θ_b are the parameters of the first two
+/// residuals.
 fn smooth_in_depth(residuals: Vec<BuiltIn>) -> Vec<BuiltIn> {
     struct Blend {
         other: Vec<Tensor<1>>,
@@ -92,7 +93,7 @@ fn smooth_in_depth(residuals: Vec<BuiltIn>) -> Vec<BuiltIn> {
 }
 
 #[test]
-fn every_scheme_comes_back_in_f64() {
+fn every_scheme_inverts_in_f64() {
     for scheme in SchemeName::REVERSIBLE {
         let case = Case { blocks: 7, batch: 2, ..Case::new(scheme) };
         let (error, change) = reconstruct(&case.unit(Differentiation::Stored), case.input());

@@ -1,4 +1,4 @@
-//! Networks of any number of units, and parameter counts without building anything.
+//! Networks of any number of units, and parameter counts from shapes alone.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -18,7 +18,7 @@ fn network_of(units: usize, layout: Layout, scheme: &str) -> NetworkConfig {
     let blocks: Vec<usize> = (0..units).map(|unit| 1 + unit % 2).collect();
     let widths: Vec<usize> = (0..units).map(|unit| 4 + 2 * (unit / 2)).collect();
     config = config.with_units(blocks, widths).for_data(1, [8, 8], 3);
-    // Two of the transitions pool, the others widen alone.
+    // The first two transitions pool; the others only widen.
     config.transitions = (1..units)
         .map(|unit| if unit <= 2 { TransitionKind::Pool } else { TransitionKind::Widen })
         .collect();
@@ -80,7 +80,7 @@ fn a_weight_file_holds_any_number_of_units() {
 }
 
 #[test]
-fn what_cannot_be_a_network_is_refused_by_field() {
+fn invalid_configurations_are_refused_by_field() {
     let refused = |change: &dyn Fn(&mut NetworkConfig), word: &str| {
         let mut config = network_of(3, Layout::Report, "hamiltonian");
         change(&mut config);
@@ -98,7 +98,7 @@ fn what_cannot_be_a_network_is_refused_by_field() {
 }
 
 #[test]
-fn parameters_are_counted_from_shapes_as_in_a_network_that_was_built() {
+fn parameter_counts_from_shapes_are_those_of_the_built_network() {
     let check = |config: &NetworkConfig| {
         let network = config.init(0, config.usual_mode(), &Device::flex()).unwrap();
         assert_eq!(config.parameter_count(), count(&network), "{config:?}");
@@ -131,7 +131,7 @@ fn parameters_are_counted_from_shapes_as_in_a_network_that_was_built() {
 }
 
 #[test]
-fn a_network_larger_than_memory_is_refused_with_the_figures() {
+fn a_network_larger_than_memory_is_refused_with_the_sizes() {
     let mut config = NetworkConfig::named("hamiltonian").unwrap();
     config = config.with_units([50_000; 3], [2048; 3]);
     let refused = config.init(0, Differentiation::Reversible, &Device::flex());

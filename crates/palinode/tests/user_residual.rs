@@ -1,4 +1,4 @@
-//! Residuals of the user's own: differentiable in every scheme and mode, refused where they must be.
+//! User-defined residuals: they work in every scheme and mode, unless they have side effects.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{module_gradients, relative, values};
 
-/// A bottleneck of Burn's own layers, with a parameter that is never used and a counter.
+/// A bottleneck of Burn's own layers, with an unused parameter and a counter of evaluations.
 #[derive(Module, Debug)]
 struct Bottleneck {
     narrow: Conv2d,
@@ -63,7 +63,7 @@ fn all_modes_agree_in_every_scheme_and_evaluations_are_counted() {
             SchemeName::Midpoint | SchemeName::Leapfrog => 1,
             _ => 2,
         };
-        // F is evaluated once per half-step: also twice for the single-layer Hamiltonian.
+        // F is evaluated once per block and stream, so twice per block by the single-layer Hamiltonian.
         let n = blocks * streams;
         let input: Tensor<4> =
             Generator::new(1, Purpose::Input).normal([2, 3 * streams, 6, 5], 1.0, &Device::flex());
@@ -92,7 +92,7 @@ fn all_modes_agree_in_every_scheme_and_evaluations_are_counted() {
     }
 }
 
-/// A residual without any parameter.
+/// A residual without parameters.
 #[derive(Module, Debug)]
 struct Fixed {
     #[module(skip)]
@@ -127,7 +127,7 @@ fn a_residual_without_parameters_works_in_every_mode() {
     }
 }
 
-/// A residual whose parameters are computed from another tensor, as a hypernetwork's are.
+/// A residual whose parameters can be computed from another tensor, as in a hypernetwork.
 #[derive(Module, Debug)]
 struct Scaled {
     scale: Param<Tensor<1>>,
@@ -145,9 +145,9 @@ impl Residual for Scaled {
     }
 }
 
-/// Leaves and constants are also parents of other nodes here: nothing may be lost or counted twice.
+/// The leaf is also a parent of other nodes here. No gradient may be lost or counted twice.
 #[test]
-fn computed_shared_and_frozen_parameters_get_their_gradients() {
+fn gradients_of_computed_shared_and_frozen_parameters_are_correct() {
     let device = Device::flex().autodiff();
     let input: Tensor<4> =
         Generator::new(4, Purpose::Input).normal([2, 2, 3, 3], 1.0, &Device::flex());
@@ -234,7 +234,7 @@ fn side_effects_are_refused_where_a_residual_is_evaluated_again() {
 }
 
 #[test]
-fn a_whole_network_of_the_users_residuals() {
+fn a_whole_network_of_user_defined_residuals_has_gradients() {
     let device = Device::flex().autodiff();
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 4);
     config = config.with_units([2, 1, 1], [4, 8, 8]);

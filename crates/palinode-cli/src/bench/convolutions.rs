@@ -1,6 +1,6 @@
 //! `palinode bench convolutions`.
 
-use super::{Repeats, Seconds};
+use super::timing::{Repeats, Seconds};
 use clap::Args;
 use palinode::Context;
 use palinode::reversible::Precision;

@@ -1,9 +1,7 @@
 //! `palinode bench memory`.
 
-use super::Allocator;
-use crate::at_most;
-use crate::gradients::Mode;
-use crate::model::Model;
+use crate::allocator::Allocator;
+use crate::options::{Mode, Model, at_most};
 use clap::Args;
 use palinode::Context;
 use palinode::file::write_atomically;

@@ -1,6 +1,6 @@
 //! `palinode bench reversal`.
 
-use crate::eval::DataPart;
+use crate::options::{DataSplit, at_most};
 use clap::Args;
 use palinode::Context;
 use palinode::check::reversal_errors;
@@ -19,9 +19,9 @@ pub struct Reversal {
     weights: Vec<PathBuf>,
     /// Which images.
     #[command(flatten)]
-    data: DataPart,
+    data: DataSplit,
     /// Images: the first of the data set.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = crate::at_most(4096))]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_most(4096))]
     batch_size: usize,
     /// Print the result as one line of JSON.
     #[arg(long)]

@@ -1,9 +1,8 @@
 //! `palinode bench step`.
 
-use super::resident::resident_bytes;
-use super::{Allocator, Repeats, Seconds};
-use crate::gradients::Mode;
-use crate::model::Model;
+use super::timing::{Repeats, Seconds};
+use crate::allocator::{Allocator, resident_bytes};
+use crate::options::{Mode, Model};
 use clap::Args;
 use palinode::network::Variant;
 use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};

@@ -8,11 +8,11 @@ use std::path::{Component, Path, PathBuf};
 
 /// Unpacks the files of a gzipped tar archive into `directory`, `largest` bytes at the most.
 ///
-/// Only plain files and folders with names that stay inside `directory` are taken.
+/// Only plain files and folders whose names stay inside `directory` are unpacked.
 pub(super) fn unpack(archive: &Path, directory: &Path, largest: u64) -> Result<()> {
     let file = File::open(archive).map_err(Error::io(archive))?;
     let broken = |error: std::io::Error| Error::format(archive, format!("broken archive: {error}"));
-    // One byte more than is allowed shows that there is more.
+    // One byte more than allowed, to notice an archive that is too large.
     let bytes = GzDecoder::new(BufReader::new(file)).take(largest + 1);
     let mut tar = tar::Archive::new(bytes);
     let mut total = 0_u64;

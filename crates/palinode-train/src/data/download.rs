@@ -1,7 +1,8 @@
-//! One file from the internet: resumed where it was interrupted, believed only by its digest.
+//! One file from the internet: resumed where it was interrupted, accepted only with the right SHA-256.
 
-use super::digest::sha256;
 use crate::error::{Error, Result};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -9,12 +10,12 @@ use std::time::Duration;
 use ureq::http::StatusCode;
 use ureq::http::header::RANGE;
 
-/// How long to wait for a server, and how often to ask again.
+/// How long to wait for a server, and how often to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Longest silence, when connecting and when reading.
+    /// Longest wait without a byte, when connecting and when reading.
     pub silence: Duration,
-    /// Attempts; each goes on where the one before it stopped.
+    /// Attempts. Each continues where the one before it stopped.
     pub attempts: usize,
     /// Pause between two of them.
     pub pause: Duration,
@@ -26,25 +27,25 @@ impl Default for Patience {
     }
 }
 
-/// What is to be downloaded.
+/// A file to be downloaded.
 pub(super) struct Download<'a> {
     pub url: &'a str,
-    /// Its length, where that is known: more is never read.
+    /// Its length, if known: more is never read.
     pub bytes: Option<u64>,
     /// In hexadecimal.
     pub sha256: &'a str,
     pub patience: Patience,
 }
 
-/// Why an attempt failed, and whether another one may succeed.
+/// A failed attempt: the reason, and whether another one may succeed.
 struct Failure {
     reason: String,
     again: bool,
 }
 
 impl Download<'_> {
-    /// Downloads to `path`, by way of `path.part`; a file that is already there and is the right one
-    /// stays. `progress` is told how many bytes are there.
+    /// Downloads to `path.part`, then renames it to `path`. A file that is already there and has the
+    /// right digest stays. `progress` is called with the number of bytes so far.
     pub fn to(&self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {
         if path.is_file() && sha256(path)? == self.sha256 {
             return Ok(());
@@ -80,13 +81,13 @@ impl Download<'_> {
             .timeout_recv_response(silence)
             .timeout_per_read(silence)
             .http_status_as_error(false)
-            // A server that packs what it sends would make lengths and ranges mean something else.
+            // Compressed answers would change the meaning of lengths and ranges.
             .accept_encoding("identity")
             .build();
         config.into()
     }
 
-    /// One request, appended to what is there.
+    /// One request, whose answer is appended to the bytes already there.
     fn attempt(
         &self,
         agent: &ureq::Agent,
@@ -110,11 +111,11 @@ impl Download<'_> {
         let start = match response.status() {
             StatusCode::PARTIAL_CONTENT => there,
             StatusCode::OK => 0,
-            // Nothing comes after what is there: it is all there, or not what it should be.
+            // The file has no more bytes. Whether they are the right ones, the digest decides.
             StatusCode::RANGE_NOT_SATISFIABLE if self.bytes.is_none() => return Ok(()),
             StatusCode::RANGE_NOT_SATISFIABLE => 0,
             status => {
-                // The server may be back in a moment; a wrong address will not get better.
+                // A server error may be temporary; a wrong address is not.
                 let reason = format!("the server answers {status}");
                 return Err(Attempt::Failed(Failure { reason, again: status.is_server_error() }));
             }
@@ -124,7 +125,7 @@ impl Download<'_> {
         file.set_len(start).map_err(io)?;
         file.seek(SeekFrom::Start(start)).map_err(io)?;
         if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            return Err(again("the server refuses to go on; beginning anew".to_owned()));
+            return Err(again("the server does not send the rest; starting again".to_owned()));
         }
         let length = self.copy(response.into_body().into_reader(), &mut file, start, progress)?;
         file.sync_all().map_err(io)?;
@@ -136,7 +137,7 @@ impl Download<'_> {
         }
     }
 
-    /// Copies a response's body; the length of the file then.
+    /// Copies a response's body to the file; returns the file's length.
     fn copy(
         &self,
         mut body: impl Read,
@@ -164,7 +165,7 @@ impl Download<'_> {
         }
     }
 
-    /// Gives the file its name if it is the right one.
+    /// Renames the file if it has the right digest, and removes it otherwise.
     fn accept(&self, part: &Path, path: &Path) -> Result<()> {
         let found = sha256(part)?;
         if found == self.sha256 {
@@ -180,11 +181,31 @@ impl Download<'_> {
     }
 }
 
-/// How an attempt ends without the whole file.
+/// Why an attempt ended without the whole file.
 enum Attempt {
     Failed(Failure),
-    /// The disk, which no other attempt will mend.
+    /// An error of the disk: another attempt would not help.
     Lost(Error),
+}
+
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// [`Error::Io`] naming it.
+fn sha256(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer).map_err(Error::io(path))? {
+            0 => break,
+            count => digest.update(&buffer[..count]),
+        }
+    }
+    let digest = digest.finalize();
+    Ok(digest.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
 }
 
 #[cfg(test)]

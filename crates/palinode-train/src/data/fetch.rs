@@ -1,4 +1,4 @@
-//! Data sets from where their authors offer them.
+//! Data sets from their authors' servers.
 
 use super::archive::unpack;
 use super::download::{Download, Patience};
@@ -12,14 +12,14 @@ struct Published {
     name: &'static str,
     bytes: u64,
     sha256: &'static str,
-    /// Unpacked, for an archive; as it is, for a file that is read as it is.
+    /// Whether it is an archive to be unpacked.
     archive: bool,
 }
 
-/// What a data set's archives may unpack to in all: STL-10, the largest, has 3.1 GB.
+/// Largest total size of an unpacked archive. STL-10, the largest, has 3.1 GB.
 const LARGEST: u64 = 4 << 30;
 
-/// Where a data set lies, and its files there.
+/// The address of a data set, and its files there.
 fn published(source: SourceName) -> Option<(&'static str, &'static [Published])> {
     const fn file(name: &'static str, bytes: u64, sha256: &'static str) -> Published {
         Published { name, bytes, sha256, archive: false }
@@ -77,9 +77,9 @@ fn published(source: SourceName) -> Option<(&'static str, &'static [Published])>
 
 /// Downloads data set `source` into `directory` and unpacks it, so that it can be read from there.
 ///
-/// Files come from the authors' address or from `mirror`, which has them under the same names. What is
-/// there already is not downloaded again, what was interrupted goes on, and nothing is used whose
-/// SHA-256 is not the published one. `progress` is told (file, bytes so far, bytes in all).
+/// Files come from the authors' address, or from `mirror`, which has them under the same names. Files
+/// that are already there are not downloaded again, and interrupted downloads continue. A file is used
+/// only if its SHA-256 is the published one. `progress` is called with (file, bytes so far, all bytes).
 ///
 /// # Errors
 /// [`Error::Config`] where there is nothing to download, [`Error::Download`] naming the address,
@@ -99,7 +99,7 @@ pub fn fetch(
     std::fs::create_dir_all(directory).map_err(Error::io(directory))?;
     let fetched = fetch_files(base, files, directory, patience, progress);
     if fetched.is_err() {
-        // An empty directory would look like a data set; one that holds something stays.
+        // An empty directory would look like a data set. One with files in it stays.
         let _ = std::fs::remove_dir(directory);
     }
     fetched
@@ -114,7 +114,7 @@ fn fetch_files(
 ) -> Result<()> {
     for file in files {
         let path = directory.join(file.name);
-        // What an archive leaves behind, so that it is not downloaded for its content again.
+        // This file remains of an archive, so that the archive is not downloaded again.
         let unpacked = directory.join(format!("{}.unpacked", file.name));
         if std::fs::read(&unpacked).is_ok_and(|digest| digest == file.sha256.as_bytes()) {
             continue;

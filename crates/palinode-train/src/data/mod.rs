@@ -7,8 +7,6 @@ mod batch;
 mod cifar;
 mod dataset;
 #[cfg(feature = "download")]
-mod digest;
-#[cfg(feature = "download")]
 mod download;
 mod fashion_mnist;
 #[cfg(feature = "download")]

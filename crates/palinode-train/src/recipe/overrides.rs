@@ -6,7 +6,7 @@ use toml::{Table, Value};
 /// A field (dotted) and its value.
 pub type Override = (String, Value);
 
-/// Reads `FIELD=VALUE`; the value is TOML where it is TOML and a string otherwise.
+/// Reads `FIELD=VALUE`. A value that is not valid TOML is taken as a string.
 ///
 /// # Errors
 /// [`Error::Config`] where there is no `=`.
@@ -22,7 +22,7 @@ pub fn parse_override(text: &str) -> Result<Override> {
     Ok((field.trim().to_owned(), parsed.unwrap_or_else(|| Value::String(value.to_owned()))))
 }
 
-/// The values of a table and of those inside it, by their dotted names.
+/// The values of a table and of the tables inside it, by their dotted names.
 pub(super) fn flatten(prefix: &str, table: &Table) -> Vec<(String, String)> {
     let inner = |(key, value): (&String, &Value)| match value {
         Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner),

@@ -6,8 +6,9 @@ use palinode::network::Network;
 use palinode::network::weights::{Arrays, Names, collect, replace};
 use palinode::residual::Residual;
 
-/// w̄ ← d·w̄ + (1 − d)·w after every step, with d = min(decay, (1 + t)/(10 + t)) at step t, so that the
-/// first steps are soon forgotten.
+/// w̄ ← d·w̄ + (1 − d)·w after every step, with d = min(decay, (1 + t)/(10 + t)) at step t.
+///
+/// The small d of the first steps keeps the initial weights from dominating the average for long.
 #[derive(Clone, Debug)]
 pub struct Average {
     decay: f64,
@@ -17,12 +18,12 @@ pub struct Average {
 }
 
 impl Average {
-    /// Nothing yet.
+    /// An average before the first step.
     pub fn new(decay: f64) -> Self {
         Self { decay, steps: 0, arrays: Arrays::new() }
     }
 
-    /// Takes in the weights after a step.
+    /// Adds the weights after a step.
     pub fn update<R: Residual>(&mut self, network: &Network<R>) {
         let now = collect(network);
         let steps = self.steps as f64;
@@ -39,13 +40,13 @@ impl Average {
         }
     }
 
-    /// The network, outside any graph, with the averages in the place of its weights; `network` itself
+    /// A network like `network`, outside any graph, with the averages as its weights. `network` itself
     /// stays as it is, running statistics included.
     ///
     /// # Errors
-    /// [`Error::Config`] where they are another network's.
+    /// [`Error::Config`](palinode::Error::Config) where the averages are another network's.
     pub fn applied<R: Residual>(&self, network: &Network<R>) -> Result<Network<R>> {
-        // (Clones of a Burn module share its running statistics; `valid` makes new ones.)
+        // Clones of a Burn module share its running statistics; `valid` makes new ones.
         match self.arrays.is_empty() {
             true => Ok(network.valid()),
             false => replace(network.valid(), &self.arrays),
@@ -57,17 +58,18 @@ impl Average {
         &self.arrays
     }
 
-    /// Goes on with averages after `steps` steps.
+    /// Continues after `steps` steps with the averages `arrays`.
     ///
     /// # Errors
-    /// [`Error::Config`] where they are not `network`'s.
+    /// [`Error::Config`](palinode::Error::Config) naming the first array that `network` does not have or
+    /// that is missing.
     pub fn restore<R: Residual>(
         &mut self,
         arrays: Arrays,
         steps: u64,
         network: &Network<R>,
     ) -> Result<()> {
-        if !arrays.is_empty() {
+        if steps > 0 || !arrays.is_empty() {
             Names::of(network).unstack("average", &arrays)?;
         }
         (self.arrays, self.steps) = (arrays, steps);

@@ -1,4 +1,4 @@
-//! The numbers of a run, epoch by epoch, as `metrics.csv`.
+//! The figures of a run, epoch by epoch: `metrics.csv`.
 
 use crate::error::{Error, Result};
 use palinode::file::write_atomically;
@@ -18,7 +18,7 @@ pub struct Row {
     pub accuracy: f64,
     /// At the epoch's last step.
     pub learning_rate: f64,
-    /// Wall time of this part of the epoch.
+    /// Wall time of this split in this epoch.
     pub seconds: f64,
     /// Images per second.
     pub images_per_second: f64,

@@ -30,7 +30,7 @@ pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate, smooth
 pub use from_recipe::{resume, train};
 pub use gradients::{GradientMean, ParameterGradients};
 pub use metrics::{Row, read as read_rows};
-pub use observer::{Observer, Progress};
+pub use observer::{Observer, Progress, Unobserved};
 pub use optimizer::NetworkOptimizer;
 pub use outcome::Outcome;
 pub use rebuild::rebuild_report;

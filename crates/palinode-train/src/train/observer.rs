@@ -21,6 +21,12 @@ pub trait Observer: Send {
     }
 }
 
+/// An observer that does nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {}
+
 /// Where a run stands, for display.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

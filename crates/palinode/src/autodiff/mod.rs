@@ -1,4 +1,4 @@
-//! Nodes of our own in Burn's autodiff graph, and tensors as the kernels see them.
+//! Custom nodes in Burn's autodiff graph, and access to tensors as slices for the kernels.
 
 mod node;
 mod parameters;

@@ -19,24 +19,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A parent of a node, or the gradient with respect to one.
 #[derive(Clone, Debug)]
 pub(crate) enum Variable {
-    /// A bias, or parameters laid flat.
+    /// A bias, or flattened parameters.
     Vector(Tensor<1>),
     /// Images, or the weight of a convolution.
     Array(Tensor<4>),
 }
 
-/// From the gradient of the output to the gradients of the parents that want one, in their order.
+/// Maps the gradient with respect to the output to the gradients with respect to the parents, in their
+/// order. The flags say which parents need one.
 type Vjp<const N: usize> =
     dyn FnOnce(Tensor<4>, [bool; N], &mut Gradients) -> [Option<Variable>; N] + Send;
 
 /// Records `output` as a function of `parents` whose vector–Jacobian product is `vjp`.
 ///
-/// The caller computes `output` outside any graph. What `vjp` owns is all that the node keeps; it is
-/// freed as the backward pass goes by. `vjp` is told which parents want a gradient. Its time counts for
-/// `section` in the profile of `context`.
+/// The caller computes `output` outside any graph. The node keeps only what `vjp` owns, and frees it
+/// once the backward pass has called `vjp`. The flags given to `vjp` say which parents need a gradient.
+/// The time of `vjp` counts towards `section` in the profile of `context`.
 ///
 /// # Errors
-/// [`Error::Backend`] where the tensors do not live on Flex.
+/// [`Error::Backend`] if the tensors are not on the Flex backend.
 pub(crate) fn record<const N: usize>(
     context: &Context,
     section: Section,
@@ -47,7 +48,7 @@ pub(crate) fn record<const N: usize>(
     record_into(context, section, parents, output, move |gradient, wanted, _| vjp(gradient, wanted))
 }
 
-/// [`record`] with a vjp that may also give gradients to leaves that are no parents.
+/// [`record`] with a vjp that may also register gradients of leaves that are not parents.
 pub(crate) fn record_into<const N: usize>(
     context: &Context,
     section: Section,
@@ -60,7 +61,7 @@ pub(crate) fn record_into<const N: usize>(
         context.profile().time(section, || vjp(gradient, wanted, graph))
     });
     let state = Kept(Arc::new(Mutex::new(Some(vjp))));
-    // All parents must be on the graph's side, tracked or not.
+    // All parents must be autodiff tensors, tracked or not.
     let parents = parents.map(|parent| match parent {
         Variable::Vector(tensor) => Variable::Vector(tensor.autodiff()),
         Variable::Array(tensor) => Variable::Array(tensor.autodiff()),
@@ -115,7 +116,7 @@ impl<const N: usize> Backward<Flex, N> for CustomNode {
 
     fn backward(self, ops: Ops<Kept<N>, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let kept = ops.state.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Burn consumes a node's step before running it, so a vjp is asked for once.
+        // Burn consumes a node's step before it runs, so the vjp is called once.
         let Some(vjp) = kept else { return };
         let gradient = gradients.consume::<Flex>(&ops.node);
         let wanted = std::array::from_fn(|parent| ops.parents[parent].is_some());
@@ -140,17 +141,17 @@ impl<const N: usize> fmt::Debug for Kept<N> {
     }
 }
 
-/// What Flex knows a gradient by.
+/// The Flex primitive of a gradient.
 ///
 /// # Panics
-/// Never: a node's output lives on Flex, so its vjp computes there.
+/// Never: a node's output is on Flex, so its vjp computes there.
 pub(crate) fn flex_primitive<const D: usize>(
     tensor: Tensor<D>,
 ) -> <Flex as BackendTypes>::FloatTensorPrimitive {
     tensor.try_into_primitive::<Flex>().expect("the vjp of a node on Flex computes on Flex")
 }
 
-/// The node of a tensor on the graph's side.
+/// The graph node of an autodiff tensor; `None` if it is not on Flex.
 pub(crate) fn node_id<const D: usize>(tensor: &Tensor<D>) -> Option<NodeId> {
     let tensor = tensor.clone();
     if tensor.gradient_checkpointing_strategy() == Some(GradientCheckpointingStrategy::Balanced) {

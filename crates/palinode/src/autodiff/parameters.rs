@@ -1,4 +1,4 @@
-//! The parameters of modules as parents of one node of the graph, and their numbers.
+//! The parameters of modules as parents of one node of the graph, and their values.
 
 use super::node::{Variable, flex_primitive, node_id, record_into};
 use super::view::{View, view};
@@ -11,25 +11,25 @@ use burn::tensor::Tensor;
 use palinode_kernels::Context;
 use palinode_kernels::profile::Section;
 
-/// The parameters of some modules, in the order of a visit, as parents of one node.
+/// The parameters of some modules, in visiting order, as parents of one node.
 ///
-/// A node has as many parents as its type says; modules have any number of parameters. Where these are
-/// leaves of the graph, as a module's own parameters are, nothing of the graph lies behind them, so
-/// their gradients are handed over without an edge. One of them, or all joined where they are no
-/// leaves, is a parent, so that the node is part of the graph.
+/// The number of parents is part of a node's type, but modules have any number of parameters. Usually
+/// all parameters are leaves of the graph. Then one leaf is the parent, so that the node is part of the
+/// graph, and the gradients of the other leaves are registered directly, without an edge. If some
+/// parameters are computed from other tensors, all parameters are joined into one parent.
 struct Parameters {
     parent: Tensor<1>,
     rest: Rest,
 }
 
 enum Rest {
-    /// All are in the parent.
+    /// All parameters are joined in the parent.
     Joined,
-    /// Each leaf by itself; the parent is one of them.
+    /// All parameters are leaves or constants; the parent is one of the leaves.
     Leaves(Vec<Leaf>),
 }
 
-/// Adds a gradient, flat, to those of a leaf.
+/// Adds a flattened gradient to the gradient of a leaf.
 type Register = Box<dyn FnOnce(Tensor<1>, &mut Gradients) + Send>;
 
 enum Leaf {
@@ -40,11 +40,11 @@ enum Leaf {
 }
 
 /// Records `output` as a function of `input` and the parameters of `modules`. `vjp` maps the gradient
-/// with respect to `output` to the gradients with respect to `input` and to every parameter, flat, in
-/// the order of a visit.
+/// with respect to `output` to the gradients with respect to `input` and to every parameter (flattened,
+/// in visiting order).
 ///
 /// # Errors
-/// [`Error::Backend`](crate::Error::Backend) where the tensors do not live on Flex.
+/// [`Error::Backend`](crate::Error::Backend) if the tensors are not on the Flex backend.
 pub(crate) fn record_modules<M: Module>(
     (context, section): (&Context, Section),
     input: Tensor<4>,
@@ -81,7 +81,7 @@ impl Parameters {
 }
 
 impl Rest {
-    /// Gives all gradients away but the parent's, which it returns.
+    /// Registers the gradients of all leaves except the parent, and returns the parent's gradient.
     fn give(self, found: Vec<Tensor<1>>, graph: &mut Gradients) -> Option<Variable> {
         let leaves = match self {
             Self::Joined => return Some(Variable::Vector(Tensor::cat(found, 0))),
@@ -101,19 +101,19 @@ impl Rest {
 }
 
 struct Collect {
-    /// The first parameter of the graph, flat.
+    /// The first tracked parameter, flattened.
     parent: Option<Tensor<1>>,
     leaves: Vec<Leaf>,
     kind: Kind,
 }
 
-/// How parameters stand in the graph.
+/// How the parameters are connected to the graph.
 enum Kind {
     /// All are leaves or constants.
     Leaves,
     /// Some are computed from others.
     Computed,
-    /// One is on a device that nodes of ours cannot be recorded on.
+    /// One is on this device, where custom nodes cannot be recorded.
     Elsewhere(String),
 }
 
@@ -141,7 +141,7 @@ impl ModuleVisitor for Collect {
     }
 }
 
-/// All parameters, flat.
+/// Collects all parameters, flattened.
 struct Flatten(Vec<Tensor<1>>);
 
 impl ModuleVisitor for Flatten {
@@ -150,14 +150,14 @@ impl ModuleVisitor for Flatten {
     }
 }
 
-/// Adds a gradient to those of the leaf `id`.
+/// A function that adds a flattened gradient to the gradient of leaf `id`.
 fn register<const D: usize>(id: NodeId, shape: [usize; D]) -> Register {
     Box::new(move |gradient, graph| {
         graph.register::<Flex>(id, flex_primitive(gradient.reshape(shape)));
     })
 }
 
-/// The numbers of all parameters of a module, in the order of a visit.
+/// The values of all parameters of a module, in visiting order.
 pub(crate) fn views<M: Module>(module: &M) -> Vec<View> {
     struct Visitor(Vec<View>);
     impl ModuleVisitor for Visitor {

@@ -1,19 +1,19 @@
-//! Tensors as the kernels see them: slices of f32.
+//! Access to tensors as slices of f32, for the kernels.
 
 use burn::backend::{BackendTypes, Flex};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use std::ops::Deref;
 
-/// Whether the kernels, which work on f32 in the CPU's memory, can compute with a tensor.
+/// Whether the kernels can compute with a tensor: it must be in f32 on the CPU.
 pub(crate) fn on_kernels<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && tensor.device() == Device::flex()
 }
 
-/// The numbers of a tensor that is [on the kernels' side](on_kernels), to read. They are copied only
-/// where they do not lie side by side.
+/// Read access to the values of a tensor that [the kernels can use](on_kernels). The values are copied
+/// only if they are not contiguous.
 ///
 /// # Panics
-/// If the tensor is of another type than f32.
+/// If the element type is not f32.
 pub(crate) fn view<const D: usize>(tensor: Tensor<D>) -> View {
     let tensor = tensor.inner();
     match tensor.clone().try_into_primitive::<Flex>() {
@@ -35,17 +35,17 @@ impl Deref for View {
 
     fn deref(&self) -> &[f32] {
         match self {
-            Self::Shared(primitive) => primitive.as_slice().expect("`view` has seen the slice"),
+            Self::Shared(primitive) => primitive.as_slice().expect("`view` checked the slice"),
             Self::Own(values) => values,
         }
     }
 }
 
-/// The numbers of a tensor that is [on the kernels' side](on_kernels), to change. They are copied only
-/// where they are shared.
+/// The values of a tensor that [the kernels can use](on_kernels), to be changed. The values are copied
+/// only if they are shared.
 ///
 /// # Panics
-/// If the tensor is of another type than f32.
+/// If the element type is not f32.
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.inner().into_data().try_to_vec().expect("the kernels' tensors are f32")
 }

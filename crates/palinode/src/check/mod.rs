@@ -1,4 +1,4 @@
-//! Checks that a network is what it claims to be: reversal, derivatives, and residuals of the user's own.
+//! Checks for tests: derivatives, the reversal of a network, and user-defined residuals.
 
 mod derivative;
 mod residual;

@@ -1,4 +1,4 @@
-//! A residual of the user's own against what it says of itself.
+//! A check of a residual against its own description.
 
 use crate::error::{Error, Result};
 use crate::network::Unit;
@@ -11,22 +11,26 @@ use burn::tensor::{DType, Device, Tensor};
 use palinode_kernels::Context;
 use std::sync::Arc;
 
-/// The largest relative difference between two ways to compute the same.
+/// The largest allowed relative difference between two computations of the same quantity.
 const BOUND: f64 = 1e-4;
 
-/// Evaluates `residual` on random images of `shape` `[n, c, h, w]` and compares with what it says of
-/// itself:
+/// Evaluates `residual` on random images of `shape` `[n, c, h, w]` and checks it against its own
+/// description:
 ///
-/// * its value has the shape and the type of its input;
-/// * if [`effects`](Residual::effects) is [`Effects::None`], a second evaluation gives the same bits;
-/// * if there is a [`kernel_form`](Residual::kernel_form), the kernels compute the same values (f32 on
-///   the CPU);
-/// * if there is a [`vjp`](Residual::vjp) of its own, it is that of autodiff.
+/// * its value has the shape and the element type of its input;
+/// * if [`effects`](Residual::effects) returns [`Effects::None`], a second evaluation gives the same
+///   bits;
+/// * if [`vjp`](Residual::vjp) returns a result, it agrees with autodiff;
+/// * if [`kernel_form`](Residual::kernel_form) returns a formula, the kernels compute the same values
+///   (checked in f32 on the CPU only).
 ///
-/// Call it once, in a test or before training. `residual` lives on a device without autodiff.
+/// The last two allow relative differences of 1e-4. Call it once, in a test or before training.
+/// `residual` and `device` must be without autodiff.
 ///
 /// # Errors
-/// [`Error::Residual`] naming the first claim that does not hold.
+/// [`Error::Residual`] for the first check that fails; [`Error::Config`] if a norm or dropout is
+/// misused; [`Error::Kernels`] if the parameters do not match the kernel form;
+/// [`Error::NotRepeatable`] if a residual with a kernel form has side effects.
 pub fn check_residual<R: Residual>(
     residual: &R,
     shape: [usize; 4],
@@ -51,10 +55,11 @@ pub fn check_residual<R: Residual>(
     if residual.effects() == Effects::None {
         let difference = (evaluate(Role::Forward, &again)? - value.clone()).abs().max();
         let difference = difference.into_scalar::<f64>();
-        // (A NaN is no agreement either.)
+        // A NaN is refused too.
         if difference != 0.0 {
             return refuse(format!(
-                "`effects` says that evaluations can be repeated, but two differ by {difference:e}"
+                "`effects` says that evaluations can be repeated, but two of them differ by \
+                 {difference:e}"
             ));
         }
     }
@@ -73,13 +78,13 @@ pub fn check_residual<R: Residual>(
         for (what, own, truth) in pairs {
             let error = relative(own, truth);
             if !(error <= BOUND) {
-                return refuse(format!("the {what} of `vjp` differ by {error:e} from autodiff's"));
+                return refuse(format!("`vjp`: `{what}` differs from autodiff by {error:e}"));
             }
         }
     }
 
     if residual.kernel_form().is_some() && x.dtype() == DType::F32 && *device == Device::flex() {
-        // One block of a scheme whose output shows F(x), and one that shows F*(x) too.
+        // The output of a midpoint block depends on F, that of a Hamiltonian block on F* too.
         let schemes: [Arc<dyn Scheme>; 2] =
             [Arc::new(Midpoint { step: 1.0 }), Arc::new(Hamiltonian { step: 1.0 })];
         for scheme in schemes {
@@ -95,7 +100,7 @@ pub fn check_residual<R: Residual>(
                 relative(by_kernels.flatten::<1>(0, 3), unit.output(last).flatten::<1>(0, 3));
             if !(error <= BOUND) {
                 return refuse(format!(
-                    "the kernels' values for its `kernel_form` differ by {error:e} from `forward`'s"
+                    "the kernels' values for `kernel_form` differ from `forward` by {error:e}"
                 ));
             }
         }
@@ -103,7 +108,7 @@ pub fn check_residual<R: Residual>(
     Ok(())
 }
 
-/// ‖a − b‖ / ‖b‖; infinite where lengths differ.
+/// ‖a − b‖ / ‖b‖; infinite if the lengths differ.
 fn relative(a: Tensor<1>, b: Tensor<1>) -> f64 {
     if a.dims() != b.dims() {
         return f64::INFINITY;

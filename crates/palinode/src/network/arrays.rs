@@ -1,13 +1,13 @@
-//! Arrays by name: what weight files hold.
+//! Named arrays, as in weight files.
 
 use std::collections::BTreeMap;
 
 /// An array of f32, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// Extents.
+    /// The length of every axis.
     pub shape: Vec<usize>,
-    /// Elements.
+    /// The elements, as many as the shape has.
     pub values: Vec<f32>,
 }
 

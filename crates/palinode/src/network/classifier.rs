@@ -1,4 +1,4 @@
-//! A classifier of images: stem, units with transitions between them, head.
+//! An image classifier: stem, units with transitions between them, head.
 
 use super::config::{Layout, NetworkConfig};
 use super::entry::Entry;
@@ -16,23 +16,23 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use palinode_kernels::Context;
 
-/// A classifier of images: stem → units with transitions between → head.
+/// An image classifier: stem → units with transitions between them → head.
 ///
 /// `forward` maps `[n, channels, rows, columns]` to logits `[n, classes]`.
 #[derive(Module, Debug)]
 pub struct Network<R: Residual = BuiltIn> {
-    /// First convolution.
+    /// The first convolution.
     pub stem: Stem,
-    /// Batch norm after it.
+    /// Batch norm after the stem.
     pub stem_norm: Option<BatchNorm>,
-    /// First blocks of the units, where these cannot be undone (the baselines'); with none, the state
-    /// is pooled and padded between two units.
+    /// For each unit of a baseline, its first block if that has no inverse. Before a unit without an
+    /// entry, except the first, the transition pools the state or adds zero channels.
     pub entries: Vec<Option<Entry<R>>>,
     /// The reversible units.
     pub units: Vec<Unit<R>>,
     /// Batch norm before the pool of layout `paper`.
     pub head_norm: Option<BatchNorm>,
-    /// Pool and fully connected layer.
+    /// Average pool and fully connected layer.
     pub head: Head,
     #[module(skip)]
     pub(super) config: NetworkConfig,
@@ -44,17 +44,17 @@ impl<R: Residual> Network<R> {
     /// Logits `[n, classes]` of standardised images `[n, channels, rows, columns]`.
     ///
     /// # Errors
-    /// [`Error::Input`] for images of another shape or type than the network's, [`Error::Residual`] for a
-    /// residual that changes the shape, [`Error::Backend`] for gradients on a backend that the units' mode
-    /// does not support.
+    /// [`Error::Input`] if the images have the wrong shape or element type; otherwise as
+    /// [`Unit::forward`].
     pub fn forward(&self, images: Tensor<4>, phase: Phase) -> Result<Tensor<2>> {
         self.forward_past(images, phase, &mut |_, _| Ok(()))
     }
 
-    /// [`forward`](Self::forward), showing every unit and its input on the way.
+    /// [`forward`](Self::forward), calling `see` with every unit and its input before the unit is
+    /// evaluated.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and what `see` says.
+    /// As [`forward`](Self::forward), and any error of `see`.
     pub fn forward_past(
         &self,
         images: Tensor<4>,
@@ -92,7 +92,7 @@ impl<R: Residual> Network<R> {
         Ok(logits)
     }
 
-    /// Refuses images of another shape or type than the network's.
+    /// Checks the shape and the element type of the images.
     fn check(&self, images: &Tensor<4>) -> Result<()> {
         let NetworkConfig { channels, size: [rows, columns], .. } = self.config;
         let dtype = self.stem.weight.val().dtype();
@@ -106,23 +106,22 @@ impl<R: Residual> Network<R> {
         })
     }
 
-    /// The description it was made from.
+    /// The configuration that the network was made from.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
     }
 
-    /// The same weights, differentiated another way.
+    /// The same network, differentiated in mode `mode`.
     ///
     /// # Errors
-    /// [`Error::NotRepeatable`] where `mode` cannot evaluate a
-    /// residual again.
+    /// As [`Unit::with_mode`].
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         let units = self.units.into_iter().map(|unit| unit.with_mode(mode));
         self.units = units.collect::<Result<_>>()?;
         Ok(self)
     }
 
-    /// The same weights, all units computed by the kernels another way.
+    /// The same network, with `kernels` for all units.
     ///
     /// # Errors
     /// As [`Unit::with_kernels`].
@@ -132,7 +131,7 @@ impl<R: Residual> Network<R> {
         Ok(self)
     }
 
-    /// The same weights, computed with `context`.
+    /// The same network, computed with `context`.
     ///
     /// # Errors
     /// As [`Unit::with_context`].
@@ -143,12 +142,12 @@ impl<R: Residual> Network<R> {
         Ok(self)
     }
 
-    /// What the kernels compute with.
+    /// The execution context of the kernels.
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Channels of all norms inside the units' blocks, those of entries left out.
+    /// The number of channels of all norms inside the units' blocks, without entries.
     pub fn normed_channels(&self) -> usize {
         struct Visitor {
             name: String,

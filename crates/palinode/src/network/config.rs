@@ -1,4 +1,4 @@
-//! What a network is made of, in numbers and names.
+//! The configuration of a network.
 
 use crate::Activation;
 use crate::residual::BuiltInConfig;
@@ -7,7 +7,7 @@ use crate::scheme::{Scheme, SchemeName, Start, Streams};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The two ways to put the units together, named after the texts that describe them.
+/// How stem, units, transitions and head are combined. Each layout is named after its source.
 ///
 /// * `report`: J. Masin, N. Rothschild, *Final Report: Reversible Architectures for Arbitrarily Deep
 ///   Residual Neural Networks*, course 049064, Variational Methods in Image Processing;
@@ -20,28 +20,29 @@ pub enum Layout {
     /// pool, pad → unit → average pool to 2×2 → fully connected.
     #[default]
     Report,
-    /// Stem convolution without bias, batch norm, ReLU; units of N+1, N, …, N and N−1 blocks (the first
-    /// block of every unit but the first runs at the old width); zeros half before and half after each
-    /// stream; batch norm, ReLU, global average pool, fully connected. Two-stream residuals have a second
-    /// bias before K, all but the very first.
+    /// Stem convolution without bias, batch norm, ReLU; units of N+1, N, …, N and N−1 blocks (one
+    /// block of every unit but the first runs before the transition, at the old width); zeros half
+    /// before and half after each stream; batch norm, ReLU, global average pool, fully connected.
+    /// Every two-stream residual except the very first has a second bias before K.
     Paper,
 }
 
-/// What follows the stem convolution (layout `paper` has its own: batch norm and ReLU).
+/// What follows the stem convolution in layout `report`. (Layout `paper` always has batch norm and
+/// ReLU.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StemConfig {
     /// Batch norm after the convolution.
     pub norm: bool,
-    /// An activation after that.
+    /// Activation after the convolution and its norm.
     pub activation: StemActivation,
 }
 
-/// [`StemConfig::activation`].
+/// The activation after the stem, see [`StemConfig::activation`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StemActivation {
-    /// None.
+    /// No activation.
     #[default]
     None,
     /// See [`Activation::Relu`].
@@ -64,44 +65,45 @@ impl StemActivation {
     }
 }
 
-/// What leads from one unit to the next.
+/// The transition from one unit to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransitionKind {
     /// 2×2 average pool and zero channels, without parameters.
     #[default]
     Pool,
-    /// The unit's first block is an [`Entry`](super::Entry) with strided convolutions: the baselines.
+    /// The first block of the next unit is an [`Entry`](super::Entry) with strided convolutions
+    /// (baselines only).
     Strided,
-    /// Zero channels alone; the resolution stays.
+    /// Zero channels only; the resolution does not change.
     Widen,
 }
 
-/// A complete description of a network; a weight file holds it as `palinode.config`.
+/// The complete configuration of a network. Weight files store it as `palinode.config`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NetworkConfig {
-    /// The name it was made from, for people; the other fields say what it is.
+    /// The model's name, for information only. The other fields define the network.
     pub model: String,
-    /// How the units are put together.
+    /// How stem, units, transitions and head are combined.
     pub layout: Layout,
-    /// How a unit is integrated.
+    /// The scheme that integrates the units.
     pub scheme: SchemeName,
-    /// What is integrated.
+    /// The residual that is integrated.
     pub residual: BuiltInConfig,
     /// σ of the residuals.
     pub activation: Activation,
-    /// h.
+    /// Step h of the scheme.
     pub step: f64,
     /// X₋₁ of leapfrog.
     pub start: Start,
-    /// Nominal blocks N of every unit, 1 to 64 units (layout `paper` has one more in the first unit and
-    /// one less in the last).
+    /// Nominal number of blocks N of each unit, for 1 to [`UNITS`] units. In layout `paper`, except for
+    /// baselines, the first unit has one more block and the last unit one fewer.
     pub blocks: Vec<usize>,
     /// Channels C of the state in each unit.
     pub widths: Vec<usize>,
-    /// Classes.
+    /// Number of classes.
     pub classes: usize,
     /// Input channels.
     pub channels: usize,
@@ -109,30 +111,30 @@ pub struct NetworkConfig {
     pub size: [usize; 2],
     /// What follows the stem convolution in layout `report`.
     pub stem: StemConfig,
-    /// What leads from one unit to the next.
+    /// The kind of the transitions.
     #[serde(default)]
     pub transition: TransitionKind,
-    /// The same for every transition by itself, one less than units; empty: all are `transition`.
+    /// The kind of each transition, one fewer than units. If empty, all are of kind `transition`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transitions: Vec<TransitionKind>,
-    /// Batch norm inside the residuals, in the place of their biases.
+    /// Whether the residuals have batch norms in place of their biases.
     #[serde(default)]
     pub block_norm: bool,
-    /// Rate of the dropout inside the residuals, behind σ.
+    /// Rate of the dropout inside the residuals, after σ.
     #[serde(default)]
     pub block_dropout: f64,
     /// Rate of the dropout before the fully connected layer.
     #[serde(default)]
     pub dropout: f64,
-    /// Stochastic depth: probability that the last block takes part in a training step; it falls
-    /// linearly from 1 before the first. 1: all blocks always do.
+    /// Stochastic depth: the probability that the last block is evaluated in a training step. The
+    /// probability falls linearly with depth, from 1 before the first block. At 1 no block is dropped.
     #[serde(default = "one")]
     pub survival: f64,
-    /// Channels of the first unit's grouped convolutions (residual `aggregated`); they double from
-    /// unit to unit.
+    /// Channels of the grouped convolutions in the first unit (residual `aggregated`). They double
+    /// from unit to unit.
     #[serde(default)]
     pub bottleneck: usize,
-    /// Groups of these convolutions.
+    /// Number of groups of these convolutions.
     #[serde(default)]
     pub groups: usize,
 }
@@ -141,11 +143,11 @@ fn one() -> f64 {
     1.0
 }
 
-/// The most units that a network may have.
+/// The largest number of units in a network.
 pub const UNITS: usize = 64;
 
 impl NetworkConfig {
-    /// The same with these blocks and widths, one of each per unit.
+    /// The same configuration with these numbers of blocks and widths, one of each per unit.
     pub fn with_units(
         mut self,
         blocks: impl Into<Vec<usize>>,
@@ -155,11 +157,11 @@ impl NetworkConfig {
         self
     }
 
-    /// Blocks that each unit really has.
+    /// The actual number of blocks of each unit, its entry included.
     pub fn blocks_per_unit(&self) -> Vec<usize> {
         let mut blocks = self.blocks.clone();
         if self.layout == Layout::Paper && self.transition != TransitionKind::Strided {
-            // A block of every unit but the first stands before the transition.
+            // One block of every unit but the first runs before the transition.
             if let Some(first) = blocks.first_mut() {
                 *first += 1;
             }
@@ -170,7 +172,7 @@ impl NetworkConfig {
         blocks
     }
 
-    /// What leads to unit `unit` from the one before it.
+    /// The kind of the transition to unit `unit`.
     pub fn transition_to(&self, unit: usize) -> TransitionKind {
         let own = unit.checked_sub(1).and_then(|index| self.transitions.get(index));
         own.copied().unwrap_or(self.transition)
@@ -181,19 +183,22 @@ impl NetworkConfig {
         self.widths.get(unit).copied().unwrap_or(0)
     }
 
-    /// Channels behind the last unit.
+    /// Channels C of the state in the last unit.
     pub(crate) fn last_width(&self) -> usize {
         self.widths.last().copied().unwrap_or(0)
     }
 
-    /// Whether unit `unit` begins with an [`Entry`](super::Entry), one of its blocks.
+    /// Whether unit `unit` begins with an [`Entry`](super::Entry), which counts as one of its blocks.
+    ///
+    /// # Panics
+    /// If a baseline has no unit `unit`.
     pub fn has_entry(&self, unit: usize) -> bool {
         self.transition == TransitionKind::Strided
             && self.blocks[unit] > 0
             && (unit > 0 || self.stem_channels() != self.width(0))
     }
 
-    /// Channels behind the stem: the first unit's, a quarter of it before bottlenecks.
+    /// Channels after the stem: the width of the first unit, or a quarter of it for `aggregated`.
     pub fn stem_channels(&self) -> usize {
         match self.residual {
             BuiltInConfig::Aggregated => self.width(0) / 4,
@@ -201,7 +206,7 @@ impl NetworkConfig {
         }
     }
 
-    /// The mode of differentiation that a recipe without one gets: reversible where the scheme is.
+    /// The default mode of differentiation: reversible if the scheme is, stored otherwise.
     pub fn usual_mode(&self) -> Differentiation {
         if self.stepped().is_reversible() {
             Differentiation::Reversible
@@ -218,8 +223,8 @@ impl NetworkConfig {
         }
     }
 
-    /// Probabilities that the residuals of unit `unit` take part in a step, its entry's first; empty
-    /// where all always do.
+    /// The probability for each residual of unit `unit`, entry first, to be evaluated in a training
+    /// step. Empty if none is ever dropped.
     pub(super) fn survival_of(&self, unit: usize) -> Vec<f64> {
         if self.survival >= 1.0 {
             return Vec::new();
@@ -238,7 +243,7 @@ impl NetworkConfig {
         self.scheme.with_step(self.step, self.start)
     }
 
-    /// How states are held.
+    /// How the scheme holds the state.
     pub fn streams(&self) -> Streams {
         self.stepped().streams()
     }
@@ -257,15 +262,15 @@ impl NetworkConfig {
         self.bottleneck.saturating_mul(factor.unwrap_or(usize::MAX))
     }
 
-    /// Layers as the models' names count them: the convolutions of all blocks, stem and head.
+    /// The number of layers as in the models' names: the convolutions of all blocks, stem and head.
     pub fn layers(&self) -> usize {
         let per_residual = match self.residual {
             BuiltInConfig::Symmetric | BuiltInConfig::Basic => 2,
-            // The paper counts K and Kᵀ of the midpoint network apart.
+            // The paper counts K and Kᵀ of the midpoint network separately.
             BuiltInConfig::Antisymmetric => 2,
             BuiltInConfig::Layer => 1,
             BuiltInConfig::Aggregated => 3,
-            // The longest way through A and through Aᵀ.
+            // The longest path through A and Aᵀ.
             BuiltInConfig::Inception | BuiltInConfig::AntisymmetricInception => 4,
         };
         let evaluations = match self.streams() {
@@ -275,9 +280,9 @@ impl NetworkConfig {
         self.blocks.iter().sum::<usize>() * evaluations * per_residual + 2
     }
 
-    /// Multiplications and additions of a forward pass on one image, counted apart: 2 per term of
-    /// every convolution (as if computed directly) and of the fully connected layer. A backward pass
-    /// has twice as many, and three times where it evaluates the units once more.
+    /// The number of multiplications and additions of a forward pass on one image: 2 per term of every
+    /// convolution (computed by direct sums) and of the fully connected layer. A backward pass takes
+    /// twice as many, or three times as many if it evaluates the units again.
     pub fn forward_operations(&self) -> usize {
         let [rows, columns] = self.size;
         let per_block = match self.streams() {
@@ -292,15 +297,15 @@ impl NetworkConfig {
         2 * (terms + self.features() * self.classes)
     }
 
-    /// Terms of a residual's convolutions for one pixel of unit `unit` (an entry's, which has fewer
-    /// inputs, counted like the others).
+    /// Terms of a residual's convolutions for one pixel of unit `unit`. Residuals of entries have fewer
+    /// inputs but are counted like the others.
     fn terms_per_pixel(&self, unit: usize) -> usize {
         let channels = self.residual_channels(unit);
         let square = channels * channels;
         match self.residual {
             BuiltInConfig::Symmetric | BuiltInConfig::Basic => 18 * square,
             BuiltInConfig::Antisymmetric | BuiltInConfig::Layer => 9 * square,
-            // Once there and once back: 1 + (1 + 9) + (1 + 25) taps of a quarter's width.
+            // A and Aᵀ each have 1 + (1 + 9) + (1 + 25) taps, on a quarter of the channels.
             BuiltInConfig::Inception | BuiltInConfig::AntisymmetricInception => {
                 2 * 37 * (channels / 4).pow(2)
             }
@@ -311,7 +316,7 @@ impl NetworkConfig {
         }
     }
 
-    /// Rows and columns of the maps in unit `unit`.
+    /// Rows and columns of the feature maps in unit `unit`.
     pub fn map_of(&self, unit: usize) -> [usize; 2] {
         (1..=unit).fold(self.size, |size, unit| match self.transition_to(unit) {
             TransitionKind::Pool | TransitionKind::Strided => size.map(|extent| extent / 2),
@@ -319,12 +324,12 @@ impl NetworkConfig {
         })
     }
 
-    /// Rows and columns of the last unit's map.
+    /// Rows and columns of the feature maps in the last unit.
     pub fn last_map(&self) -> [usize; 2] {
         self.map_of(self.widths.len().saturating_sub(1))
     }
 
-    /// Features that reach the fully connected layer.
+    /// The number of inputs of the fully connected layer.
     pub fn features(&self) -> usize {
         match self.layout {
             Layout::Report => self.last_width() * 4,

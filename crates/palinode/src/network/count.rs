@@ -1,4 +1,4 @@
-//! Exact parameter counts: of a description, and of a network that was built.
+//! Exact parameter counts, of a configuration and of a network.
 
 use super::classifier::Network;
 use super::config::{Layout, NetworkConfig};
@@ -9,9 +9,9 @@ use crate::residual::{BuiltInConfig, Residual};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParameterCount {
-    /// All of them.
+    /// The sum over all parts.
     pub total: usize,
-    /// (part, count) from the input on: `stem`, `stem_norm`, `units.0`, …, `head`.
+    /// (part of the network, count), from input to output: `stem`, `stem_norm`, `units.0`, …, `head`.
     pub parts: Vec<(String, usize)>,
 }
 
@@ -23,8 +23,8 @@ impl ParameterCount {
 }
 
 impl NetworkConfig {
-    /// The trainable parameters of the network with the built-in residual, counted from shapes: nothing is
-    /// built.
+    /// Counts the trainable parameters of the network with the built-in residual. The count is computed
+    /// from shapes; the network is not built.
     pub fn parameter_count(&self) -> ParameterCount {
         let paper = self.layout == Layout::Paper;
         let (inputs, outputs) = (self.channels, self.stem_channels());
@@ -38,7 +38,7 @@ impl NetworkConfig {
             let parameters =
                 |index| self.residual.parameters(self.settings(self.site(unit, index)));
             let residuals = blocks * per_block;
-            // Residuals behind the first block are all alike.
+            // All blocks after the first have residuals of the same shapes.
             let first: usize = (0..residuals.min(2 * per_block)).map(parameters).sum();
             let others = residuals.saturating_sub(2 * per_block);
             let each = if others > 0 { parameters(2 * per_block) } else { 0 };
@@ -56,7 +56,7 @@ impl NetworkConfig {
     }
 }
 
-/// Counts the trainable parameters of a network (running statistics are none).
+/// Counts the trainable parameters of a network. Running statistics are not counted.
 pub fn count<R: Residual>(network: &Network<R>) -> ParameterCount {
     let units = network.units.len();
     // Stem and its norm, the units, head norm and head.

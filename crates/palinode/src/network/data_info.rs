@@ -1,4 +1,4 @@
-//! What a network has to know about its images: kept in every weight file.
+//! The description of a network's images, which every weight file contains.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -10,25 +10,25 @@ pub struct DataInfo {
     pub channels: usize,
     /// Rows and columns, padding included.
     pub size: [usize; 2],
-    /// Mean of each channel over the training images, pixels in 0…1, padding left out.
+    /// Mean of each channel over the training images, with pixels in 0…1 and without padding.
     pub mean: Vec<f64>,
-    /// Standard deviation of each channel, likewise.
+    /// Standard deviation of each channel over the same pixels.
     pub std: Vec<f64>,
-    /// Mean of each pixel over the training images, `[channels, rows, columns]`, where images are
-    /// standardised by it rather than by the channels' means.
+    /// Mean of each pixel over the training images, `[channels, rows, columns]`. If present, it is
+    /// subtracted from the images instead of `mean`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixel_mean: Option<Vec<f64>>,
-    /// The classes' names.
+    /// Names of the classes.
     pub classes: Vec<String>,
     /// Zero pixels added on each side of a raw image.
     pub padding: usize,
 }
 
 impl DataInfo {
-    /// Checks that the description fits itself.
+    /// Checks that the fields are consistent.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the field that does not fit.
+    /// [`Error::Config`] naming the first inconsistent field.
     pub fn validate(&self) -> Result<()> {
         let refuse = |reason: &str| Err(Error::config("palinode.data", reason));
         let fit = |values: &[f64], count: usize| {
@@ -50,8 +50,8 @@ impl DataInfo {
         Ok(())
     }
 
-    /// For each channel, the standardised value (v/255 − mean)/std of every byte v; with a mean of
-    /// each pixel v/255/std, from which [`shift`](Self::shift) is still to be taken.
+    /// For each channel, the standardised value (v/255 − mean)/std of every byte v. With `pixel_mean`
+    /// it is v/255/std, from which [`shift`](Self::shift) must still be subtracted.
     pub fn lookup(&self) -> Vec<[f32; 256]> {
         let channels = self.mean.iter().zip(&self.std);
         channels
@@ -62,7 +62,10 @@ impl DataInfo {
             .collect()
     }
 
-    /// mean/std of each pixel, where images are standardised by that.
+    /// `pixel_mean`/std of each pixel, `[channels, rows, columns]`; `None` without `pixel_mean`.
+    ///
+    /// # Panics
+    /// If `pixel_mean` has more channels than `std`, which [`validate`](Self::validate) refuses.
     pub fn shift(&self) -> Option<Vec<f32>> {
         let area = (self.size[0] * self.size[1]).max(1);
         let mean = self.pixel_mean.as_ref()?.iter().enumerate();

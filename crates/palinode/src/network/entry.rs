@@ -1,4 +1,4 @@
-//! The first block of a baseline's unit: narrower and finer on one side than on the other.
+//! The first block of a baseline's unit, which changes the resolution and the number of channels.
 
 use super::config::Layout;
 use super::transition::Transition;
@@ -12,12 +12,12 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use std::sync::Arc;
 
-/// A block whose residual halves the resolution and widens the channels, and so cannot be undone.
+/// A block whose residual halves the resolution or increases the number of channels. It has no inverse.
 ///
-/// One state: y = Dx + F(x). Two streams: Y⁺ = DY + F(Z), Z⁺ = DZ + G(Y⁺), F being the one that
-/// changes the shape. D is the shortcut without parameters: a 2×2 average pool and zero channels, half
-/// before and half after each of two streams, after the last channel of one state. Where the block has a
-/// projection, D is a 1×1 convolution.
+/// One state: y = Dx + F(x). Two streams: Y⁺ = DY + F(Z), Z⁺ = DZ + G(Y⁺), where F changes the shape.
+/// D is the shortcut. Without parameters, it is a 2×2 average pool followed by zero channels: half
+/// before and half after each of two streams, or all after the last channel of one state. With a
+/// projection, it is a 1×1 convolution.
 ///
 /// Source: Gomez et al. 2017 (two streams), He et al. 2016 (one state, D their option A), Xie et al.
 /// 2017 (projection).
@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub struct Entry<R: Residual> {
     /// F, or F and G.
     pub residuals: Vec<R>,
-    /// D, where it has parameters: `weight` `[outputs, inputs, 1, 1]`.
+    /// D as a projection, `weight` `[outputs, inputs, 1, 1]`; `None` if D has no parameters.
     pub shortcut: Option<Convolution>,
     #[module(skip)]
     width: usize,
@@ -45,7 +45,7 @@ impl<R: Residual> Entry<R> {
         Self { residuals, shortcut, width, site: UnitSite { unit, first: 0, survival } }
     }
 
-    /// The state behind the block; `outside` is the pass of what stands outside the units.
+    /// The state after the block. `outside` is the pass of the layers outside the units.
     pub(super) fn forward(&self, x: Tensor<4>, outside: &Pass) -> Result<Tensor<4>> {
         let streams = if self.residuals.len() == 2 { Streams::Two } else { Streams::One };
         let shortcut = match &self.shortcut {

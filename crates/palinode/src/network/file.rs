@@ -1,6 +1,6 @@
-//! Weight files: safetensors with the model's and the data's description in the metadata.
+//! Weight files: safetensors whose metadata describe the network and its images.
 //!
-//! The file alone is enough to rebuild the network and to classify a picture: `palinode.config` is
+//! The file alone is enough to rebuild the network and to classify an image: `palinode.config` is
 //! the [`NetworkConfig`] and `palinode.data` the [`DataInfo`], both as JSON.
 
 use super::classifier::Network;
@@ -16,31 +16,31 @@ use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Key of the network's description.
+/// Metadata key of the network's configuration.
 const CONFIG: &str = "palinode.config";
-/// Key of the data's description.
+/// Metadata key of the images' description.
 const DATA: &str = "palinode.data";
 
-/// A weight file's content.
+/// The content of a weight file.
 #[derive(Clone, Debug)]
 pub struct WeightFile {
-    /// The network's description.
+    /// The network's configuration.
     pub config: NetworkConfig,
-    /// What images it expects and what its classes are called.
+    /// The images that the network expects and the names of its classes.
     pub data: DataInfo,
-    /// Its arrays.
+    /// The network's weights and running statistics by name.
     pub arrays: Arrays,
-    /// Where it was read from.
+    /// The file that the content was read from.
     origin: Option<PathBuf>,
 }
 
 impl WeightFile {
-    /// The content of `network`'s file.
+    /// The content of a weight file for `network`.
     pub fn of<R: Residual>(network: &Network<R>, data: &DataInfo) -> Self {
         Self::new(network.config().clone(), data.clone(), collect(network))
     }
 
-    /// A file of these arrays.
+    /// The content of a weight file with these arrays.
     pub fn new(config: NetworkConfig, data: DataInfo, arrays: Arrays) -> Self {
         Self { config, data, arrays, origin: None }
     }
@@ -48,8 +48,8 @@ impl WeightFile {
     /// Rebuilds the network on `device`.
     ///
     /// # Errors
-    /// Where arrays and description do not fit: [`Error::Format`] naming the file that was read,
-    /// [`Error::Config`] where none was.
+    /// As [`NetworkConfig::init`], or [`Error::Config`] if the arrays do not match the configuration.
+    /// If the content was read from a file, every error becomes an [`Error::Format`] naming the file.
     pub fn network(&self, mode: Differentiation, device: &Device) -> Result<Network<BuiltIn>> {
         self.rebuilt(mode, device).map_err(|error| match &self.origin {
             Some(path) => Error::format(path, error.to_string()),
@@ -58,7 +58,8 @@ impl WeightFile {
     }
 
     fn rebuilt(&self, mode: Differentiation, device: &Device) -> Result<Network<BuiltIn>> {
-        // Before anything is allocated for a description that the file does not hold the weights of.
+        // Checked before anything is allocated: the configuration may describe a far larger network
+        // than the file has weights for.
         let held: usize = self.arrays.values().map(|array| array.values.len()).sum();
         let described = self.config.parameter_count().total;
         if described > held {
@@ -70,10 +71,10 @@ impl WeightFile {
         replace(self.config.init(0, mode, device)?, &self.arrays)
     }
 
-    /// Writes the file, atomically.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the path.
+    /// [`Error::Io`] naming the path; [`Error::Format`] if the metadata cannot be written as JSON.
     pub fn save(&self, path: &Path) -> Result<()> {
         let as_json = |value: serde_json::Result<String>| {
             value.map_err(|error| Error::format(path, error.to_string()))
@@ -114,10 +115,11 @@ impl WeightFile {
     }
 }
 
-/// Writes arrays as a safetensors file, atomically and with the same bytes for the same content.
+/// Writes arrays as a safetensors file, atomically. The same content always gives the same bytes.
 ///
-/// The format is a JSON header behind its length, and the data. The `safetensors` crate reads these
-/// files; its writer keeps metadata in a hash map, whose order differs from run to run.
+/// The format is the length of a JSON header, the header, and the data. The `safetensors` crate reads
+/// these files. Its writer is not used, since it keeps metadata in a hash map, whose order differs
+/// from run to run.
 ///
 /// # Errors
 /// [`Error::Io`] naming the path.

@@ -1,4 +1,4 @@
-//! From the last map to logits.
+//! The head: from the last feature maps to the logits.
 
 use super::config::{Layout, NetworkConfig};
 use crate::dropout::Dropout;
@@ -8,10 +8,11 @@ use burn::module::{Module, Param};
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Device, Tensor};
 
-/// Average pool, dropout and fully connected layer: `[n, C₃, h, w]` → `[n, classes]`.
+/// Average pool, dropout and fully connected layer: `[n, C, h, w]` → `[n, classes]`, where C is the
+/// width of the last unit.
 ///
-/// Layout `report` pools to 2×2 and flattens in (channel, row, column) order: 4C₃ features; layout
-/// `paper` pools globally: C₃ features.
+/// Layout `report` pools to 2×2 and flattens in (channel, row, column) order: 4C features. Layout
+/// `paper` pools globally: C features.
 ///
 /// Parameters: `weight` `[classes, features]`, `bias` `[classes]`.
 #[derive(Module, Debug)]
@@ -20,14 +21,14 @@ pub struct Head {
     pub weight: Param<Tensor<2>>,
     /// `[classes]`.
     pub bias: Param<Tensor<1>>,
-    /// Of the features.
+    /// Dropout on the features.
     pub dropout: Dropout,
     #[module(skip)]
     layout: Layout,
 }
 
 impl Head {
-    /// The head of a network: weights uniform in ±1/√features, a bias of zeros.
+    /// A head with weights uniform in ±1/√features and zero bias.
     pub fn new(config: &NetworkConfig, generator: &mut Generator, device: &Device) -> Self {
         let (features, classes) = (config.features(), config.classes);
         let bound = 1.0 / (features as f64).sqrt();
@@ -40,7 +41,10 @@ impl Head {
         }
     }
 
-    /// The logits.
+    /// The logits `[n, classes]` of the last feature maps `[n, C, h, w]`.
+    ///
+    /// # Panics
+    /// If `x` does not have C channels.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<2> {
         let extent = match self.layout {
             Layout::Report => 2,

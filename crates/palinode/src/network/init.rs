@@ -1,4 +1,4 @@
-//! Building a network from its description.
+//! Building a network from its configuration.
 
 use super::classifier::Network;
 use super::config::{Layout, NetworkConfig};
@@ -18,29 +18,30 @@ use burn::module::Param;
 use burn::tensor::Device;
 use palinode_kernels::Context;
 
-/// Where in a network a residual stands.
+/// The position of a residual in a network, and what it requires of the residual.
 #[derive(Clone, Copy, Debug)]
 pub struct Site {
-    /// The unit, from 0.
+    /// Index of the unit, from 0.
     pub unit: usize,
-    /// The residual's place in the unit, from 0.
+    /// Index of the residual in the unit, from 0.
     pub index: usize,
-    /// Channels of its input: fewer than `channels` where a baseline's unit begins.
+    /// Channels of the input: fewer than `channels` in an [`Entry`].
     pub inputs: usize,
-    /// Channels of its result.
+    /// Channels of the output.
     pub channels: usize,
-    /// 2 where a baseline's unit begins at half the resolution.
+    /// Stride: 2 in an [`Entry`] that halves the resolution, otherwise 1.
     pub stride: usize,
-    /// Whether the layout gives it a bias before K.
+    /// Whether the layout adds a bias before K.
     pub input_bias: bool,
 }
 
 impl NetworkConfig {
-    /// A network with the built-in residual, its initial weights drawn with `seed`.
+    /// A network with the built-in residual. Its initial weights are drawn with `seed`.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where [`validate`](Self::validate) refuses,
-    /// [`Error::Memory`](crate::Error::Memory) where the weights do not fit into the machine.
+    /// [`Error::Config`](crate::Error::Config) if [`validate`](Self::validate) fails or if `mode` needs
+    /// an inverse and the scheme has none; [`Error::Memory`](crate::Error::Memory) if the weights do
+    /// not fit in the available memory.
     pub fn init(
         &self,
         seed: u64,
@@ -54,12 +55,13 @@ impl NetworkConfig {
         })
     }
 
-    /// A network with residuals of your own, made by `residual` one after the other.
+    /// A network with your own residuals. `residual` is called once for each of them, from input to
+    /// output.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where [`validate`](Self::validate) refuses,
-    /// [`Error::NotRepeatable`](crate::Error::NotRepeatable) where `mode` cannot evaluate a residual
-    /// again.
+    /// [`Error::Config`](crate::Error::Config) if [`validate`](Self::validate) fails or if `mode` needs
+    /// an inverse and the scheme has none; [`Error::NotRepeatable`](crate::Error::NotRepeatable) if
+    /// `mode` evaluates residuals twice and one of them has side effects.
     pub fn init_with<R: Residual>(
         &self,
         seed: u64,
@@ -106,7 +108,7 @@ impl NetworkConfig {
         })
     }
 
-    /// Where residual `index` of unit `unit` stands, its entry's counted too.
+    /// The position of residual `index` of unit `unit`. The entry's residuals are counted too.
     pub(super) fn site(&self, unit: usize, index: usize) -> Site {
         let channels = self.residual_channels(unit);
         let paper = self.layout == Layout::Paper;
@@ -140,12 +142,12 @@ impl NetworkConfig {
         }
     }
 
-    /// Channels that reach unit `unit`'s entry.
+    /// Input channels of unit `unit`'s entry.
     pub(super) fn projection_inputs(&self, unit: usize) -> usize {
         if unit == 0 { self.stem_channels() } else { self.width(unit - 1) }
     }
 
-    /// The 1×1 shortcut of unit `unit`'s entry.
+    /// The projection shortcut (1×1 convolution) of unit `unit`'s entry.
     fn projection(&self, unit: usize, generator: &mut Generator, device: &Device) -> Convolution {
         let inputs = self.projection_inputs(unit);
         let stride = if unit == 0 { 1 } else { 2 };

@@ -1,4 +1,4 @@
-//! Models by name, as the paper's tables call them.
+//! Named models, with the names of the paper's tables.
 
 use super::config::{Layout, NetworkConfig, StemConfig, TransitionKind};
 use super::variant::Variant;
@@ -10,16 +10,16 @@ use crate::scheme::{SchemeName, Start};
 /// A named model: scheme, residual, blocks and widths.
 ///
 /// The number in a name counts layers: four convolutions per two-layer Hamiltonian or RevNet block, two
-/// per midpoint, leapfrog or ResNet block, three per ResNeXt block, stem and head.
+/// per midpoint, leapfrog or ResNet block, three per ResNeXt block, plus stem and head.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Named {
-    /// The name.
+    /// The model's name.
     pub name: &'static str,
-    /// How a unit is integrated.
+    /// The scheme that integrates the units.
     pub scheme: SchemeName,
-    /// The residual; `None`: the scheme's usual one.
+    /// The residual; `None` for the scheme's usual one.
     pub residual: Option<BuiltInConfig>,
-    /// Blocks N per unit.
+    /// Number of blocks N of each unit.
     pub blocks: [usize; 3],
     /// Channels C of the state in each unit.
     pub widths: [usize; 3],
@@ -64,7 +64,7 @@ pub const NAMED: [Named; 13] = [
     baseline("resnext-29", Euler, Aggregated, 3, [256, 512, 1024]),
 ];
 
-/// Schemes as model names of their own, for networks of free depth and width.
+/// Models named after their schemes, for networks of any depth and width.
 const FREE: [Named; 5] = [
     of_paper("hamiltonian", Hamiltonian, [6, 6, 6], [32, 64, 112]),
     of_paper("hamiltonian-single", SchemeName::HamiltonianSingle, [6, 6, 6], [32, 64, 112]),
@@ -75,13 +75,14 @@ const FREE: [Named; 5] = [
 
 impl NetworkConfig {
     /// The model called `name`: one of [`NAMED`], or a scheme (`hamiltonian`, `hamiltonian-single`,
-    /// `midpoint`, `leapfrog`, `coupling`) with six blocks per unit and widths 32-64-112 to be
-    /// changed at will.
+    /// `midpoint`, `leapfrog`, `coupling`) with six blocks per unit and widths 32-64-112, which
+    /// [`with_units`](Self::with_units) changes.
     ///
-    /// 10 classes, RGB, 32×32; h = 0.1 and layout `report`, for the baselines h = 1 and `paper`.
+    /// Models have 10 classes and RGB images of 32×32 pixels, h = 0.1 and layout `report`; baselines
+    /// have h = 1 and layout `paper`.
     ///
     /// # Errors
-    /// [`Error::Config`] listing the names where there is no such model.
+    /// [`Error::Config`] listing the names if there is no such model.
     pub fn named(name: &str) -> Result<Self> {
         let mut all = NAMED.iter().chain(&FREE);
         let Some(model) = all.find(|model| model.name == name) else {
@@ -112,13 +113,13 @@ impl NetworkConfig {
             block_dropout: 0.0,
             dropout: 0.0,
             survival: 1.0,
-            // 8×64d.
+            // 8 groups of 64 channels ("8×64d").
             bottleneck: if is_aggregated { 512 } else { 0 },
             groups: if is_aggregated { 8 } else { 0 },
         })
     }
 
-    /// The same as one of the report's variants.
+    /// The same configuration in one of the report's variants.
     pub fn with_variant(mut self, variant: Variant) -> Self {
         if variant != Variant::Plain {
             self.stem.norm = true;
@@ -135,19 +136,19 @@ impl NetworkConfig {
         self
     }
 
-    /// The same in another layout.
+    /// The same configuration in another layout.
     pub fn with_layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
         self
     }
 
-    /// The same with another σ in the residuals.
+    /// The same configuration with another σ in the residuals.
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
         self
     }
 
-    /// The same for other images and classes.
+    /// The same configuration for images `[channels, rows, columns]` of `classes` classes.
     pub fn for_data(mut self, channels: usize, size: [usize; 2], classes: usize) -> Self {
         self.channels = channels;
         self.size = size;

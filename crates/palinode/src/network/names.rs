@@ -1,9 +1,9 @@
-//! The names of a network's arrays in files, stacked over the blocks of a unit.
+//! The names of a network's arrays in weight files, stacked over the blocks of a unit.
 //!
-//! In memory every residual has its own parameters; in a file `units.0.kernel` is one array
-//! `[N, r, c, c, 3, 3]` (r residuals per block, the axis left out where r = 1). Parameters that not
-//! every residual has (`input_bias` of the first unit) are stacked in order: `[count, …]`. Baselines,
-//! whose units begin with a block of another shape, have one array per block:
+//! In memory every residual has its own parameters. In a file, `units.0.kernel` is one array
+//! `[N, r, c, c, 3, 3]` with r residuals per block; the axis is omitted if r = 1. Parameters that only
+//! some residuals have (`input_bias` of the first unit) are stacked in order: `[count, …]`. The units
+//! of baselines begin with a block of another shape, so baselines have one array per block:
 //! `units.1.blocks.0.conv1.weight`.
 
 use super::arrays::{Array, Arrays};
@@ -15,36 +15,36 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use std::collections::BTreeMap;
 
-/// Where in a network a parameter stands.
+/// The module of a network that a parameter belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Location {
     /// The first convolution.
     Stem,
-    /// The batch norm behind it.
+    /// The batch norm after the stem.
     StemNorm,
-    /// A residual of the first block of a baseline's unit.
+    /// A residual of the entry of a baseline's unit.
     Entry {
-        /// The unit, from 0.
+        /// Index of the unit, from 0.
         unit: usize,
-        /// The residual in the block.
+        /// Index of the residual in the entry, from 0.
         residual: usize,
     },
-    /// The projection of that block.
+    /// The projection shortcut of an entry.
     Shortcut {
-        /// The unit, from 0.
+        /// Index of the unit, from 0.
         unit: usize,
     },
     /// A residual of a unit.
     Unit {
-        /// The unit, from 0.
+        /// Index of the unit, from 0.
         unit: usize,
-        /// The residual in the unit, from 0.
+        /// Index of the residual in the unit, from 0. The entry's residuals are not counted.
         residual: usize,
     },
     /// The batch norm before the head.
     HeadNorm,
-    /// Pool and fully connected layer.
+    /// The fully connected layer.
     Head,
 }
 
@@ -52,17 +52,17 @@ pub enum Location {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Slot {
-    /// Where it stands.
+    /// The module that it belongs to.
     pub location: Location,
-    /// Its path inside the module that stands there: `kernel`, `norm.weight`.
+    /// Its path inside that module: `kernel`, `norm.weight`.
     pub path: String,
     /// The array's name in files.
     pub name: String,
-    /// Which residual of its unit it belongs to; `None` outside units and in baselines, whose blocks are
-    /// not stacked.
+    /// Index of its residual in the unit; `None` outside units and in baselines, whose blocks are not
+    /// stacked.
     pub residual: Option<usize>,
-    /// In the blocks of a unit: the layer of a block (unit, residual of the block, path), the same in all
-    /// blocks, and the block. The first block of a baseline's unit, of another shape, is left out.
+    /// For a parameter of a unit's blocks, its layer (unit, residual in the block, path), which is the
+    /// same for all blocks, and its block. `None` for entries, whose parameters have other shapes.
     pub layer: Option<((usize, usize, String), usize)>,
     /// The parameter's own shape.
     pub shape: Vec<usize>,
@@ -71,7 +71,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// A name of its own for one parameter: `units.0.kernel[3]`, `stem.weight`.
+    /// A unique name of this parameter: `units.0.kernel[3]`, `stem.weight`.
     pub fn key(&self) -> String {
         match self.residual {
             Some(index) => format!("{}[{index}]", self.name),
@@ -79,17 +79,17 @@ impl Slot {
         }
     }
 
-    /// Whether it is a weight in the sense of `weight_decay = "kernels"`: stem, unit and head
-    /// weights, neither biases nor norms.
+    /// Whether `weight_decay = "kernels"` applies to it: to the weights of stem, units and head, but not
+    /// to biases and norms.
     pub fn is_kernel(&self) -> bool {
         self.trainable && self.shape.len() > 1
     }
 }
 
-/// All slots of a network in the order of a visit.
+/// All slots of a network.
 #[derive(Clone, Debug)]
 pub struct Names {
-    /// The slots.
+    /// The slots in visiting order.
     pub slots: Vec<Slot>,
     /// Residuals per unit and per block, for stacking.
     units: Vec<(usize, usize)>,
@@ -110,7 +110,7 @@ impl Names {
         let stacked = network.config().transition != TransitionKind::Strided;
         let naming = Naming { stacked, per_block };
         let mut slots = Vec::new();
-        // The order of a visit of the whole network: that of its fields.
+        // This is the order in which a visit of the whole network sees its fields.
         let mut add = |location, entry: bool, visit: &dyn Fn(&mut Paths)| {
             let mut paths = Paths::default();
             visit(&mut paths);
@@ -151,7 +151,7 @@ impl Names {
         Self { slots, units }
     }
 
-    /// (name, shape, slots' indices) of every array, in the order of first appearance.
+    /// (name, shape, indices of its slots) of every array, in the order of first appearance.
     fn arrays(&self) -> Vec<(String, Vec<usize>, Vec<usize>)> {
         let mut arrays: Vec<(&str, Vec<usize>)> = Vec::new();
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -165,7 +165,7 @@ impl Names {
         arrays.into_iter().flat_map(|(name, slots)| self.stacked(name, slots)).collect()
     }
 
-    /// One array of all slots that share a name, or one of each where their shapes differ.
+    /// One array for all slots that share a name, or one array per slot if their shapes differ.
     fn stacked(&self, name: &str, slots: Vec<usize>) -> Vec<(String, Vec<usize>, Vec<usize>)> {
         let first = &self.slots[slots[0]];
         let Location::Unit { unit, .. } = first.location else {
@@ -192,7 +192,10 @@ impl Names {
         vec![(name.to_owned(), shape, slots)]
     }
 
-    /// Joins one list of values per slot (in the order of [`slots`](Self::slots)) into arrays.
+    /// Joins one list of values per slot, in the order of [`slots`](Self::slots), into arrays.
+    ///
+    /// # Panics
+    /// If there are fewer lists than slots.
     pub fn stack(&self, values: Vec<Vec<f32>>) -> Arrays {
         self.arrays()
             .into_iter()
@@ -203,10 +206,10 @@ impl Names {
             .collect()
     }
 
-    /// Cuts arrays into one list of values per slot.
+    /// Splits arrays into one list of values per slot.
     ///
     /// # Errors
-    /// [`Error::Config`] about `what`, naming the first array that is missing, unknown or of another
+    /// [`Error::Config`] about `what`, naming the first array that is missing, unknown or of the wrong
     /// shape.
     pub fn unstack(&self, what: &str, arrays: &Arrays) -> Result<Vec<Vec<f32>>> {
         let refuse = |reason: String| Err(Error::config(what, reason));
@@ -235,8 +238,8 @@ impl Names {
 }
 
 impl Naming {
-    /// The name of the parameter `path` at `location`; `entry`: whether its unit begins with an entry,
-    /// which is the unit's block 0.
+    /// The name of parameter `path` at `location`. `entry` says whether its unit begins with an entry,
+    /// which is then block 0 of the unit.
     fn name(self, location: Location, entry: bool, path: &str) -> String {
         match location {
             Location::Stem => format!("stem.{path}"),
@@ -253,7 +256,7 @@ impl Naming {
         }
     }
 
-    /// A baseline's: with `f` and `g` where a block has two residuals.
+    /// The name in a baseline. If a block has two residuals, they are called `f` and `g`.
     fn of_block(self, unit: usize, block: usize, residual: usize, path: &str) -> String {
         let stream = match (self.per_block, residual % self.per_block) {
             (1, _) => "",
@@ -267,7 +270,7 @@ impl Naming {
 /// The parameters of one module, with Burn's own paths inside it.
 #[derive(Default)]
 struct Paths {
-    /// Names of the modules around; `None` for those that are no part of a name.
+    /// Names of the enclosing modules; `None` for those that do not appear in the path.
     path: Vec<Option<String>>,
     found: Vec<Found>,
 }
@@ -280,8 +283,8 @@ struct Found {
 
 impl ModuleVisitor for Paths {
     fn enter_module(&mut self, name: &str, container: &str) {
-        // The variant of an enum (which residual it is) is no part of a name, and neither is the map of
-        // an inception residual.
+        // The path contains neither the variant of an enum (the kind of residual) nor the map of an
+        // inception residual.
         let inception = ["Struct:Inception", "Struct:AntisymmetricInception"];
         let implied = name == "map" && inception.contains(&container);
         let named = !container.starts_with("Enum") && !implied;

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 /// 3×3 convolution `[n, C_in, h, w]` → `[n, C₁, h, w]`, stride 1, zero padding 1.
 ///
-/// Parameters: `weight` `[C₁, C_in, 3, 3]`, `bias` `[C₁]` (layout `report` alone).
+/// Parameters: `weight` `[C₁, C_in, 3, 3]`, `bias` `[C₁]` (layout `report` only).
 #[derive(Module, Debug)]
 pub struct Stem {
     /// `[C₁, C_in, 3, 3]`.
@@ -18,7 +18,7 @@ pub struct Stem {
 }
 
 impl Stem {
-    /// He's initial weights (normal, std √(2/(9·C_in))) and a bias of zeros.
+    /// A stem with He initialisation (normal, std √(2/(9·C_in))) and zero bias, if it has a bias.
     pub fn new(
         inputs: usize,
         outputs: usize,
@@ -32,7 +32,10 @@ impl Stem {
         Self { weight: Param::from_tensor(weight), bias: with_bias.then(bias) }
     }
 
-    /// The convolution.
+    /// The convolution of x.
+    ///
+    /// # Panics
+    /// If `x` does not have C_in channels.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let bias = self.bias.as_ref().map(Param::val);
         let config = ConvolutionConfig::new().with_padding([1, 1]);

@@ -1,4 +1,4 @@
-//! Between two units: half the resolution or the same, and more channels.
+//! Transitions between two units. They keep or halve the resolution and add channels.
 
 use super::config::{Layout, NetworkConfig, TransitionKind};
 use crate::autodiff::{Variable, on_kernels, record, tensor, view};
@@ -11,11 +11,11 @@ use palinode_kernels::Context;
 use palinode_kernels::pool::Pool;
 use palinode_kernels::profile::Section;
 
-/// 2×2 average pool (an odd last row or column is dropped), then zero channels up to a width; or the
-/// zero channels alone.
+/// An optional 2×2 average pool (an odd last row or column is dropped), then zero channels up to
+/// `width`.
 ///
-/// Two streams: each gets its share, appended (layout `report`) or half before and half after
-/// (layout `paper`). One state: all appended after the last channel.
+/// Two streams: each gets half of the zero channels, appended (layout `report`) or half before and
+/// half after (layout `paper`). One state: all are appended after the last channel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Transition {
     pub width: usize,
@@ -32,7 +32,7 @@ impl Transition {
         Self { width, streams, layout: config.layout, pools }
     }
 
-    /// The first state of the next unit.
+    /// The input of the next unit.
     pub fn apply(self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let sources = self.sources(x.dims()[1]);
         if !self.pools {
@@ -46,7 +46,7 @@ impl Transition {
         arranged(avg_pool2d(x, AvgPoolOptions::new([2, 2])), &sources)
     }
 
-    /// For every channel of the result the channel that it comes from, or none where zeros are put.
+    /// For every channel of the output, the channel of the input that it copies, or `None` for zeros.
     fn sources(self, channels: usize) -> Vec<Option<usize>> {
         let missing = self.width.saturating_sub(channels);
         let (streams, before) = match (self.streams, self.layout) {
@@ -64,7 +64,8 @@ impl Transition {
     }
 }
 
-/// Pool and zeros in one pass on the CPU; `None` where the graph is not one it can be recorded on.
+/// Pool and zero channels in one pass by the kernels. `None` if the node cannot be recorded on this
+/// autodiff graph.
 fn by_kernel(context: &Context, x: &Tensor<4>, sources: &[Option<usize>]) -> Option<Tensor<4>> {
     const FITS: &str = "the pool has the shape of x";
     let [images, channels, height, width] = x.dims();
@@ -92,21 +93,21 @@ fn by_kernel(context: &Context, x: &Tensor<4>, sources: &[Option<usize>]) -> Opt
     .ok()
 }
 
-/// The channels of x that `sources` name, in their order, with zeros between, by Burn's operations.
+/// The channels of x in the order of `sources`, with zeros for `None`, by Burn's operations.
 fn arranged(x: Tensor<4>, sources: &[Option<usize>]) -> Tensor<4> {
     let [images, _, height, width] = x.dims();
-    // Stretches of neighbouring channels, or of zeros.
+    // Runs of consecutive channels or of zeros.
     let runs = sources.chunk_by(|a, b| match (a, b) {
         (Some(a), Some(b)) => a + 1 == *b,
         (None, None) => true,
         _ => false,
     });
-    let stretches = runs.map(|run| match run[0] {
+    let tensors = runs.map(|run| match run[0] {
         Some(first) => x.clone().narrow(1, first, run.len()),
         None => {
             let shape = [images, run.len(), height, width];
             Tensor::zeros(shape, (&x.device(), x.dtype()))
         }
     });
-    Tensor::cat(stretches.collect(), 1)
+    Tensor::cat(tensors.collect(), 1)
 }

@@ -14,15 +14,15 @@ use std::sync::Arc;
 
 /// N blocks of one scheme at one width: `[n, C, h, w]` → `[n, C, h, w]`.
 ///
-/// What is integrated (`R`), how (the scheme) and how it is differentiated are three independent
-/// choices; parameters do not depend on the last.
+/// The residual `R`, the scheme and the mode of differentiation are three independent choices. The
+/// parameters do not depend on the mode.
 ///
 /// * [`forward`](Unit::forward): input → output, differentiable
-/// * [`forward_state`](Unit::forward_state): input → last state, and what was kept beside it
-/// * [`inverse`](Unit::inverse): these two → input
+/// * [`forward_state`](Unit::forward_state): input → last state and batch statistics
+/// * [`inverse`](Unit::inverse): last state and batch statistics → input
 #[derive(Module, Debug)]
 pub struct Unit<R: Residual> {
-    /// The residuals in the order the scheme numbers them: for two per block
+    /// The residuals in the order of the scheme's numbering. With two per block:
     /// (block 0, F₁), (block 0, F₂), (block 1, F₁), …
     pub residuals: Vec<R>,
     #[module(skip)]
@@ -41,8 +41,9 @@ impl<R: Residual> Unit<R> {
     /// A unit of `residuals.len() / scheme.residuals_per_block()` blocks.
     ///
     /// # Errors
-    /// [`Error::Config`] where the residuals do not make whole blocks, or the scheme has no inverse
-    /// and the mode needs one; [`Error::NotRepeatable`] where the mode cannot evaluate one of them again.
+    /// [`Error::Config`] if the residuals do not make whole blocks, or if the mode needs an inverse and
+    /// the scheme has none; [`Error::NotRepeatable`] if the mode evaluates residuals twice and one of
+    /// them has side effects.
     pub fn new(residuals: Vec<R>, scheme: Arc<dyn Scheme>, mode: Differentiation) -> Result<Self> {
         let per_block = scheme.residuals_per_block();
         if per_block == 0 || !residuals.len().is_multiple_of(per_block) {
@@ -57,40 +58,43 @@ impl<R: Residual> Unit<R> {
         Ok(Self { residuals, scheme, mode, site, kernels, context })
     }
 
-    /// The same unit as number `unit` of a network: units of different numbers draw different dropout
+    /// The same unit as unit `unit` of a network. Units with different numbers draw different dropout
     /// masks.
     pub fn numbered(mut self, unit: usize) -> Self {
         self.site.unit = unit;
         self
     }
 
-    /// The same unit with stochastic depth: in every training step residual i takes part with
-    /// probability `survival[i]`; in other phases it is multiplied by that. Empty: all take part.
+    /// The same unit with stochastic depth. In a training step, residual i is evaluated with
+    /// probability `survival[i]` and dropped otherwise. In other phases its value is multiplied by
+    /// `survival[i]`. If `survival` is empty, no residual is dropped.
     pub fn with_survival(mut self, survival: impl Into<Arc<[f64]>>) -> Self {
         self.site.survival = survival.into();
         self
     }
 
-    /// The same unit, `first` residuals of the network's unit coming before its own.
+    /// The same unit after an entry of `first` residuals, which come first in the numbering.
     pub(super) fn behind(mut self, first: usize) -> Self {
         self.site.first = first;
         self
     }
 
-    /// The same unit, differentiated another way.
+    /// The same unit, differentiated in mode `mode`.
     ///
     /// # Errors
-    /// [`Error::NotRepeatable`] where `mode` cannot evaluate one of the residuals again.
+    /// [`Error::Config`] if `mode` needs an inverse and the scheme has none; [`Error::NotRepeatable`]
+    /// if `mode` evaluates residuals twice and one of them has side effects.
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         mode.check(&self.residuals, self.scheme())?;
         self.mode = mode;
         Ok(self)
     }
 
-    /// The same unit, computed by the kernels another way.
+    /// The same unit with `kernels`.
     ///
     /// # Errors
-    /// [`Error::Config`] where that would do nothing, or this machine cannot compute so; see [`Kernels`].
+    /// [`Error::Config`] if the choice has no effect on this unit (see [`Kernels`]), or if the unit's
+    /// context does not support it.
     pub fn with_kernels(mut self, kernels: Kernels) -> Result<Self> {
         self.kernels = kernels;
         check_kernels(&self.as_blocks(), self.mode)?;
@@ -100,19 +104,19 @@ impl<R: Residual> Unit<R> {
     /// The same unit, computed with `context`.
     ///
     /// # Errors
-    /// [`Error::Config`] where `context` cannot compute as the unit's [`Kernels`] ask.
+    /// [`Error::Config`] if `context` does not support the unit's [`Kernels`].
     pub fn with_context(mut self, context: &Context) -> Result<Self> {
         self.context = context.clone();
         check_kernels(&self.as_blocks(), self.mode)?;
         Ok(self)
     }
 
-    /// N.
+    /// The number of blocks N.
     pub fn blocks(&self) -> usize {
         self.as_blocks().count()
     }
 
-    /// Residuals in one block.
+    /// The number of residuals in one block.
     pub fn residuals_per_block(&self) -> usize {
         self.scheme.residuals_per_block()
     }
@@ -123,22 +127,27 @@ impl<R: Residual> Unit<R> {
     }
 
     /// The unit's output for `input` `[n, C, h, w]`, differentiable with respect to input and parameters
-    /// in the unit's mode; `phase` is for norms and dropouts in the residuals.
+    /// in the unit's mode. `phase` is for the norms and dropouts in the residuals.
     ///
     /// # Errors
-    /// [`Error::Input`] for an odd number of channels under a two-stream scheme, or another type than the
-    /// parameters'; [`Error::Residual`] for a residual that changes the shape; [`Error::Backend`] for
-    /// gradients on a backend that the mode does not support.
+    /// [`Error::Input`] if a two-stream scheme gets an odd number of channels, or if the element type
+    /// differs from the parameters'; [`Error::Residual`] if a residual changes the shape or the element
+    /// type; [`Error::Config`] if a norm or dropout is misused; [`Error::Kernels`] if a residual's
+    /// parameters do not match its kernel form; [`Error::Backend`] if the mode does not support
+    /// gradients on the backend.
+    ///
+    /// # Panics
+    /// In the backward pass, if the second evaluation of a residual fails.
     pub fn forward(&self, input: Tensor<4>, phase: Phase) -> Result<Tensor<4>> {
         self.check(&input)?;
         reversible::forward(self.mode, &self.as_blocks(), input, phase)
     }
 
-    /// The state after the last block, (Y_N, Z_N) or (X_{N−1}, X_N), and what an inverse needs beside it:
-    /// the batch statistics of the residuals' norms.
+    /// The state after the last block, (Y_N, Z_N) or (X_{N−1}, X_N), and the batch statistics of the
+    /// residuals' norms, which the inverse needs too.
     ///
     /// # Errors
-    /// [`Error::Input`] and [`Error::Residual`] as [`forward`](Self::forward).
+    /// [`Error::Input`], [`Error::Residual`] and [`Error::Config`] as [`forward`](Self::forward).
     pub fn forward_state(&self, input: Tensor<4>, phase: Phase) -> Result<(State, Evaluations)> {
         self.check(&input)?;
         let blocks = self.as_blocks();
@@ -147,15 +156,16 @@ impl<R: Residual> Unit<R> {
         Ok((state, evaluations))
     }
 
-    /// The unit's output in a last state: both streams joined, or X_N.
+    /// The unit's output for the state after the last block: both streams joined, or X_N.
     pub fn output(&self, last: State) -> Tensor<4> {
         sweep::close(self.scheme(), last)
     }
 
-    /// The input, reconstructed from what [`forward_state`](Self::forward_state) gave.
+    /// The input, reconstructed from the results of [`forward_state`](Self::forward_state).
     ///
     /// # Errors
-    /// [`Error::NoInverse`] where the scheme has none.
+    /// [`Error::NoInverse`] if the scheme has no inverse; [`Error::Residual`] and [`Error::Config`] as
+    /// [`forward`](Self::forward).
     pub fn inverse(&self, last: State, evaluations: &Evaluations) -> Result<Tensor<4>> {
         let first = self.as_blocks().inverse(last, evaluations)?;
         Ok(sweep::close(self.scheme(), first))
@@ -171,13 +181,14 @@ impl<R: Residual> Unit<R> {
         }
     }
 
-    /// Refuses an input that the residuals cannot take.
+    /// Checks the number of channels and the element type of an input.
     fn check(&self, input: &Tensor<4>) -> Result<()> {
         let channels = input.dims()[1];
         if self.scheme.streams() == Streams::Two && !channels.is_multiple_of(2) {
             return Err(Error::Input {
                 found: format!("{channels} channels"),
-                expected: "an even number, since a two-stream scheme splits them in halves".into(),
+                expected: "an even number, since a two-stream scheme splits them into halves"
+                    .into(),
             });
         }
         match self.dtype() {
@@ -189,7 +200,7 @@ impl<R: Residual> Unit<R> {
         }
     }
 
-    /// The type of the parameters; `None` where there are none.
+    /// The element type of the parameters; `None` if there are none.
     fn dtype(&self) -> Option<DType> {
         struct Visitor(Option<DType>);
         impl ModuleVisitor for Visitor {

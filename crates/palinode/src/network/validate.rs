@@ -1,4 +1,4 @@
-//! Whether a network of some description can exist.
+//! Validation of a network's configuration.
 
 use super::config::{Layout, NetworkConfig, TransitionKind, UNITS};
 use crate::error::{Error, Result};
@@ -6,10 +6,10 @@ use crate::residual::BuiltInConfig;
 use crate::scheme::{SchemeName, Streams};
 
 impl NetworkConfig {
-    /// Checks that a network of this description can exist.
+    /// Checks that a network with this configuration can be built.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first field that does not fit.
+    /// [`Error::Config`] naming the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.validate_units()?;
         for (field, value, limit) in [
@@ -18,14 +18,17 @@ impl NetworkConfig {
             ("size", self.size.into_iter().max().unwrap_or(0), 16_384),
         ] {
             if value > limit {
-                let reason = format!("{value} is more than this program handles, {limit}");
+                let reason = format!("{value} is above the limit of {limit}");
                 return Err(Error::config(field, reason));
             }
         }
         if self.streams() == Streams::Two && self.widths.iter().any(|w| !w.is_multiple_of(2)) {
             return Err(Error::config(
                 "model.widths",
-                format!("{:?}: a two-stream scheme splits the channels in halves", self.widths),
+                format!(
+                    "{:?}: widths must be even, since a two-stream scheme splits them into halves",
+                    self.widths
+                ),
             ));
         }
         self.validate_residual()?;
@@ -33,36 +36,41 @@ impl NetworkConfig {
             [("model.dropout", self.dropout), ("model.block_dropout", self.block_dropout)]
         {
             if !(0.0..1.0).contains(&rate) {
-                return Err(Error::config(field, format!("{rate} is not at least 0 and below 1")));
+                let reason = format!("{rate} is out of range; expected at least 0 and below 1");
+                return Err(Error::config(field, reason));
             }
         }
         if !(self.survival > 0.0 && self.survival <= 1.0) {
-            let reason = format!("{} is not above 0 and at most 1", self.survival);
+            let reason = format!("{} is out of range; expected above 0, at most 1", self.survival);
             return Err(Error::config("model.survival", reason));
         }
         let step_fits = self.step.is_finite() && self.step > 0.0;
         if !step_fits {
-            return Err(Error::config("model.step", format!("{} is not positive", self.step)));
+            let reason = format!("{} is not a positive, finite number", self.step);
+            return Err(Error::config("model.step", reason));
         }
         let pooled = self.transition != TransitionKind::Strided;
         if self.layout == Layout::Paper && pooled && self.blocks.last() == Some(&0) {
             return Err(Error::config(
                 "model.blocks",
-                "layout `paper` moves a block of the last unit before its transition, so it needs one",
+                "layout `paper` moves a block of the last unit before its transition, so the last unit \
+                 needs at least one block",
             ));
         }
         if self.classes < 2 {
-            return Err(Error::config("classes", format!("{} is fewer than two", self.classes)));
+            let reason = format!("{} is too few; a classifier needs at least two", self.classes);
+            return Err(Error::config("classes", reason));
         }
         if self.channels == 0 {
-            return Err(Error::config("channels", "an image has at least one channel"));
+            return Err(Error::config("channels", "an image needs at least one channel"));
         }
         let smallest = if self.layout == Layout::Report { 2 } else { 1 };
         if self.last_map().iter().any(|&extent| extent < smallest) {
             return Err(Error::config(
                 "size",
                 format!(
-                    "{}×{} images leave a last map of {}×{}, but the head needs {smallest}×{smallest}",
+                    "{}×{} images give last feature maps of {}×{}, but the head needs at least \
+                     {smallest}×{smallest}",
                     self.size[0],
                     self.size[1],
                     self.last_map()[0],
@@ -73,12 +81,13 @@ impl NetworkConfig {
         Ok(())
     }
 
-    /// The part of [`validate`](Self::validate) that is about blocks, widths and transitions.
+    /// Validates blocks, widths and transitions.
     fn validate_units(&self) -> Result<()> {
         let units = self.blocks.len();
         if !(1..=UNITS).contains(&units) || self.widths.len() != units {
             let reason = format!(
-                "{units} numbers of blocks and {} widths; expected one of each per unit, 1 to {UNITS} units",
+                "{units} numbers of blocks and {} widths; expected one of each per unit, for 1 to \
+                 {UNITS} units",
                 self.widths.len()
             );
             return Err(Error::config("model.blocks", reason));
@@ -87,13 +96,13 @@ impl NetworkConfig {
             [("model.blocks", &self.blocks, 100_000), ("model.widths", &self.widths, 16_384)]
         {
             if let Some(value) = values.iter().find(|&&value| value > limit) {
-                let reason = format!("{value} is more than this program handles, {limit}");
+                let reason = format!("{value} is above the limit of {limit}");
                 return Err(Error::config(field, reason));
             }
         }
         if self.width(0) == 0 || !self.widths.is_sorted() {
             let reason = format!(
-                "{:?}: widths are positive and never fall, since zero channels are appended",
+                "{:?}: widths must be positive and never fall, since transitions add zero channels",
                 self.widths
             );
             return Err(Error::config("model.widths", reason));
@@ -101,22 +110,22 @@ impl NetworkConfig {
         if !self.transitions.is_empty() {
             if self.transitions.len() + 1 != units {
                 let reason = format!(
-                    "{} transitions for {units} units; expected one between two units",
+                    "{} transitions for {units} units; expected one fewer than units",
                     self.transitions.len()
                 );
                 return Err(Error::config("model.transitions", reason));
             }
             let baseline = self.transition == TransitionKind::Strided;
             if self.transitions.iter().any(|kind| (*kind == TransitionKind::Strided) != baseline) {
-                let reason =
-                    "strided transitions are the baselines', whose transitions are all strided";
+                let reason = "strided transitions cannot be mixed with others; baselines have only \
+                              strided transitions";
                 return Err(Error::config("model.transitions", reason));
             }
         }
         Ok(())
     }
 
-    /// The part of [`validate`](Self::validate) that is about the residual and what it needs.
+    /// Validates the residual and its requirements.
     fn validate_residual(&self) -> Result<()> {
         let config = |field: &str, reason: String| Err(Error::config(field, reason));
         if self.residual.has_groups_of_four() {
@@ -124,7 +133,7 @@ impl NetworkConfig {
                 let channels = self.residual_channels(unit);
                 if !channels.is_multiple_of(4) {
                     let reason = format!(
-                        "{:?}: an inception residual of {channels} channels cannot be split in four \
+                        "{:?}: an inception residual of {channels} channels cannot be split into four \
                          groups",
                         self.widths
                     );
@@ -142,7 +151,7 @@ impl NetworkConfig {
         if !self.residual.is_baseline() {
             if strided {
                 let reason = format!(
-                    "{:?} does not fit a baseline's strided units; `basic` and `aggregated` do",
+                    "{:?} does not work with strided transitions; `basic` and `aggregated` do",
                     self.residual
                 );
                 return config("model.residual", reason);
@@ -150,19 +159,22 @@ impl NetworkConfig {
             return Ok(());
         }
         if !strided {
-            let reason =
-                format!("{:?} is a baseline's, between strided transitions", self.residual);
+            let reason = format!(
+                "{:?} is a baseline's residual and needs strided transitions",
+                self.residual
+            );
             return config("model.residual", reason);
         }
         if self.layout != Layout::Paper {
-            let reason = "the baselines have stem and head of layout `paper`";
+            let reason = "baselines have the stem and head of layout `paper`";
             return config("model.layout", reason.to_owned());
         }
         let halvings = (self.widths.len() - 1) as u32;
         let factor = 1_usize.checked_shl(halvings).unwrap_or(usize::MAX);
         if self.size.iter().any(|extent| !extent.is_multiple_of(factor)) {
             let reason = format!(
-                "{}×{}: the strided transitions of {} units need extents that are multiples of {factor}",
+                "{}×{}: the strided transitions of {} units need rows and columns that are multiples of \
+                 {factor}",
                 self.size[0],
                 self.size[1],
                 self.widths.len()
@@ -171,23 +183,30 @@ impl NetworkConfig {
         }
         if self.residual == BuiltInConfig::Aggregated {
             if self.blocks[0] == 0 {
-                let reason = "the first unit widens the stem's channels, so it needs a block";
+                let reason =
+                    "the first unit widens the stem's output, so it needs at least one block";
                 return config("model.blocks", reason.to_owned());
             }
             if self.streams() == Streams::Two {
-                return config("model.scheme", "`aggregated` is a one-state residual".to_owned());
+                return config("model.scheme", "`aggregated` needs a one-state scheme".to_owned());
             }
             let fits = self.groups > 0
                 && self.bottleneck > 0
                 && self.bottleneck.is_multiple_of(self.groups)
                 && self.bottleneck_of(self.widths.len() - 1) <= 65_536;
             if !fits {
-                let reason =
-                    format!("{} channels do not make {} groups", self.bottleneck, self.groups);
+                let reason = format!(
+                    "{} channels in {} groups; expected a multiple of the groups, and at most 65536 in \
+                     the last unit",
+                    self.bottleneck, self.groups
+                );
                 return config("model.bottleneck", reason);
             }
             if self.width(0) < 4 {
-                return config("model.widths", "bottlenecks need four channels or more".to_owned());
+                return config(
+                    "model.widths",
+                    "bottlenecks need at least four channels".to_owned(),
+                );
             }
         }
         Ok(())

@@ -3,19 +3,19 @@
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// A variant of a model, as the report's tables have them.
+/// A variant of a model, as in the report's tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variant {
-    /// As the model's name says.
+    /// The model without changes.
     #[default]
     Plain,
-    /// Batch norm behind the stem convolution and dropout 0.4 before the fully connected layer.
+    /// Batch norm after the stem convolution and dropout 0.4 before the fully connected layer.
     Regularized,
-    /// Batch norm behind the stem convolution and the scheme's inception residual.
+    /// Batch norm after the stem convolution and the scheme's inception residual.
     Inception,
-    /// The same with 18 blocks per unit and widths 64-128-256, about the parameters of
-    /// hamiltonian-218.
+    /// [`Inception`](Self::Inception) with 18 blocks per unit and widths 64-128-256: about as many
+    /// parameters as hamiltonian-218.
     InceptionLarge,
 }
 
@@ -24,7 +24,7 @@ impl Variant {
     pub const ALL: [Self; 4] =
         [Self::Plain, Self::Regularized, Self::Inception, Self::InceptionLarge];
 
-    /// The name.
+    /// The variant's name in recipes and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -34,10 +34,10 @@ impl Variant {
         }
     }
 
-    /// The variant of that name.
+    /// The variant called `name`.
     ///
     /// # Errors
-    /// [`Error::Config`] listing the names where there is none.
+    /// [`Error::Config`] listing the names if there is no such variant.
     pub fn parse(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|variant| variant.name() == name).ok_or_else(|| {
             Error::unknown("model.variant", "variant", name, Self::ALL.map(Self::name))

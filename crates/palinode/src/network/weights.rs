@@ -21,13 +21,13 @@ pub fn collect<R: Residual>(network: &Network<R>) -> Arrays {
     Names::of(network).stack(visitor.0)
 }
 
-/// The gradients of a network's parameters by the parameters' names, zeros where one took no part.
+/// The gradients of a network's parameters by name, with zeros for parameters that were not used.
 pub fn collect_gradients<R: Residual>(network: &Network<R>, gradients: &Gradients) -> Arrays {
     struct Visitor<'a>(&'a Gradients, Vec<Vec<f32>>);
     impl ModuleVisitor for Visitor<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let value = param.val();
-            // A parameter that took no part has the gradient zero.
+            // A parameter that was not used has no gradient.
             let gradient = value.grad(self.0).unwrap_or_else(|| value.inner().zeros_like());
             self.1.push(to_f32(gradient));
         }
@@ -43,11 +43,11 @@ pub fn collect_gradients<R: Residual>(network: &Network<R>, gradients: &Gradient
 
 /// The network with its weights and running statistics replaced by `arrays`.
 ///
-/// (Burn's modules share their running statistics with their clones: those of `network`'s clones are
-/// replaced too, unless they were made by `valid`.)
+/// Burn's modules share their running statistics with their clones. So the running statistics of clones
+/// of `network` are replaced too, except in clones made by `valid`.
 ///
 /// # Errors
-/// [`Error::Config`] naming the first array that is missing, unknown or of another shape.
+/// [`Error::Config`] naming the first array that is missing, unknown or of the wrong shape.
 pub fn replace<R: Residual>(network: Network<R>, arrays: &Arrays) -> Result<Network<R>> {
     struct Mapper(std::vec::IntoIter<Vec<f32>>);
     impl ModuleMapper for Mapper {
@@ -68,7 +68,7 @@ pub fn replace<R: Residual>(network: Network<R>, arrays: &Arrays) -> Result<Netw
     Ok(network.map(&mut Mapper(values.into_iter())))
 }
 
-/// A tensor's values in f32, row-major.
+/// The values of a tensor in f32, row-major.
 pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.inner().into_data().convert::<f32>();
     data.try_to_vec().expect("converted to f32")

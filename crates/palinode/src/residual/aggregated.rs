@@ -15,19 +15,19 @@ use burn::tensor::{Device, Tensor};
 pub struct AggregatedConfig {
     /// Channels of the input.
     pub inputs: usize,
-    /// Channels of the result.
+    /// Channels of the output.
     pub outputs: usize,
     /// Channels D of the grouped convolution.
     pub bottleneck: usize,
-    /// Groups of it (the cardinality); they divide D.
+    /// Number of its groups (the cardinality), a divisor of D.
     pub groups: usize,
-    /// Step of the grouped convolution, 1 or 2.
+    /// Stride of the grouped convolution, 1 or 2.
     #[config(default = 1)]
     pub stride: usize,
     /// σ.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
-    /// Whether norm₁ and the σ behind it are there.
+    /// Whether the residual begins with norm₁ and σ.
     #[config(default = true)]
     pub preactivated: bool,
     /// ε of the norms.
@@ -35,7 +35,8 @@ pub struct AggregatedConfig {
     pub epsilon: f64,
 }
 
-/// Aggregated transformations: 1×1 to D channels, 3×3 in groups, 1×1 back, pre-activated.
+/// Aggregated transformations, pre-activated: 1×1 to D channels, grouped 3×3, 1×1 to `outputs`
+/// channels.
 ///
 /// `[n, inputs, h, w]` → `[n, outputs, ⌈h/stride⌉, ⌈w/stride⌉]`.
 ///
@@ -44,15 +45,15 @@ pub struct AggregatedConfig {
 /// Source: Xie et al. 2017, form (c).
 #[derive(Module, Debug)]
 pub struct Aggregated {
-    /// `[inputs]`.
+    /// norm₁, `[inputs]`.
     pub norm1: Option<BatchNorm>,
     /// K₁, 1×1.
     pub conv1: Convolution,
-    /// `[D]`.
+    /// norm₂, `[D]`.
     pub norm2: BatchNorm,
-    /// K₂, 3×3 in groups.
+    /// K₂, grouped 3×3.
     pub conv2: Convolution,
-    /// `[D]`.
+    /// norm₃, `[D]`.
     pub norm3: BatchNorm,
     /// K₃, 1×1.
     pub conv3: Convolution,
@@ -61,7 +62,7 @@ pub struct Aggregated {
 }
 
 impl AggregatedConfig {
-    /// Trainable parameters: three kernels and three batch norms, two where there is no norm₁.
+    /// Trainable parameters: three kernels and three batch norms, or two without norm₁.
     pub fn parameters(&self) -> usize {
         let d = self.bottleneck;
         let kernels = d * (self.inputs + 9 * d / self.groups.max(1) + self.outputs);

@@ -18,21 +18,21 @@ pub struct AntisymmetricConfig {
     /// σ.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
-    /// ε of a batch norm in the place of the bias, where wanted.
+    /// ε of the batch norm in place of the bias; `None` for a bias.
     #[config(default = "None")]
     pub norm: Option<f64>,
-    /// Rate of a dropout behind σ.
+    /// Rate of the dropout after σ.
     #[config(default = "0.0")]
     pub dropout: f64,
 }
 
 /// The antisymmetric residual F(x) = σ((K − Kᵀ)x + b).
 ///
-/// K − Kᵀ has purely imaginary eigenvalues, which keeps the ODE Ẋ = F(X) on the border of
-/// stability. It is again a 3×3 convolution: its array is K minus K with input and output swapped
-/// and both spatial axes reversed, so F costs one convolution.
+/// K − Kᵀ has purely imaginary eigenvalues, so the ODE Ẋ = F(X) is marginally stable. K − Kᵀ is again
+/// a 3×3 convolution, so F costs one convolution. Its array is K minus the array of Kᵀ, which is K with
+/// input and output swapped and both spatial axes reversed.
 ///
-/// Parameters: `kernel` `[C, C, 3, 3]`, `bias` `[C]`; with batch norm `norm` in the place of the bias.
+/// Parameters: `kernel` `[C, C, 3, 3]`, `bias` `[C]`; with batch norm, `norm` in place of `bias`.
 /// Source: Chang et al. 2018, midpoint network.
 #[derive(Module, Debug)]
 pub struct Antisymmetric {
@@ -40,16 +40,16 @@ pub struct Antisymmetric {
     pub kernel: Param<Tensor<4>>,
     /// b, `[C]`.
     pub bias: Option<Param<Tensor<1>>>,
-    /// In the place of b.
+    /// Batch norm in place of b.
     pub norm: Option<BatchNorm>,
-    /// Behind σ.
+    /// Dropout after σ.
     pub dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
 
 impl AntisymmetricConfig {
-    /// Trainable parameters: 9C² and C, or with batch norm 2C.
+    /// Trainable parameters: 9C² + C, or 9C² + 2C with batch norm.
     pub fn parameters(&self) -> usize {
         self.channels * (9 * self.channels + if self.norm.is_some() { 2 } else { 1 })
     }

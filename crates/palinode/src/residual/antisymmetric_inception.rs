@@ -10,27 +10,28 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 /// The inception residual of the midpoint network, F(x) = σ((A − Aᵀ)x + b):
-/// [`Antisymmetric`](super::Antisymmetric) with the [inception map](InceptionMap) in the place of the
-/// convolution K, b being what its biases amount to.
+/// [`Antisymmetric`](super::Antisymmetric) with the [inception map](InceptionMap) in place of the
+/// convolution K. b is the contribution of the map's biases.
 ///
-/// A − Aᵀ is antisymmetric whatever A is. The identity takes no part in it, so the first quarter of
-/// the channels has F = σ(0) and, with ReLU, stays as it is through a unit.
+/// A − Aᵀ is antisymmetric for every A. The identity cancels in it, so F = σ(0) on the first quarter of
+/// the channels. With ReLU, a unit does not change these channels.
 ///
-/// Parameters: those of the [map](InceptionMap); with batch norm `norm`.
+/// Parameters: those of the [map](InceptionMap); with batch norm, also `norm`.
 #[derive(Module, Debug)]
 pub struct AntisymmetricInception {
     /// A.
     pub map: InceptionMap,
-    /// Before σ.
+    /// Batch norm before σ.
     pub norm: Option<BatchNorm>,
-    /// Behind σ.
+    /// Dropout after σ.
     pub dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
 
 impl InceptionConfig {
-    /// The same for the midpoint network.
+    /// The residual for the midpoint network, with truncated-normal kernels (std √(2/(k²g))) and zero
+    /// biases.
     pub fn init_antisymmetric(
         &self,
         generator: &mut Generator,

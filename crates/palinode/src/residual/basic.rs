@@ -16,53 +16,53 @@ use burn::tensor::{Device, Tensor};
 pub struct BasicConfig {
     /// Channels of the input.
     pub inputs: usize,
-    /// Channels of the result.
+    /// Channels of the output.
     pub outputs: usize,
-    /// Step of K₁, 1 or 2.
+    /// Stride of K₁, 1 or 2.
     #[config(default = 1)]
     pub stride: usize,
     /// σ.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
-    /// Whether norm₁ and the σ behind it are there; the first residual of a network comes straight
-    /// from the stem's.
+    /// Whether the residual begins with norm₁ and σ. The first residual of a network does not, since
+    /// its input comes from the norm and σ of the stem.
     #[config(default = true)]
     pub preactivated: bool,
     /// ε of the norms.
     #[config(default = "1e-3")]
     pub epsilon: f64,
-    /// Rate of a dropout before K₂.
+    /// Rate of the dropout before K₂.
     #[config(default = "0.0")]
     pub dropout: f64,
 }
 
 /// The basic residual of two 3×3 convolutions, pre-activated.
 ///
-/// `[n, inputs, h, w]` → `[n, outputs, ⌈h/stride⌉, ⌈w/stride⌉]`; of the same shape unless it is the
-/// first of a unit that halves the resolution.
+/// `[n, inputs, h, w]` → `[n, outputs, ⌈h/stride⌉, ⌈w/stride⌉]`. Only the first residual of a unit may
+/// change the shape.
 ///
 /// Parameters: `norm1`, `conv1.weight` `[outputs, inputs, 3, 3]`, `norm2`, `conv2.weight`
 /// `[outputs, outputs, 3, 3]`.
-/// Source: He et al. 2016, "Identity Mappings in Deep Residual Networks"; in this form the F and G of
-/// RevNet (Gomez et al. 2017).
+/// Source: He et al. 2016, "Identity Mappings in Deep Residual Networks". F and G of RevNet (Gomez et
+/// al. 2017) have the same form.
 #[derive(Module, Debug)]
 pub struct Basic {
-    /// `[inputs]`.
+    /// norm₁, `[inputs]`.
     pub norm1: Option<BatchNorm>,
     /// K₁.
     pub conv1: Convolution,
-    /// `[outputs]`.
+    /// norm₂, `[outputs]`.
     pub norm2: BatchNorm,
     /// K₂.
     pub conv2: Convolution,
-    /// Before K₂.
+    /// Dropout before K₂.
     pub dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
 
 impl BasicConfig {
-    /// Trainable parameters: two kernels and two batch norms, one where there is no norm₁.
+    /// Trainable parameters: two kernels and two batch norms, or one without norm₁.
     pub fn parameters(&self) -> usize {
         let norms = 2 * self.outputs + if self.preactivated { 2 * self.inputs } else { 0 };
         9 * self.outputs * (self.inputs + self.outputs) + norms

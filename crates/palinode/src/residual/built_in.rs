@@ -1,4 +1,4 @@
-//! The built-in residuals under one type, chosen by name in a recipe.
+//! The built-in residuals as one type, selected by name in a recipe.
 
 use super::{
     Aggregated, AggregatedConfig, Antisymmetric, AntisymmetricConfig, AntisymmetricInception,
@@ -28,42 +28,43 @@ pub enum BuiltInConfig {
     AntisymmetricInception,
     /// Two 3×3 convolutions with batch norm, see [`Basic`].
     Basic,
-    /// 1×1, 3×3 in groups and 1×1 with batch norm, see [`Aggregated`].
+    /// 1×1, grouped 3×3 and 1×1 convolutions with batch norm, see [`Aggregated`].
     Aggregated,
 }
 
-/// What a network asks of a residual at its place.
+/// The settings of a built-in residual at its position in a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BuiltInSettings {
-    /// Channels of the input; only the baselines' residuals may change them.
+    /// Channels of the input. Only [`Basic`] and [`Aggregated`] may change the number of channels.
     pub inputs: usize,
-    /// Channels of the result.
+    /// Channels of the output.
     pub channels: usize,
-    /// Step of the convolution that may have one (the baselines').
+    /// Stride ([`Basic`] and [`Aggregated`] only).
     pub stride: usize,
     /// σ.
     pub activation: Activation,
-    /// A bias before K ([`Symmetric`] alone).
+    /// Whether there is a bias before K ([`Symmetric`] only).
     pub input_bias: bool,
-    /// Batch norm in the place of the biases; the baselines always have it.
+    /// Whether there are batch norms in place of the biases. [`Basic`] and [`Aggregated`] always have
+    /// batch norms.
     pub norm: bool,
-    /// Whether the scheme evaluates the companion F* too ([`Layer`] alone).
+    /// Whether the scheme also evaluates the conjugate F* ([`Layer`] only).
     pub with_conjugate: bool,
-    /// ε of batch norms.
+    /// ε of the batch norms.
     pub epsilon: f64,
-    /// Rate of the dropout inside.
+    /// Rate of the dropout inside the residual.
     pub dropout: f64,
-    /// Whether the baselines' residuals begin with a norm and σ.
+    /// Whether the residual begins with a norm and σ ([`Basic`] and [`Aggregated`] only).
     pub preactivated: bool,
-    /// Channels of the grouped convolution ([`Aggregated`] alone).
+    /// Channels of the grouped convolution ([`Aggregated`] only).
     pub bottleneck: usize,
-    /// Its groups.
+    /// Number of groups of that convolution.
     pub groups: usize,
 }
 
 /// Any of the built-in residuals.
 #[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant)] // all of a network's residuals are of one variant
+#[allow(clippy::large_enum_variant)] // all residuals of a network are the same variant
 pub enum BuiltIn {
     /// See [`Symmetric`].
     Symmetric(Symmetric),
@@ -82,8 +83,8 @@ pub enum BuiltIn {
 }
 
 impl BuiltInSettings {
-    /// A residual of `channels` channels that changes neither their number nor the size, without
-    /// norm and dropout.
+    /// The settings of a residual that keeps `channels` channels and the image size, without norm and
+    /// dropout.
     pub fn new(channels: usize, activation: Activation) -> Self {
         Self {
             inputs: channels,
@@ -103,12 +104,13 @@ impl BuiltInSettings {
 }
 
 impl BuiltInConfig {
-    /// Whether it is one of the baselines', which have names and blocks of their own.
+    /// Whether it is the residual of a baseline, which has strided transitions and is not stacked in
+    /// weight files.
     pub fn is_baseline(self) -> bool {
         matches!(self, Self::Basic | Self::Aggregated)
     }
 
-    /// Whether it works on four groups of channels.
+    /// Whether it splits the channels into four groups.
     pub fn has_groups_of_four(self) -> bool {
         matches!(self, Self::Inception | Self::AntisymmetricInception)
     }
@@ -125,7 +127,7 @@ impl BuiltInConfig {
         }
     }
 
-    /// The inception residual that takes the place of the [usual](Self::usual_for) one.
+    /// The inception residual that replaces the [usual](Self::usual_for) one.
     pub fn inception_for(scheme: SchemeName) -> Self {
         match scheme {
             SchemeName::Midpoint => Self::AntisymmetricInception,
@@ -133,7 +135,7 @@ impl BuiltInConfig {
         }
     }
 
-    /// A residual of this kind.
+    /// A residual of this kind with random initial weights.
     pub fn init(
         self,
         settings: BuiltInSettings,
@@ -172,7 +174,7 @@ impl BuiltInConfig {
     }
 }
 
-/// The configuration of whichever residual it is.
+/// The configuration of a built-in residual.
 enum Configuration {
     Symmetric(SymmetricConfig),
     Layer(LayerConfig),
@@ -226,7 +228,7 @@ impl Configuration {
     }
 }
 
-/// The same expression for whichever residual it is.
+/// Evaluates the same expression for every variant.
 macro_rules! each {
     ($self:expr, $residual:ident => $value:expr) => {
         match $self {

@@ -1,4 +1,4 @@
-//! The linear part of the built-in residuals: K and its adjoint, from one array.
+//! The linear map K of the built-in residuals and its adjoint Kᵀ, both from one array.
 
 use crate::activation::{Activation, activate};
 use crate::convolution::{self, Convolution, ConvolutionConfig};
@@ -8,7 +8,8 @@ use crate::random::Generator;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 
-/// Stride 1 and zero padding 1; computed exactly, because the reversible mode is compared with it.
+/// Stride 1 and zero padding 1. Computed by direct sums, because the reversible mode is compared with
+/// these results.
 const SAME: ConvolutionConfig =
     ConvolutionConfig { stride: [1, 1], padding: [1, 1], groups: 1, exact: true };
 
@@ -22,7 +23,8 @@ pub(super) fn convolve(
     convolution::convolve(pass.context(), x, kernel, bias, SAME)
 }
 
-/// Kᵀy, the exact adjoint of [`convolve`] with the same array: ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
+/// Kᵀy plus `bias`, where Kᵀ is the exact adjoint of [`convolve`] with the same array:
+/// ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
 pub(super) fn adjoint(
     kernel: Tensor<4>,
     bias: Option<Tensor<1>>,
@@ -37,8 +39,8 @@ pub(super) fn adjoint(
     }
 }
 
-/// A kernel `[c, c, 3, 3]` drawn from the normal distribution of standard deviation √(2/(9c)),
-/// truncated at two of them (the paper's authors' code).
+/// A kernel `[c, c, 3, 3]` drawn from the normal distribution with standard deviation √(2/(9c)),
+/// truncated at two standard deviations. Source: the code of the paper's authors.
 pub(super) fn initial_kernel(
     channels: usize,
     generator: &mut Generator,
@@ -49,8 +51,8 @@ pub(super) fn initial_kernel(
     Param::from_tensor(generator.truncated_normal(shape, deviation, device))
 }
 
-/// A convolution `[outputs, inputs/groups, k, k]` without bias, drawn likewise: standard deviation
-/// √(2/(k²·inputs/groups)).
+/// A convolution `[outputs, inputs/groups, k, k]` without bias, drawn from the truncated normal
+/// distribution with standard deviation √(2/(k²·inputs/groups)).
 pub(super) fn initial_convolution(
     [outputs, inputs, extent]: [usize; 3],
     config: ConvolutionConfig,

@@ -18,36 +18,38 @@ pub struct InceptionConfig {
     /// σ.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
-    /// ε of a batch norm before σ, where wanted; the convolutions keep their biases.
+    /// ε of the batch norm before σ; `None` for no norm. The convolutions keep their biases.
     #[config(default = "None")]
     pub norm: Option<f64>,
-    /// Rate of a dropout behind σ.
+    /// Rate of the dropout after σ.
     #[config(default = "0.0")]
     pub dropout: f64,
 }
 
 /// The inception residual F(x) = Aᵀσ(Ax + b): [`Symmetric`](super::Symmetric) with the
-/// [inception map](InceptionMap) in the place of the convolution K, b being what its biases amount to.
+/// [inception map](InceptionMap) in place of the convolution K. b is the contribution of the map's
+/// biases.
 ///
-/// Its Jacobian AᵀDA is symmetric and positive semi-definite as there, so the network stays stable.
-/// But A is block diagonal, so the four groups of a stream never exchange anything inside a unit.
+/// As for [`Symmetric`](super::Symmetric), the Jacobian AᵀDA is symmetric and positive semi-definite,
+/// so the network stays stable. A is block diagonal, so the four groups of a stream do not mix inside a
+/// unit.
 ///
-/// Parameters: those of the [map](InceptionMap); with batch norm `norm`.
+/// Parameters: those of the [map](InceptionMap); with batch norm, also `norm`.
 /// Source: the report, "Creative and Suggested Improvements".
 #[derive(Module, Debug)]
 pub struct Inception {
     /// A.
     pub map: InceptionMap,
-    /// Before σ.
+    /// Batch norm before σ.
     pub norm: Option<BatchNorm>,
-    /// Behind σ.
+    /// Dropout after σ.
     pub dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
 
 impl InceptionConfig {
-    /// Trainable parameters: 37g² + 5g with g = c/4, and with batch norm 2c more.
+    /// Trainable parameters: 37g² + 5g with g = c/4, plus 2c with batch norm.
     pub fn parameters(&self) -> usize {
         let g = self.channels / 4;
         g * (37 * g + 5) + if self.norm.is_some() { 2 * self.channels } else { 0 }
@@ -86,7 +88,7 @@ impl Residual for Inception {
 }
 
 impl Inception {
-    /// Whether there is nothing in it but A and σ, which a kernel computes as a whole.
+    /// Whether the residual consists of A and σ alone. A kernel computes these as a whole.
     fn is_whole(&self) -> bool {
         self.norm.is_none() && self.dropout.is_off()
     }

@@ -13,7 +13,8 @@ use palinode_kernels::Context;
 use palinode_kernels::inception::{CONVOLUTIONS, EXTENTS, Inception as Kernel, InceptionResidual};
 use palinode_kernels::profile::Section;
 
-/// The inception map A: four groups of g = c/4 channels, each through convolutions of its own.
+/// The inception map A on four groups of g = c/4 channels. The first group passes unchanged; each of
+/// the others has its own convolutions.
 ///
 /// | channels | forward | adjoint |
 /// |---|---|---|
@@ -22,12 +23,12 @@ use palinode_kernels::profile::Section;
 /// | 2g … 3g | C₃R₃x | R₃ᵀC₃ᵀy |
 /// | 3g … 4g | C₅R₅x | R₅ᵀC₅ᵀy |
 ///
-/// C₁, R₃ and R₅ are 1×1, C₃ is 3×3, C₅ 5×5, none changes the size; no σ stands between. Every one
-/// has a bias of its own, which [`forward`](Self::forward) adds and [`adjoint`](Self::adjoint) does
-/// not: with A for the linear part, ⟨Ax, y⟩ = ⟨x, Aᵀy⟩. The groups do not mix.
+/// C₁, R₃ and R₅ are 1×1, C₃ is 3×3 and C₅ is 5×5. All keep the image size, and there is no σ between
+/// them. Each has a bias, which [`forward`](Self::forward) adds and [`adjoint`](Self::adjoint) does
+/// not. A is the linear map without biases: ⟨Ax, y⟩ = ⟨x, Aᵀy⟩. The groups do not mix.
 ///
 /// Parameters: `weight` `[g, g, k, k]` and `bias` `[g]` of `one`, `three_reduce`, `three`,
-/// `five_reduce`, `five`: 37g² + 5g numbers.
+/// `five_reduce`, `five`, 37g² + 5g in total.
 /// Source: the report, "Creative and Suggested Improvements".
 #[derive(Module, Debug)]
 pub struct InceptionMap {
@@ -49,7 +50,8 @@ fn same(extent: usize) -> ConvolutionConfig {
 }
 
 impl InceptionMap {
-    /// A map of `channels` channels, which must be a multiple of four: networks check this.
+    /// A map of `channels` channels, which must be a multiple of four. This is not checked here;
+    /// networks check it when they are built.
     pub fn new(channels: usize, generator: &mut Generator, device: &Device) -> Self {
         let group = channels / 4;
         let mut convolution = |extent: usize| {
@@ -68,6 +70,9 @@ impl InceptionMap {
     }
 
     /// Ax plus the biases: `[n, c, h, w]` → `[n, c, h, w]`.
+    ///
+    /// # Panics
+    /// If `x` does not have c channels.
     pub fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         if let Some(y) = self.by_kernel(&x, Direction::Forward, pass.context()) {
             return y;
@@ -79,7 +84,10 @@ impl InceptionMap {
         Tensor::cat(vec![identity, one, three, five], 1)
     }
 
-    /// Aᵀy, without any bias: `[n, c, h, w]` → `[n, c, h, w]`.
+    /// Aᵀy without biases: `[n, c, h, w]` → `[n, c, h, w]`.
+    ///
+    /// # Panics
+    /// If `y` does not have c channels.
     pub fn adjoint(&self, y: Tensor<4>, pass: &Pass) -> Tensor<4> {
         if let Some(x) = self.by_kernel(&y, Direction::Adjoint, pass.context()) {
             return x;
@@ -91,8 +99,8 @@ impl InceptionMap {
         Tensor::cat(vec![identity, one, three, five], 1)
     }
 
-    /// Aᵀσ(Ax + b) without a graph, in one kernel. `None` where there is a graph to record, and elsewhere
-    /// than in f32 on the CPU.
+    /// Aᵀσ(Ax + b) in one kernel, outside any graph. `None` if a graph must be recorded, and unless all
+    /// tensors are in f32 on the CPU.
     pub(super) fn residual_value(
         &self,
         x: &Tensor<4>,
@@ -108,8 +116,8 @@ impl InceptionMap {
         Some(tensor(value, x.dims(), &x.clone().inner().device()))
     }
 
-    /// Aᵀσ(Ax + b) and its vector–Jacobian products with v, in one kernel. `None` elsewhere than in f32 on
-    /// the CPU.
+    /// Aᵀσ(Ax + b) and its vector–Jacobian products with v, in one kernel. `None` unless all tensors
+    /// are in f32 on the CPU.
     pub(super) fn residual_vjp(
         &self,
         x: &Tensor<4>,
@@ -136,7 +144,7 @@ impl InceptionMap {
         })
     }
 
-    /// Whether a result computed from x is part of a graph.
+    /// Whether the graph must record the map of x.
     fn is_tracked(&self, x: &Tensor<4>) -> bool {
         let parameters = self.parameters();
         let tracked = |(weight, bias): &(Tensor<4>, Option<Tensor<1>>)| {
@@ -145,7 +153,7 @@ impl InceptionMap {
         x.is_tracked() || parameters.iter().any(tracked)
     }
 
-    /// The kernel for images like x, in f32 on the CPU.
+    /// The kernel for images of x's shape. `None` unless all tensors are in f32 on the CPU.
     fn kernel(&self, x: &Tensor<4>) -> Option<Kernel> {
         let [images, channels, height, width] = x.dims();
         let group = channels / 4;
@@ -166,8 +174,8 @@ impl InceptionMap {
         }
     }
 
-    /// In f32 on the CPU, all groups in one kernel; `None` elsewhere, or where the graph is not one it
-    /// can be recorded on.
+    /// All groups in one kernel. `None` unless all tensors are in f32 on the CPU, and if the node cannot
+    /// be recorded on this autodiff graph.
     fn by_kernel(
         &self,
         from: &Tensor<4>,
@@ -186,7 +194,7 @@ impl InceptionMap {
         if !self.is_tracked(from) {
             return Some(output);
         }
-        // A node has as many parents as its type says; biases that take no part are untracked ones.
+        // The number of parents is part of a node's type. Untracked zeros stand in for unused biases.
         let bias_of = |index: usize| match (&parameters[index].1, direction) {
             (Some(bias), Direction::Forward) => bias.clone(),
             _ => Tensor::zeros([group], &device),
@@ -203,8 +211,8 @@ impl InceptionMap {
             let mut found: [Option<Variable>; 1 + 2 * CONVOLUTIONS] = Default::default();
             let (gradient, from) = (view(gradient), view(kept));
             if wanted[0] {
-                // With respect to y, ⟨g, Aᵀy⟩ = ⟨Ag, y⟩ has the gradient Ag, A here without biases.
-                let back = match direction {
+                // ⟨g, Aᵀy⟩ = ⟨Ag, y⟩, so the gradient with respect to y is Ag, without biases.
+                let input = match direction {
                     Direction::Forward => {
                         numbers.evaluate(context, kernel, &gradient, Direction::Adjoint)
                     }
@@ -212,7 +220,7 @@ impl InceptionMap {
                         kernel.value(context, &gradient, &numbers.weights(), None).expect(FITS)
                     }
                 };
-                found[0] = Some(Variable::Array(tensor(back, shape, &device)));
+                found[0] = Some(Variable::Array(tensor(input, shape, &device)));
             }
             if wanted[1..].contains(&true) {
                 let (biases, x, y) = match direction {
@@ -236,18 +244,18 @@ impl InceptionMap {
         .ok()
     }
 
-    /// Kernels with the bias behind each, in the order `one`, `three_reduce`, `three`, `five_reduce`,
-    /// `five`.
+    /// The (weight, bias) pairs of `one`, `three_reduce`, `three`, `five_reduce` and `five`, in this
+    /// order.
     pub fn parameters(&self) -> [(Tensor<4>, Option<Tensor<1>>); 5] {
         let all = [&self.one, &self.three_reduce, &self.three, &self.five_reduce, &self.five];
         all.map(|convolution| (convolution.weight.val(), convolution.bias.as_ref().map(Param::val)))
     }
 }
 
-/// Why the kernels' results are unwrapped here.
-const FITS: &str = "the map's parameters and channels fit each other";
+/// Why the kernels cannot return an error here.
+const FITS: &str = "the shapes of the map's parameters match its channels";
 
-/// Which of the two maps is meant.
+/// Which of the two maps to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
     /// Ax plus the biases.
@@ -256,10 +264,10 @@ enum Direction {
     Adjoint,
 }
 
-/// The parameters' numbers.
+/// The values of the parameters.
 struct Numbers {
     weights: [View; CONVOLUTIONS],
-    /// None in the adjoint.
+    /// `None` for the adjoint.
     biases: [Option<View>; CONVOLUTIONS],
 }
 
@@ -268,14 +276,14 @@ impl Numbers {
         self.weights.each_ref().map(|weight| &**weight)
     }
 
-    /// `None` unless every convolution has one.
+    /// The biases; `None` unless every convolution has one.
     fn biases(&self) -> Option<[&[f32]; CONVOLUTIONS]> {
         let [one, three_reduce, three, five_reduce, five] =
             self.biases.each_ref().map(Option::as_deref);
         Some([one?, three_reduce?, three?, five_reduce?, five?])
     }
 
-    /// `None` unless every convolution has a bias.
+    /// The residual Aᵀσ(Ax + b); `None` unless every convolution has a bias.
     fn residual(&self, shape: Kernel, activation: Activation) -> Option<InceptionResidual<'_>> {
         let (kernels, biases) = (self.weights(), self.biases()?);
         Some(InceptionResidual { shape, kernels, biases, activation })

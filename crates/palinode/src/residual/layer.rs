@@ -18,21 +18,21 @@ pub struct LayerConfig {
     /// σ.
     #[config(default = "Activation::Relu")]
     pub activation: Activation,
-    /// ε of a batch norm in the place of the bias, where wanted.
+    /// ε of the batch norm in place of the bias; `None` for a bias.
     #[config(default = "None")]
     pub norm: Option<f64>,
-    /// Whether F* is evaluated too and needs a norm of its own.
+    /// Whether F* is evaluated too, so that it needs its own batch norm.
     #[config(default = false)]
     pub with_conjugate: bool,
-    /// Rate of a dropout behind σ.
+    /// Rate of the dropout after σ.
     #[config(default = "0.0")]
     pub dropout: f64,
 }
 
-/// The single-layer residual F(x) = σ(Kx + b), with companion F*(x) = σ(Kᵀx + b).
+/// The single-layer residual F(x) = σ(Kx + b), with conjugate F*(x) = σ(Kᵀx + b).
 ///
-/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`; with batch norm `norm` and, where F* is evaluated,
-/// `conjugate_norm` in the place of the bias.
+/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`; with batch norm, `norm` in place of `bias` and, if
+/// F* is evaluated, `conjugate_norm`.
 /// Source: Haber & Ruthotto 2017, the single-layer Hamiltonian network.
 #[derive(Module, Debug)]
 pub struct Layer {
@@ -40,18 +40,18 @@ pub struct Layer {
     pub kernel: Param<Tensor<4>>,
     /// b, `[c]`.
     pub bias: Option<Param<Tensor<1>>>,
-    /// In the place of b in F.
+    /// Batch norm in place of b in F.
     pub norm: Option<BatchNorm>,
-    /// In the place of b in F*, which sees other numbers.
+    /// Batch norm in place of b in F*, whose input has other statistics.
     pub conjugate_norm: Option<BatchNorm>,
-    /// Behind σ.
+    /// Dropout after σ.
     pub dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
 
 impl LayerConfig {
-    /// Trainable parameters: 9c² and c, or with batch norm 2c, and 2c more for the conjugate's.
+    /// Trainable parameters: 9c² + c; with batch norm 9c² + 2c, or 9c² + 4c if F* is evaluated too.
     pub fn parameters(&self) -> usize {
         let vectors = match (self.norm, self.with_conjugate) {
             (None, _) => 1,
@@ -102,7 +102,7 @@ impl Residual for Layer {
 }
 
 impl Layer {
-    /// What follows the convolution, in both functions alike.
+    /// Norm, σ and dropout after the convolution, for F and F*.
     fn finish(&self, hidden: Tensor<4>, norm: Option<&BatchNorm>, pass: &Pass) -> Tensor<4> {
         let value = activate_normed(self.activation, norm, hidden, pass);
         self.dropout.forward(value, pass)

@@ -1,13 +1,13 @@
 //! What is integrated: the residual functions F.
 //!
-//! A residual is a Burn module from a tensor to a tensor of the same shape. The built-in residuals are
-//! [`Symmetric`], [`Layer`] and [`Antisymmetric`]; with the inception map [`Inception`] and
-//! [`AntisymmetricInception`]; and those of the baselines, [`Basic`] and [`Aggregated`]. A module of your
-//! own becomes a residual by implementing [`Residual`]. It can then be integrated by any
-//! [scheme](crate::scheme) and differentiated in any [mode](crate::reversible::Differentiation).
+//! A residual is a Burn module that maps a tensor to a tensor of the same shape. The built-in residuals
+//! are [`Symmetric`], [`Layer`] and [`Antisymmetric`]. [`Inception`] and [`AntisymmetricInception`] use
+//! the inception map. [`Basic`] and [`Aggregated`] are the residuals of the baselines. Your own module
+//! becomes a residual by implementing [`Residual`]. Any [scheme](crate::scheme) can then integrate it,
+//! and any [mode](crate::reversible::Differentiation) can differentiate it.
 //!
-//! A residual may hold [`BatchNorm`](crate::norm::BatchNorm) and
-//! [`Dropout`](crate::dropout::Dropout); it hands its [`Pass`] on to them.
+//! A residual may contain [`BatchNorm`](crate::norm::BatchNorm) and
+//! [`Dropout`](crate::dropout::Dropout). It must pass its [`Pass`] to them.
 
 mod aggregated;
 mod antisymmetric;
@@ -39,27 +39,28 @@ pub use palinode_kernels::Form;
 /// Whether evaluating a residual twice on the same input gives the same result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effects {
-    /// A function of its input, its parameters and its [`Pass`] alone: may be evaluated again. So are
+    /// It does: the value depends on the input, the parameters and the [`Pass`] alone. This includes
     /// residuals with this library's [`BatchNorm`](crate::norm::BatchNorm) and
-    /// [`Dropout`](crate::dropout::Dropout) in them.
+    /// [`Dropout`](crate::dropout::Dropout).
     None,
-    /// Draws random numbers of its own (Burn's dropout, noise).
+    /// The residual draws its own random numbers (for instance Burn's dropout, or noise).
     Randomness,
-    /// Updates state of its own while it runs (the running statistics of Burn's batch norm).
+    /// An evaluation updates the residual's state (for instance the running statistics of Burn's batch
+    /// norm).
     RunningState,
 }
 
 /// The formula of a residual that `palinode-kernels` can compute.
 ///
-/// The residual's only parameters are K `[c, c, 3, 3]`, b `[c]` and, if `input_bias` is true, a `[c]`,
-/// visited in this order.
+/// The residual's only parameters must be K `[c, c, 3, 3]`, b `[c]` and, if `input_bias` is true, a
+/// `[c]`, visited in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelForm {
     /// The formula.
     pub form: Form,
     /// σ.
     pub activation: Activation,
-    /// Whether there is an a.
+    /// Whether there is a bias a before K.
     pub input_bias: bool,
 }
 
@@ -70,40 +71,42 @@ pub struct Vjp {
     pub value: Tensor<4>,
     /// Jᵀv: the gradient of ⟨v, F(x)⟩ with respect to x.
     pub input: Tensor<4>,
-    /// The gradient of ⟨v, F(x)⟩ with respect to every parameter, flat, in the order of a visit.
+    /// The gradient of ⟨v, F(x)⟩ with respect to every parameter, flattened, in visiting order.
     pub parameters: Vec<Tensor<1>>,
 }
 
 /// A residual function F: `[n, c, h, w]` → `[n, c, h, w]`.
 ///
-/// Any Burn module can be one. The reversible and checkpointed modes differentiate
-/// [`forward`](Residual::forward) on a small autodiff graph of their own, one residual at a time,
-/// so no derivative has to be written by hand.
+/// Any Burn module can implement it. The reversible and checkpointed modes differentiate
+/// [`forward`](Residual::forward) on a separate small autodiff graph, one residual at a time, so no
+/// derivative has to be written by hand.
 pub trait Residual: Module + ModuleDisplay + 'static {
-    /// F(x), of x's shape. `pass` is for the norms, dropouts and convolutions inside.
+    /// F(x), with the shape and the element type of x. `pass` is for the norms, dropouts and
+    /// convolutions in the residual.
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4>;
 
-    /// F*(x): the companion of F in the [single-layer Hamiltonian](crate::scheme::Hamiltonian),
-    /// with the same parameters. There it is σ(Kᵀx + b) beside σ(Kx + b); by default F itself.
+    /// F*(x), the conjugate of F in the [single-layer Hamiltonian](crate::scheme::Hamiltonian)
+    /// network, with the same parameters. For F(x) = σ(Kx + b) it is σ(Kᵀx + b). The default is F.
     fn conjugate(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
         self.forward(x, pass)
     }
 
-    /// F(x) and the vector–Jacobian products with the cotangent v, all outside any graph, where the
-    /// residual knows a shorter way to them than autodiff through [`forward`](Residual::forward). By
-    /// default `None`: autodiff is used.
+    /// F(x) and its vector–Jacobian products with the cotangent v, computed outside any graph. Implement
+    /// this if there is a faster way than autodiff through [`forward`](Residual::forward). If it
+    /// returns `None`, the default, autodiff is used.
     fn vjp(&self, _x: &Tensor<4>, _v: &Tensor<4>, _pass: &Pass) -> Option<Vjp> {
         None
     }
 
-    /// The formula of this residual, if it is one that the kernels know. They compute units of such
-    /// residuals as a whole, inside the cache. [`check_residual`](crate::check::check_residual) compares
-    /// the formula with [`forward`](Residual::forward).
+    /// The formula of this residual, if it is one of the kernels' formulas. The kernels compute units of
+    /// such residuals as a whole, with the state in the cache.
+    /// [`check_residual`](crate::check::check_residual) compares the formula with
+    /// [`forward`](Residual::forward).
     fn kernel_form(&self) -> Option<KernelForm> {
         None
     }
 
-    /// What an evaluation does beside computing a value. The modes that evaluate a residual twice refuse
-    /// anything but [`Effects::None`].
+    /// The side effects of an evaluation. The modes that evaluate a residual twice accept only
+    /// [`Effects::None`].
     fn effects(&self) -> Effects;
 }

@@ -21,25 +21,25 @@ pub struct SymmetricConfig {
     /// Whether a bias `a` is added before K (layout `paper`).
     #[config(default = false)]
     pub input_bias: bool,
-    /// ε of batch norms in the place of the biases, where wanted.
+    /// ε of the batch norms in place of the biases; `None` for biases.
     #[config(default = "None")]
     pub norm: Option<f64>,
-    /// Rate of a dropout behind σ.
+    /// Rate of the dropout after σ.
     #[config(default = "0.0")]
     pub dropout: f64,
 }
 
-/// The two-layer residual F(x) = Kᵀσ(Kx + b), in layout `paper` F(x) = Kᵀσ(K(x + a) + b).
+/// The two-layer residual F(x) = Kᵀσ(Kx + b), or F(x) = Kᵀσ(K(x + a) + b) in layout `paper`.
 ///
 /// Kᵀ is the true adjoint of the same 3×3 convolution K, so the Jacobian KᵀDK is symmetric and,
 /// with 0 ≤ σ′ ≤ 1, positive semi-definite with norm ≤ ‖K‖².
 ///
-/// With batch norm each bias gives way to a norm: F(x) = Kᵀσ(norm(K input_norm(x))). A dropout stands
-/// behind σ.
+/// With batch norm, each bias is replaced by a norm: F(x) = Kᵀσ(norm(K input_norm(x))). The dropout
+/// follows σ.
 ///
-/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`, `input_bias` `[c]` where asked for; with batch
-/// norm `norm` and `input_norm` in the place of the biases.
-/// Source: Chang et al. 2018, eq. for the two-layer Hamiltonian network.
+/// Parameters: `kernel` `[c, c, 3, 3]`, `bias` `[c]`, optional `input_bias` `[c]`; with batch norm,
+/// `norm` and `input_norm` in place of the biases.
+/// Source: Chang et al. 2018, two-layer Hamiltonian network.
 #[derive(Module, Debug)]
 pub struct Symmetric {
     /// K, `[c, c, 3, 3]` as `[out, in, row, column]`.
@@ -48,18 +48,18 @@ pub struct Symmetric {
     pub bias: Option<Param<Tensor<1>>>,
     /// a, `[c]`.
     pub input_bias: Option<Param<Tensor<1>>>,
-    /// In the place of b.
+    /// Batch norm in place of b.
     pub norm: Option<BatchNorm>,
-    /// In the place of a.
+    /// Batch norm in place of a.
     pub input_norm: Option<BatchNorm>,
-    /// Behind σ.
+    /// Dropout after σ.
     pub dropout: Dropout,
     #[module(skip)]
     activation: Activation,
 }
 
 impl SymmetricConfig {
-    /// Trainable parameters: 9c² and one or two biases, or batch norms of twice as many in their place.
+    /// Trainable parameters: 9c² plus c per bias, or 9c² plus 2c per batch norm.
     pub fn parameters(&self) -> usize {
         let biases = self.channels * if self.input_bias { 2 } else { 1 };
         9 * self.channels.pow(2) + biases * if self.norm.is_some() { 2 } else { 1 }

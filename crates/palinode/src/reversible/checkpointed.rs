@@ -1,8 +1,8 @@
 //! The checkpointed mode: states are kept at every s-th block, s = ⌈√N⌉.
 //!
 //! Each segment of s blocks is one autodiff node that keeps the state before it. Its backward pass
-//! computes the s states inside it again and then goes back through them one block at a time, so at
-//! most about 2√N states are alive.
+//! recomputes the s states inside the segment and then differentiates block by block, so at most about
+//! 2√N states are in memory.
 
 use super::blocks::Blocks;
 use super::evaluations::Evaluations;
@@ -51,8 +51,8 @@ fn segment<R: Residual>(
     let forward = || segment.forward(unpack(start.clone()));
     let output = pack(blocks.context.profile().time(Section::Units, forward)?);
     record_modules((blocks.context, Section::Units), packed, own, output, move |gradient| {
-        // Burn's backward pass has no way to return an error. The forward pass has evaluated the same
-        // residuals on the same shapes.
+        // Burn's backward pass cannot return an error. None is expected, since the forward pass has
+        // evaluated the same residuals on the same shapes.
         let found = segment.backward(start, gradient);
         found.unwrap_or_else(|error| panic!("backward pass of a checkpointed unit: {error}"))
     })
@@ -69,7 +69,7 @@ struct Segment<R> {
 }
 
 impl<R: Residual> Segment<R> {
-    /// Through all blocks for the first time.
+    /// The state after the last block, by first evaluations.
     fn forward(&mut self, start: State) -> Result<State> {
         self.range.clone().try_fold(start, |state, block| {
             sweep::step(self.scheme.update(block), state, &mut |term, x| {
@@ -79,7 +79,7 @@ impl<R: Residual> Segment<R> {
         })
     }
 
-    /// Through one block again.
+    /// The state after one block, by second evaluations.
     fn step_again(&self, block: usize, state: State) -> Result<State> {
         sweep::step(self.scheme.update(block), state, &mut |term, x| {
             let residual = &self.residuals[term.residual - self.first_residual];
@@ -92,7 +92,7 @@ impl<R: Residual> Segment<R> {
         start: Tensor<4>,
         gradient: Tensor<4>,
     ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
-        // The states before every block, and the one behind the last.
+        // `before` has the state before every block; `state` ends as the one after the last.
         let mut before = Vec::with_capacity(self.range.len());
         let mut state = unpack(start);
         for block in self.range.clone() {
@@ -115,7 +115,7 @@ impl<R: Residual> Segment<R> {
     }
 }
 
-/// Both parts of a state behind each other along the channels.
+/// Both tensors of a state, concatenated along the channels.
 fn pack(state: State) -> Tensor<4> {
     Tensor::cat(vec![state.first, state.second], 1)
 }

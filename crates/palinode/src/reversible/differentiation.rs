@@ -1,4 +1,4 @@
-//! The three modes by name.
+//! The three modes of differentiation.
 
 use crate::error::{Error, Result};
 use crate::residual::{Effects, Residual};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Differentiation {
     /// Plain autodiff: every activation is kept.
     Stored,
-    /// States are kept at every ⌈√N⌉-th block; the states between are computed again.
+    /// States are kept at every ⌈√N⌉-th block; the states between are recomputed.
     Checkpointed,
     /// Only the unit's last state is kept; the scheme's inverse reconstructs the others.
     #[default]
@@ -31,7 +31,8 @@ impl Differentiation {
         }
     }
 
-    /// Refuses schemes that this mode cannot undo and residuals that it cannot evaluate twice.
+    /// Checks that the scheme has an inverse if this mode needs one, and that the residuals have no side
+    /// effects if this mode evaluates them twice.
     pub(crate) fn check<R: Residual>(self, residuals: &[R], scheme: &dyn Scheme) -> Result<()> {
         if self == Self::Stored {
             return Ok(());
@@ -43,8 +44,8 @@ impl Differentiation {
         for residual in residuals {
             let effect = match residual.effects() {
                 Effects::None => continue,
-                Effects::Randomness => "randomness (dropout or noise)",
-                Effects::RunningState => "running state (batch norm, for instance)",
+                Effects::Randomness => "randomness (for instance dropout or noise)",
+                Effects::RunningState => "running state (for instance batch norm)",
             };
             return Err(Error::NotRepeatable {
                 mode: self.name(),

@@ -1,4 +1,4 @@
-//! Evaluations of a unit's residuals: the first ones, and repetitions that give the same values.
+//! First evaluations of a unit's residuals, and second evaluations that give the same values.
 
 use crate::error::{Error, Result};
 use crate::pass::{Draw, Drawn, Kept, Pass, Phase, Place, Statistics};
@@ -9,19 +9,19 @@ use palinode_kernels::Context;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Where a unit's residuals stand in a network, and how likely they take part in a step.
+/// The position of a unit's residuals in a network, and the probabilities of stochastic depth.
 #[derive(Clone, Debug)]
 pub(crate) struct UnitSite {
-    /// The unit, from 0.
+    /// Index of the unit, from 0.
     pub unit: usize,
-    /// Residuals of the network's unit that come before these.
+    /// Number of residuals of the network's unit that come before these (those of its entry).
     pub first: usize,
     /// Probability that residual i is evaluated in training ([`Survival`]); empty: all are.
     pub survival: Arc<[f64]>,
 }
 
 impl UnitSite {
-    /// The place of one of residual `residual`'s functions.
+    /// The position of F or F* of residual `residual`.
     fn place(&self, residual: usize, role: Role) -> Place {
         let function = 2 * (self.first + residual) + usize::from(role == Role::Conjugate);
         Place::Unit { unit: self.unit, function }
@@ -45,38 +45,38 @@ impl UnitSite {
 /// What stochastic depth does to a residual in one pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Survival {
-    /// It is evaluated as it is.
+    /// The residual is evaluated without change.
     Whole,
-    /// It is left out of this step.
+    /// The residual is dropped in this step.
     Dropped,
-    /// It is evaluated and multiplied by the probability that it takes part in training.
+    /// The value is multiplied by the probability of an evaluation in training.
     Expected(f64),
 }
 
-/// What a unit, or a segment of one, keeps of its first evaluations beside a state, so that a second
-/// evaluation gives the same values: the batch statistics of its norms.
+/// The batch statistics of the norms in a unit, or in a segment of one, from the first evaluations.
+/// Second evaluations use them and so give the same values.
 #[derive(Debug)]
 pub struct Evaluations {
     phase: Phase,
     context: Context,
     site: UnitSite,
-    /// By residual and by whether it was the conjugate.
+    /// By residual, and whether it was evaluated as the conjugate.
     kept: BTreeMap<(usize, bool), Kept>,
 }
 
 impl Evaluations {
-    /// Nothing yet.
+    /// An empty record.
     pub(crate) fn new(phase: Phase, context: &Context, site: UnitSite) -> Self {
         Self { phase, context: context.clone(), site, kept: BTreeMap::new() }
     }
 
-    /// Bytes of the kept statistics.
+    /// The size of the kept statistics in bytes.
     pub fn bytes(&self) -> usize {
         let statistics = self.kept.values().flat_map(BTreeMap::values).map(|norm| norm.len());
         statistics.sum::<usize>() * size_of::<Statistics>()
     }
 
-    /// Evaluates the residual of a term for the first time, with `evaluate`.
+    /// Makes the first evaluation of a residual, by `evaluate`, and keeps its statistics.
     pub(crate) fn first<T>(
         &mut self,
         (residual, role): (usize, Role),
@@ -92,7 +92,7 @@ impl Evaluations {
         Ok(value)
     }
 
-    /// Evaluates it again.
+    /// Makes a second evaluation of a residual, by `evaluate`.
     pub(crate) fn again<T>(
         &self,
         (residual, role): (usize, Role),
@@ -107,13 +107,13 @@ impl Evaluations {
         Ok(value)
     }
 
-    /// What messages call a residual of this unit.
+    /// The name of a residual of this unit in messages.
     fn name<R: Residual>(&self, residual: usize) -> String {
         let index = self.site.first + residual;
         format!("{}, residual {index} of unit {}", std::any::type_name::<R>(), self.site.unit)
     }
 
-    /// F(x) or F*(x) as far as the residual takes part in this step, for the first time.
+    /// The first evaluation of F(x) or F*(x), under stochastic depth.
     pub(crate) fn first_value<R: Residual>(
         &mut self,
         residual: &R,
@@ -126,7 +126,7 @@ impl Evaluations {
         })
     }
 
-    /// The same again.
+    /// A second evaluation of F(x) or F*(x), under stochastic depth.
     pub(crate) fn value_again<R: Residual>(
         &self,
         residual: &R,
@@ -140,10 +140,10 @@ impl Evaluations {
     }
 }
 
-/// Evaluates `residual`, called `name` in messages, in `role`.
+/// F(x) or F*(x) of `residual`, which messages call `name`.
 ///
 /// # Errors
-/// [`Error::Residual`] where the value has another shape or type than x.
+/// [`Error::Residual`] if the value does not have the shape and the element type of x.
 pub(crate) fn value_of<R: Residual>(
     (residual, name): (&R, &str),
     role: Role,
@@ -161,14 +161,15 @@ pub(crate) fn value_of<R: Residual>(
     Err(Error::Residual {
         residual: name.to_owned(),
         reason: format!(
-            "returned {:?} in {:?} for an input {shape:?} in {dtype:?}; a residual keeps both",
+            "returned {:?} in {:?} for an input of {shape:?} in {dtype:?}; a residual must keep shape \
+             and type",
             value.dims(),
             value.dtype()
         ),
     })
 }
 
-/// [`value_of`], as far as the residual takes part in this step.
+/// [`value_of`] under stochastic depth.
 pub(crate) fn surviving_value<R: Residual>(
     residual: (&R, &str),
     role: Role,
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn survival_is_drawn_in_training_and_expected_elsewhere() {
+    fn residuals_are_dropped_in_training_and_scaled_in_other_phases() {
         let survival: Arc<[f64]> = vec![1.0, 0.25].into();
         let site = UnitSite { unit: 0, first: 0, survival };
         assert_eq!(site.survival(Phase::Inference, 1), Survival::Expected(0.25));

@@ -1,4 +1,4 @@
-//! A unit's output, by the mode that differentiates it.
+//! The forward pass of a unit in each mode.
 
 use super::blocks::Blocks;
 use super::differentiation::Differentiation;
@@ -10,9 +10,9 @@ use crate::residual::Residual;
 use burn::tensor::Tensor;
 use palinode_kernels::Algorithm;
 
-/// The unit's output for `input` `[n, C, h, w]`, differentiable as `mode` says.
+/// The unit's output for `input` `[n, C, h, w]`, differentiable in mode `mode`.
 ///
-/// Without gradients to track (inference), nothing is recorded in any mode.
+/// If neither the input nor a parameter is tracked (inference), no mode records anything.
 pub(crate) fn forward<R: Residual>(
     mode: Differentiation,
     blocks: &Blocks<'_, R>,
@@ -30,7 +30,7 @@ pub(crate) fn forward<R: Residual>(
     }
 }
 
-/// The output alone, by the most exact kernels: accuracies that are published come from here.
+/// The output without a graph, by the most exact kernels, since published accuracies are computed here.
 fn inference<R: Residual>(
     blocks: &Blocks<'_, R>,
     input: Tensor<4>,

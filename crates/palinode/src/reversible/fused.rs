@@ -1,7 +1,7 @@
-//! Units that the kernels of `palinode-kernels` compute as a whole.
+//! Units that `palinode-kernels` computes as a whole.
 //!
-//! They take units of the built-in residuals in f32 on the CPU, under every reversible scheme. Any other
-//! unit goes block by block through Burn's operations.
+//! These are units of residuals with a kernel form, in f32 on the CPU, under any built-in reversible
+//! scheme. All other units are computed block by block.
 
 use super::blocks::{Blocks, Kernels};
 use super::differentiation::Differentiation;
@@ -18,7 +18,7 @@ use palinode_kernels::{Algorithm, Context, Precision};
 /// A unit that the kernels can compute.
 pub(super) struct Fused {
     updates: Vec<Update>,
-    /// Of all residuals, but for the a, which some may lack.
+    /// The form of all residuals, except for `input_bias`, which may differ between them.
     form: KernelForm,
     algorithm: Algorithm,
     gradients: Precision,
@@ -39,21 +39,20 @@ impl Fused {
         Some(Self { updates, form, algorithm, gradients, context })
     }
 
-    /// Whether the kernels can compute a unit, whatever its input is.
+    /// Whether the kernels can compute a unit on input in f32 on the CPU.
     pub fn knows<R: Residual>(blocks: &Blocks<'_, R>) -> bool {
         blocks.residuals.is_empty() || plan(blocks).is_some()
     }
 
-    /// The same, computed by an algorithm of the caller's choice.
+    /// The same unit, computed by `algorithm`.
     pub fn by(self, algorithm: Algorithm) -> Self {
         Self { algorithm, ..self }
     }
 
-    /// Through all blocks.
+    /// The last state for `input`.
     ///
     /// # Errors
-    /// [`Error::Kernels`] where a residual's parameters do not have the lengths of its
-    /// [`KernelForm`].
+    /// [`Error::Kernels`] if the lengths of a residual's parameters do not match its [`KernelForm`].
     pub fn forward<R: Residual>(
         &self,
         residuals: &[R],
@@ -63,7 +62,7 @@ impl Fused {
         let (shape, device) = (input.dims(), input.device());
         let parameters = Numbers::of(residuals);
         let parameters = parameters.split();
-        let unit = self.unit(part(scheme, shape), &parameters);
+        let unit = self.unit(state_shape(scheme, shape), &parameters);
         if scheme.streams() == Streams::Two {
             let mut both = values(input);
             unit.forward(&self.context, Slices::Joined(&mut both))?;
@@ -78,8 +77,8 @@ impl Fused {
         })
     }
 
-    /// From the last state and the gradient with respect to the output: the gradient with respect to
-    /// the input, and the parameters', flat, in the order of a visit.
+    /// The gradients with respect to the input and to the parameters (flattened, in visiting order),
+    /// from the last state and the gradient with respect to the output.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -95,7 +94,7 @@ impl Fused {
         let mut found = parameters.zeros();
         let gradients = found.iter_mut().map(ParameterSums::split).collect();
         let parameters = parameters.split();
-        let unit = self.unit(part(scheme, shape), &parameters);
+        let unit = self.unit(state_shape(scheme, shape), &parameters);
         let gradient = match last.previous {
             None => {
                 let (mut both, mut gradient) = (values(last.output), values(gradient));
@@ -147,7 +146,7 @@ impl Fused {
     }
 }
 
-/// Refuses a choice for a unit that it would do nothing for, or that the context cannot make.
+/// Refuses a choice of kernels that has no effect on the unit, or that the context does not support.
 pub(crate) fn check_kernels<R: Residual>(
     blocks: &Blocks<'_, R>,
     mode: Differentiation,
@@ -158,18 +157,18 @@ pub(crate) fn check_kernels<R: Residual>(
         Kernels { .. } => "training.gradients",
     };
     if mode != Differentiation::Reversible || !Fused::knows(blocks) {
-        let reason = "is for units that the kernels compute as a whole: those of the built-in residuals \
-                      without norm and dropout, in mode `reversible`";
+        let reason = "affects only units that the kernels compute as a whole: units of built-in \
+                      residuals without norm and dropout, in mode `reversible`";
         return Err(Error::config(field, reason));
     }
     let checked = blocks.context.check(blocks.kernels.gradients);
     checked.map_err(|reason| Error::config(field, reason.to_string()))
 }
 
-/// What each block does and the form of all residuals, if the kernels know both.
+/// The update of each block and the form of all residuals; `None` if the kernels do not support them.
 fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<(Vec<Update>, KernelForm)> {
     let Blocks { residuals, scheme, site, .. } = blocks;
-    // Stochastic depth leaves out a residual here and there.
+    // The kernels cannot drop residuals, as stochastic depth does.
     if !site.survival.is_empty() {
         return None;
     }
@@ -181,12 +180,12 @@ fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<(Vec<Update>, KernelForm)
         return None;
     }
     let updates: Vec<Update> = (0..blocks.count()).map(|block| scheme.update(block)).collect();
-    // A scheme of the user's own may be one that the kernels do not know.
+    // The kernels may not support a user-defined scheme.
     check_updates(&updates, residuals.len()).ok()?;
     Some((updates, form))
 }
 
-/// The numbers of all residuals' K, b and, where there is one, a: read where the modules have them.
+/// The values of K, b and, if present, a of all residuals, read without copies where possible.
 struct Numbers(Vec<Vec<View>>);
 
 impl Numbers {
@@ -198,14 +197,15 @@ impl Numbers {
         self.0.iter().map(|residual| parameters(residual)).collect()
     }
 
-    /// Sums of the gradients with respect to them.
+    /// Sums for the gradients with respect to them, zero at first.
     fn zeros(&self) -> Vec<ParameterSums> {
         let zeros = |view: &View| vec![0.0; view.len()];
         self.0.iter().map(|residual| ParameterSums(residual.iter().map(zeros).collect())).collect()
     }
 }
 
-/// One residual's. An array that it does not have is empty; the kernels refuse a residual without K or b.
+/// The parameters of one residual. A missing array is empty; the kernels refuse a residual without K
+/// or b.
 fn parameters(residual: &[View]) -> Parameters<'_> {
     let array = |index: usize| residual.get(index).map_or(&[][..], |view| view);
     Parameters { kernel: array(0), bias: array(1), input_bias: array(2) }
@@ -229,8 +229,8 @@ impl ParameterSums {
     }
 }
 
-/// The shape of one part of a state, from that of a unit's input.
-fn part(scheme: &dyn Scheme, [images, channels, height, width]: [usize; 4]) -> [usize; 4] {
+/// The shape of each of the two tensors of a state, from the shape of a unit's input.
+fn state_shape(scheme: &dyn Scheme, [images, channels, height, width]: [usize; 4]) -> [usize; 4] {
     match scheme.streams() {
         Streams::Two => [images, channels / 2, height, width],
         Streams::One => [images, channels, height, width],

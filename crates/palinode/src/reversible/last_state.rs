@@ -1,4 +1,4 @@
-//! A unit's last state, sharing its memory with the unit's output.
+//! A unit's last state, which shares its memory with the unit's output.
 
 use crate::scheme::{Scheme, State, Streams, sweep};
 use burn::tensor::Tensor;
@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 /// What the reversible mode keeps of a unit.
 pub(super) struct LastState {
     pub output: Tensor<4>,
-    /// X_{N−1} where the scheme has one state. Two streams are the output's own halves.
+    /// X_{N−1} if the scheme has one state. With two streams, the output holds the whole state.
     pub previous: Option<Tensor<4>>,
 }
 

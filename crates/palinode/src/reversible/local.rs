@@ -1,7 +1,7 @@
-//! Vector–Jacobian products of single residuals on autodiff graphs of their own.
+//! Vector–Jacobian products of single residuals, each on a separate autodiff graph.
 //!
-//! The outer graph must never reach into these (a node of it inside a nested graph would lock
-//! itself), so parameters and arguments enter as fresh leaves.
+//! A node of the outer graph inside one of these graphs would deadlock. So parameters and arguments
+//! enter as fresh leaves.
 
 use super::evaluations::{Evaluations, Survival, surviving_value};
 use crate::error::Result;
@@ -11,7 +11,7 @@ use crate::scheme::{Role, Term};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 
-/// Whether any parameter takes part in the autodiff graph.
+/// Whether any parameter is tracked by autodiff.
 pub(super) fn any_tracked<R: Residual>(residuals: &[R]) -> bool {
     struct Visitor(bool);
     impl ModuleVisitor for Visitor {
@@ -24,7 +24,7 @@ pub(super) fn any_tracked<R: Residual>(residuals: &[R]) -> bool {
     visitor.0
 }
 
-/// The residuals outside any autodiff graph, sharing the parameters' memory.
+/// The residuals outside any autodiff graph. Parameters share their memory with the originals.
 pub(super) fn detach<R: Residual>(residuals: &[R]) -> Vec<R> {
     struct Mapper;
     impl ModuleMapper for Mapper {
@@ -46,20 +46,20 @@ fn with_fresh_leaves<R: Residual>(residual: &R) -> R {
     residual.clone().map(&mut Mapper)
 }
 
-/// Differentiates a unit's residuals one by one and adds up the gradients of their parameters.
+/// Differentiates a unit's residuals one by one and sums the gradients with respect to their parameters.
 pub(super) struct ParameterGradients<'a, R> {
     residuals: &'a [R],
     /// The first evaluations of these residuals.
     evaluations: &'a Evaluations,
     /// Index of `residuals[0]` in the unit.
     first: usize,
-    /// Per residual, the gradients of its parameters in the order of their visit.
+    /// Per residual, the gradients with respect to its parameters in visiting order.
     sums: Vec<Option<Vec<Tensor<1>>>>,
 }
 
 impl<'a, R: Residual> ParameterGradients<'a, R> {
-    /// No gradient yet; `residuals` are [detached](detach), the first of them being number `first` of the
-    /// unit.
+    /// Without gradients at first. `residuals` must be [detached](detach); `first` is the index of the
+    /// first one in the unit.
     pub fn new(first: usize, residuals: &'a [R], evaluations: &'a Evaluations) -> Self {
         Self { residuals, evaluations, first, sums: residuals.iter().map(|_| None).collect() }
     }
@@ -67,7 +67,7 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
     /// (F(x), Jᵀv) of the term's residual, unscaled, by one evaluation of F.
     ///
     /// # Errors
-    /// What the residual's second evaluation says.
+    /// Any error of the residual's second evaluation.
     pub fn vjp(
         &mut self,
         term: Term,
@@ -97,17 +97,17 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
         Ok((value, input))
     }
 
-    /// All gradients, flat, in the order of a visit; zeros of a residual that took no part.
+    /// All gradients, flattened, in visiting order, with zeros for residuals that were not used.
     pub fn finish(self) -> Vec<Tensor<1>> {
         let sums = self.sums.into_iter().zip(self.residuals);
         sums.flat_map(|(sum, residual)| sum.unwrap_or_else(|| zeros(residual))).collect()
     }
 }
 
-/// The vjp of a residual by autodiff, on a graph of its own.
+/// The vjp of a residual by autodiff, on a separate graph.
 ///
 /// # Errors
-/// What the evaluation says.
+/// Any error of the evaluation.
 pub(crate) fn vjp_by_autodiff<R: Residual>(
     residual: &R,
     role: Role,
@@ -118,7 +118,7 @@ pub(crate) fn vjp_by_autodiff<R: Residual>(
     by_autodiff(residual, role, x, cotangent, (pass, Survival::Whole))
 }
 
-/// The vjp on a graph of its own; no parameters' gradients for a constant residual.
+/// The vjp under stochastic depth, on a separate graph. A constant residual has no parameter gradients.
 fn by_autodiff<R: Residual>(
     residual: &R,
     role: Role,
@@ -136,12 +136,12 @@ fn by_autodiff<R: Residual>(
         return Ok(Vjp { value, input: x.inner().zeros_like(), parameters: Vec::new() });
     }
     let mut gradients = (output * cotangent.autodiff()).sum().backward();
-    // A residual that does not depend on x has no gradient there.
+    // A residual that does not depend on x has no gradient with respect to it.
     let input = x.grad_remove(&mut gradients).unwrap_or_else(|| x.inner().zeros_like());
     Ok(Vjp { value, input, parameters: collect(&residual, &mut gradients) })
 }
 
-/// The flattened gradients of a residual's parameters, zeros for unused ones.
+/// The flattened gradients with respect to a residual's parameters, with zeros for unused ones.
 fn collect<R: Residual>(residual: &R, gradients: &mut Gradients) -> Vec<Tensor<1>> {
     struct Visitor<'a>(&'a mut Gradients, Vec<Tensor<1>>);
     impl ModuleVisitor for Visitor<'_> {
@@ -157,7 +157,7 @@ fn collect<R: Residual>(residual: &R, gradients: &mut Gradients) -> Vec<Tensor<1
     visitor.1
 }
 
-/// Zero gradients of a residual that took no part.
+/// Zero gradients for a residual that was not used.
 fn zeros<R: Residual>(residual: &R) -> Vec<Tensor<1>> {
     struct Visitor(Vec<Tensor<1>>);
     impl ModuleVisitor for Visitor {

@@ -1,4 +1,4 @@
-//! How a unit is differentiated: three ways through it, on the same weights.
+//! How a unit is differentiated: three modes for the same weights.
 //!
 //! | mode | kept between forward and backward | evaluations of F (forward + backward) |
 //! |---|---|---|
@@ -6,10 +6,10 @@
 //! | [`Checkpointed`](Differentiation::Checkpointed) | ⌈N/s⌉ states, s = ⌈√N⌉ | N + 2N |
 //! | [`Reversible`](Differentiation::Reversible) | the last state | N + N |
 //!
-//! Gradients agree to rounding. The last two modes record one autodiff node per segment or unit. Its
-//! backward pass works on small graphs of its own (`local`). What a residual's second evaluation needs to
-//! repeat the first (the batch statistics of norms) is kept beside the states, see [`pass`](crate::pass).
-//! Residuals with side effects of other kinds are refused in these modes.
+//! The gradients agree up to rounding. The last two modes record one autodiff node per segment or unit,
+//! whose backward pass differentiates each residual on a separate small graph (`local`). The batch
+//! statistics of norms are kept in addition to the states, so that a second evaluation of a residual
+//! repeats the first; see [`pass`](crate::pass). These modes refuse residuals with other side effects.
 
 mod blocks;
 mod checkpointed;

@@ -1,4 +1,4 @@
-//! The reversible mode: a whole unit as one autodiff node that keeps its last state alone.
+//! The reversible mode: a whole unit is one autodiff node, which keeps only the last state.
 
 use super::blocks::Blocks;
 use super::fused::Fused;
@@ -47,13 +47,13 @@ pub(super) fn forward<R: Residual>(
                 backward(parameters, scheme, count, kept, gradient)
             }
         };
-        // Burn's backward pass has no way to return an error. The forward pass has evaluated the same
-        // residuals on the same shapes.
+        // Burn's backward pass cannot return an error. None is expected, since the forward pass has
+        // evaluated the same residuals on the same shapes.
         found.unwrap_or_else(|error| panic!("backward pass of a reversible unit: {error}"))
     })
 }
 
-/// Back through all blocks on small graphs of their own.
+/// The gradients with respect to the input and the parameters, one block at a time from the last.
 fn backward<R: Residual>(
     mut parameters: local::ParameterGradients<'_, R>,
     scheme: &dyn Scheme,

@@ -7,10 +7,10 @@ use super::update::{Role, Scheme, Term, Update};
 ///
 /// * forward: Y⁺ = Y + F₁(Z), Z⁺ = Z + F₂(Y⁺)
 /// * inverse: Z = Z⁺ − F₂(Y⁺), Y = Y⁺ − F₁(Z)
-/// * no time step; as an integrator it is [`Verlet`](super::Verlet) with h = 1 and both signs
-///   positive, so no stability limit holds
+/// * no time step: as an integrator it is [`Verlet`](super::Verlet) with h = 1 and both signs
+///   positive, so Verlet's stability limit does not apply
 ///
-/// Source: Gomez, Ren, Urtasun & Grosse, NIPS 2017; the form goes back to Dinh et al. 2014 (NICE).
+/// Source: Gomez, Ren, Urtasun & Grosse, NIPS 2017, after Dinh et al. 2014 (NICE).
 #[derive(Clone, Copy, Debug)]
 pub struct Coupling;
 

@@ -3,15 +3,15 @@
 use super::state::Streams;
 use super::update::{Role, Scheme, Term, Update};
 
-/// The forward Euler scheme of Ẋ = F(X), with h = 1 the residual network of He et al.
+/// The forward Euler scheme of Ẋ = F(X). With h = 1 it is the residual network of He et al.
 ///
 /// * forward: X_{j+1} = X_j + hF(X_j)
-/// * inverse: none in closed form; the reversible mode refuses it
+/// * inverse: none in closed form, so the reversible mode refuses the scheme
 /// * order: 1
-/// * linear stability: |1 + hλ| ≤ 1 for every eigenvalue λ of F's Jacobian; none where these are
-///   imaginary, as for an antisymmetric F
+/// * linear stability: |1 + hλ| ≤ 1 for every eigenvalue λ of F's Jacobian; unstable for every h if
+///   these are imaginary, as for an antisymmetric F
 ///
-/// Source: He, Zhang, Ren & Sun, 2016; read as an ODE by Chang et al. 2018, eq. (1) of the report.
+/// Source: He, Zhang, Ren & Sun, 2016; as an ODE in Chang et al. 2018 and in eq. (1) of the report.
 #[derive(Clone, Copy, Debug)]
 pub struct Euler {
     /// h.

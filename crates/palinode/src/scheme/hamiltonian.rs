@@ -9,13 +9,13 @@ use super::update::{Role, Scheme, Term, Update};
 ///
 /// * forward: Y⁺ = Y + hF(Z), Z⁺ = Z − hF*(Y⁺)
 /// * inverse: Z = Z⁺ + hF*(Y⁺), Y = Y⁺ − hF(Z)
-/// * order: 1 collocated, 2 read as staggered
+/// * order: 1 with Y and Z at the same time, 2 with Z staggered by h/2
 /// * linear stability: h‖K‖ < 2
 ///
 /// F(x) = σ(Kx + b) and F*(x) = σ(Kᵀx + b) are the two functions of
-/// [`Layer`](crate::residual::Layer); another residual takes part with its own
+/// [`Layer`](crate::residual::Layer). For other residuals, F* is
 /// [`conjugate`](crate::residual::Residual::conjugate).
-/// Source: Haber & Ruthotto, Inverse Problems 34, 2017, the network the paper improves on.
+/// Source: Haber & Ruthotto, Inverse Problems 34, 2017. The paper improves on this network.
 #[derive(Clone, Copy, Debug)]
 pub struct Hamiltonian {
     /// h.

@@ -4,15 +4,15 @@ use super::state::Streams;
 use super::update::{Drift, Role, Scheme, Term, Update};
 use serde::{Deserialize, Serialize};
 
-/// Where a leapfrog unit takes X₋₁ from.
+/// The choice of X₋₁ in a leapfrog unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
-    /// X₋₁ = X₀, hence X₁ = X₀ − h²F(X₀): the start of the authors' Meganet code.
+    /// X₋₁ = X₀, hence X₁ = X₀ − h²F(X₀). Source: the authors' Meganet code.
     #[default]
     AtRest,
-    /// X₋₁ = 0, hence X₁ = 2X₀ − h²F(X₀): the formula of the report and of the paper, with which
-    /// features grow linearly with depth.
+    /// X₋₁ = 0, hence X₁ = 2X₀ − h²F(X₀). Features then grow linearly with depth. Source: the formula
+    /// of the report and the paper.
     Report,
 }
 
@@ -20,10 +20,10 @@ pub enum Start {
 ///
 /// * forward: X_{j+1} = 2X_j − X_{j−1} − h²F(X_j)
 /// * inverse: X_{j−1} = 2X_j − X_{j+1} − h²F(X_j), from the kept pair (X_{N−1}, X_N)
-/// * order: 1 from rest (2 would need X₁ = X₀ − h²/2·F(X₀))
+/// * order: 1 with X₋₁ = X₀ (order 2 would need X₁ = X₀ − h²/2·F(X₀))
 /// * linear stability: h‖K‖ < 2
 ///
-/// Source: Chang et al. 2018, leapfrog network; start by [`Start`].
+/// Source: Chang et al. 2018, leapfrog network; see [`Start`] for X₋₁.
 #[derive(Clone, Copy, Debug)]
 pub struct Leapfrog {
     /// h.

@@ -10,8 +10,8 @@ use super::update::{Drift, Role, Scheme, Term, Update};
 /// * order: 2
 /// * linear stability: h‖K − Kᵀ‖ < 1 for F(x) = σ((K − Kᵀ)x + b)
 ///
-/// The reversal is stable only where the weights vary smoothly with depth: the recurrence has a
-/// parasitic mode that independent weights excite.
+/// The reversal is stable only if the weights vary smoothly with depth. Independent weights excite a
+/// parasitic mode of the recurrence.
 /// Source: Chang et al. 2018, midpoint network.
 #[derive(Clone, Copy, Debug)]
 pub struct Midpoint {
@@ -33,7 +33,7 @@ impl Scheme for Midpoint {
     }
 
     fn update(&self, block: usize) -> Update {
-        // With X₋₁ := X₀ the Euler start is the same recurrence with h in the place of 2h.
+        // With X₋₁ := X₀ the Euler step is the same recurrence with h in place of 2h.
         let scale = if block == 0 { self.step } else { 2.0 * self.step };
         Update::TwoStep {
             drift: Drift::Previous,

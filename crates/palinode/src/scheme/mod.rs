@@ -1,9 +1,9 @@
-//! How a residual is integrated: the schemes. All but one are reversible by construction.
+//! How a residual is integrated: the schemes. All but [`Euler`] are reversible by construction.
 //!
-//! A scheme says what one block does to the state of a unit, as an [`Update`]. Every update but
-//! [`Euler`]'s adds a function of one half of the state to the other half, so subtracting the same
-//! function undoes it. The sweeps forward, backward and with gradients follow from the update alone
-//! ([`sweep`]) and hold for every residual.
+//! A scheme describes what one block does to the state of a unit, as an [`Update`]. Every update except
+//! Euler's adds a function of one half of the state to the other half, so subtracting the same function
+//! inverts it. The forward sweep, the inverse sweep and the gradients follow from the update alone
+//! ([`sweep`]), for every residual.
 
 mod coupling;
 mod euler;

@@ -14,9 +14,9 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SchemeName {
-    /// Two-layer Hamiltonian by [`Verlet`].
+    /// The two-layer Hamiltonian network, see [`Verlet`].
     Hamiltonian,
-    /// Single-layer [`Hamiltonian`].
+    /// The single-layer Hamiltonian network, see [`Hamiltonian`].
     HamiltonianSingle,
     /// [`Midpoint`].
     Midpoint,
@@ -24,12 +24,12 @@ pub enum SchemeName {
     Leapfrog,
     /// Additive [`Coupling`] (RevNet).
     Coupling,
-    /// [`Euler`] (ResNet), which has no inverse.
+    /// [`Euler`] (ResNet), without an inverse.
     Euler,
 }
 
 impl SchemeName {
-    /// Every reversible built-in scheme: all but [`Euler`].
+    /// The reversible built-in schemes: all but [`Euler`].
     pub const REVERSIBLE: [Self; 5] = [
         Self::Hamiltonian,
         Self::HamiltonianSingle,
@@ -38,7 +38,7 @@ impl SchemeName {
         Self::Coupling,
     ];
 
-    /// The scheme with step h (`start` matters to leapfrog alone).
+    /// The scheme with step h = `step`. Only leapfrog uses `start`.
     pub fn with_step(self, step: f64, start: Start) -> Arc<dyn Scheme> {
         match self {
             Self::Hamiltonian => Arc::new(Verlet { step }),

@@ -1,8 +1,8 @@
-//! What a unit holds between two blocks.
+//! The state of a unit between two blocks.
 
 use burn::tensor::Tensor;
 
-/// State of a unit between two blocks: (Y, Z) for two streams, (X_{j−1}, X_j) for one state.
+/// The state of a unit between two blocks: (Y, Z) for two streams, (X_{j−1}, X_j) for one state.
 ///
 /// Gradients with respect to a state have the same form.
 #[derive(Clone, Debug)]
@@ -13,11 +13,11 @@ pub struct State {
     pub second: Tensor<4>,
 }
 
-/// How a unit's channels are held.
+/// How a unit holds its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streams {
     /// The input is split in two halves (Y, Z) of its channels; the output joins them again.
     Two,
-    /// The input is X₀, the output X_N; the state is the last two.
+    /// The input is X₀, and the output is X_N. The state is (X_{j−1}, X_j).
     One,
 }

@@ -1,6 +1,6 @@
 //! One block of any scheme: forward, inverse, and inverse with gradients.
 //!
-//! The residuals are handed in as functions, so the same lines serve plain evaluation, a recorded
+//! The residuals are passed as functions, so the same code works for plain evaluation, a recorded
 //! autodiff graph and local vector–Jacobian products.
 
 use super::state::{State, Streams};
@@ -30,7 +30,7 @@ pub fn close(scheme: &dyn Scheme, state: State) -> Tensor<4> {
     }
 }
 
-/// The gradient with respect to [`open`]'s input, from that with respect to its result.
+/// The gradient with respect to [`open`]'s input, from the gradient with respect to its result.
 pub(crate) fn open_gradient(scheme: &dyn Scheme, gradient: State) -> Tensor<4> {
     match scheme.streams() {
         Streams::Two => Tensor::cat(vec![gradient.first, gradient.second], 1),
@@ -39,7 +39,7 @@ pub(crate) fn open_gradient(scheme: &dyn Scheme, gradient: State) -> Tensor<4> {
     }
 }
 
-/// The gradient with respect to [`close`]'s argument, from that with respect to its result.
+/// The gradient with respect to [`close`]'s argument, from the gradient with respect to its result.
 pub(crate) fn close_gradient(scheme: &dyn Scheme, gradient: Tensor<4>) -> State {
     match scheme.streams() {
         Streams::Two => open(scheme, gradient),
@@ -47,18 +47,18 @@ pub(crate) fn close_gradient(scheme: &dyn Scheme, gradient: Tensor<4>) -> State 
     }
 }
 
-/// The function that evaluates a residual: (term, x) ↦ F(x), unscaled.
+/// A function that evaluates a residual: (term, x) ↦ F(x), unscaled.
 pub type Evaluate<'a> = dyn FnMut(Term, Tensor<4>) -> Result<Tensor<4>> + 'a;
 
-/// The function that differentiates a residual: (term, x, v) ↦ (F(x), Jᵀv), unscaled. It collects the
-/// gradients with respect to the parameters on the way.
+/// A function that differentiates a residual: (term, x, v) ↦ (F(x), Jᵀv), unscaled. It also collects
+/// the gradients with respect to the parameters.
 pub type Differentiate<'a> =
     dyn FnMut(Term, Tensor<4>, Tensor<4>) -> Result<(Tensor<4>, Tensor<4>)> + 'a;
 
 /// The state after a block.
 ///
 /// # Errors
-/// What `value` says.
+/// Any error of `value`.
 pub fn step(update: Update, state: State, value: &mut Evaluate<'_>) -> Result<State> {
     Ok(match update {
         Update::TwoStream { first, second } => {
@@ -99,7 +99,7 @@ fn previous(drift: Drift, current: &Tensor<4>, next: Tensor<4>, increment: Tenso
 /// The state before a block, from the state after it.
 ///
 /// # Errors
-/// [`Error::NoInverse`] for an update that cannot be undone, and what `value` says.
+/// [`Error::NoInverse`] if the update has no inverse, and any error of `value`.
 pub fn unstep(update: Update, state: State, value: &mut Evaluate<'_>) -> Result<State> {
     match update {
         Update::TwoStream { first, second } => {
@@ -119,12 +119,11 @@ pub fn unstep(update: Update, state: State, value: &mut Evaluate<'_>) -> Result<
 /// The state before a block and the gradient with respect to it, from the state after it and the
 /// gradient with respect to that.
 ///
-/// One evaluation of F serves reconstruction and gradient. Where the state before the block was stored,
-/// it is `known` and nothing is reconstructed.
+/// One evaluation of F gives both the reconstruction and the gradient. If the state before the block was
+/// stored, pass it as `known`; nothing is then reconstructed.
 ///
 /// # Errors
-/// [`Error::NoInverse`] for an update that cannot be undone and whose state is not known, and what `vjp`
-/// says.
+/// [`Error::NoInverse`] if the update has no inverse and no state is known, and any error of `vjp`.
 pub fn unstep_with_gradient(
     update: Update,
     state: State,
@@ -169,7 +168,7 @@ pub fn unstep_with_gradient(
             let cotangent = gradient.second.clone() * residual.scale;
             let (_, product) = vjp(residual, before.second.clone(), cotangent)?;
             let first = gradient.second.zeros_like();
-            // The state after the block holds X_j too, as what came before X_{j+1}.
+            // The state after the block, (X_j, X_{j+1}), contains X_j too.
             let second = gradient.first + gradient.second + product;
             (before, State { first, second })
         }

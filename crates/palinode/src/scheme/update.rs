@@ -1,4 +1,4 @@
-//! What one block does to the state, and the contract of a scheme.
+//! What one block does to the state, and the trait of schemes.
 
 use super::state::Streams;
 pub use palinode_kernels::recurrence::{Drift, Role, Term, Update};
@@ -6,26 +6,26 @@ use std::fmt::Debug;
 
 /// A scheme: a recurrence over the blocks of a unit.
 pub trait Scheme: Debug + Send + Sync + 'static {
-    /// How the state is held.
+    /// How a unit holds its state.
     fn streams(&self) -> Streams;
 
-    /// Residuals with their own parameters in one block.
+    /// The number of residuals in one block, each with its own parameters.
     fn residuals_per_block(&self) -> usize;
 
-    /// What block `block` (from 0) does.
+    /// The update of block `block`, counted from 0.
     fn update(&self, block: usize) -> Update;
 
-    /// h; 1 where there is no time.
+    /// The time step h, or 1 for a scheme without one.
     fn time_step(&self) -> f64 {
         1.0
     }
 
-    /// Whether a block can be undone.
+    /// Whether every update has an inverse.
     fn is_reversible(&self) -> bool {
         true
     }
 
-    /// For one state: whether X_{−1} is X₀ (`true`) or 0 where a unit starts.
+    /// For one state: whether a unit starts with X₋₁ = X₀ (`true`) or with X₋₁ = 0.
     fn starts_at_rest(&self) -> bool {
         true
     }

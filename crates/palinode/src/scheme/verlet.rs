@@ -9,7 +9,7 @@ use super::update::{Role, Scheme, Term, Update};
 ///
 /// * forward: Y⁺ = Y + hF₁(Z), Z⁺ = Z − hF₂(Y⁺)
 /// * inverse: Z = Z⁺ + hF₂(Y⁺), Y = Y⁺ − hF₁(Z)
-/// * order: 1 with Y and Z read at the same time (it is symplectic Euler), 2 read as staggered by h/2
+/// * order: 1 with Y and Z at the same time (symplectic Euler), 2 with Z staggered by h/2
 /// * linear stability: h‖K₁‖‖K₂‖ < 2 for frozen weights and 0 ≤ σ′ ≤ 1
 ///
 /// Two residuals, hence four convolutions, per block.

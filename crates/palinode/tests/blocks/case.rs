@@ -1,4 +1,4 @@
-//! What the tests are about: residuals, units of them and their inputs.
+//! Test cases: residuals, units of residuals, and inputs.
 
 use crate::support::values;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -20,7 +20,7 @@ pub const KINDS: [BuiltInConfig; 7] = [
     BuiltInConfig::Aggregated,
 ];
 
-/// Every parameter moved: an f64 copy with `amount` times a random direction added, tracked.
+/// Replaces every parameter by a tracked copy in f64, moved by `amount` along a random direction.
 pub struct Move {
     generator: Generator,
     amount: f64,
@@ -48,7 +48,7 @@ pub fn residual(kind: BuiltInConfig, normed: bool, amount: f64) -> BuiltIn {
     let mut generator = Generator::new(3, Purpose::Weights);
     let residual = kind.init(settings, &mut generator, &Device::flex());
     let mut generator = Generator::new(31, Purpose::Input);
-    // Nothing is where it begins: biases that are zero hide mistakes.
+    // Move every parameter away from its initial value, since zero biases hide mistakes.
     let residual = residual.map(&mut Move { generator: generator.clone(), amount: 0.2 });
     generator = Generator::new(31, Purpose::Input);
     residual.map(&mut Move { generator, amount })
@@ -67,7 +67,7 @@ impl ModuleMapper for Cast {
     }
 }
 
-/// A unit of residuals with batch norm and dropout.
+/// A unit of four blocks whose residuals have batch norm and dropout.
 pub fn unit(
     scheme: SchemeName,
     kind: BuiltInConfig,
@@ -90,7 +90,7 @@ pub fn unit(
     Unit::new(residuals, scheme, mode).unwrap()
 }
 
-/// Parameters and running statistics of a module, flat.
+/// Parameters and running statistics of a module, flattened.
 pub fn parameters<M: Module>(module: &M) -> Vec<f64> {
     struct Visitor(Vec<f64>);
     impl ModuleVisitor for Visitor {

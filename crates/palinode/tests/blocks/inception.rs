@@ -9,14 +9,14 @@ use palinode::residual::{BuiltIn, BuiltInConfig, Pass, Residual};
 use palinode::reversible::Differentiation;
 use palinode::scheme::SchemeName;
 
-/// F(x) = Aᵀσ(Ax + b) with A as a matrix, made from nothing but its kernels.
+/// F(x) = Aᵀσ(Ax + b) with A as a dense matrix, built from the kernels alone.
 #[test]
-fn inception_is_the_formula_with_a_dense_matrix() {
+fn inception_agrees_with_the_formula_for_a_dense_matrix() {
     let (group, height, width) = (2, 4, 5);
     let (channels, pixels) = (4 * group, height * width);
     let found = residual(BuiltInConfig::Inception, false, 0.0);
     let BuiltIn::Inception(inception) = &found else { panic!("not inception") };
-    // A convolution of zero padding as a matrix of [out · pixels, in · pixels], and its bias.
+    // A zero-padded convolution as a matrix [out · pixels, in · pixels], and its bias per row.
     let matrix = |(weight, bias): &(Tensor<4>, Option<Tensor<1>>)| {
         let [out, inputs, extent, _] = weight.dims();
         let w = values(weight.clone());
@@ -48,7 +48,7 @@ fn inception_is_the_formula_with_a_dense_matrix() {
     let apply = |m: &[Vec<f64>], x: &[f64]| -> Vec<f64> {
         m.iter().map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()).collect()
     };
-    let back = |m: &[Vec<f64>], y: &[f64]| -> Vec<f64> {
+    let apply_transposed = |m: &[Vec<f64>], y: &[f64]| -> Vec<f64> {
         (0..m[0].len()).map(|k| m.iter().zip(y).map(|(row, y)| row[k] * y).sum()).collect()
     };
     let add =
@@ -66,12 +66,12 @@ fn inception_is_the_formula_with_a_dense_matrix() {
         after(&three, &after(&three_reduce, quarter(2))),
         after(&five, &after(&five_reduce, quarter(3))),
     ]
-    .map(|part| part.into_iter().map(f64::tanh).collect::<Vec<_>>());
+    .map(|group| group.into_iter().map(f64::tanh).collect::<Vec<_>>());
     let expected = [
         hidden[0].clone(),
-        back(&one.0, &hidden[1]),
-        back(&three_reduce.0, &back(&three.0, &hidden[2])),
-        back(&five_reduce.0, &back(&five.0, &hidden[3])),
+        apply_transposed(&one.0, &hidden[1]),
+        apply_transposed(&three_reduce.0, &apply_transposed(&three.0, &hidden[2])),
+        apply_transposed(&five_reduce.0, &apply_transposed(&five.0, &hidden[3])),
     ]
     .concat();
     let y = values(found.forward(x.autodiff(), &Pass::new(Phase::Inference, &Context::new())));
@@ -79,8 +79,9 @@ fn inception_is_the_formula_with_a_dense_matrix() {
     assert!(error < 1e-13, "{error:e}");
 }
 
-/// What the report did not see: an inception unit is four networks side by side, since A is block
-/// diagonal and every scheme adds quarter to quarter. Only stem and head mix them.
+/// An inception unit consists of four independent networks, since A is block diagonal and every scheme
+/// adds each quarter of the channels to the same quarter. Only stem and head mix them. The report does
+/// not mention this.
 #[test]
 fn the_quarters_of_an_inception_unit_never_meet() {
     let unit = unit(
@@ -96,13 +97,14 @@ fn the_quarters_of_an_inception_unit_never_meet() {
     for quarter in 0..4 {
         let moved = (0..2).fold(x.clone(), |x, stream| {
             let first = 8 * stream + 2 * quarter;
-            let part = x.clone().narrow(1, first, 2) + 0.5;
-            x.slice_assign([0..2, first..first + 2, 0..4, 0..5], part)
+            let shifted = x.clone().narrow(1, first, 2) + 0.5;
+            x.slice_assign([0..2, first..first + 2, 0..4, 0..5], shifted)
         });
         let change = values((output(&moved) - before.clone()).abs());
-        let place = |index: usize| index / 20 % 8 / 2;
+        let quarter_of = |index: usize| index / 20 % 8 / 2;
         for (index, change) in change.into_iter().enumerate() {
-            assert!(place(index) == quarter || change == 0.0, "quarter {quarter} reaches others");
+            let unchanged = quarter_of(index) == quarter || change == 0.0;
+            assert!(unchanged, "quarter {quarter} changes quarter {}", quarter_of(index));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Residuals with convolutions, norms and dropouts inside: derivatives, repetition, statistics.
+//! Residuals with convolutions, norms and dropouts: derivatives, second evaluations, statistics.
 #![allow(clippy::unwrap_used)]
 
 mod case;
+mod derivatives;
 mod inception;
 mod norms;
-mod slopes;
 mod stochastic_depth;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Batch norms and dropouts inside blocks: the same in every mode, and in their place.
+//! Batch norms and dropouts inside blocks: the results are the same in every mode.
 
 use crate::case::{Cast, KINDS, normal, parameters, unit};
 use crate::support::{cross_entropy, module_gradients, relative, sgd, step as update, values};
@@ -12,7 +12,7 @@ use palinode::residual::{BuiltIn, BuiltInConfig};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, Start};
 
-/// Running statistics of a module, flat.
+/// Running statistics of a module, flattened.
 fn running<M: Module>(module: &M) -> Vec<f64> {
     struct Visitor {
         name: String,
@@ -34,7 +34,7 @@ fn running<M: Module>(module: &M) -> Vec<f64> {
 }
 
 #[test]
-fn norms_and_dropouts_inside_blocks_are_the_same_in_every_mode() {
+fn units_with_norms_and_dropouts_give_the_same_results_in_every_mode() {
     for scheme in [SchemeName::Euler].into_iter().chain(SchemeName::REVERSIBLE) {
         let channels = 8 * if scheme.with_step(1.0, Start::AtRest).streams()
             == palinode::scheme::Streams::Two
@@ -73,22 +73,22 @@ fn norms_and_dropouts_inside_blocks_are_the_same_in_every_mode() {
 }
 
 #[test]
-fn a_unit_with_norms_and_dropouts_comes_back_and_says_what_it_kept() {
+fn a_unit_with_norms_and_dropouts_inverts_and_reports_the_size_of_its_statistics() {
     for scheme in SchemeName::REVERSIBLE {
         let unit = unit(scheme, BuiltInConfig::Symmetric, Differentiation::Stored, DType::F64);
         let streams = unit.scheme().streams();
         let channels = if streams == palinode::scheme::Streams::Two { 16 } else { 8 };
         let x = normal(4, [3, channels, 4, 5]);
-        let (last, memory) =
+        let (last, evaluations) =
             unit.forward_state(x.clone().autodiff(), Phase::Training { seed: 5, step: 0 }).unwrap();
-        let evaluations = 4 * if channels == 16 { 2 } else { 1 };
-        assert_eq!(memory.bytes(), evaluations * 8 * 16, "{scheme:?}: two numbers a channel");
-        let error = relative(&values(unit.inverse(last, &memory).unwrap()), &values(x));
+        let count = 4 * if channels == 16 { 2 } else { 1 };
+        assert_eq!(evaluations.bytes(), count * 8 * 16, "{scheme:?}: two numbers per channel");
+        let error = relative(&values(unit.inverse(last, &evaluations).unwrap()), &values(x));
         assert!(error < 1e-12, "{scheme:?}: {error:e}");
     }
 }
 
-/// A network with norms and dropouts everywhere, after `steps` optimiser steps, and the last
+/// A network with norms and dropouts in every block, after `steps` optimiser steps, and the last
 /// gradients.
 fn trained(mode: Differentiation, steps: u64, dtype: DType) -> (Network, Vec<f64>) {
     let device = Device::flex().autodiff();
@@ -111,7 +111,7 @@ fn trained(mode: Differentiation, steps: u64, dtype: DType) -> (Network, Vec<f64
 }
 
 #[test]
-fn after_one_and_five_steps_weights_gradients_and_statistics_are_those_of_stored_mode() {
+fn after_one_and_five_steps_every_mode_agrees_with_stored_mode() {
     for (steps, dtype, bound) in
         [(1, DType::F64, 1e-11), (5, DType::F64, 1e-11), (1, DType::F32, 2e-5)]
     {
@@ -132,7 +132,7 @@ fn after_one_and_five_steps_weights_gradients_and_statistics_are_those_of_stored
 }
 
 #[test]
-fn inference_moves_nothing_and_nobodys_random_numbers_move() {
+fn inference_updates_nothing_and_training_does_not_use_burns_generator() {
     let (network, _) = trained(Differentiation::Reversible, 1, DType::F32);
     let before = collect(&network);
     let device = Device::flex();
@@ -159,10 +159,10 @@ fn inference_moves_nothing_and_nobodys_random_numbers_move() {
     );
 }
 
-/// F and F* of the single-layer Hamiltonian network see different numbers: each has running statistics
-/// of its own, and they are those of its own input.
+/// F and F* of the single-layer Hamiltonian network have different inputs. Each has its own norm, whose
+/// running statistics are those of its own input.
 #[test]
-fn the_two_functions_of_a_layer_have_a_norm_each() {
+fn the_two_functions_of_a_layer_have_separate_norms() {
     let unit = unit(
         SchemeName::HamiltonianSingle,
         BuiltInConfig::Layer,
@@ -174,8 +174,8 @@ fn the_two_functions_of_a_layer_have_a_norm_each() {
     let x = normal(4, [3, 16, 4, 5]);
     unit.forward(x.autodiff(), Phase::Training { seed: 1, step: 0 }).unwrap();
     let [first, second] = [norm, conjugate].map(|norm| values(norm.running_var.value_sync()));
-    assert!(first.iter().chain(&second).all(|&variance| variance != 1.0), "one never moved");
+    assert!(first.iter().chain(&second).all(|&variance| variance != 1.0), "one was never updated");
     assert!(relative(&first, &second) > 1e-3, "both have the same statistics");
-    // A tenth of the way from 1 to the batch's variance, once.
-    assert!(first.iter().all(|&v| v > 0.9 - 1e-9), "moved more than once: {first:?}");
+    // One update moves the variance a tenth of the way from 1 to that of the batch.
+    assert!(first.iter().all(|&v| v > 0.9 - 1e-9), "updated more than once: {first:?}");
 }

@@ -1,4 +1,4 @@
-//! Stochastic depth: blocks that are left out.
+//! Stochastic depth: blocks that are dropped in a training step.
 
 use crate::support::{module_gradients, relative, values};
 use burn::tensor::Device;
@@ -7,7 +7,7 @@ use palinode::random::{Generator, Purpose};
 use palinode::reversible::Differentiation;
 
 #[test]
-fn stochastic_depth_is_the_same_in_every_mode_and_an_average_in_inference() {
+fn stochastic_depth_is_the_same_in_every_mode() {
     let device = Device::flex().autodiff();
     let build = |mode| {
         let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 5);

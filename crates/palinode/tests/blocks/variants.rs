@@ -11,7 +11,7 @@ use palinode::reversible::Differentiation;
 fn variants_of_every_scheme_train_in_every_mode() {
     let device = Device::flex().autodiff();
     for model in ["hamiltonian", "hamiltonian-single", "midpoint", "leapfrog", "coupling"] {
-        // Coupling has no step: without norms it would run away.
+        // Coupling has no small step, so without norms its state would grow too fast.
         let norms = if model == "coupling" { &[true][..] } else { &[false, true] };
         let single = model == "hamiltonian-single";
         for (variant, &normed) in
@@ -19,7 +19,7 @@ fn variants_of_every_scheme_train_in_every_mode() {
         {
             let inception = matches!(variant, Variant::Inception | Variant::InceptionLarge);
             if single && inception && normed {
-                // Refused: two functions, one norm.
+                // Refused: the residual has two functions but only one norm.
                 continue;
             }
             let mut results = Vec::new();

@@ -1,5 +1,5 @@
-//! Units with random weights, each beside its twin in the reference.
-#![allow(dead_code, clippy::unwrap_used)] // every test binary uses a part of this
+//! Units with random weights, and the same units in the reference.
+#![allow(dead_code, clippy::unwrap_used)] // no test binary uses all of this
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::nn::loss::CrossEntropyLossConfig;
@@ -14,10 +14,10 @@ use palinode::scheme::{SchemeName, Start};
 use palinode_kernels::reference::{Recurrence, ReferenceUnit, Shape};
 use palinode_kernels::{Activation, Form};
 
-/// The phase of tests in which it does not matter.
+/// The phase of tests that do not depend on it.
 pub const PHASE: Phase = Phase::BatchStatistics;
 
-/// What a test unit is made of.
+/// The configuration of a test unit.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     pub scheme: SchemeName,
@@ -77,7 +77,7 @@ impl Case {
 
     /// The unit, on an autodiff device, with random kernels and biases.
     ///
-    /// Coupling has no step to hold it back, so its kernels are scaled down.
+    /// Coupling has no small step, so its kernels are scaled down.
     pub fn unit(&self, mode: Differentiation) -> Unit<BuiltIn> {
         let device = Device::flex();
         let mut generator = Generator::new(self.seed, Purpose::Weights);
@@ -98,14 +98,14 @@ impl Case {
         Unit::new(residuals, scheme, mode).unwrap()
     }
 
-    /// A random input [batch, C, height, width].
+    /// A random input `[batch, C, height, width]`.
     pub fn input(&self) -> Tensor<4> {
         let shape = [self.batch, self.state_channels(), self.height, self.width];
         let mut generator = Generator::new(self.seed, Purpose::Input);
         generator.normal(shape, 1.0, &Device::flex()).cast(self.dtype)
     }
 
-    /// The f64 reference with the weights of `unit`.
+    /// The f64 reference of `unit`, with the same weights.
     pub fn twin(&self, unit: &Unit<BuiltIn>) -> ReferenceUnit<f64> {
         let (mut kernels, mut biases, mut input_biases) = (Vec::new(), Vec::new(), Vec::new());
         for residual in &unit.residuals {
@@ -200,14 +200,14 @@ impl Case {
     }
 }
 
-/// Output and gradients of a unit, flat.
+/// Output and gradients of a unit, flattened.
 #[derive(Clone, Debug)]
 pub struct UnitGradients {
     pub output: Vec<f64>,
     pub input: Vec<f64>,
     pub kernels: Vec<f64>,
     pub biases: Vec<f64>,
-    /// Where the residuals have them.
+    /// `None` if the residuals have no input biases.
     pub input_biases: Option<Vec<f64>>,
 }
 
@@ -236,7 +236,7 @@ impl UnitGradients {
         }
     }
 
-    /// The largest relative error over output, input, kernel and bias gradients.
+    /// The largest relative error of the output and of the gradients.
     pub fn error(&self, truth: &Self) -> f64 {
         [
             relative(&self.output, &truth.output),
@@ -254,7 +254,7 @@ impl UnitGradients {
     }
 }
 
-/// ‖a − b‖ / ‖b‖; infinite where b is zero or lengths differ.
+/// ‖a − b‖ / ‖b‖; infinite if b is zero or the lengths differ.
 pub fn relative(a: &[f64], b: &[f64]) -> f64 {
     if a.len() != b.len() {
         return f64::INFINITY;
@@ -274,7 +274,7 @@ pub fn parameters(residual: &BuiltIn) -> (Tensor<4>, Tensor<1>) {
     }
 }
 
-/// a of a built-in residual, where it has one.
+/// The input bias a of a built-in residual; `None` if it has none.
 pub fn input_bias(residual: &BuiltIn) -> Option<Tensor<1>> {
     match residual {
         BuiltIn::Symmetric(r) => r.input_bias.as_ref().map(|a| a.val()),
@@ -293,7 +293,8 @@ pub fn tensor<const D: usize>(values: &[f64], shape: [usize; D], dtype: FloatDTy
     Tensor::from_data(data, (&Device::flex(), DType::from(dtype)))
 }
 
-/// Scales kernels, draws biases, casts and makes everything a leaf that wants gradients.
+/// Scales kernels, draws biases, converts all parameters to `dtype` and makes them leaves that require
+/// gradients.
 struct Prepare {
     scale: f64,
     generator: Generator,
@@ -312,7 +313,7 @@ impl ModuleMapper for Prepare {
     }
 }
 
-/// All gradients of a module's parameters, flat, zeros where one is missing.
+/// All gradients of a module's parameters, flattened, with zeros for missing ones.
 pub fn module_gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<f64> {
     struct Visitor<'a>(&'a Gradients, Vec<f64>);
     impl ModuleVisitor for Visitor<'_> {

@@ -1,4 +1,4 @@
-//! Gradients of residuals are the slopes of what they compute.
+//! Gradients of residuals against finite differences.
 
 use crate::case::{KINDS, normal, residual};
 use crate::support::{module_gradients, values};
@@ -9,7 +9,7 @@ use palinode::network::Phase;
 use palinode::random::{Generator, Purpose};
 use palinode::residual::{BuiltIn, Pass, Residual};
 
-/// The direction of [`Move`], flat.
+/// The direction of [`Move`](crate::case::Move), flattened.
 struct Direction {
     generator: Generator,
     values: Vec<f64>,
@@ -31,9 +31,9 @@ fn direction<M: Module>(module: &M) -> Vec<f64> {
 }
 
 /// The derivative along a random direction of parameters and input, by autodiff and by central
-/// differences of fourth order: batch statistics and dropout masks take part.
+/// differences of fourth order. It includes batch statistics and dropout masks.
 #[test]
-fn gradients_of_every_residual_are_its_slopes() {
+fn gradients_of_every_residual_agree_with_finite_differences() {
     let shape = [3, 8, 5, 4];
     let (x, along, weight) = (normal(1, shape), normal(2, shape), normal(3, shape));
     let phase = Phase::Training { seed: 7, step: 2 };
@@ -52,10 +52,11 @@ fn gradients_of_every_residual_are_its_slopes() {
                 let input = x.clone().autodiff().require_grad();
                 let gradients = value(&here, input.clone()).backward();
                 let of_parameters = module_gradients(&here, &gradients);
-                let slopes: f64 =
+                let along_parameters: f64 =
                     of_parameters.iter().zip(direction(&here)).map(|(g, d)| g * d).sum();
                 let of_input = input.grad(&gradients).unwrap();
-                let slope = slopes + (of_input * along.clone()).sum().into_scalar::<f64>();
+                let along_input = (of_input * along.clone()).sum().into_scalar::<f64>();
+                let derivative = along_parameters + along_input;
 
                 let step = 1e-4;
                 let at = |amount: f64| {
@@ -65,10 +66,10 @@ fn gradients_of_every_residual_are_its_slopes() {
                 };
                 let expected = (8.0 * (at(step) - at(-step)) - at(2.0 * step) + at(-2.0 * step))
                     / (12.0 * step);
-                let error = (slope - expected).abs() / expected.abs().max(1.0);
+                let error = (derivative - expected).abs() / expected.abs().max(1.0);
                 assert!(
                     error < 1e-8,
-                    "{kind:?}, norm and dropout {normed}, conjugate {conjugate}: {slope} against \
+                    "{kind:?}, norm and dropout {normed}, conjugate {conjugate}: {derivative} against \
                      {expected}"
                 );
             }

@@ -1,0 +1,128 @@
+//! Options that several sub-commands share.
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use palinode::network::{Layout, NetworkConfig, Variant, WeightFile};
+use palinode_train::data::{self, Dataset, FolderOptions, SourceName};
+use std::path::PathBuf;
+
+/// A positive number, `limit` at the most.
+pub fn at_most(limit: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=limit)
+}
+
+/// A model by name, and what differs from it.
+#[derive(Debug, Args)]
+pub struct Model {
+    /// Model name.
+    #[arg(long = "model", value_name = "NAME", default_value = "hamiltonian-218")]
+    pub name: String,
+    /// How the units are put together (default: report, for the baselines paper).
+    #[arg(long, value_name = "LAYOUT", value_parser = layout)]
+    layout: Option<Layout>,
+    /// Variant: plain, regularized, inception or inception-large.
+    #[arg(long, value_name = "VARIANT", value_parser = variant, default_value = "plain")]
+    pub variant: Variant,
+    /// Batch norm inside the residuals.
+    #[arg(long)]
+    block_norm: bool,
+}
+
+impl Model {
+    /// Its description, for RGB images of 32×32 in ten classes.
+    pub fn config(&self) -> anyhow::Result<NetworkConfig> {
+        let mut config = NetworkConfig::named(&self.name)?.with_variant(self.variant);
+        config.block_norm |= self.block_norm;
+        Ok(match self.layout {
+            Some(layout) => config.with_layout(layout),
+            None => config,
+        })
+    }
+}
+
+/// A layout by its name.
+pub fn layout(name: &str) -> Result<Layout, String> {
+    match name {
+        "report" => Ok(Layout::Report),
+        "paper" => Ok(Layout::Paper),
+        _ => Err("expected report or paper".to_owned()),
+    }
+}
+
+/// A variant by its name.
+pub fn variant(name: &str) -> Result<Variant, String> {
+    Variant::parse(name).map_err(|error| error.to_string())
+}
+
+/// The library's modes of differentiation as the command line spells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// Every activation is kept.
+    Stored,
+    /// √depth states are kept.
+    Checkpointed,
+    /// The last state is kept.
+    Reversible,
+}
+
+impl From<Mode> for palinode::reversible::Differentiation {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Stored => Self::Stored,
+            Mode::Checkpointed => Self::Checkpointed,
+            Mode::Reversible => Self::Reversible,
+        }
+    }
+}
+
+/// A split of a data set.
+#[derive(Debug, Args)]
+pub struct DataSplit {
+    /// Data set [default: fashion-mnist-mini].
+    #[arg(long, value_name = "NAME")]
+    data: Option<String>,
+    /// Its directory (default: where it is usually installed).
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Which split of it.
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    split: Split,
+}
+
+/// The splits of a data set as files hold them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// All training images, validation included.
+    Train,
+    /// The test images.
+    Test,
+}
+
+impl DataSplit {
+    /// Whether the command line names a data set.
+    pub fn is_given(&self) -> bool {
+        self.data.is_some() || self.data_dir.is_some()
+    }
+
+    /// Reads it, and checks that it suits the weight file.
+    pub fn load(&self, file: &WeightFile) -> anyhow::Result<Dataset> {
+        let split = match self.split {
+            Split::Train => data::Split::Train,
+            Split::Test => data::Split::Test,
+        };
+        let source = match &self.data {
+            Some(name) => SourceName::parse(name)?,
+            None => SourceName::default(),
+        };
+        let options = FolderOptions::of(&file.data);
+        let dataset = source.load_as(self.data_dir.as_deref(), split, options)?;
+        let expected = (file.data.channels, file.data.size, file.data.classes.len());
+        let found = (dataset.channels, dataset.size, dataset.classes.len());
+        anyhow::ensure!(
+            expected == found,
+            "--data {}: (channels, size, classes) are {found:?}, the weights expect {expected:?}",
+            source.name()
+        );
+        Ok(dataset)
+    }
+}
