@@ -23,7 +23,7 @@ pub struct Dropout {
 
 impl Dropout {
     /// A dropout that drops each element with probability `rate`, 0 ≤ `rate` < 1. A rate outside this
-    /// range is clamped to it. With a NaN rate, [`forward`](Self::forward) panics in training.
+    /// range is clamped to it. A unit refuses a NaN rate in training.
     pub fn new(rate: f64) -> Self {
         Self { rate: rate.clamp(0.0, 1.0 - f64::EPSILON), number: 0 }
     }
@@ -45,6 +45,10 @@ impl Dropout {
             return x;
         }
         let Some(draw) = pass.draw(self.number) else { return x };
+        if self.rate.is_nan() {
+            pass.refuse("the rate of a dropout is not a number");
+            return x;
+        }
         let (rate, context) = (self.rate, pass.context().clone());
         let time =
             |x| context.profile().time(Section::Dropouts, || masked(&context, x, rate, draw));

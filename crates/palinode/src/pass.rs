@@ -146,7 +146,7 @@ impl Pass {
     }
 
     /// Records a misuse for [`check`](Self::check) to report. Later misuses are not recorded.
-    fn refuse(&self, reason: &str) {
+    pub(crate) fn refuse(&self, reason: &str) {
         self.misuse.borrow_mut().get_or_insert_with(|| Error::config("residual", reason));
     }
 

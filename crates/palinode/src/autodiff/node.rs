@@ -99,7 +99,7 @@ where
             Ok(primitive.map_err(refused)?.into_parts().1)
         })
         .collect();
-    let nodes = nodes?.try_into().map_err(|_| Error::Backend("a parent was lost".into()))?;
+    let nodes = nodes?.try_into().expect("as many nodes as parents");
     let output = output.try_into_primitive::<Flex>().map_err(refused)?;
     let recorded = match CustomNode.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(preparation) => preparation.finish(state, output),

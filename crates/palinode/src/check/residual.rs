@@ -64,8 +64,11 @@ pub fn check_residual<R: Residual>(
         }
     }
 
-    if let Some(own) = residual.vjp(&x, &v, &again) {
-        let pass = Pass::new(Phase::BatchStatistics, context);
+    let pass = Pass::first(phase, context, place);
+    if let Some(own) = residual.vjp(&x, &v, &pass) {
+        pass.check()?;
+        // The same masks and statistics: those of the same place in the same step.
+        let pass = Pass::first(phase, context, place);
         let by_autodiff = vjp_by_autodiff(residual, Role::Forward, x.clone(), v, &pass)?;
         let flat = |parts: &[Tensor<1>]| Tensor::cat(parts.to_vec(), 0);
         let mut pairs = vec![

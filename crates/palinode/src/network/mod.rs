@@ -11,6 +11,7 @@ mod head;
 mod init;
 mod named;
 mod names;
+mod operations;
 mod stem;
 mod transition;
 mod unit;

@@ -228,6 +228,10 @@ impl Names {
                     array.shape
                 ));
             }
+            if array.values.len() != shape.iter().product::<usize>() {
+                let found = array.values.len();
+                return refuse(format!("array `{name}` of shape {shape:?} holds {found} values"));
+            }
             let length = array.values.len() / slots.len();
             for (slot, chunk) in slots.into_iter().zip(array.values.chunks(length.max(1))) {
                 values[slot] = chunk.to_vec();

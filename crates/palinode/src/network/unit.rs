@@ -86,6 +86,7 @@ impl<R: Residual> Unit<R> {
     /// if `mode` evaluates residuals twice and one of them has side effects.
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         mode.check(&self.residuals, self.scheme())?;
+        check_kernels(&self.as_blocks(), mode)?;
         self.mode = mode;
         Ok(self)
     }

@@ -1,7 +1,6 @@
 //! Additive coupling, the form of RevNet.
 
-use super::state::Streams;
-use super::update::{Role, Scheme, Term, Update};
+use super::update::{Role, Scheme, Streams, Term, Update};
 
 /// Additive coupling.
 ///

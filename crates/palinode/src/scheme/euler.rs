@@ -1,7 +1,6 @@
 //! Forward Euler: the plain residual network.
 
-use super::state::Streams;
-use super::update::{Role, Scheme, Term, Update};
+use super::update::{Role, Scheme, Streams, Term, Update};
 
 /// The forward Euler scheme of Ẋ = F(X). With h = 1 it is the residual network of He et al.
 ///

@@ -1,7 +1,6 @@
 //! Single-layer Hamiltonian network.
 
-use super::state::Streams;
-use super::update::{Role, Scheme, Term, Update};
+use super::update::{Role, Scheme, Streams, Term, Update};
 
 /// The single-layer Hamiltonian network, integrated like [`Verlet`](super::Verlet).
 ///

@@ -1,7 +1,6 @@
 //! Leapfrog network.
 
-use super::state::Streams;
-use super::update::{Drift, Role, Scheme, Term, Update};
+use super::update::{Drift, Role, Scheme, Streams, Term, Update};
 use serde::{Deserialize, Serialize};
 
 /// The choice of X₋₁ in a leapfrog unit.

@@ -1,7 +1,6 @@
 //! Midpoint network.
 
-use super::state::Streams;
-use super::update::{Drift, Role, Scheme, Term, Update};
+use super::update::{Drift, Role, Scheme, Streams, Term, Update};
 
 /// The explicit midpoint (two-step, "leapfrog in first order") scheme of Ẋ = F(X).
 ///

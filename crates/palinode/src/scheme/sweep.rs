@@ -3,8 +3,7 @@
 //! The residuals are passed as functions, so the same code works for plain evaluation, a recorded
 //! autodiff graph and local vector–Jacobian products.
 
-use super::state::{State, Streams};
-use super::update::{Drift, Scheme, Term, Update};
+use super::update::{Drift, Scheme, State, Streams, Term, Update};
 use crate::error::{Error, Result};
 use burn::tensor::Tensor;
 

@@ -1,8 +1,28 @@
-//! What one block does to the state, and the trait of schemes.
+//! The state of a unit, what one block does to it, and the trait of schemes.
 
-use super::state::Streams;
+use burn::tensor::Tensor;
 pub use palinode_kernels::recurrence::{Drift, Role, Term, Update};
 use std::fmt::Debug;
+
+/// The state of a unit between two blocks: (Y, Z) for two streams, (X_{j−1}, X_j) for one state.
+///
+/// Gradients with respect to a state have the same form.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Y or X_{j−1}: `[n, c, h, w]`.
+    pub first: Tensor<4>,
+    /// Z or X_j: `[n, c, h, w]`.
+    pub second: Tensor<4>,
+}
+
+/// How a unit holds its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// The input is split in two halves (Y, Z) of its channels; the output joins them again.
+    Two,
+    /// The input is X₀, and the output is X_N. The state is (X_{j−1}, X_j).
+    One,
+}
 
 /// A scheme: a recurrence over the blocks of a unit.
 pub trait Scheme: Debug + Send + Sync + 'static {

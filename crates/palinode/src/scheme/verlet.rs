@@ -1,7 +1,6 @@
 //! Two-layer Hamiltonian network, integrated by Verlet's method.
 
-use super::state::Streams;
-use super::update::{Role, Scheme, Term, Update};
+use super::update::{Role, Scheme, Streams, Term, Update};
 
 /// The Verlet scheme of the two-layer Hamiltonian network.
 ///
