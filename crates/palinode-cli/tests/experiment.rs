@@ -62,7 +62,7 @@ fn an_experiment_runs_once_and_writes_table_figures_and_pages() {
     let table = std::fs::read_to_string(out.join("table.md")).unwrap();
     assert!(table.contains("| one | 1-1-1 | 4-4-4 |") && table.contains("| two |"), "{table}");
     let page = std::fs::read_to_string(out.join("index.html")).unwrap();
-    assert!(page.contains("two &lt;rows&gt;") && page.contains("runs/two-seed3/report.html"));
+    assert!(page.contains("two &#60;rows&#62;") && page.contains("runs/two-seed3/report.html"));
 
     // What is finished is not run again; what is missing is.
     let kept = changed(&out.join("runs/one-seed0/result.json"));

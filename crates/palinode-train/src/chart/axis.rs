@@ -29,22 +29,24 @@ impl Range {
     pub(super) fn of(axis: &Axis, values: &[f64], ends: &[f64]) -> Option<Self> {
         let log = axis.scale == Scale::Log && values.iter().all(|&value| value > 0.0);
         let shown = || values.iter().chain(ends).copied().filter(|&value| !log || value > 0.0);
-        let low = shown().reduce(f64::min)?;
-        let high = shown().reduce(f64::max)?;
-        if log {
+        let (low, high) = (shown().reduce(f64::min)?, shown().reduce(f64::max)?);
+        // Within these limits all ratios are numbers.
+        if log && low >= 1e-100 && high <= 1e100 {
             let margin = (high / low).powf(0.05).max(1.05);
             let (low, high) = (low / margin, high * margin);
             return Some(Self { low, high, log, first_tick: low });
         }
+        // Differences of the ends stay finite.
+        let [low, high] = [low, high].map(|end| end.clamp(f64::MIN / 4.0, f64::MAX / 4.0));
         let least = if axis.whole { 0.5 } else { 0.01 * low.abs().max(high.abs()) };
-        let margin = (0.05 * (high - low)).max(least).max(f64::MIN_POSITIVE);
-        let margin = if high == low && margin < 1e-12 { 1.0 } else { margin };
+        let margin = (0.05 * (high - low)).max(least);
+        let margin = if margin < 1e-12 && high == low { 1.0 } else { margin };
         if axis.from_zero && low >= 0.0 {
-            return Some(Self { low: 0.0, high: high + margin, log, first_tick: 0.0 });
+            return Some(Self { low: 0.0, high: high + margin, log: false, first_tick: 0.0 });
         }
         // Epochs begin at 1, and there is no tick at 0.
         let first_tick = if axis.whole { low } else { low - margin };
-        Some(Self { low: low - margin, high: high + margin, log, first_tick })
+        Some(Self { low: low - margin, high: high + margin, log: false, first_tick })
     }
 
     /// Where `value` is, in 0…1; what is beyond an end is at it.
@@ -110,6 +112,20 @@ mod tests {
             assert!(!range.ticks(&axis, 6).is_empty(), "{axis:?}");
         }
         assert_eq!(Range::of(&Axis::new("a"), &[], &[]), None);
+    }
+
+    #[test]
+    fn extreme_values_have_positions_and_ticks() {
+        for values in
+            [[1e-300, 1e300], [f64::MIN, f64::MAX], [5e-324, 1e-320], [0.0, 5e-324], [1e-90, 1e90]]
+        {
+            for axis in [log_axis(), Axis::new("a"), Axis::whole("a")] {
+                let range = Range::of(&axis, &values, &[]).unwrap();
+                let positions = values.map(|value| range.position(value));
+                assert!(positions.iter().all(|p| (0.0..=1.0).contains(p)), "{axis:?} {values:?}");
+                assert!(range.ticks(&axis, 6).len() <= 6);
+            }
+        }
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub(crate) struct Panel {
 pub(crate) enum Scale {
     /// Equal differences are equal distances.
     Linear,
-    /// Equal ratios are equal distances. An axis with a value that is not positive is linear instead.
+    /// Equal ratios are equal distances. An axis with a value that is not positive, or beyond 10^±100, is
+    /// linear instead.
     Log,
 }
 

@@ -1,4 +1,4 @@
-//! What an experiment file says.
+//! The experiment file.
 
 use crate::error::{Error, Result};
 use crate::recipe::{Override, Recipe, Value, parse_override};
@@ -15,11 +15,11 @@ pub const EXPERIMENT_VERSION: u32 = 1;
 pub struct Plan {
     /// [`EXPERIMENT_VERSION`].
     pub experiment_version: u32,
-    /// What it is about, for people.
+    /// The heading of the table and the page.
     pub title: String,
-    /// The recipe of rows that name none, from the file's directory.
+    /// The recipe of rows that name none, relative to the directory of this file.
     pub recipe: Option<PathBuf>,
-    /// Settings of every row, as `--set` takes them.
+    /// Settings of every row, in the form of `--set`.
     #[serde(default)]
     pub set: Vec<String>,
     /// Seeds that every row is run with.
@@ -37,7 +37,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RowPlan {
-    /// What the table calls it; different from all others.
+    /// Its name in the table, which no other row has.
     pub name: String,
     /// Its recipe, instead of the experiment's.
     pub recipe: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub struct Trial {
     pub subset: f64,
     /// Seed.
     pub seed: u64,
-    /// Everything it depends on, resolved.
+    /// The resolved recipe.
     pub recipe: Recipe,
     /// Name of its directory among the experiment's runs.
     pub directory: String,
@@ -94,7 +94,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// All runs in the order of the rows; recipes are looked for in `directory`.
+    /// All runs in the order of the rows. The paths of recipes are relative to `directory`.
     ///
     /// # Errors
     /// What is wrong with a recipe or a setting; [`Error::Config`] for rows of one name.
@@ -147,7 +147,7 @@ impl Plan {
             Some(path) => Recipe::load(&directory.join(path), &overrides)?,
             None => Recipe::parse("", Path::new("defaults"), &overrides)?,
         };
-        // What can be known of the model without its images; 32×32 does for that.
+        // Mistakes in the model are found without its images: any size will do.
         recipe
             .network(3, [32, 32], 10)
             .map_err(|error| Error::config(format!("row `{}`", row.name), error.to_string()))?;

@@ -45,7 +45,7 @@ pub fn run<O: Observer>(
     }
     let missing: Vec<usize> =
         (0..trials.len()).filter(|number| !results.finished.contains_key(number)).collect();
-    // Every mistake now, not after hours.
+    // Mistakes are reported now, not after hours of training.
     check_data(missing.iter().map(|&number| &trials[number]))?;
     results.write()?;
     for number in missing {
