@@ -33,14 +33,12 @@
 
 mod activation;
 mod algorithm;
-mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod context;
 pub mod convolution;
-mod direct;
 pub mod dropout;
-mod engine;
+mod element;
 mod error;
 mod evaluation;
 mod fixed;
@@ -51,9 +49,6 @@ pub mod inception;
 mod isa;
 mod layout;
 pub mod norm;
-mod number;
-mod output;
-mod padded;
 pub mod peak;
 pub mod pool;
 mod precision;
@@ -62,9 +57,7 @@ pub mod recurrence;
 pub mod reference;
 mod register;
 mod schedule;
-mod sigma;
-mod state;
-mod sweep;
+mod scratch;
 mod token;
 mod transpose;
 pub mod unit;
@@ -77,5 +70,6 @@ pub use error::Error;
 pub use fixed::Fixed;
 pub use form::Form;
 pub use isa::Isa;
-pub use number::Number;
+
 pub use precision::Precision;
+pub use unit::Number;
