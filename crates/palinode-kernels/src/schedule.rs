@@ -23,7 +23,7 @@ pub(crate) trait Work: Sync {
     /// Computes chunk number `index`.
     fn run(&self, token: Token, memory: &mut Self::Memory<'_>, index: usize, chunk: Self::Chunk);
 
-    /// Called when a chunk has panicked: lets go whoever waits for its [commit](Ordered::commit).
+    /// Called when a chunk has panicked: wakes the chunks that wait for its [commit](Ordered::commit).
     fn abandon(&self) {}
 }
 
@@ -78,22 +78,22 @@ fn share_out<W: Work>(token: Token, work: &W, chunks: Vec<W::Chunk>, slabs: Vec<
     }
 }
 
-/// Sums, one or a few arrays per slot, whose terms are added in the order of their chunks.
-pub(crate) struct Ordered<'a, N = f32> {
-    slots: Vec<(Mutex<Slot<'a, N>>, Condvar)>,
+/// Sums, `ARRAYS` arrays per slot, whose terms are added in the order of their chunks.
+pub(crate) struct Ordered<'a, const ARRAYS: usize, N = f32> {
+    slots: Vec<(Mutex<Slot<'a, ARRAYS, N>>, Condvar)>,
     /// A chunk has panicked, so the turn of the later ones never comes.
     abandoned: AtomicBool,
 }
 
-struct Slot<'a, N> {
+struct Slot<'a, const ARRAYS: usize, N> {
     /// The chunk whose turn it is.
     next: usize,
-    sums: Vec<&'a mut [N]>,
+    sums: [&'a mut [N]; ARRAYS],
 }
 
-impl<'a, N: Copy + AddAssign> Ordered<'a, N> {
+impl<'a, const ARRAYS: usize, N: Copy + AddAssign> Ordered<'a, ARRAYS, N> {
     /// The sums begin with what the arrays hold.
-    pub fn new(slots: impl IntoIterator<Item = Vec<&'a mut [N]>>) -> Self {
+    pub fn new(slots: impl IntoIterator<Item = [&'a mut [N]; ARRAYS]>) -> Self {
         let slot = |sums| (Mutex::new(Slot { next: 0, sums }), Condvar::new());
         Self { slots: slots.into_iter().map(slot).collect(), abandoned: AtomicBool::new(false) }
     }
@@ -125,11 +125,11 @@ impl<'a, N: Copy + AddAssign> Ordered<'a, N> {
         turn.notify_all();
     }
 
-    /// Lets go all chunks that wait for one that has panicked.
+    /// Wakes all chunks that wait for one that has panicked.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
         for (mutex, turn) in &self.slots {
-            // Whoever holds the lock has either seen the flag or waits already.
+            // With the lock held, no chunk is between reading the flag and waiting.
             drop(lock(mutex));
             turn.notify_all();
         }
@@ -154,7 +154,7 @@ mod tests {
 
     /// Adds 1/(chunk + 1) to a sum; chunk `faulty` panics.
     struct Harmonic<'a> {
-        sums: Ordered<'a>,
+        sums: Ordered<'a, 1>,
         faulty: Option<usize>,
         begun: AtomicUsize,
     }
@@ -188,7 +188,7 @@ mod tests {
     fn sum(threads: usize, faulty: Option<usize>) -> (f32, usize) {
         let context = Context::builder().threads(threads).build().unwrap();
         let mut sum = [0.0];
-        let sums = Ordered::new([vec![&mut sum[..]]]);
+        let sums = Ordered::new([[&mut sum[..]]]);
         let work = Harmonic { sums, faulty, begun: AtomicUsize::new(0) };
         for_each_chunk(&context, &work, (0..CHUNKS).map(|chunk| chunk as f32).collect());
         let begun = work.begun.into_inner();

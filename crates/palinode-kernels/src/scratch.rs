@@ -4,8 +4,9 @@
 //! large a slab must be is found by carving the same arrays out of an arena that only counts.
 
 use bytemuck::allocation::zeroed_slice_box;
-use bytemuck::{Pod, Zeroable, cast_slice_mut};
+use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A cache line. Slabs consist of whole lines, so that every array begins on a 64-byte boundary.
@@ -33,7 +34,7 @@ impl Scratch {
     pub fn lend<T>(&self, carve: impl FnOnce(&mut Arena<'static>) -> T) -> Lent<'_> {
         let mut counter = Arena { rest: None, lines: 0 };
         let _ = carve(&mut counter);
-        Lent { scratch: self, slab: self.slabs().take(counter.lines) }
+        Lent { scratch: self, slab: self.slabs().take(counter.lines), fences: Vec::new() }
     }
 
     /// Bytes that are held, whether in use or not.
@@ -90,39 +91,60 @@ impl Slabs {
 pub(crate) struct Lent<'s> {
     scratch: &'s Scratch,
     slab: Box<[Line]>,
+    fences: Vec<Range<usize>>,
 }
 
 impl Lent<'_> {
     /// The whole slab, to carve arrays out of.
     pub fn arena(&mut self) -> Arena<'_> {
-        Arena { rest: Some(&mut self.slab), lines: 0 }
+        self.fences.clear();
+        Arena { rest: Some((&mut self.slab, &mut self.fences)), lines: 0 }
     }
 }
 
 impl Drop for Lent<'_> {
+    /// # Panics
+    /// In debug builds, if anything was written behind the end of an array.
     fn drop(&mut self) {
-        self.scratch.slabs().give_back(std::mem::take(&mut self.slab));
+        let slab = std::mem::take(&mut self.slab);
+        let bytes: &[u8] = cast_slice(&slab);
+        let are_intact =
+            self.fences.iter().all(|fence| bytes[fence.clone()].iter().all(|&b| b == FENCE));
+        self.scratch.slabs().give_back(slab);
+        assert!(are_intact || std::thread::panicking(), "a write behind the end of an array");
     }
 }
 
+/// Debug builds put a fence behind every array, of at least one line of such bytes, and look after it when the
+/// slab goes back.
+const FENCE: u8 = 0xa7;
+
 /// Memory that arrays are carved out of, one behind the other.
 pub(crate) struct Arena<'m> {
-    /// None: arrays are counted, and come out empty.
-    rest: Option<&'m mut [Line]>,
+    /// What is left of a slab, and the places of its fences in bytes. None: arrays are counted, and come out
+    /// empty.
+    rest: Option<(&'m mut [Line], &'m mut Vec<Range<usize>>)>,
     /// Lines carved so far.
     lines: usize,
 }
 
 impl<'m> Arena<'m> {
-    /// An array of `len` zeros, or an empty one if this arena only counts: whoever carves arrays must
-    /// not look into them yet.
+    /// An array of `len` zeros, or an empty one if this arena only counts. So code that carves arrays must not
+    /// access their elements.
     pub fn zeros<N: Pod>(&mut self, len: usize) -> &'m mut [N] {
-        let lines = (len * size_of::<N>()).div_ceil(size_of::<Line>());
+        const LINE: usize = size_of::<Line>();
+        let bytes = len * size_of::<N>();
+        let lines = bytes.div_ceil(LINE) + usize::from(cfg!(debug_assertions));
+        let start = self.lines * LINE;
         self.lines += lines;
-        let Some(rest) = self.rest.take() else { return &mut [] };
+        let Some((rest, fences)) = self.rest.take() else { return &mut [] };
         let (array, rest) = rest.split_at_mut(lines);
-        self.rest = Some(rest);
         array.fill(Line::zeroed());
+        if cfg!(debug_assertions) {
+            cast_slice_mut(array)[bytes..].fill(FENCE);
+            fences.push(start + bytes..start + lines * LINE);
+        }
+        self.rest = Some((rest, fences));
         &mut cast_slice_mut(array)[..len]
     }
 }
@@ -131,8 +153,12 @@ impl<'m> Arena<'m> {
 mod tests {
     use super::*;
 
+    /// Lines of a fence.
+    const OF_FENCE: usize = if cfg!(debug_assertions) { 1 } else { 0 };
+
+    /// A slab of `lines` lines.
     fn lend(scratch: &Scratch, lines: usize) -> Lent<'_> {
-        scratch.lend(|arena| arena.zeros::<f32>(16 * lines))
+        scratch.lend(|arena| arena.zeros::<f32>(16 * (lines - OF_FENCE)))
     }
 
     fn lines(scratch: &Scratch) -> usize {
@@ -148,11 +174,11 @@ mod tests {
                 (a, b, arena.zeros::<u32>(1).len())
             };
             let mut slab = scratch.lend(|arena| assert_eq!(carve(arena), (0, 0, 0)));
-            assert_eq!(slab.slab.len(), 4);
+            assert_eq!(slab.slab.len(), 4 + 3 * OF_FENCE);
             let mut arena = slab.arena();
             let (a, b) = (arena.zeros::<f32>(17), arena.zeros::<f64>(3));
             let c = arena.zeros::<u32>(1);
-            assert!(arena.rest.is_some_and(|rest| rest.is_empty()), "round {round}");
+            assert!(arena.rest.is_some_and(|(rest, _)| rest.is_empty()), "round {round}");
             assert!(a == [0.0; 17] && b == [0.0; 3] && c == [0]);
             for address in [a.as_ptr().addr(), b.as_ptr().addr(), c.as_ptr().addr()] {
                 assert_eq!(address % 64, 0);
@@ -194,6 +220,20 @@ mod tests {
     }
 
     #[test]
+    #[cfg(debug_assertions)]
+    fn writes_behind_an_array_are_found() {
+        let scratch = Scratch::default();
+        for place in [5, 20, 31] {
+            let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let mut slab = scratch.lend(|arena| arena.zeros::<f32>(5));
+                let _ = slab.arena().zeros::<f32>(5);
+                cast_slice_mut::<Line, f32>(&mut slab.slab)[place] = 1.0;
+            }));
+            assert!(written.is_err(), "place {place}");
+        }
+    }
+
+    #[test]
     fn threads_never_share_a_slab() {
         let scratch = Scratch::default();
         std::thread::scope(|scope| {
@@ -201,8 +241,8 @@ mod tests {
                 let scratch = &scratch;
                 scope.spawn(move || {
                     for round in 0..200_usize {
-                        let mut slab = lend(scratch, 1 + round % 7);
-                        let array = slab.arena().zeros::<u32>(16);
+                        let mut slab = lend(scratch, 2 + round % 7);
+                        let array = slab.arena().zeros::<u32>(5);
                         array.fill(thread);
                         std::thread::yield_now();
                         assert!(array.iter().all(|&number| number == thread));
@@ -210,6 +250,6 @@ mod tests {
                 });
             }
         });
-        assert!(lines(&scratch) <= 4 * 7);
+        assert!(lines(&scratch) <= 4 * 8);
     }
 }

@@ -187,14 +187,14 @@ pub(super) fn gradient(
 ) {
     let images = plan.chunk_images();
     let chunks = x.chunks(images * plan.x_image()).zip(y.chunks(images * plan.y_image()));
-    let sums = Ordered::new([[weight].into_iter().chain(bias).collect()]);
+    let sums = Ordered::new([[weight, bias.unwrap_or(&mut [])]]);
     for_each_chunk(context, &Gradient { plan, sums }, chunks.collect());
 }
 
 /// The gradients of all chunks of a batch.
 struct Gradient<'a> {
     plan: &'a Plan,
-    sums: Ordered<'a>,
+    sums: Ordered<'a, 2>,
 }
 
 /// One thread's memory.

@@ -79,7 +79,7 @@ impl Square {
     ) {
         let length = self.chunk_len();
         let chunks = x.chunks(length).zip(y.chunks(length)).collect();
-        let sums = Ordered::new([[kernel].into_iter().chain(bias).collect()]);
+        let sums = Ordered::new([[kernel, bias.unwrap_or(&mut [])]]);
         for_each_chunk(context, &Gradient { square: *self, sums }, chunks);
     }
 
@@ -158,7 +158,7 @@ impl<T: Slot> WithSimd for ValueChunk<'_, '_, '_, T> {
 /// All chunks of a batch: the gradients with respect to K and b.
 struct Gradient<'a> {
     square: Square,
-    sums: Ordered<'a>,
+    sums: Ordered<'a, 2>,
 }
 
 impl<'a> Work for Gradient<'a> {

@@ -50,8 +50,8 @@ impl Gradients {
 
     /// Where chunks add their shares.
     pub fn totals(&mut self) -> Totals<'_> {
-        let kernels = self.kernels.iter_mut().map(Vec::as_mut_slice).collect();
-        let biases = self.biases.iter_mut().map(Vec::as_mut_slice).collect();
+        let kernels = self.kernels.each_mut().map(Vec::as_mut_slice);
+        let biases = self.biases.each_mut().map(Vec::as_mut_slice);
         Totals { kernels: Ordered::new([kernels]), biases: Ordered::new([biases]) }
     }
 
@@ -64,8 +64,8 @@ impl Gradients {
 
 /// The gradients of a batch while its chunks are at work.
 pub(super) struct Totals<'a> {
-    kernels: Ordered<'a>,
-    biases: Ordered<'a, f64>,
+    kernels: Ordered<'a, CONVOLUTIONS>,
+    biases: Ordered<'a, CONVOLUTIONS, f64>,
 }
 
 impl Totals<'_> {
@@ -75,7 +75,7 @@ impl Totals<'_> {
         self.biases.commit(0, chunk, sums.biases);
     }
 
-    /// Lets go all chunks that wait for one that has panicked.
+    /// Wakes all chunks that wait for one that has panicked.
     pub fn abandon(&self) {
         self.kernels.abandon();
         self.biases.abandon();

@@ -29,7 +29,7 @@ pub(super) fn backward<N: Element>(
     unit.check_state(&gradient)?;
     unit.check_gradients(&parameters)?;
     let purpose = Purpose::Gradients(unit.bf16(context)?);
-    let sums = parameters.into_iter().map(|of| vec![of.kernel, of.bias, of.input_bias]);
+    let sums = parameters.into_iter().map(|of| [of.kernel, of.bias, of.input_bias]);
     let sums = Ordered::new(sums);
     let length = unit.chunk_images() * unit.image_len();
     let chunks = state.chunks(length).into_iter().zip(gradient.chunks(length)).collect();
@@ -44,7 +44,7 @@ struct Backward<'u, 's, N> {
     blocks: &'u [Block],
     purpose: Purpose,
     /// The gradients with respect to the parameters: K, b and a of one residual per slot.
-    sums: Ordered<'u>,
+    sums: Ordered<'u, 3>,
     state: PhantomData<fn(State<'s, N>)>,
 }
 
@@ -128,7 +128,7 @@ impl<N: Element> Memory<'_, '_, N> {
         simd: S,
         images: usize,
         block: Block,
-        (sums, index): (&Ordered<'_>, usize),
+        (sums, index): (&Ordered<'_, 3>, usize),
     ) {
         let Self { residuals, states, gradients, term } = self;
         let ([first, second], [g_first, g_second]) = (&mut *states, &mut *gradients);

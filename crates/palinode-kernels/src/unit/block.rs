@@ -29,16 +29,19 @@ impl From<Term> for Scaled {
 /// The blocks of a unit of `residuals` residuals.
 pub(super) fn blocks(updates: &[Update], residuals: usize) -> Result<Vec<Block>, Error> {
     check_updates(updates, residuals)?;
-    let block = |(update, &kind)| match kind {
-        Update::TwoStream { first, second } => {
-            Ok(Block::TwoStream { first: first.into(), second: second.into() })
-        }
-        Update::TwoStep { drift, residual } => {
-            Ok(Block::TwoStep { drift, residual: residual.into() })
-        }
-        Update::OneStep { .. } => Err(Error::NoInverse { update }),
-    };
-    updates.iter().enumerate().map(block).collect()
+    let mut blocks = Vec::with_capacity(updates.len());
+    for (update, &kind) in updates.iter().enumerate() {
+        blocks.push(match kind {
+            Update::TwoStream { first, second } => {
+                Block::TwoStream { first: first.into(), second: second.into() }
+            }
+            Update::TwoStep { drift, residual } => {
+                Block::TwoStep { drift, residual: residual.into() }
+            }
+            Update::OneStep { .. } => return Err(Error::NoInverse { update }),
+        });
+    }
+    Ok(blocks)
 }
 
 /// Which way a sweep goes through the blocks.

@@ -5,23 +5,22 @@
 //! of chunks and their order in every sum depend on the shape alone: the same input gives the same bits
 //! for any number of threads.
 //!
-//! From the top down: [`Unit`] (`definition`) says what is computed, `run` goes through its chunks,
-//! `sweep` and `backward` take one chunk through all blocks, `residuals` evaluates one residual by the
-//! unit's algorithm (`engine`).
+//! From the top down: [`Unit`] (`definition`) says what is computed, `operations` has what callers can ask for.
+//! `sweep` and `backward` take chunks through all blocks, `residuals` evaluates one residual by the algorithm
+//! of the unit (`engine`): by `direct` sums, or by a Winograd algorithm.
 
 mod backward;
 mod block;
 mod definition;
 mod direct;
 mod engine;
-mod number;
+mod operations;
 mod parameters;
 mod residuals;
-mod run;
 mod state;
 mod sweep;
 
 pub use definition::Unit;
-pub use number::Number;
+pub use operations::Number;
 pub use parameters::{Gradients, Parameters};
 pub use state::State;

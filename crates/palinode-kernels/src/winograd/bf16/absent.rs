@@ -7,7 +7,7 @@ use crate::winograd::tile::Points;
 use crate::winograd::weights::{Way, Weights};
 use std::marker::PhantomData;
 
-pub(in crate::winograd) struct Rounded<'m> {
+pub(crate) struct Rounded<'m> {
     bf16: Bf16,
     memory: PhantomData<&'m ()>,
 }

@@ -11,7 +11,7 @@ use crate::winograd::tile::Points;
 use crate::winograd::weights::{Way, Weights};
 
 /// Products of rounded factors, and the memory for their factors.
-pub(in crate::winograd) struct Rounded<'m> {
+pub(crate) struct Rounded<'m> {
     bf16: Bf16,
     /// U in pairs of neighbouring inputs.
     forward: &'m mut [Pair],

@@ -1,4 +1,4 @@
-//! The kinds of numbers that a state can consist of.
+//! The operations of a unit, on states of either kind of number.
 
 use super::backward::backward;
 use super::block::Direction;
@@ -10,6 +10,45 @@ use crate::context::Context;
 use crate::element::Element;
 use crate::error::Error;
 use crate::fixed::Fixed;
+
+impl Unit<'_> {
+    /// Replaces the state before the first block by the state after the last.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if an array does not fit the shape, [`Error::NoChannels`] or
+    /// [`Error::EmptyImage`] if the shape is empty, and those of
+    /// [`check_updates`](crate::recurrence::check_updates).
+    pub fn forward<N: Number>(&self, context: &Context, state: State<'_, N>) -> Result<(), Error> {
+        N::sweep(self, context, state, Direction::Forward)
+    }
+
+    /// Replaces the state after the last block by the state before the first.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn inverse<N: Number>(&self, context: &Context, state: State<'_, N>) -> Result<(), Error> {
+        N::sweep(self, context, state, Direction::Inverse)
+    }
+
+    /// Replaces the state after the last block, and the gradient with respect to it, by the state before
+    /// the first block, reconstructed, and the gradient with respect to that. Adds the gradients with
+    /// respect to the parameters to `parameters`, which has one element for every residual.
+    ///
+    /// Reconstruction and gradients share one evaluation of every residual.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`Error::Precision`] if gradients cannot be computed in the
+    /// precision asked for.
+    pub fn backward<N: Number>(
+        &self,
+        context: &Context,
+        state: State<'_, N>,
+        gradient: State<'_>,
+        parameters: Vec<Gradients<'_>>,
+    ) -> Result<(), Error> {
+        N::backward(self, context, state, gradient, parameters)
+    }
+}
 
 /// The kind of number that a state consists of: `f32`, or [`Fixed`], whose sums are exact. No other type
 /// can implement it.
