@@ -57,10 +57,10 @@ fn with_unit(
     bencher
         .counter(ItemsCount::new(operations))
         .with_inputs(|| (noise(len, 1.0), noise(len, 0.3)))
-        .bench_local_values(|(mut state, mut slope)| {
+        .bench_local_values(|(mut state, mut gradient)| {
             let into = Gradients::split(&mut found, channels, false).expect("whole residuals");
-            work(&context, &unit, &mut state, &mut slope, into).expect("the shapes fit");
-            black_box((&state, &slope, &found));
+            work(&context, &unit, &mut state, &mut gradient, into).expect("the shapes fit");
+            black_box((&state, &gradient, &found));
         });
 }
 
@@ -77,15 +77,15 @@ fn forward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usiz
 #[divan::bench(args = SHAPES, consts = [0, 1, 2])]
 fn backward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
     let how = (ALGORITHMS[ALGORITHM], Precision::F32);
-    with_unit(how, shape, 3, bencher, |context, unit, state, slope, gradients| {
-        unit.backward(context, State::Joined(state), State::Joined(slope), gradients)
+    with_unit(how, shape, 3, bencher, |context, unit, state, gradient, gradients| {
+        unit.backward(context, State::Joined(state), State::Joined(gradient), gradients)
     });
 }
 
 #[divan::bench(args = SHAPES, ignore = Context::new().check(Precision::Bf16).is_err())]
 fn backward_bf16(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
     let how = (Algorithm::Winograd4, Precision::Bf16);
-    with_unit(how, shape, 3, bencher, |context, unit, state, slope, gradients| {
-        unit.backward(context, State::Joined(state), State::Joined(slope), gradients)
+    with_unit(how, shape, 3, bencher, |context, unit, state, gradient, gradients| {
+        unit.backward(context, State::Joined(state), State::Joined(gradient), gradients)
     });
 }

@@ -1,11 +1,12 @@
 //! The pointwise non-linearity σ of a residual.
 
 use num_traits::Float;
+use pulp::Simd;
 
 /// The pointwise non-linearity σ.
 ///
-/// All three are non-decreasing with 0 ≤ σ′ ≤ 1, which is what the stability limits of the schemes
-/// assume (a symmetric residual Kᵀσ(Kx + b) then has a Jacobian KᵀDK with 0 ≤ D ≤ 1).
+/// All three are non-decreasing with 0 ≤ σ′ ≤ 1. The stability limits of the schemes assume this: a
+/// symmetric residual Kᵀσ(Kx + b) then has a Jacobian KᵀDK with 0 ≤ D ≤ 1.
 ///
 /// | name | σ(x) | σ′(x) |
 /// |---|---|---|
@@ -16,17 +17,17 @@ use num_traits::Float;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Activation {
-    /// max(x, 0), the choice of the paper and of the report.
+    /// max(x, 0), which the paper and the report use.
     #[default]
     Relu,
     /// Hyperbolic tangent.
     Tanh,
-    /// log(1 + eˣ), the smooth relative of ReLU.
+    /// log(1 + eˣ), a smooth ReLU.
     Softplus,
 }
 
 impl Activation {
-    /// Every activation, for tests and for listing.
+    /// Every activation.
     pub const ALL: [Self; 3] = [Self::Relu, Self::Tanh, Self::Softplus];
 
     /// σ(x).
@@ -39,7 +40,7 @@ impl Activation {
         }
     }
 
-    /// σ′(x); for ReLU the value at 0 is 0, as in the common frameworks.
+    /// σ′(x); for ReLU it is 0 at 0, as in the common frameworks.
     pub fn derivative<T: Float>(self, x: T) -> T {
         match self {
             Self::Relu if x > T::zero() => T::one(),
@@ -48,6 +49,32 @@ impl Activation {
             Self::Softplus => T::one() / (T::one() + (-x).exp()),
         }
     }
+}
+
+/// σ(pre) of a vector. (Only ReLU is computed in vectors, the others number by number.)
+#[inline(always)]
+pub(crate) fn apply<S: Simd>(simd: S, activation: Activation, pre: S::f32s) -> S::f32s {
+    match activation {
+        Activation::Relu => simd.max_f32s(pre, simd.splat_f32s(0.0)),
+        smooth => each::<S>(pre, |x| smooth.apply(x)),
+    }
+}
+
+/// σ′(pre) ⊙ v, the vector–Jacobian product of [`apply`].
+#[inline(always)]
+pub(crate) fn vjp<S: Simd>(simd: S, activation: Activation, pre: S::f32s, v: S::f32s) -> S::f32s {
+    let zero = simd.splat_f32s(0.0);
+    match activation {
+        Activation::Relu => simd.select_f32s(simd.greater_than_f32s(pre, zero), v, zero),
+        smooth => simd.mul_f32s(v, each::<S>(pre, |x| smooth.derivative(x))),
+    }
+}
+
+#[inline(always)]
+fn each<S: Simd>(mut vector: S::f32s, f: impl Fn(f32) -> f32) -> S::f32s {
+    let lanes: &mut [f32] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut vector));
+    lanes.iter_mut().for_each(|lane| *lane = f(*lane));
+    vector
 }
 
 #[cfg(test)]
@@ -67,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn slope_stays_between_zero_and_one() {
+    fn the_derivative_stays_between_zero_and_one() {
         for activation in Activation::ALL {
             for x in [-1e3_f64, -1.0, 0.0, 1.0, 1e3] {
                 assert!((0.0..=1.0).contains(&activation.derivative(x)));

@@ -4,12 +4,12 @@ use crate::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
-/// How the 3×3 convolutions of a unit are computed: all of them in f32.
+/// How the 3×3 convolutions of a unit are computed; all of them in f32.
 ///
-/// Multiplications per pixel, input and output channel, and what a residual's value F and its gradients
-/// are off by at the most, relative to the largest value, at the report's widths and initial weights
-/// (tested against the f64 reference). Sums over a tile's points are shorter than sums over taps, hence
-/// the order:
+/// The table gives the multiplications per pixel, input channel and output channel, and bounds for the errors of
+/// a residual's value F and of its gradients, relative to the largest value. The bounds hold at the widths and
+/// initial weights of the report's networks, and are tested against the f64 reference. (F(2×2) is the most
+/// accurate, because its sums are shorter than sums over nine taps.)
 ///
 /// | | multiplications | F | dK, db, dx |
 /// |---|---|---|---|
@@ -31,15 +31,16 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them, the fewest multiplications first.
+    /// Every algorithm, in the order of their multiplications.
     pub const ALL: [Self; 3] = [Self::Winograd4, Self::Winograd2, Self::Direct];
 
-    /// The quickest one for images of this size: the Winograd algorithm with less work in whole tiles.
+    /// The fastest algorithm for images of `[height, width]` pixels: the Winograd algorithm that has less work to
+    /// do in whole tiles.
     ///
-    /// Measured over a forward and a backward sweep at 3, 16, 32 and 64 channels and images of 1×1 to
-    /// 14×14 pixels: a multiplication of F(2×2) takes 4/5 of the time of one of F(4×4), whose transforms
-    /// are larger; F(2×2) is the quicker one at 1, 2, 5, 6, 9 and 10 pixels, F(4×4) elsewhere, and direct
-    /// sums nowhere (they take 1.5 to 3 times as long).
+    /// It was measured over a forward and a backward pass with 3, 16, 32 and 64 channels and images of 1×1 to
+    /// 14×14 pixels. A multiplication of F(2×2) takes 4/5 of the time of one of F(4×4), which has larger
+    /// transforms. F(2×2) is faster at 1, 2, 5, 6, 9 and 10 pixels and F(4×4) at all others. Direct sums are never
+    /// the fastest: they take 1.5 to 3 times as long.
     pub fn quickest([height, width]: [usize; 2]) -> Self {
         let work = |algorithm: Self, weight: usize| {
             let tile = algorithm.tile();
@@ -61,7 +62,7 @@ impl Algorithm {
         }
     }
 
-    /// Rows and columns of the tiles that are computed at a time.
+    /// Rows and columns of the tiles that the algorithm computes.
     pub(crate) fn tile(self) -> usize {
         match self {
             Self::Winograd4 => 4,

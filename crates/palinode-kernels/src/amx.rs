@@ -1,21 +1,21 @@
-//! Intel's AMX: products of small matrices in bf16, added up in f32, by registers of 16 rows of 64 bytes.
+//! Intel's AMX: products of small matrices in bf16, added up in f32, in registers of 16 rows of 64 bytes.
 //!
-//! Stable Rust has no intrinsics for its instructions but assembles them. The registers are the thread's own
-//! and nothing else here uses them, so whatever is in them may be left or lost between two calls.
+//! Stable Rust has no intrinsics for its instructions, so they are written in assembly. Each thread has its
+//! own tile registers and no other code uses them, so their contents need not survive between two calls.
 
 use pulp::x86::V4;
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 
-/// That this machine has AMX's tiles and products in bf16, with AVX-512 and its conversions to bf16 beside them,
-/// and that the system lets the process use them.
+/// A proof that the machine has AMX with products in bf16 and AVX-512 with conversions to bf16, and that the
+/// operating system lets the process use AMX.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Amx {
     vectors: V4,
 }
 
 impl Amx {
-    /// None where anything is missing.
+    /// None if anything is missing.
     pub fn new() -> Option<Self> {
         let vectors = V4::try_new()?;
         let there = is_x86_feature_detected!("avx512bf16") && is_on_machine() && is_permitted();
@@ -27,10 +27,10 @@ impl Amx {
         self.vectors
     }
 
-    /// Runs `work` with registers for left sides of `rows` rows and `terms` terms.
+    /// Runs `work` with registers that are set up for left sides of `rows` rows and `terms` terms.
     ///
     /// # Panics
-    /// If there are no rows or more than 16, or terms are neither 16 nor 32.
+    /// If `rows` is not in 1 … 16, or `terms` is neither 16 nor 32.
     #[inline(always)]
     pub fn with_tiles<R>(self, rows: usize, terms: usize, work: impl FnOnce(&Tiles) -> R) -> R {
         assert!((1..=16).contains(&rows) && (terms == 16 || terms == 32));
@@ -41,16 +41,18 @@ impl Amx {
             shapes.rows[register] = rows as u8;
             shapes.bytes[register] = bytes as u16;
         }
-        // SAFETY: there is an `Amx`; the shapes are those of palette 1: at most 16 rows of 64 bytes.
+        // SAFETY: `self` proves that the processor has the instruction, which reads the 64 bytes of `shapes`. They
+        // are valid for palette 1: as asserted, no register has more than 16 rows or 64 bytes.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, readonly)) };
         let result = work(&Tiles { terms });
-        // SAFETY: there is an `Amx`. (What is not released, the system saves at every switch of threads.)
+        // SAFETY: `self` proves that the processor has the instruction, which touches no memory. (Without it the
+        // system would save the registers at every switch of threads.)
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
         result
     }
 }
 
-/// Whether the processor says that it has tiles and their products in bf16.
+/// Whether the processor has tiles and their products in bf16.
 fn is_on_machine() -> bool {
     const AMX_BF16: u32 = 1 << 22;
     const AMX_TILE: u32 = 1 << 24;
@@ -58,12 +60,12 @@ fn is_on_machine() -> bool {
     features & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE
 }
 
-/// Asks the system for the tiles' state, which it saves for none but those that have asked.
+/// Asks the system for permission to use tiles: it saves their state only for processes that have asked.
 #[cfg(target_os = "linux")]
 fn is_permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
     const XTILEDATA: libc::c_long = 18;
-    // SAFETY: reads no memory of ours; a kernel that does not know the request refuses it.
+    // SAFETY: the request takes two numbers and no pointer; a system that does not know it refuses it.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0 }
 }
 
@@ -72,7 +74,7 @@ fn is_permitted() -> bool {
     false
 }
 
-/// What `ldtilecfg` reads: shapes of the eight registers, and room for eight more.
+/// What `ldtilecfg` reads: the shapes of the eight registers, and room for eight more.
 #[derive(Default)]
 #[repr(C, align(64))]
 struct Shapes {
@@ -83,26 +85,29 @@ struct Shapes {
     rows: [u8; 16],
 }
 
-/// A matrix in memory: its first element, and bytes from row to row. Rows are best on lines of the cache.
+/// A matrix in memory: its first element, and the bytes from row to row. It is fastest if rows begin on cache
+/// lines.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<T> {
     pub at: T,
     pub bytes: usize,
 }
 
-/// Registers ready for products.
+/// Registers that are ready for products.
 pub(crate) struct Tiles {
+    /// Terms of a block.
     terms: usize,
 }
 
 impl Tiles {
-    /// out\[m\]\[n\] = Σ_k a\[m\]\[k\]·b\[k\]\[n\] for 16 columns n, or 32 where the width says `WIDE`; added to
-    /// what is there if `ADD`. 32 bits hold two neighbouring terms in bf16: a row of a those of one m after
-    /// one another, a row of b those of one pair of terms for every n.
+    /// out\[m\]\[n\] = Σ_k a\[m\]\[k\]·b\[k\]\[n\], or += if `ADD`, for 32 columns n if `WIDE` and 16 otherwise. An
+    /// element of 32 bits holds two neighbouring terms in bf16. A row of a has all terms of one m, a row of b one
+    /// pair of terms for every n.
     ///
     /// # Safety
-    /// a covers the registers' rows of `blocks` times their terms, b those terms and columns, out the rows and
-    /// columns; `blocks` is not 0.
+    /// With R rows and T terms as the registers are set up, and C columns: a is valid for reads of R rows of
+    /// `blocks`·T terms, b for reads of `blocks`·T/2 rows of C pairs, and out for writes (and, if `ADD`, reads) of R
+    /// rows of C numbers. `blocks` is not 0.
     #[inline(always)]
     pub unsafe fn multiply<const WIDE: bool, const ADD: bool>(
         &self,
@@ -112,8 +117,9 @@ impl Tiles {
         out: Rows<*mut f32>,
     ) {
         let (a_step, b_step) = (2 * self.terms, self.terms / 2 * b.bytes);
-        // SAFETY: the caller's; `with_tiles` has set the registers up, and their places end where the caller's
-        // matrices do.
+        // SAFETY: `with_tiles` has set up the registers, on a machine that has the instructions. A pass of the loop
+        // reads one block of terms of a and b, and there are `blocks` of them; the instructions before and after it
+        // touch R rows of 64 bytes of out, or twice as many. The caller vouches for all of them.
         unsafe {
             // Sixteen columns each: how the sum starts, its register, one for b, bytes from the first column.
             macro_rules! product {

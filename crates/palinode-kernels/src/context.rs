@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::isa::Isa;
 use crate::precision::Precision;
 use crate::profile::Profile;
+use crate::scratch::Scratch;
 use crate::token::{Bf16, Token};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ struct Inner {
     /// None: the Rayon pool that a kernel is called from.
     pool: Option<ThreadPool>,
     profile: Profile,
+    scratch: Scratch,
 }
 
 impl Context {
@@ -46,7 +48,8 @@ impl Context {
     }
 
     fn with(token: Token, pool: Option<ThreadPool>) -> Self {
-        Self { inner: Arc::new(Inner { token, pool, profile: Profile::default() }) }
+        let (profile, scratch) = (Profile::default(), Scratch::default());
+        Self { inner: Arc::new(Inner { token, pool, profile, scratch }) }
     }
 
     /// The instruction set.
@@ -85,13 +88,22 @@ impl Context {
         self.bf16(precision).map(|_| ())
     }
 
-    /// Bytes of working memory that the context holds between calls.
+    /// Bytes of working memory that the context holds.
+    ///
+    /// Kernels take working memory from the context and leave it there for the next call. It never holds
+    /// more than its kernels have needed at one time.
     pub fn scratch_bytes(&self) -> usize {
-        0
+        self.inner.scratch.bytes()
     }
 
     /// Frees the working memory that no call is using.
-    pub fn release_scratch(&self) {}
+    pub fn release_scratch(&self) {
+        self.inner.scratch.release();
+    }
+
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.inner.scratch
+    }
 
     /// The proof that the machine has the instruction set.
     pub(crate) fn token(&self) -> Token {

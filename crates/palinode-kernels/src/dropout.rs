@@ -18,9 +18,8 @@ const PLACES: u64 = 1 << (68 - ELEMENTS);
 /// The mask of inverted dropout: an element is 0 with probability `rate` and 1/(1 − `rate`) otherwise.
 ///
 /// Element i is decided by one word of 32 bits: word `place`·2⁴⁰ + i of stream `stream` of the ChaCha8
-/// generator whose seed is `seed`. The element is kept if the word is at least ⌊`rate`·2³²⌋. Hence a
-/// mask need not be stored: whoever needs it again draws it again. It does not depend on the number of
-/// threads.
+/// generator with seed `seed`. The element is kept if the word is at least ⌊`rate`·2³²⌋. So a mask need not
+/// be stored: it can be drawn again. It does not depend on the number of threads.
 ///
 /// Source of the generator: D. J. Bernstein, ChaCha, a variant of Salsa20 (2008), with 8 rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,7 +60,7 @@ impl Mask {
         Ok(())
     }
 
-    /// The words that decide, from that of element `element` on.
+    /// The words of the elements from `element` on.
     fn words(&self, element: usize) -> ChaCha8Rng {
         let mut words = ChaCha8Rng::seed_from_u64(self.seed);
         words.set_stream(self.stream);

@@ -1,24 +1,22 @@
 //! Numbers in fixed point, whose sums are exact.
 
-use crate::context::Context;
-use crate::error::Error;
+use crate::element::Element;
 use crate::evaluation::Increment;
-use crate::number::{Held, Number};
-use crate::unit::{Gradients, State, Unit};
 use bytemuck::{Pod, Zeroable};
 use pulp::Simd;
 
-/// A number with `FRACTION` binary places in 32 bits: a multiple of 2^−FRACTION between ±2^(31 − FRACTION).
+/// A number of 32 bits with `FRACTION` binary places: a multiple of 2^−FRACTION within
+/// ±2^(31 − FRACTION).
 ///
-/// A unit whose state is held so runs backwards **to the bit**: s·F(x) is rounded to the nearest multiple,
-/// which is added on the way there and taken away again on the way back. Sums are taken modulo 2³², so
-/// this holds even where a number leaves the range (and is then, of course, another). Gradients are those
+/// A unit with such a state runs backwards **to the bit**. The increment s·F(x) is rounded to the nearest
+/// multiple, which is added on the way forward and subtracted on the way back. Sums are taken modulo 2³²,
+/// so this holds even if a number leaves the range (its value is then another one). Gradients are those
 /// of the unit without the rounding.
 ///
 /// ```
 /// use palinode_kernels::recurrence::{Term, Update};
-/// use palinode_kernels::{Activation, Algorithm, Context, Fixed, Form, Number, Precision};
 /// use palinode_kernels::unit::{Parameters, State, Unit};
+/// use palinode_kernels::{Activation, Algorithm, Context, Fixed, Form, Number, Precision};
 ///
 /// let context = Context::new();
 /// let parameters = vec![0.1; 9 + 1];
@@ -49,9 +47,9 @@ impl<const FRACTION: u32> Fixed<FRACTION> {
     };
 
     #[inline(always)]
-    fn updated(increment: Increment, f: f32, Self(x): Self, Self(state): Self) -> Self {
+    fn incremented(increment: Increment, f: f32, Self(x): Self, Self(state): Self) -> Self {
         let (Increment::Add(scale) | Increment::Extrapolate(scale)) = increment;
-        let Self(change) = Self::nearest(scale * f);
+        let Self(change) = Self::from_f32(scale * f);
         Self(match increment {
             Increment::Add(_) => state.wrapping_add(change),
             Increment::Extrapolate(_) => x.wrapping_add(x.wrapping_sub(state)).wrapping_add(change),
@@ -59,37 +57,41 @@ impl<const FRACTION: u32> Fixed<FRACTION> {
     }
 }
 
-impl<const FRACTION: u32> Number for Fixed<FRACTION> {
-    /// Of two the even one; the nearest there is where `value` is beyond the range, and 0 for a NaN.
-    /// The number nearest to −`value` is always the negative of that nearest to `value`.
+impl<const FRACTION: u32> Element for Fixed<FRACTION> {
+    /// Ties go to the even number, values beyond the range to its end, and NaN to 0. The number nearest
+    /// to −`value` is always the negative of the number nearest to `value`.
     #[inline(always)]
-    fn nearest(value: f32) -> Self {
-        /// The last f32 below 2³¹.
+    fn from_f32(value: f32) -> Self {
+        /// The largest f32 below 2³¹.
         const LIMIT: f32 = 2_147_483_520.0;
         Self((value * Self::SCALE).clamp(-LIMIT, LIMIT).round_ties_even() as i32)
     }
 
     #[inline(always)]
-    fn value(self) -> f32 {
+    fn to_f32(self) -> f32 {
         self.0 as f32 / Self::SCALE
     }
-}
 
-impl<const FRACTION: u32> Held for Fixed<FRACTION> {
     #[inline(always)]
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None
     }
 
     #[inline(always)]
-    fn update<S: Simd>(_: S, increment: Increment, values: &[f32], x: &[Self], state: &mut [Self]) {
+    fn increment<S: Simd>(
+        _: S,
+        increment: Increment,
+        values: &[f32],
+        x: &[Self],
+        state: &mut [Self],
+    ) {
         for ((state, &f), &x) in state.iter_mut().zip(values).zip(x) {
-            *state = Self::updated(increment, f, x, *state);
+            *state = Self::incremented(increment, f, x, *state);
         }
     }
 
     #[inline(always)]
-    fn update_vector<S: Simd>(
+    fn increment_vector<S: Simd>(
         simd: S,
         increment: Increment,
         values: S::f32s,
@@ -97,25 +99,6 @@ impl<const FRACTION: u32> Held for Fixed<FRACTION> {
         state: &mut [Self],
     ) {
         let values: &[f32] = bytemuck::cast_slice(std::slice::from_ref(&values));
-        Self::update(simd, increment, values, x, state);
-    }
-
-    fn sweep(
-        unit: &Unit<'_>,
-        context: &Context,
-        state: State<'_, Self>,
-        backwards: bool,
-    ) -> Result<(), Error> {
-        unit.sweep(context, state, backwards)
-    }
-
-    fn backward(
-        unit: &Unit<'_>,
-        context: &Context,
-        state: State<'_, Self>,
-        gradient: State<'_>,
-        parameters: Vec<Gradients<'_>>,
-    ) -> Result<(), Error> {
-        unit.pull_back(context, state, gradient, parameters)
+        Self::increment(simd, increment, values, x, state);
     }
 }

@@ -1,20 +1,22 @@
-//! The formulas that a residual can have.
+//! The formulas of residuals.
 
-/// What a residual computes from its argument x, K being a 3×3 convolution with zero padding 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The formula of a residual F(x). K is a 3×3 convolution with zero padding 1, as many outputs as inputs
+/// and stride 1; Kᵀ is its adjoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
     /// Kᵀσ(K(x + a) + b).
     Symmetric,
-    /// σ(K(x + a) + b); its conjugate is σ(Kᵀ(x + a) + b).
+    /// σ(K(x + a) + b), whose [conjugate](crate::recurrence::Role::Conjugate) is σ(Kᵀ(x + a) + b).
     Layer,
     /// σ((K − Kᵀ)(x + a) + b).
     Antisymmetric,
 }
 
 impl Form {
-    /// The array M of the convolution before σ, from that of K; both `[c, c, 3, 3]`.
+    /// Sets `inner` to the array of M, the convolution before σ (K, Kᵀ or K − Kᵀ), from the array of K;
+    /// both are `[c, c, 3, 3]`.
     ///
-    /// Kᵀ is again a convolution: its array has inputs and outputs exchanged and both spatial axes
+    /// Kᵀ is again a convolution: in its array inputs and outputs are exchanged and both spatial axes
     /// reversed.
     pub(crate) fn inner(self, conjugate: bool, c: usize, kernel: &[f32], inner: &mut [f32]) {
         match self {
@@ -28,7 +30,8 @@ impl Form {
         }
     }
 
-    /// Adds to K's gradient what M's contributes: the adjoint of [`inner`](Self::inner).
+    /// Adds to the gradient with respect to K what the gradient with respect to M contributes: the adjoint
+    /// of [`inner`](Self::inner).
     pub(crate) fn add_gradient(self, conjugate: bool, c: usize, inner: &[f32], kernel: &mut [f32]) {
         match self {
             Self::Layer if conjugate => {
@@ -44,8 +47,8 @@ impl Form {
     }
 }
 
-/// Calls `visit` with the place of every element of an array `[c, c, 3, 3]` and its place in the
-/// array of the adjoint.
+/// Calls `visit` with the place of every element in an array `[c, c, 3, 3]` and its place in the array
+/// of the adjoint.
 fn for_each_pair(c: usize, mut visit: impl FnMut(usize, usize)) {
     for output in 0..c {
         for input in 0..c {

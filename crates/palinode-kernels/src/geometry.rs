@@ -3,13 +3,13 @@
 use crate::layout::{CHANNEL_BLOCK, Layout};
 use std::ops::Range;
 
-/// Extents of one stream's images and of their padded copies `[row][column][channel]`.
+/// Extents of images and of their padded copies `[row][column][channel]`.
 ///
-/// A padded image has a border of one zero pixel and is rounded up to whole m×m tiles; the patch of
-/// tile (r, c) is rows mr…mr+m+1 and columns mc…mc+m+1 of it.
+/// A padded image has a border of one zero pixel and is rounded up to whole m×m tiles. The patch of
+/// tile (r, c) consists of its rows mr…mr+m+1 and columns mc…mc+m+1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
-    /// Channels that are there.
+    /// Channels of the image.
     pub channels: usize,
     /// Channels with padding.
     pub depth: usize,
@@ -69,14 +69,14 @@ impl Geometry {
         self.tile_rows * self.tile_columns
     }
 
-    /// Offset of the patch of tile `tile`, counted over a whole micro-batch.
+    /// Offset of the patch of tile `tile`, counted over the images of a chunk.
     pub fn patch(&self, tile: usize) -> usize {
         let (image, tile) = (tile / self.tiles(), tile % self.tiles());
         let (row, column) = (tile / self.tile_columns, tile % self.tile_columns);
         image * self.image_len() + self.tile * (row * self.row_stride() + column * self.depth)
     }
 
-    /// Offset of the first pixel of tile `tile`: the second one of the second row of its patch.
+    /// Offset of the first pixel of tile `tile`: the second pixel of the second row of its patch.
     pub fn first_pixel(&self, tile: usize) -> usize {
         self.patch(tile) + self.row_stride() + self.depth
     }

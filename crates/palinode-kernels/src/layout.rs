@@ -1,17 +1,16 @@
 //! Padded images with channels last, and the copies from and to `[n][channel][row][column]`.
 
-use crate::output::Output;
-use crate::transpose::transpose;
+use crate::transpose::{EDGE, transpose};
 use pulp::{Simd, WithSimd};
 use std::mem::MaybeUninit;
 
-/// Channels are padded to a multiple of this, one AVX-512 vector.
-pub(crate) const CHANNEL_BLOCK: usize = 16;
+/// Channels are padded to a multiple of this number, one AVX-512 vector.
+pub(crate) const CHANNEL_BLOCK: usize = EDGE;
 
 /// Where the pixels of padded images `[n][row][column][channel]` lie.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
-    /// Channels that are there.
+    /// Channels of the image.
     pub channels: usize,
     /// Channels with padding, a multiple of 16: floats from pixel to pixel.
     pub depth: usize,
@@ -31,8 +30,8 @@ impl Layout {
         self.channels * self.height * self.width
     }
 
-    /// Calls `copy` with every block of up to 16 pixels and channels of an image: its first pixel, where
-    /// its pixels begin, its first channel and how many of those it has.
+    /// Calls `copy` with every block of up to 16 pixels and channels of an image: the block's first
+    /// pixel, where its pixels begin, its first channel, and the number of its channels.
     #[inline(always)]
     fn for_each_block(&self, mut copy: impl FnMut(usize, &[usize], usize, usize)) {
         let area = self.height * self.width;
@@ -55,8 +54,8 @@ impl Layout {
     }
 }
 
-/// Copies images `[n][channel][row][column]` into padded ones; the padding of the last block of
-/// channels becomes zero, all other padding stays as it is.
+/// Copies images `[n][channel][row][column]` into padded ones. The padding of the last block of
+/// channels becomes zero; all other padding stays as it is.
 pub(crate) struct Load<'a> {
     pub layout: Layout,
     /// Begins with the first image's first channel.
@@ -93,17 +92,37 @@ impl WithSimd for Load<'_> {
     }
 }
 
-/// The way back of [`Load`]; sets all channels of all pixels of the plain images.
-pub(crate) struct Store<'a> {
+/// A place for a number: one that is overwritten, or memory that has not been initialised.
+pub(crate) trait Slot: Send {
+    fn set(&mut self, value: f32);
+}
+
+impl Slot for f32 {
+    #[inline(always)]
+    fn set(&mut self, value: f32) {
+        *self = value;
+    }
+}
+
+impl Slot for MaybeUninit<f32> {
+    #[inline(always)]
+    fn set(&mut self, value: f32) {
+        self.write(value);
+    }
+}
+
+/// Copies padded images into plain ones `[n][channel][row][column]`: sets all channels of all their
+/// pixels.
+pub(crate) struct Store<'a, T> {
     pub layout: Layout,
     pub padded: &'a [f32],
     /// Begins with the first image's first channel.
-    pub plain: &'a mut Output,
+    pub plain: &'a mut [T],
     /// Floats from one plain image to the next.
     pub stride: usize,
 }
 
-impl WithSimd for Store<'_> {
+impl<T: Slot> WithSimd for Store<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -120,14 +139,33 @@ impl WithSimd for Store<'_> {
                 transpose(simd, &mut square);
                 for (index, line) in square.iter().take(channels).enumerate() {
                     let into = &mut plain[(channel + index) * area + pixel..][..places.len()];
-                    match <&mut [_; CHANNEL_BLOCK]>::try_from(&mut *into) {
-                        Ok(whole) => *whole = line.map(MaybeUninit::new),
-                        Err(_) => into.iter_mut().zip(line).for_each(|(into, value)| {
-                            into.write(*value);
-                        }),
+                    // (The loop over a whole line becomes one vector.)
+                    match <&mut [T; CHANNEL_BLOCK]>::try_from(&mut *into) {
+                        Ok(whole) => set(whole, line),
+                        Err(_) => set(into, line),
                     }
                 }
             });
         }
     }
+}
+
+#[inline(always)]
+fn set<T: Slot>(into: &mut [T], line: &[f32; CHANNEL_BLOCK]) {
+    into.iter_mut().zip(line).for_each(|(into, value)| into.set(*value));
+}
+
+/// A vector of `len` numbers that `write` sets. (Zeros would cost a pass over the memory by one thread.)
+///
+/// # Safety
+/// `write` must set every number, unless it returns an error.
+pub(crate) unsafe fn written<E>(
+    len: usize,
+    write: impl FnOnce(&mut [MaybeUninit<f32>]) -> Result<(), E>,
+) -> Result<Vec<f32>, E> {
+    let mut numbers = Vec::with_capacity(len);
+    write(&mut numbers.spare_capacity_mut()[..len])?;
+    // SAFETY: the capacity is at least `len`, and the caller vouches that `write` has set them all.
+    unsafe { numbers.set_len(len) };
+    Ok(numbers)
 }

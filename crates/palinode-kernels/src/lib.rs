@@ -1,46 +1,38 @@
-//! Sweeps of reversible residual units over plain slices, without any framework.
+#![doc = include_str!("../README.md")]
 //!
-//! * [`mod@unit`]: reversible units, forwards, back, and backwards with all gradients, a chunk of images
-//!   at a time inside the cache, by Winograd's algorithms or direct sums ([`Algorithm`]);
-//! * [`mod@convolution`], [`mod@inception`], [`mod@norm`], [`mod@pool`]: what stands around units in a
-//!   network, and in residuals that no unit sweep knows;
-//! * [`Context`]: what all of them run on, an instruction set ([`Isa`]) and threads;
-//! * [`mod@reference`]: any unit by naive loops in the scalar type of the caller's choice, storing
-//!   every state and differentiating by the chain rule. Every faster path is tested against it, so
-//!   it is written to be read, not to be quick.
+//! # The layers, from the public API down
 //!
-//! ```
-//! use palinode_kernels::reference::{Recurrence, ReferenceUnit, Shape};
-//! use palinode_kernels::{Activation, Form};
+//! 1. **What is computed**: [`mod@unit`], [`convolution`], [`inception`], [`norm`], [`pool`] and [`dropout`]. Their
+//!    types say what is computed and check the arrays. [`recurrence`] says how the blocks of a unit follow
+//!    each other; [`Form`], [`Activation`], [`Algorithm`] and [`Precision`] are choices.
+//! 2. **What it runs on**: a [`Context`] with an instruction set, threads, working memory and a
+//!    [profile](profile). Every operation takes one; nothing is global.
+//! 3. **Chunks**: `schedule` shares chunks of a few images among threads, adds up their gradients in the order of
+//!    the chunks, and passes a panic on to the caller. `scratch` has the working memory.
+//! 4. **Algorithms** on one chunk of padded images (`geometry`, `layout`): `winograd` and direct sums, for whole
+//!    residuals (`evaluation`) and for convolutions alone.
+//! 5. **Register tiles**: `register` is the inner loop of all products, `transpose` and [`Activation`] what is
+//!    computed besides.
+//! 6. **Instruction sets**: `token` proves that the machine has one, and compiles a computation for it; `amx` has
+//!    what the compiler does not know. A step that is to run on vectors is a struct that implements
+//!    `pulp::WithSimd`, so that it is compiled once for every instruction set.
 //!
-//! let shape = Shape { batch: 1, channels: 2, height: 3, width: 3 };
-//! let unit = ReferenceUnit::<f64> {
-//!     recurrence: Recurrence::Verlet,
-//!     form: Form::Symmetric,
-//!     activation: Activation::Tanh,
-//!     step: 0.1,
-//!     shape,
-//!     blocks: 1,
-//!     kernels: vec![0.1; 2 * shape.kernel_len()],
-//!     biases: vec![0.0; 2 * shape.channels],
-//!     input_biases: vec![0.0; 2 * shape.channels],
-//! };
-//! let start = (vec![1.0; shape.len()], vec![0.5; shape.len()]);
-//! let end = unit.forward(start.clone());
-//! let back = unit.inverse(end);
-//! assert!(start.0.iter().zip(&back.0).all(|(a, b)| (a - b).abs() < 1e-14));
-//! ```
+//! [`mod@reference`] computes all of it once more, by naive loops in the scalar type of the caller's choice, to be
+//! compared with.
+//!
+//! # Errors and panics
+//!
+//! A kernel that is given arrays or shapes that do not fit returns an [`Error`], before it has changed anything.
+//! Only the functions of [`mod@reference`] panic on such input.
 
 mod activation;
 mod algorithm;
-mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod context;
 pub mod convolution;
-mod direct;
 pub mod dropout;
-mod engine;
+mod element;
 mod error;
 mod evaluation;
 mod fixed;
@@ -51,9 +43,6 @@ pub mod inception;
 mod isa;
 mod layout;
 pub mod norm;
-mod number;
-mod output;
-mod padded;
 pub mod peak;
 pub mod pool;
 mod precision;
@@ -62,9 +51,7 @@ pub mod recurrence;
 pub mod reference;
 mod register;
 mod schedule;
-mod sigma;
-mod state;
-mod sweep;
+mod scratch;
 mod token;
 mod transpose;
 pub mod unit;
@@ -77,5 +64,5 @@ pub use error::Error;
 pub use fixed::Fixed;
 pub use form::Form;
 pub use isa::Isa;
-pub use number::Number;
 pub use precision::Precision;
+pub use unit::Number;

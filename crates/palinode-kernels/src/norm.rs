@@ -1,14 +1,25 @@
-//! Batch normalisation with the batch's own statistics, and a ReLU behind it if asked for.
+//! Batch normalisation with the statistics of the batch, and a ReLU after it if asked for.
 
 use crate::context::Context;
 use crate::error::Error;
 use rayon::prelude::*;
 
-/// y = max(w·(x − μ)/√(v + ε) + b, 0), or without the maximum, with mean μ and variance v (biased) of
-/// every channel over the batch.
+/// A batch norm: y = w·(x − μ)/√(v + ε) + b with the mean μ and the biased variance v of every channel over the
+/// batch, or with `relu`, the maximum of that and 0.
 ///
-/// x and y are `[images, channels, area]`, row-major; w and b `[channels]`. Sums are f64 over short
-/// stretches in f32, one channel's in the order of the images: the same bits for any number of threads.
+/// | | |
+/// |---|---|
+/// | x, y | `[images, channels, area]`, row-major |
+/// | w, b | `[channels]` |
+/// | [`statistics`](Self::statistics) | μ and v from x |
+/// | [`forward`](Self::forward) | y from x |
+/// | [`backward`](Self::backward) | the gradients with respect to x, w and b, through μ and v too |
+/// | accuracy | sums of short stretches in f32, which are added up in f64 |
+///
+/// The sums of a channel go through the images in their order: the same input gives the same bits for any
+/// number of threads.
+///
+/// Source: Ioffe & Szegedy, Batch normalization (ICML 2015).
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm {
     /// Images n.
@@ -23,7 +34,7 @@ pub struct BatchNorm {
     pub relu: bool,
 }
 
-/// A channel's statistics over a batch.
+/// The statistics of one channel over a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Statistics {
     /// μ.
@@ -50,7 +61,7 @@ impl BatchNorm {
         let channel = |channel: usize| {
             let total: f64 = self.maps(x, channel).map(|map| sum(map, |x| x)).sum();
             let mean = total / count;
-            // (Deviations first: a difference of sums of squares would cancel.)
+            // (Squares of deviations, because a difference of sums of squares would cancel.)
             let middle = mean as f32;
             let squares = |map| sum(map, |x| (x - middle) * (x - middle));
             let variance = self.maps(x, channel).map(squares).sum::<f64>() / count;
@@ -60,7 +71,7 @@ impl BatchNorm {
         Ok(context.install(|| (0..self.channels).into_par_iter().map(channel).collect()))
     }
 
-    /// Sets `y`.
+    /// Sets `y` from `x` and its statistics.
     ///
     /// # Errors
     /// [`Error::Length`] if an array does not fit the shape.
@@ -89,8 +100,8 @@ impl BatchNorm {
         Ok(())
     }
 
-    /// From the gradient with respect to y, in `gradient`, to the one with respect to x, in the same
-    /// place; returns those with respect to w and b.
+    /// Replaces the gradient with respect to y, in `gradient`, by the gradient with respect to x. Returns the
+    /// gradients with respect to w and b.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -144,12 +155,12 @@ impl BatchNorm {
             let deviation = (variance + self.epsilon).sqrt();
             let (sum, product) = sums[channel];
             // dx = w/σ·(g − mean of g − x̂·mean of g·x̂), an affine function of g and x.
-            let slope = -product / count / deviation;
-            let constant = (-sum / count - slope * mean) as f32 * affine.scale;
-            let slope = slope as f32 * affine.scale;
+            let factor = -product / count / deviation;
+            let constant = (-sum / count - factor * mean) as f32 * affine.scale;
+            let factor = factor as f32 * affine.scale;
             for (g, &x) in g.iter_mut().zip(x) {
                 let passed = if self.passes(affine, x) { *g } else { 0.0 };
-                *g = affine.scale * passed + (slope * x + constant);
+                *g = affine.scale * passed + (factor * x + constant);
             }
         });
         sums.into_iter().map(|(sum, product)| (product as f32, sum as f32)).unzip()
@@ -201,7 +212,7 @@ struct Affine {
     shift: f32,
 }
 
-/// Numbers that are added side by side, in f32 for a stretch at a time and in f64 from there on.
+/// Numbers that are added side by side: in f32 within a stretch, and in f64 from stretch to stretch.
 const LANES: usize = 16;
 const STRETCH: usize = 16 * LANES;
 

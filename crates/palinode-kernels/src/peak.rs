@@ -1,4 +1,4 @@
-//! What the machine can do at best.
+//! The highest speed of the machine.
 
 use crate::context::Context;
 use pulp::{Simd, WithSimd};

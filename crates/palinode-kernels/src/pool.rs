@@ -1,14 +1,20 @@
-//! 2×2 average pools whose output channels are chosen from the input's or zero.
+//! 2×2 average pools, with output channels that are chosen from those of the input or zero.
 
 use crate::context::Context;
 use crate::error::Error;
 use rayon::prelude::*;
 
-/// y\[n\]\[o\] = the 2×2 average pool of x\[n\]\[sources\[o\]\], or zeros where there is no source; an odd last
-/// row or column is dropped.
+/// A transition between units: y\[n\]\[o\] is the 2×2 average pool of x\[n\]\[sources\[o\]\], or zero if there is no
+/// source. An odd last row or column is dropped.
 ///
-/// x is `[images, channels, height, width]`, y `[images, sources.len(), height/2, width/2]`, row-major.
-/// The same bits for any number of threads.
+/// | | |
+/// |---|---|
+/// | x | `[images, channels, height, width]`, row-major |
+/// | y | `[images, sources.len(), height/2, width/2]`, row-major |
+/// | [`forward`](Self::forward) | y from x |
+/// | [`backward`](Self::backward) | the gradient with respect to x, from the gradient with respect to y |
+///
+/// The same input gives the same bits for any number of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool<'a> {
     /// Images n.
@@ -17,7 +23,7 @@ pub struct Pool<'a> {
     pub channels: usize,
     /// Rows and columns of x.
     pub size: [usize; 2],
-    /// For every channel of y the one of x that it comes from; no channel may come twice.
+    /// For every channel of y, the channel of x that it comes from. None may occur twice.
     pub sources: &'a [Option<usize>],
 }
 

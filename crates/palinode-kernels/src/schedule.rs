@@ -1,85 +1,222 @@
-//! Chunks of a batch on threads, with sums in an order that does not depend on them.
+//! Chunks of a batch on threads, with sums in an order that does not depend on the threads.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::context::Context;
+use crate::scratch::{Arena, Lent};
+use crate::token::Token;
+use std::any::Any;
+use std::ops::AddAssign;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Calls `work(scratch, index, chunk)` for every chunk, on all threads of the current Rayon pool;
-/// `scratch` is made once per thread, all of it by the caller: a thread's own allocations would stay
-/// with it, one heap a thread.
+/// A computation that goes through a batch chunk by chunk.
+pub(crate) trait Work: Sync {
+    /// What is computed at a time, for instance a few images and the place of their results.
+    type Chunk: Send;
+
+    /// One thread's working memory, used again for every chunk.
+    type Memory<'m>;
+
+    /// Carves a thread's memory. The arrays may be empty yet: see [`Arena::zeros`].
+    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Self::Memory<'m>;
+
+    /// Computes chunk number `index`.
+    fn run(&self, token: Token, memory: &mut Self::Memory<'_>, index: usize, chunk: Self::Chunk);
+
+    /// Called when a chunk has panicked: wakes the chunks that wait for its [commit](Ordered::commit).
+    fn abandon(&self) {}
+}
+
+/// Runs `work` on every chunk, on all threads of the context.
 ///
 /// Chunks begin in their order, so one may wait for what an earlier one [commits](Ordered::commit).
-pub(crate) fn for_each_chunk<T: Send, W: Send>(
-    chunks: Vec<T>,
-    scratch: impl Fn() -> W,
-    work: impl Fn(&mut W, usize, T) + Sync,
-) {
-    if rayon::current_num_threads() == 1 || chunks.len() == 1 {
-        let mut scratch = scratch();
-        let chunks = chunks.into_iter().enumerate();
-        chunks.for_each(|(index, chunk)| work(&mut scratch, index, chunk));
+///
+/// # Panics
+/// If a chunk panics, with the panic of the first that did; no further chunks begin.
+pub(crate) fn for_each_chunk<W: Work>(context: &Context, work: &W, chunks: Vec<W::Chunk>) {
+    if chunks.is_empty() {
         return;
     }
-    let count = chunks.len();
-    let threads = rayon::current_num_threads().min(count);
-    let scratches = Mutex::new((0..threads).map(|_| scratch()).collect::<Vec<_>>());
-    let next = AtomicUsize::new(0);
-    let chunks: Vec<Mutex<Option<T>>> =
-        chunks.into_iter().map(|chunk| Mutex::new(Some(chunk))).collect();
-    rayon::broadcast(|_| {
-        let Some(mut scratch) = lock(&scratches).pop() else { return };
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= count {
-                break;
+    context.install(|| {
+        let lend = || context.scratch().lend(|arena| work.memory(arena));
+        let threads = rayon::current_num_threads().min(chunks.len());
+        if threads <= 1 {
+            let mut slab = lend();
+            let mut memory = work.memory(&mut slab.arena());
+            for (index, chunk) in chunks.into_iter().enumerate() {
+                work.run(context.token(), &mut memory, index, chunk);
             }
-            if let Some(chunk) = lock(&chunks[index]).take() {
-                work(&mut scratch, index, chunk);
-            }
+        } else {
+            let slabs = (0..threads).map(|_| lend()).collect();
+            share_out(context.token(), work, chunks, slabs);
         }
-        // Given back, to be freed by the caller too.
-        lock(&scratches).push(scratch);
     });
 }
 
-/// Sums, one per slot, whose terms are added in the order of their chunks.
-pub(crate) struct Ordered<'a> {
-    slots: Vec<(Mutex<Slot<'a>>, Condvar)>,
+/// [`for_each_chunk`] with one thread for every slab.
+fn share_out<W: Work>(token: Token, work: &W, chunks: Vec<W::Chunk>, slabs: Vec<Lent<'_>>) {
+    let slabs = Mutex::new(slabs);
+    let chunks = Mutex::new(chunks.into_iter().enumerate());
+    let panic: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
+    let stopped = AtomicBool::new(false);
+    rayon::broadcast(|_| {
+        let Some(mut slab) = lock(&slabs).pop() else { return };
+        let mut memory = work.memory(&mut slab.arena());
+        while !stopped.load(Ordering::Relaxed) {
+            let Some((index, chunk)) = lock(&chunks).next() else { break };
+            let run = AssertUnwindSafe(|| work.run(token, &mut memory, index, chunk));
+            if let Err(payload) = catch_unwind(run) {
+                // The first is the cause; those that waited for it follow.
+                lock(&panic).get_or_insert(payload);
+                stopped.store(true, Ordering::Relaxed);
+                work.abandon();
+            }
+        }
+    });
+    if let Some(payload) = lock(&panic).take() {
+        resume_unwind(payload);
+    }
 }
 
-struct Slot<'a> {
+/// Sums, `ARRAYS` arrays per slot, whose terms are added in the order of their chunks.
+pub(crate) struct Ordered<'a, const ARRAYS: usize, N = f32> {
+    slots: Vec<(Mutex<Slot<'a, ARRAYS, N>>, Condvar)>,
+    /// A chunk has panicked, so the turn of the later ones never comes.
+    abandoned: AtomicBool,
+}
+
+struct Slot<'a, const ARRAYS: usize, N> {
     /// The chunk whose turn it is.
     next: usize,
-    sums: Vec<&'a mut [f32]>,
+    sums: [&'a mut [N]; ARRAYS],
 }
 
-impl<'a> Ordered<'a> {
-    /// Slots of a few arrays each, which begin with what is there.
-    pub fn new(slots: impl IntoIterator<Item = Vec<&'a mut [f32]>>) -> Self {
+impl<'a, const ARRAYS: usize, N: Copy + AddAssign> Ordered<'a, ARRAYS, N> {
+    /// The sums begin with what the arrays hold.
+    pub fn new(slots: impl IntoIterator<Item = [&'a mut [N]; ARRAYS]>) -> Self {
         let slot = |sums| (Mutex::new(Slot { next: 0, sums }), Condvar::new());
-        Self { slots: slots.into_iter().map(slot).collect() }
+        Self { slots: slots.into_iter().map(slot).collect(), abandoned: AtomicBool::new(false) }
     }
 
-    /// Adds chunk `chunk`'s term, the arrays' behind each other, to slot `slot`, after those of all
-    /// earlier chunks.
+    /// Adds a chunk's term to slot `slot`, after the terms of all earlier chunks. The term holds the
+    /// slot's arrays one behind the other.
     ///
     /// Every chunk must commit to every slot once.
-    pub fn commit(&self, slot: usize, chunk: usize, term: &[f32]) {
+    ///
+    /// # Panics
+    /// With [`Abandoned`], if an earlier chunk has panicked.
+    pub fn commit(&self, slot: usize, chunk: usize, term: &[N]) {
         let (mutex, turn) = &self.slots[slot];
         let mut slot = lock(mutex);
         while slot.next != chunk {
+            if self.abandoned.load(Ordering::Relaxed) {
+                drop(slot);
+                resume_unwind(Box::new(Abandoned));
+            }
             slot = turn.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
         let mut rest = term;
         for sums in &mut slot.sums {
             let (own, others) = rest.split_at(sums.len());
-            sums.iter_mut().zip(own).for_each(|(sum, term)| *sum += term);
+            sums.iter_mut().zip(own).for_each(|(sum, &term)| *sum += term);
             rest = others;
         }
         slot.next += 1;
         turn.notify_all();
     }
+
+    /// Wakes all chunks that wait for one that has panicked.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        for (mutex, turn) in &self.slots {
+            // With the lock held, no chunk is between reading the flag and waiting.
+            drop(lock(mutex));
+            turn.notify_all();
+        }
+    }
 }
+
+/// The panic of a chunk that waited for one that has panicked.
+struct Abandoned;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc::channel;
+    use std::thread::{sleep, spawn};
+    use std::time::Duration;
+
+    /// Adds 1/(chunk + 1) to a sum; chunk `faulty` panics.
+    struct Harmonic<'a> {
+        sums: Ordered<'a, 1>,
+        faulty: Option<usize>,
+        begun: AtomicUsize,
+    }
+
+    impl Work for Harmonic<'_> {
+        type Chunk = f32;
+        type Memory<'m> = &'m mut [f32];
+
+        fn memory<'m>(&self, arena: &mut Arena<'m>) -> &'m mut [f32] {
+            arena.zeros(1)
+        }
+
+        fn run(&self, _: Token, memory: &mut &mut [f32], index: usize, chunk: f32) {
+            self.begun.fetch_add(1, Ordering::Relaxed);
+            if self.faulty == Some(index) {
+                // Long enough for others to wait for this one's commit.
+                sleep(Duration::from_millis(50));
+                panic!("chunk {index} is faulty");
+            }
+            memory[0] = 1.0 / (chunk + 1.0);
+            self.sums.commit(0, index, memory);
+        }
+
+        fn abandon(&self) {
+            self.sums.abandon();
+        }
+    }
+
+    const CHUNKS: usize = 1000;
+
+    fn sum(threads: usize, faulty: Option<usize>) -> (f32, usize) {
+        let context = Context::builder().threads(threads).build().unwrap();
+        let mut sum = [0.0];
+        let sums = Ordered::new([[&mut sum[..]]]);
+        let work = Harmonic { sums, faulty, begun: AtomicUsize::new(0) };
+        for_each_chunk(&context, &work, (0..CHUNKS).map(|chunk| chunk as f32).collect());
+        let begun = work.begun.into_inner();
+        (sum[0], begun)
+    }
+
+    #[test]
+    fn sums_do_not_depend_on_the_number_of_threads() {
+        let forward = (0..CHUNKS).fold(0.0, |sum, chunk| sum + 1.0 / (chunk as f32 + 1.0));
+        for threads in 1..5 {
+            assert_eq!(sum(threads, None), (forward, CHUNKS));
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_at_once() {
+        for threads in [1, 2, 4] {
+            for faulty in [0, 1, 500, CHUNKS - 1] {
+                let (report, result) = channel();
+                spawn(move || {
+                    let caught = catch_unwind(|| sum(threads, Some(faulty)));
+                    report.send(caught.map_err(|payload| payload.downcast::<String>())).unwrap();
+                });
+                let result = result.recv_timeout(Duration::from_secs(1));
+                let payload = result.expect("the caller waits for ever").unwrap_err();
+                let message = payload.expect("the panic is another one");
+                assert_eq!(*message, format!("chunk {faulty} is faulty"), "{threads} threads");
+            }
+        }
+    }
 }

@@ -1,6 +1,5 @@
-//! Squares of 16×16 numbers with rows and columns exchanged.
+//! Transposes of squares of 16×16 numbers.
 
-use crate::layout::CHANNEL_BLOCK;
 use pulp::Simd;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
@@ -9,14 +8,17 @@ use std::arch::x86_64::{
     _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
-pub(crate) type Square = [[f32; CHANNEL_BLOCK]; CHANNEL_BLOCK];
+/// Rows and columns of a square: the numbers of one AVX-512 vector.
+pub(crate) const EDGE: usize = 16;
 
-/// Exchanges rows and columns.
+pub(crate) type Square = [[f32; EDGE]; EDGE];
+
+/// Transposes a square in its place.
 #[inline(always)]
 pub(crate) fn transpose<S: Simd>(_: S, square: &mut Square) {
     #[cfg(target_arch = "x86_64")]
     if std::any::TypeId::of::<S>() == std::any::TypeId::of::<pulp::x86::V4>() {
-        // SAFETY: a value of type V4 exists only where the machine has AVX-512.
+        // SAFETY: a value of type V4 was passed, and one exists only where the machine has AVX-512.
         unsafe { by_shuffles(square) };
         return;
     }
@@ -26,7 +28,7 @@ pub(crate) fn transpose<S: Simd>(_: S, square: &mut Square) {
 #[allow(clippy::needless_range_loop)] // both sides of an exchange are indexed
 #[inline(always)]
 fn by_swaps(square: &mut Square) {
-    for row in 0..CHANNEL_BLOCK {
+    for row in 0..EDGE {
         for column in 0..row {
             let value = square[row][column];
             square[row][column] = square[column][row];
@@ -39,32 +41,32 @@ fn by_swaps(square: &mut Square) {
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn by_shuffles(square: &mut Square) {
-    let mut rows = [_mm512_setzero_ps(); CHANNEL_BLOCK];
+    let mut rows = [_mm512_setzero_ps(); EDGE];
     for (row, line) in rows.iter_mut().zip(square.iter()) {
-        // SAFETY: a line holds 16 numbers.
+        // SAFETY: a line holds 16 numbers, as many as are read.
         *row = unsafe { _mm512_loadu_ps(line.as_ptr()) };
     }
     for (row, line) in transposed(rows).iter().zip(square.iter_mut()) {
-        // SAFETY: a line holds 16 numbers.
+        // SAFETY: a line holds 16 numbers, as many as are written.
         unsafe { _mm512_storeu_ps(line.as_mut_ptr(), *row) };
     }
 }
 
-/// [`transpose`] in registers, in four rounds of 16 shuffles: pairs of numbers, pairs of pairs, then
+/// The transpose of 16 registers, in four rounds of 16 shuffles: pairs of numbers, pairs of pairs, then
 /// quarters of rows.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 #[inline]
-pub(crate) fn transposed(mut rows: [__m512; CHANNEL_BLOCK]) -> [__m512; CHANNEL_BLOCK] {
+pub(crate) fn transposed(mut rows: [__m512; EDGE]) -> [__m512; EDGE] {
     let mut pairs = rows;
-    for i in (0..CHANNEL_BLOCK).step_by(2) {
+    for i in (0..EDGE).step_by(2) {
         pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
         pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
     }
     // Quarter q of quads[4g + k] holds column 4q + k of rows 4g to 4g + 3.
     let mut quads = pairs;
     let wide = |row: __m512| _mm512_castps_pd(row);
-    for g in (0..CHANNEL_BLOCK).step_by(4) {
+    for g in (0..EDGE).step_by(4) {
         for k in 0..2 {
             let (a, b) = (wide(pairs[g + k]), wide(pairs[g + 2 + k]));
             quads[g + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));

@@ -81,44 +81,44 @@ fn winograds_algorithms_are_the_references_too() {
 
 fn check(shape: Convolution, bound: f64) {
     let context = &Context::new();
-    let [x, weight, bias, slope] = arrays(&shape);
-    let area = slope.len() / shape.images / shape.outputs;
+    let [x, weight, bias, cotangent] = arrays(&shape);
+    let area = cotangent.len() / shape.images / shape.outputs;
     let mut truth = convolve(&shape, &wide(&weight), &wide(&x));
     let mut bias_truth = vec![0.0; shape.outputs];
     for (index, value) in truth.iter_mut().enumerate() {
         let channel = index / area % shape.outputs;
         *value += f64::from(bias[channel]);
-        bias_truth[channel] += f64::from(slope[index]);
+        bias_truth[channel] += f64::from(cotangent[index]);
     }
     // What is there before must not matter, except where it is added to.
-    let mut y = noise(slope.len(), 9, 1.0);
+    let mut y = noise(cotangent.len(), 9, 1.0);
     shape.value_into(context, &x, &weight, Some(&bias), &mut y).unwrap();
     let mut gx = noise(x.len(), 9, 1.0);
-    shape.adjoint_into(context, &slope, &weight, &mut gx).unwrap();
+    shape.adjoint_into(context, &cotangent, &weight, &mut gx).unwrap();
     let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
-    shape.weight_gradient(context, &x, &slope, &mut gw, Some(&mut gb)).unwrap();
+    shape.weight_gradient(context, &x, &cotangent, &mut gw, Some(&mut gb)).unwrap();
     let errors = [
         relative(&y, &truth),
-        relative(&gx, &adjoint(&shape, &wide(&weight), &wide(&slope))),
-        relative(&gw, &weight_gradient(&shape, &wide(&x), &wide(&slope))),
+        relative(&gx, &adjoint(&shape, &wide(&weight), &wide(&cotangent))),
+        relative(&gw, &weight_gradient(&shape, &wide(&x), &wide(&cotangent))),
         relative(&gb, &bias_truth),
     ];
     assert!(errors.iter().all(|&error| error <= bound), "{shape:?}: {errors:?}");
     let new = shape.value(context, &x, &weight, Some(&bias)).unwrap();
     assert!(new == y, "{shape:?}: in new memory");
-    let new = shape.adjoint(context, &slope, &weight).unwrap();
+    let new = shape.adjoint(context, &cotangent, &weight).unwrap();
     assert!(new == gx, "{shape:?}: in new memory");
 }
 
 #[test]
 fn gradients_are_added_to_what_is_there() {
     let shape = shape((2, 3, 4), [5, 5], 3, 1, 1);
-    let [x, weight, bias, slope] = arrays(&shape);
+    let [x, weight, bias, cotangent] = arrays(&shape);
     let (mut once, mut bias_once) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
     let context = &Context::new();
-    shape.weight_gradient(context, &x, &slope, &mut once, Some(&mut bias_once)).unwrap();
+    shape.weight_gradient(context, &x, &cotangent, &mut once, Some(&mut bias_once)).unwrap();
     let (mut added, mut bias_added) = (vec![1.0; weight.len()], vec![1.0; bias.len()]);
-    shape.weight_gradient(context, &x, &slope, &mut added, Some(&mut bias_added)).unwrap();
+    shape.weight_gradient(context, &x, &cotangent, &mut added, Some(&mut bias_added)).unwrap();
     assert!(once.iter().zip(&added).all(|(once, added)| *added == 1.0 + once));
     assert!(bias_once.iter().zip(&bias_added).all(|(once, added)| *added == 1.0 + once));
 }
@@ -132,13 +132,13 @@ fn the_same_bits_for_any_number_of_threads() {
 }
 
 fn check_threads(shape: Convolution) {
-    let [x, weight, bias, slope] = arrays(&shape);
+    let [x, weight, bias, cotangent] = arrays(&shape);
     let run = |threads: usize| {
         let context = &Context::builder().threads(threads).build().unwrap();
         let y = shape.value(context, &x, &weight, Some(&bias)).unwrap();
-        let gx = shape.adjoint(context, &slope, &weight).unwrap();
+        let gx = shape.adjoint(context, &cotangent, &weight).unwrap();
         let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
-        shape.weight_gradient(context, &x, &slope, &mut gw, Some(&mut gb)).unwrap();
+        shape.weight_gradient(context, &x, &cotangent, &mut gw, Some(&mut gb)).unwrap();
         (y, gx, gw, gb)
     };
     let one = run(1);
@@ -186,14 +186,14 @@ fn impossible_shapes_are_named() {
 #[test]
 fn arrays_of_other_lengths_are_named() {
     let shape = shape((2, 3, 4), [5, 5], 3, 1, 1);
-    let [x, weight, bias, slope] = arrays(&shape);
+    let [x, weight, bias, cotangent] = arrays(&shape);
     let context = &Context::new();
     let long = |array: &[f32]| [array, &[0.0]].concat();
     let refused = [
         (shape.value(context, &long(&x), &weight, Some(&bias)), "input x", x.len()),
         (shape.value(context, &x, &long(&weight), Some(&bias)), "weight", weight.len()),
         (shape.value(context, &x, &weight, Some(&long(&bias))), "bias", bias.len()),
-        (shape.adjoint(context, &long(&slope), &weight), "output y", slope.len()),
+        (shape.adjoint(context, &long(&cotangent), &weight), "output y", cotangent.len()),
     ];
     for (result, name, len) in refused {
         let Err(Error::Length { what, expected, found }) = result else { panic!("{result:?}") };

@@ -7,7 +7,7 @@ mod support;
 use palinode_kernels::inception::{Arrays, EXTENTS, Inception, InceptionResidual};
 use palinode_kernels::reference::{inception, inception_adjoint, inception_gradients};
 use palinode_kernels::{Activation, Context, Isa};
-use support::{noise, relative, wide};
+use support::{noise, relative, relative_to, wide};
 
 /// Numbers with NaN on both sides of the stretch that is handed out.
 struct Fenced(Vec<f32>);
@@ -34,14 +34,6 @@ fn shapes() -> Vec<Inception> {
         }
     }
     shapes
-}
-
-/// Largest error relative to the largest value, or to `typical` where that is larger.
-fn relative_to(typical: f64, found: &[f32], truth: &[f64]) -> f64 {
-    assert_eq!(found.len(), truth.len());
-    let pairs = found.iter().zip(truth);
-    let largest = pairs.map(|(f, t)| (f64::from(*f) - t).abs()).fold(0.0, f64::max);
-    largest / truth.iter().fold(typical, |most, t| most.max(t.abs()))
 }
 
 /// Random arrays of a shape: two of images, kernels and biases.
@@ -127,6 +119,7 @@ fn check_residual(shape: Inception, activation: Activation) {
     // A sign of ReLU that rounding changes is a jump, not an error.
     let near = pre.iter().any(|&a| activation == Activation::Relu && a.abs() < 1e-5);
     if near {
+        println!("not tested: {shape:?} with {activation:?} has a pre-activation near 0");
         return;
     }
     let hidden: Vec<f64> = pre.iter().map(|&a| activation.apply(a)).collect();

@@ -39,7 +39,7 @@ fn unit_errors(context: &Context, shape: Shape, algorithm: Algorithm) -> [f64; 4
         input_biases: vec![0.0; biases.len()],
     };
     let last = twin.forward((wide(&y), wide(&z)));
-    let slopes = twin.backward((wide(&y), wide(&z)), (wide(&gy), wide(&gz)));
+    let gradients = twin.backward((wide(&y), wide(&z)), (wide(&gy), wide(&gz)));
     let unit = Unit {
         form: Form::Symmetric,
         activation: Activation::Relu,
@@ -69,8 +69,8 @@ fn unit_errors(context: &Context, shape: Shape, algorithm: Algorithm) -> [f64; 4
     [
         state,
         relative(&first, &wide(&y)).max(relative(&second, &wide(&z))),
-        relative(&g_first, &slopes.start.0).max(relative(&g_second, &slopes.start.1)),
-        relative(&kernels, &slopes.kernels),
+        relative(&g_first, &gradients.start.0).max(relative(&g_second, &gradients.start.1)),
+        relative(&kernels, &gradients.kernels),
     ]
 }
 
@@ -78,16 +78,16 @@ fn convolution_errors(context: &Context, shape: &Convolution) -> [f64; 3] {
     let [rows, columns] = shape.output_size().unwrap();
     let x = noise(shape.images * shape.inputs * shape.size[0] * shape.size[1], 1, 1.0);
     let weight = noise(shape.outputs * shape.inputs * shape.kernel[0] * shape.kernel[1], 2, 0.1);
-    let slope = noise(shape.images * shape.outputs * rows * columns, 3, 1.0);
+    let cotangent = noise(shape.images * shape.outputs * rows * columns, 3, 1.0);
     let (mut y, mut gx, mut gw) =
-        (vec![0.0; slope.len()], vec![0.0; x.len()], vec![0.0; weight.len()]);
+        (vec![0.0; cotangent.len()], vec![0.0; x.len()], vec![0.0; weight.len()]);
     shape.value_into(context, &x, &weight, None, &mut y).unwrap();
-    shape.adjoint_into(context, &slope, &weight, &mut gx).unwrap();
-    shape.weight_gradient(context, &x, &slope, &mut gw, None).unwrap();
+    shape.adjoint_into(context, &cotangent, &weight, &mut gx).unwrap();
+    shape.weight_gradient(context, &x, &cotangent, &mut gw, None).unwrap();
     [
         relative(&y, &reference::convolve(shape, &wide(&weight), &wide(&x))),
-        relative(&gx, &reference::adjoint(shape, &wide(&weight), &wide(&slope))),
-        relative(&gw, &reference::weight_gradient(shape, &wide(&x), &wide(&slope))),
+        relative(&gx, &reference::adjoint(shape, &wide(&weight), &wide(&cotangent))),
+        relative(&gw, &reference::weight_gradient(shape, &wide(&x), &wide(&cotangent))),
     ]
 }
 

@@ -16,10 +16,10 @@ fn pools_are_means_of_squares_and_their_gradient_is_the_adjoint() {
         let pool = Pool { images: 3, channels: 3, size, sources: &sources };
         let [rows, columns] = pool.output_size();
         let x = noise(3 * 3 * size[0] * size[1], 1, 1.0);
-        let slope = noise(3 * 5 * rows * columns, 2, 1.0);
-        let mut truth = vec![0.0; slope.len()];
+        let cotangent = noise(3 * 5 * rows * columns, 2, 1.0);
+        let mut truth = vec![0.0; cotangent.len()];
         let mut back = vec![0.0; x.len()];
-        for (index, slope) in slope.iter().enumerate() {
+        for (index, cotangent) in cotangent.iter().enumerate() {
             let (map, row, column) =
                 (index / (rows * columns), index / columns % rows, index % columns);
             let Some(source) = sources[map % 5] else { continue };
@@ -27,13 +27,13 @@ fn pools_are_means_of_squares_and_their_gradient_is_the_adjoint() {
                 let channel = map / 5 * 3 + source;
                 let at = (channel * size[0] + 2 * row + down) * size[1] + 2 * column + right;
                 truth[index] += 0.25 * f64::from(x[at]);
-                back[at] += 0.25 * f64::from(*slope);
+                back[at] += 0.25 * f64::from(*cotangent);
             }
         }
-        let mut y = noise(slope.len(), 9, 1.0);
+        let mut y = noise(cotangent.len(), 9, 1.0);
         pool.forward(&context, &x, &mut y).unwrap();
         let mut gradient = noise(x.len(), 9, 1.0);
-        pool.backward(&context, &slope, &mut gradient).unwrap();
+        pool.backward(&context, &cotangent, &mut gradient).unwrap();
         assert!(truth.is_empty() || relative(&y, &truth) < 1e-6, "{size:?}");
         assert!(relative(&gradient, &back) < 1e-6, "{size:?}");
     }
@@ -64,18 +64,18 @@ fn batch_norm_and_its_gradients_by_differences() {
         let norm = BatchNorm { images: 3, channels: 2, area: 5, epsilon: 1e-3, relu };
         let x = noise(30, 1, 2.0);
         let (weight, bias) = (noise(2, 2, 1.0), noise(2, 3, 0.2));
-        let slope = noise(30, 4, 1.0);
+        let cotangent = noise(30, 4, 1.0);
         let statistics = norm.statistics(&context, &x).unwrap();
         let mut y = vec![0.0; 30];
         norm.forward(&context, &x, &statistics, (&weight, &bias), &mut y).unwrap();
         let (x64, w64, b64) = (wide(&x), wide(&weight), wide(&bias));
         assert!(relative(&y, &normalise(&norm, &x64, &w64, &b64)) < 1e-6);
 
-        let mut gradient = slope.clone();
+        let mut gradient = cotangent.clone();
         let (gw, gb) =
             norm.backward(&context, &x, &statistics, (&weight, &bias), &mut gradient).unwrap();
         let loss = |x: &[f64], w: &[f64], b: &[f64]| -> f64 {
-            normalise(&norm, x, w, b).iter().zip(&slope).map(|(y, &s)| y * f64::from(s)).sum()
+            normalise(&norm, x, w, b).iter().zip(&cotangent).map(|(y, &s)| y * f64::from(s)).sum()
         };
         let h = 1e-6;
         let difference = |values: &[f64], loss: &dyn Fn(&[f64]) -> f64| -> Vec<f64> {

@@ -4,10 +4,12 @@ use super::packing::Pass;
 use crate::register::{Factors, Matrix, PANEL, accumulate, load, store, tile_rows};
 use pulp::{Simd, WithSimd};
 
-/// A [`Pass`] over a chunk of padded images; each side with its floats per image.
+/// A [`Pass`] over a chunk of padded images. Each side comes with its floats per image.
 pub(crate) struct Correlate<'a> {
     pub pass: &'a Pass,
-    /// Where the sums begin, `[depth]`.
+    /// The packed weights of the pass.
+    pub weights: &'a [f32],
+    /// What the sums begin with, `[depth]`.
     pub bias: &'a [f32],
     pub images: usize,
     pub from: (&'a [f32], usize),
@@ -21,7 +23,8 @@ impl WithSimd for Correlate<'_> {
     /// If a slice is too short for the pass.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { pass, bias, images, from: (from, from_image), into: (into, into_image) } = self;
+        let Self { pass, weights, bias, images, from, into } = self;
+        let ((from, from_image), (into, into_image)) = (from, into);
         let furthest = pass.runs.iter().map(|run| run.offset + run.terms).max().unwrap_or(0);
         let last = |[first, row, column]: [usize; 3]| {
             first + (pass.rows - 1) * row + (pass.columns - 1) * column
@@ -30,7 +33,7 @@ impl WithSimd for Correlate<'_> {
             return;
         }
         assert!(pass.depth.is_multiple_of(16) && bias.len() >= pass.depth);
-        assert!(pass.weights.len() >= pass.terms * pass.depth);
+        assert!(weights.len() >= pass.terms * pass.depth);
         assert_eq!(pass.runs.iter().map(|run| run.terms).sum::<usize>(), pass.terms);
         assert!(from.len() >= (images - 1) * from_image + last(pass.from) + furthest);
         assert!(into.len() >= (images - 1) * into_image + last(pass.into) + pass.depth);
@@ -43,12 +46,16 @@ impl WithSimd for Correlate<'_> {
                     for row in 0..pass.rows {
                         let read = image * from_image + pass.from[0] + row * pass.from[1];
                         let written = image * into_image + pass.into[0] + row * pass.into[1];
-                        // SAFETY: the assertions above bound the last row of the last image.
+                        // SAFETY: a row number < `pass.rows` of an image number < `images`. As asserted,
+                        // `from` covers the runs and `into` a pixel of `pass.depth` floats at the last
+                        // column of the last row of the last image, so they do at this row. A panel of
+                        // the weights has `pass.terms` rows of `width` floats from start·terms on, and
+                        // column + N vectors end at `width`, for N is 1 if only one vector is left.
                         unsafe {
                             let line = Line {
                                 pass,
                                 from: from.as_ptr().add(read),
-                                weights: pass.weights.as_ptr().add(start * pass.terms + column),
+                                weights: weights.as_ptr().add(start * pass.terms + column),
                                 width,
                                 bias: bias.as_ptr().add(start + column),
                                 into: into.as_mut_ptr().add(written + start + column),
@@ -78,8 +85,12 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// Computes all columns.
+    ///
     /// # Safety
-    /// The pointers cover all columns of the pass and `N` vectors.
+    /// For every column c of the pass: `from` + c·`pass.from[2]` is valid for reads of all runs, and `into` +
+    /// c·`pass.into[2]` for writes of `N` vectors. `bias` is valid for reads of `N` vectors, and `weights` in
+    /// each of `pass.terms` rows of `width` floats.
     #[inline(always)]
     unsafe fn run<S: Simd, const N: usize>(self, simd: S) {
         let columns = self.pass.columns;
@@ -87,7 +98,8 @@ impl Line<'_> {
         let mut column = 0;
         while column < columns {
             let left = columns - column;
-            // SAFETY: no tile ends behind the last column.
+            // SAFETY: no tile ends behind the last column: the number of its columns is at most `left`,
+            // or its first column is at most columns − full.
             column += unsafe {
                 if columns >= full {
                     // The last tile may overlap the one before it and compute the same again.
@@ -107,14 +119,16 @@ impl Line<'_> {
         }
     }
 
-    /// `R` results from `column` on; returns `R`.
+    /// Computes `R` results from `column` on; returns `R`.
     ///
     /// # Safety
-    /// As [`run`](Self::run), and `column + R` is at most the pass's columns.
+    /// As [`run`](Self::run), and `column + R` is at most the number of columns.
     #[inline(always)]
     unsafe fn tile<S: Simd, const R: usize, const N: usize>(self, simd: S, column: usize) -> usize {
         let (from_column, into_column) = (self.pass.from[2], self.pass.into[2]);
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for all columns below column + R, hence for the bias, for every run at
+        // R columns, for its rows of the weights (the runs' terms add up to `pass.terms`), and for the
+        // results.
         unsafe {
             let mut sums = [[simd.splat_f32s(0.0); N]; R];
             for sums in &mut sums {
@@ -126,7 +140,7 @@ impl Line<'_> {
             let mut weights = Matrix { at: self.weights, row: self.width };
             for run in &self.pass.runs {
                 let pixels = Factors { at: from.add(run.offset), row: from_column, term: 1 };
-                accumulate(simd, run.terms, pixels, weights, &mut sums);
+                accumulate(simd, (), run.terms, pixels, weights, &mut sums);
                 weights.at = weights.at.add(run.terms * self.width);
             }
             for (r, sums) in sums.iter().enumerate() {

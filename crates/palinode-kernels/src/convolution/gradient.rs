@@ -1,90 +1,18 @@
-//! Weight and bias gradients of a chunk of images.
+//! Weight and bias gradients of a chunk of padded images.
 
-use super::Plan;
-use crate::aligned::Aligned;
-use crate::layout::{Layout, Load};
+use crate::layout::Layout;
 use crate::register::{Factors, Matrix, accumulate, load, store, tile_rows};
 use pulp::{Simd, WithSimd};
 
-/// One thread's memory for weight gradients.
-pub(super) struct WeightScratch {
-    x: Aligned,
-    y: Aligned,
-    /// `[kernel row][kernel column, input][output]`, padded, of one group.
-    points: Aligned,
-    bias: Aligned,
-    /// The chunk's share: w's and b's.
-    pub term: Vec<f32>,
-}
-
-impl WeightScratch {
-    pub fn new(plan: &Plan) -> Self {
-        let (x, y, images) = (plan.x, plan.y, plan.images_per_chunk());
-        let weights = plan.shape.outputs * x.channels * plan.kernel_area();
-        Self {
-            x: Aligned::zeros(images * x.image),
-            y: Aligned::zeros(images * y.image),
-            points: Aligned::zeros(plan.kernel_area() * x.depth * y.depth),
-            bias: Aligned::zeros(y.depth),
-            term: vec![0.0; weights + plan.shape.outputs],
-        }
-    }
-}
-
-/// One chunk's weight and bias gradient.
-pub(super) struct WeightChunk<'a> {
-    pub plan: &'a Plan,
-    pub scratch: &'a mut WeightScratch,
-    pub x: &'a [f32],
-    pub y: &'a [f32],
-}
-
-impl WithSimd for WeightChunk<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { plan, scratch, .. } = self;
-        let (x, y) = (plan.x, plan.y);
-        let images = self.x.len() / plan.x_image();
-        for group in plan.groups() {
-            let plain = &self.x[group * x.channels * x.height * x.width..];
-            let (stride, padded) = (plan.x_image(), &mut *scratch.x);
-            simd.vectorize(Load { layout: x, plain, stride, padded });
-            let plain = &self.y[group * y.channels * y.height * y.width..];
-            let (stride, padded) = (plan.y_image(), &mut *scratch.y);
-            simd.vectorize(Load { layout: y, plain, stride, padded });
-            scratch.points.fill(0.0);
-            scratch.bias.fill(0.0);
-            simd.vectorize(WeightGradient {
-                layouts: (x, y),
-                kernel: plan.shape.kernel,
-                stride: plan.shape.stride,
-                images,
-                x: &scratch.x,
-                y: &scratch.y,
-                weight: &mut scratch.points,
-                bias: &mut scratch.bias,
-            });
-            let split = scratch.term.len() - plan.shape.outputs;
-            let (weights, biases) = scratch.term.split_at_mut(split);
-            let count = y.channels * x.channels * plan.kernel_area();
-            plan.unpack(&scratch.points, &mut weights[group * count..(group + 1) * count]);
-            let biases = &mut biases[group * y.channels..(group + 1) * y.channels];
-            biases.copy_from_slice(&scratch.bias[..y.channels]);
-        }
-    }
-}
-
 /// weight\[k\]\[i\]\[o\] += Σ x\[s·p + k\]\[i\]·y\[p\]\[o\] and bias\[o\] += Σ y\[p\]\[o\] over images and pixels p.
 pub(crate) struct WeightGradient<'a> {
-    /// Of `x`, with its padding, and of `y`.
+    /// The layouts of `x`, with its padding, and of `y`.
     pub layouts: (Layout, Layout),
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
     pub images: usize,
     pub x: &'a [f32],
-    /// From its first pixel on.
+    /// Begins with its first pixel.
     pub y: &'a [f32],
     /// `[kernel row][kernel column][x's depth][y's depth]`.
     pub weight: &'a mut [f32],
@@ -117,8 +45,10 @@ impl WithSimd for WeightGradient<'_> {
             for row in 0..self.kernel[0] {
                 for factor in (0..reach).step_by(tile_rows::<S>()) {
                     for vector in (0..vectors).step_by(2) {
-                        // SAFETY: `factor` and a tile's rows end at reach, a multiple of 16, and the vectors end at
-                        // `vectors`; the assertions above do the rest.
+                        // SAFETY: a tile's rows are a divisor of 16 and `reach` is a multiple of 16, so they
+                        // end at `reach`; N vectors end at `vectors`, for N is 1 if only one is left. So the
+                        // tile reads x at `factor` + R of `reach` floats at every result, y at a vector of
+                        // every pixel, and adds to R rows of the weight: inside the slices, as asserted.
                         unsafe {
                             let tile = Tile {
                                 x: self.x.as_ptr().add(image * x.image + row * x.row + factor),
@@ -143,11 +73,11 @@ impl WithSimd for WeightGradient<'_> {
             }
             for vector in 0..vectors {
                 let mut sum = simd.splat_f32s(0.0);
-                // Row by row: these sums may cancel, and short ones lose less.
+                // Row by row: these sums may cancel, and short sums lose less.
                 for row in 0..y.height {
                     let mut row_sum = simd.splat_f32s(0.0);
                     for column in 0..y.width {
-                        // SAFETY: a pixel of image `image`, asserted above.
+                        // SAFETY: a vector of a pixel of image number `image`, which y covers as asserted.
                         unsafe {
                             let at = image * y.image + row * y.row + column * y.depth;
                             let at = at + vector * S::F32_LANES;
@@ -156,7 +86,7 @@ impl WithSimd for WeightGradient<'_> {
                     }
                     sum = simd.add_f32s(sum, row_sum);
                 }
-                // SAFETY: the bias holds `vectors` vectors, asserted above.
+                // SAFETY: vector number `vector` < `vectors` of the bias, which holds them as asserted.
                 unsafe {
                     let into = self.bias.as_mut_ptr().add(vector * S::F32_LANES);
                     store::<S>(into, simd.add_f32s(load::<S>(into), sum));
@@ -180,21 +110,24 @@ struct Tile {
 }
 
 impl Tile {
-    /// Adds `R` factors' gradients, `N` vectors of outputs.
+    /// Adds the gradients of `R` factors, `N` vectors of outputs each.
     ///
     /// # Safety
-    /// The pointers cover an image's results.
+    /// With the layout's height and width, for every result (row, column): `x` + row·`x_row` +
+    /// column·`x_column` is valid for reads of `R` floats, and `y` at that pixel of the layout for reads of
+    /// `N` vectors. `into` is valid for reads and writes of `N` vectors in `R` rows, the layout's depth apart.
     #[inline(always)]
     unsafe fn add<S: Simd, const R: usize, const N: usize>(self, simd: S) {
         let Layout { height, width, row, depth, .. } = self.layout;
-        // SAFETY: the caller's.
+        // SAFETY: lines are below `height` and terms below `width`, so only results are read, and only R
+        // rows of `into` are touched; the caller vouches for both.
         unsafe {
             let mut sums = [[simd.splat_f32s(0.0); N]; R];
             for line in 0..height {
                 let x = self.x.add(line * self.x_row);
                 let factors = Factors { at: x, row: 1, term: self.x_column };
                 let y = Matrix { at: self.y.add(line * row), row: depth };
-                accumulate(simd, width, factors, y, &mut sums);
+                accumulate(simd, (), width, factors, y, &mut sums);
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (n, &sum) in sums.iter().enumerate() {

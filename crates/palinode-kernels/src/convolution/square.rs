@@ -1,73 +1,74 @@
-//! 3×3 convolutions with as many outputs as inputs, by Winograd's algorithms.
+//! 3×3 convolutions with as many outputs as inputs, by the Winograd algorithms.
 
-use super::Convolution;
+use super::shape::Convolution;
 use crate::algorithm::Algorithm;
-use crate::aligned::Aligned;
 use crate::context::Context;
 use crate::form::Form;
 use crate::geometry::Geometry;
-use crate::layout::{Load, Store};
-use crate::output::Output;
-use crate::schedule::{Ordered, for_each_chunk};
-use crate::winograd::plain::{Gradient, Plain, PlainWeights, Value};
+use crate::layout::{Load, Slot, Store};
+use crate::schedule::{Ordered, Work, for_each_chunk};
+use crate::scratch::Arena;
+use crate::token::Token;
+use crate::winograd::{Plain, PlainGradient, PlainValue, SetWeights, Weights};
 use pulp::{Simd, WithSimd};
+use std::marker::PhantomData;
 
-/// One such convolution.
+/// The shape of such a convolution.
+#[derive(Clone, Copy)]
 pub(super) struct Square {
     geometry: Geometry,
-    /// Images of a chunk; it depends on the shape alone.
+    /// Images of a chunk; the number depends on the shape alone.
     images: usize,
 }
 
-impl Convolution {
-    /// The same for Winograd's algorithms, if they are asked for and can compute it.
-    pub(super) fn square(&self) -> Option<Square> {
-        let fits = self.algorithm != Algorithm::Direct
-            && self.kernel == [3, 3]
-            && self.stride == [1, 1]
-            && self.padding == [1, 1]
-            && self.groups == 1
-            && self.inputs == self.outputs;
+impl Square {
+    /// None if the shape is another one, or a Winograd algorithm is not asked for.
+    pub fn of(shape: &Convolution) -> Option<Self> {
+        let fits = shape.algorithm != Algorithm::Direct
+            && shape.kernel == [3, 3]
+            && shape.stride == [1, 1]
+            && shape.padding == [1, 1]
+            && shape.groups == 1
+            && shape.inputs == shape.outputs;
         fits.then(|| {
-            let [height, width] = self.size;
-            let geometry = Geometry::new(self.inputs, height, width, self.algorithm.tile());
+            let [height, width] = shape.size;
+            let geometry = Geometry::new(shape.inputs, height, width, shape.algorithm.tile());
             // As many as fit into half of a core's second-level cache.
-            let images = (64 * 1024 / geometry.image_len()).clamp(1, self.images.max(1));
-            Square { geometry, images }
+            let images = (64 * 1024 / geometry.image_len()).clamp(1, shape.images.max(1));
+            Self { geometry, images }
         })
     }
-}
 
-impl Square {
-    pub fn value(
+    /// Sets `y` to the convolution of `x`.
+    pub fn value<T: Slot>(
         &self,
         context: &Context,
         x: &[f32],
         kernel: &[f32],
         bias: Option<&[f32]>,
-        y: &mut Output,
+        y: &mut [T],
     ) {
-        let zeros = vec![0.0; self.geometry.channels];
-        let bias = bias.unwrap_or(&zeros);
-        let weights = &PlainWeights::new(context.token(), &self.geometry, kernel, bias);
+        let geometry = &self.geometry;
+        let mut slab = context.scratch().lend(|arena| Weights::forward(arena, geometry));
+        let mut weights = Weights::forward(&mut slab.arena(), geometry);
+        let weights = &mut weights;
+        context.token().dispatch(SetWeights { geometry, kernel, bias, weights });
         let length = self.chunk_len();
         let chunks = x.chunks(length).zip(y.chunks_mut(length)).collect();
-        for_each_chunk(
-            chunks,
-            || Scratch::new(self, false),
-            |scratch, _, (x, y)| {
-                context.token().dispatch(Forward { scratch, weights, x, y });
-            },
-        );
+        let work = Value { square: *self, weights, slots: PhantomData };
+        for_each_chunk(context, &work, chunks);
     }
 
-    /// x = Kᵀy.
-    pub fn adjoint(&self, context: &Context, y: &[f32], kernel: &[f32], x: &mut Output) {
-        let mut turned = vec![0.0; kernel.len()];
-        Form::Layer.inner(true, self.geometry.channels, kernel, &mut turned);
-        self.value(context, y, &turned, None, x);
+    /// Sets `x` to Kᵀy.
+    pub fn adjoint<T: Slot>(&self, context: &Context, y: &[f32], kernel: &[f32], x: &mut [T]) {
+        let len = kernel.len();
+        let mut slab = context.scratch().lend(|arena| arena.zeros::<f32>(len));
+        let adjoint = slab.arena().zeros(len);
+        Form::Layer.inner(true, self.geometry.channels, kernel, adjoint);
+        self.value(context, y, adjoint, None, x);
     }
 
+    /// Adds the gradients with respect to kernel and bias.
     pub fn gradient(
         &self,
         context: &Context,
@@ -76,84 +77,135 @@ impl Square {
         kernel: &mut [f32],
         bias: Option<&mut [f32]>,
     ) {
-        let len = kernel.len() + self.geometry.channels;
-        let ordered = Ordered::new([[kernel].into_iter().chain(bias).collect()]);
         let length = self.chunk_len();
         let chunks = x.chunks(length).zip(y.chunks(length)).collect();
-        let scratch = || (Scratch::new(self, true), vec![0.0; len]);
-        for_each_chunk(chunks, scratch, |(scratch, term), index, (x, y)| {
-            context.token().dispatch(Backward { scratch, x, y, term });
-            ordered.commit(0, index, term);
-        });
+        let sums = Ordered::new([[kernel, bias.unwrap_or(&mut [])]]);
+        for_each_chunk(context, &Gradient { square: *self, sums }, chunks);
     }
 
+    /// Numbers of a chunk.
     fn chunk_len(&self) -> usize {
-        self.images * image_len(&self.geometry)
+        self.images * self.image_len()
     }
-}
 
-/// Floats of an image without padding.
-fn image_len(geometry: &Geometry) -> usize {
-    geometry.channels * geometry.height * geometry.width
+    /// Numbers of an image without padding.
+    fn image_len(&self) -> usize {
+        self.geometry.layout().plain_image()
+    }
 }
 
 /// One thread's memory.
-struct Scratch {
-    geometry: Geometry,
-    plain: Plain,
+struct Memory<'m> {
+    plain: Plain<'m>,
     /// Padded images of a chunk.
-    x: Aligned,
-    y: Aligned,
+    x: &'m mut [f32],
+    y: &'m mut [f32],
 }
 
-impl Scratch {
-    fn new(square: &Square, gradients: bool) -> Self {
-        let Square { geometry, images } = *square;
-        let padded = || Aligned::zeros(images * geometry.image_len());
-        Self { geometry, plain: Plain::new(geometry, gradients), x: padded(), y: padded() }
+impl<'m> Memory<'m> {
+    fn carve(arena: &mut Arena<'m>, square: &Square, gradients: bool) -> Self {
+        let padded = square.images * square.geometry.image_len();
+        Self {
+            plain: Plain::new(arena, square.geometry, gradients),
+            x: arena.zeros(padded),
+            y: arena.zeros(padded),
+        }
     }
 }
 
-struct Forward<'a> {
-    scratch: &'a mut Scratch,
-    weights: &'a PlainWeights,
-    x: &'a [f32],
-    y: &'a mut Output,
+/// All chunks of a batch: y = Kx + b.
+struct Value<'a, 'w, 'c, T> {
+    square: Square,
+    weights: &'a Weights<'w>,
+    slots: PhantomData<fn(&'c mut T)>,
 }
 
-impl WithSimd for Forward<'_> {
+impl<'c, T: Slot> Work for Value<'_, '_, 'c, T> {
+    type Chunk = (&'c [f32], &'c mut [T]);
+    type Memory<'m> = Memory<'m>;
+
+    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'m> {
+        Memory::carve(arena, &self.square, false)
+    }
+
+    fn run(&self, token: Token, memory: &mut Memory<'_>, _: usize, (x, y): Self::Chunk) {
+        token.dispatch(ValueChunk { square: &self.square, weights: self.weights, memory, x, y });
+    }
+}
+
+struct ValueChunk<'a, 'w, 'm, T> {
+    square: &'a Square,
+    weights: &'a Weights<'w>,
+    memory: &'a mut Memory<'m>,
+    x: &'a [f32],
+    y: &'a mut [T],
+}
+
+impl<T: Slot> WithSimd for ValueChunk<'_, '_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Scratch { geometry, plain, x, y } = self.scratch;
-        let (layout, stride) = (geometry.layout(), image_len(geometry));
+        let Self { square, weights, memory: Memory { plain, x, y }, .. } = self;
+        let (layout, stride) = (square.geometry.layout(), square.image_len());
         let images = self.x.len() / stride;
         simd.vectorize(Load { layout, plain: self.x, stride, padded: x });
-        simd.vectorize(Value { plain, weights: self.weights, images, x, y });
+        simd.vectorize(PlainValue { plain, weights, images, x, y });
         simd.vectorize(Store { layout, padded: y, plain: self.y, stride });
     }
 }
 
-struct Backward<'a> {
-    scratch: &'a mut Scratch,
+/// All chunks of a batch: the gradients with respect to K and b.
+struct Gradient<'a> {
+    square: Square,
+    sums: Ordered<'a, 2>,
+}
+
+impl<'a> Work for Gradient<'a> {
+    type Chunk = (&'a [f32], &'a [f32]);
+    /// With the chunk's share of the gradients with respect to K and b.
+    type Memory<'m> = (Memory<'m>, &'m mut [f32]);
+
+    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Self::Memory<'m> {
+        let c = self.square.geometry.channels;
+        (Memory::carve(arena, &self.square, true), arena.zeros(9 * c * c + c))
+    }
+
+    fn run(
+        &self,
+        token: Token,
+        (memory, term): &mut Self::Memory<'_>,
+        index: usize,
+        (x, y): Self::Chunk,
+    ) {
+        token.dispatch(GradientChunk { square: &self.square, memory, x, y, term });
+        self.sums.commit(0, index, term);
+    }
+
+    fn abandon(&self) {
+        self.sums.abandon();
+    }
+}
+
+struct GradientChunk<'a, 'm> {
+    square: &'a Square,
+    memory: &'a mut Memory<'m>,
     x: &'a [f32],
     y: &'a [f32],
-    /// The kernel's gradient and the bias's.
     term: &'a mut [f32],
 }
 
-impl WithSimd for Backward<'_> {
+impl WithSimd for GradientChunk<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Scratch { geometry, plain, x, y } = self.scratch;
-        let (layout, stride) = (geometry.layout(), image_len(geometry));
+        let Self { square, memory: Memory { plain, x, y }, term, .. } = self;
+        let (layout, stride) = (square.geometry.layout(), square.image_len());
         let images = self.x.len() / stride;
         simd.vectorize(Load { layout, plain: self.x, stride, padded: x });
         simd.vectorize(Load { layout, plain: self.y, stride, padded: y });
-        let (kernel, bias) = self.term.split_at_mut(self.term.len() - geometry.channels);
-        simd.vectorize(Gradient { plain, images, x, y, kernel, bias });
+        let (kernel, bias) = term.split_at_mut(term.len() - layout.channels);
+        simd.vectorize(PlainGradient { plain, images, x, y, kernel, bias });
     }
 }

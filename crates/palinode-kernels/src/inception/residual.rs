@@ -1,23 +1,25 @@
 //! The inception residual F(x) = Aᵀσ(Ax + b) as a whole, path by path inside the cache.
 
-use super::packed::Packed;
-use super::{
-    Arrays, EXTENTS, IMAGES, Inception, InceptionGradients, PATHS, Sums, add, back, forward, narrow,
-};
+use super::paths::{Kernels, PATHS, Path, back, forward};
+use super::planes::Planes;
+use super::shape::{Arrays, EXTENTS, Inception, InceptionGradients};
+use super::sums::{Gradients, Sums, Totals};
 use crate::activation::Activation;
 use crate::context::Context;
 use crate::error::Error;
+use crate::schedule::{Work, for_each_chunk};
+use crate::scratch::Arena;
+use crate::token::Token;
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
 /// The residual F(x) = Aᵀσ(Ax + b) of the [map](Inception) A; arrays as there.
 #[derive(Clone, Copy, Debug)]
 pub struct InceptionResidual<'a> {
-    /// A's shape.
+    /// The shape of A.
     pub shape: Inception,
-    /// A's kernels.
+    /// The kernels of A.
     pub kernels: Arrays<&'a [f32]>,
-    /// The biases that b amounts to.
+    /// The biases of A's convolutions, which make up b.
     pub biases: Arrays<&'a [f32]>,
     /// σ.
     pub activation: Activation,
@@ -40,10 +42,18 @@ impl InceptionResidual<'_> {
     /// # Errors
     /// [`Error::Length`] if an array does not fit the shape.
     pub fn value(&self, context: &Context, x: &[f32]) -> Result<Vec<f32>, Error> {
-        let packed = self.packed(x)?;
-        Ok(self.shape.each(context, x, |x, y| {
-            context.token().dispatch(Value { of: self, packed: &packed, x, y });
-        }))
+        self.check(x)?;
+        let shape = &self.shape;
+        let mut slab = context.scratch().lend(|arena| both(arena, shape));
+        let mut kernels = both(&mut slab.arena(), shape);
+        self.pack(&mut kernels);
+        let [kernels, adjoints] = &kernels;
+        let (forward, back) = (forward(kernels, Some(&self.biases)), back(adjoints));
+        let mut value = vec![0.0; x.len()];
+        let length = shape.chunk_len();
+        let chunks = x.chunks(length).zip(value.chunks_mut(length)).collect();
+        for_each_chunk(context, &Value { of: self, forward, back }, chunks);
+        Ok(value)
     }
 
     /// F(x), and the vector–Jacobian products with v, by one evaluation of F.
@@ -51,134 +61,233 @@ impl InceptionResidual<'_> {
     /// # Errors
     /// As [`value`](Self::value).
     pub fn vjp(&self, context: &Context, x: &[f32], v: &[f32]) -> Result<InceptionVjp, Error> {
-        let packed = self.packed(x)?;
+        self.check(x)?;
         Error::check_len("the cotangent v of an inception residual", x.len(), v.len())?;
-        let length = (IMAGES * self.shape.image_len()).max(1);
+        let shape = &self.shape;
+        let mut slab = context.scratch().lend(|arena| both(arena, shape));
+        let mut kernels = both(&mut slab.arena(), shape);
+        self.pack(&mut kernels);
+        let [kernels, adjoints] = &kernels;
+        let (affine, linear) = (forward(kernels, Some(&self.biases)), forward(kernels, None));
         let (mut value, mut input) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        let found: Vec<Sums> = context.install(|| {
-            let results = value.par_chunks_mut(length).zip(input.par_chunks_mut(length));
-            let chunks = x.par_chunks(length).zip(v.par_chunks(length)).zip(results);
-            let found = chunks.map(|((x, v), (y, z))| {
-                let mut sums = self.shape.zeros();
-                let pull = Pull { of: self, packed: &packed, x, v, y, z, sums: &mut sums };
-                context.token().dispatch(pull);
-                sums
-            });
-            found.collect()
-        });
-        let parameters = narrow(add(self.shape.zeros(), &found));
-        Ok(InceptionVjp { value, input, parameters })
+        let mut gradients = Gradients::zeros(shape);
+        let (back, totals) = (back(adjoints), gradients.totals());
+        let work = Vjp { of: self, affine, linear, back, totals };
+        let length = shape.chunk_len();
+        let results = value.chunks_mut(length).zip(input.chunks_mut(length));
+        let chunks = x.chunks(length).zip(v.chunks(length)).zip(results);
+        let chunks = chunks.map(|((x, v), (value, input))| VjpImages { x, v, value, input });
+        for_each_chunk(context, &work, chunks.collect());
+        Ok(InceptionVjp { value, input, parameters: gradients.narrow() })
     }
 
-    /// The convolutions and their adjoints.
-    fn packed(&self, x: &[f32]) -> Result<[Arrays<Packed>; 2], Error> {
+    fn check(&self, x: &[f32]) -> Result<(), Error> {
         let what = "the input x of an inception residual";
-        self.shape.check(what, x, &self.kernels, Some(&self.biases))?;
-        Ok([false, true].map(|transposed| self.shape.packed(&self.kernels, transposed)))
+        self.shape.check(what, x, &self.kernels, Some(&self.biases))
+    }
+
+    /// Packs the convolutions and their adjoints.
+    fn pack(&self, [kernels, adjoints]: &mut [Kernels<'_>; 2]) {
+        kernels.pack(&self.kernels, false);
+        adjoints.pack(&self.kernels, true);
     }
 }
 
-/// y = F(x) on a chunk.
+/// Room for the convolutions and their adjoints.
+fn both<'m>(arena: &mut Arena<'m>, shape: &Inception) -> [Kernels<'m>; 2] {
+    [(); 2].map(|()| Kernels::zeros(arena, shape))
+}
+
+/// F(x).
 struct Value<'a> {
     of: &'a InceptionResidual<'a>,
-    packed: &'a [Arrays<Packed>; 2],
+    forward: [Path<'a>; PATHS.len()],
+    back: [Path<'a>; PATHS.len()],
+}
+
+impl<'a> Work for Value<'a> {
+    type Chunk = (&'a [f32], &'a mut [f32]);
+    /// Input, result of a path's first convolution, hidden layer and output.
+    type Memory<'m> = [Planes<'m>; 4];
+
+    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Self::Memory<'m> {
+        [(); 4].map(|()| Planes::zeros(arena, &self.of.shape))
+    }
+
+    fn run(&self, token: Token, planes: &mut Self::Memory<'_>, _: usize, (x, y): Self::Chunk) {
+        token.dispatch(ValueChunk { work: self, planes, x, y });
+    }
+}
+
+struct ValueChunk<'a, 'w, 'm> {
+    work: &'a Value<'w>,
+    planes: &'a mut [Planes<'m>; 4],
     x: &'a [f32],
     y: &'a mut [f32],
 }
 
-impl WithSimd for Value<'_> {
+impl WithSimd for ValueChunk<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, packed: [packed, adjoints], x, y } = self;
-        let InceptionResidual { shape, biases, activation, .. } = of;
+        let Self { work, planes: [input, between, hidden, output], x, y } = self;
+        let InceptionResidual { shape, activation, .. } = work.of;
         let length = shape.image_len().max(1);
-        let paths = forward(packed, Some(biases)).into_iter().zip(back(adjoints));
-        let (mut input, mut between) = (shape.planes(), shape.planes());
-        let (mut hidden, mut output) = (shape.planes(), shape.planes());
         for (x, y) in x.chunks(length).zip(y.chunks_mut(length)) {
-            input.read(&x[shape.quarter(0)]);
+            input.read(&x[shape.group(0)]);
             input.activate(simd, *activation);
-            input.write(&mut y[shape.quarter(0)]);
-            for (index, (there, back)) in paths.clone().enumerate() {
-                let quarter = shape.quarter(index + 1);
-                input.read(&x[quarter.clone()]);
-                there.run(simd, &input, &mut between, &mut hidden);
+            input.write(&mut y[shape.group(0)]);
+            for (index, (forward, back)) in work.forward.iter().zip(&work.back).enumerate() {
+                let group = shape.group(index + 1);
+                input.read(&x[group.clone()]);
+                forward.run(simd, input, between, hidden);
                 hidden.activate(simd, *activation);
-                back.run(simd, &hidden, &mut between, &mut output);
-                output.write(&mut y[quarter]);
+                back.run(simd, hidden, between, output);
+                output.write(&mut y[group]);
             }
         }
     }
 }
 
-/// y = F(x), z = Jᵀv and the parameters' gradients on a chunk.
-struct Pull<'a> {
+/// F(x), Jᵀv and the gradients with respect to the parameters.
+struct Vjp<'a> {
     of: &'a InceptionResidual<'a>,
-    packed: &'a [Arrays<Packed>; 2],
-    x: &'a [f32],
-    v: &'a [f32],
-    y: &'a mut [f32],
-    z: &'a mut [f32],
-    sums: &'a mut Sums,
+    /// A with its biases, and without.
+    affine: [Path<'a>; PATHS.len()],
+    linear: [Path<'a>; PATHS.len()],
+    back: [Path<'a>; PATHS.len()],
+    totals: Totals<'a>,
 }
 
-impl WithSimd for Pull<'_> {
+/// A chunk of images.
+struct VjpImages<'a> {
+    x: &'a [f32],
+    v: &'a [f32],
+    value: &'a mut [f32],
+    input: &'a mut [f32],
+}
+
+/// One thread's memory.
+struct VjpMemory<'m> {
+    /// x and v.
+    x: Planes<'m>,
+    v: Planes<'m>,
+    /// Rx + b and Rv, if the path has a first convolution R.
+    reduced: Planes<'m>,
+    reduced_v: Planes<'m>,
+    /// Ax + b, then h = σ(Ax + b).
+    hidden: Planes<'m>,
+    /// Av, the cotangent of h, then δ = σ′(Ax + b) ⊙ Av.
+    delta: Planes<'m>,
+    /// The result of the first convolution of a path of Aᵀ.
+    between: Planes<'m>,
+    output: Planes<'m>,
+    sums: Sums<'m>,
+}
+
+impl<'a> Work for Vjp<'a> {
+    type Chunk = VjpImages<'a>;
+    type Memory<'m> = VjpMemory<'m>;
+
+    fn memory<'m>(&self, arena: &mut Arena<'m>) -> VjpMemory<'m> {
+        let shape = &self.of.shape;
+        let mut planes = || Planes::zeros(arena, shape);
+        VjpMemory {
+            x: planes(),
+            v: planes(),
+            reduced: planes(),
+            reduced_v: planes(),
+            hidden: planes(),
+            delta: planes(),
+            between: planes(),
+            output: planes(),
+            sums: Sums::zeros(arena, shape),
+        }
+    }
+
+    fn run(&self, token: Token, memory: &mut VjpMemory<'_>, index: usize, images: VjpImages<'a>) {
+        memory.sums.clear();
+        token.dispatch(VjpChunk { work: self, memory, images });
+        self.totals.commit(index, &memory.sums);
+    }
+
+    fn abandon(&self) {
+        self.totals.abandon();
+    }
+}
+
+struct VjpChunk<'a, 'w, 'm> {
+    work: &'a Vjp<'w>,
+    memory: &'a mut VjpMemory<'m>,
+    images: VjpImages<'a>,
+}
+
+impl WithSimd for VjpChunk<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, packed: [packed, adjoints], x, v, y, z, sums } = self;
-        let InceptionResidual { shape, biases, activation, .. } = of;
+        let Self { work, memory, images: VjpImages { x, v, value, input } } = self;
+        let shape = work.of.shape;
         let length = shape.image_len().max(1);
-        let (affine, linear, adjoint) =
-            (forward(packed, Some(biases)), forward(packed, None), back(adjoints));
-        let planes = || shape.planes();
-        let (mut input, mut cotangent) = (planes(), planes());
-        // Rx + b and Rv; Ax + b, then h, and its cotangent Av, then δ.
-        let (mut reduced, mut reduced_v) = (planes(), planes());
-        let (mut hidden, mut slope) = (planes(), planes());
-        let (mut pulled, mut output) = (planes(), planes());
         let images = x.chunks(length).zip(v.chunks(length));
-        let results = y.chunks_mut(length).zip(z.chunks_mut(length));
-        for ((x, v), (y, z)) in images.zip(results) {
-            let own = shape.quarter(0);
-            hidden.read(&x[own.clone()]);
-            slope.read(&v[own.clone()]);
-            hidden.activate_with_slope(simd, *activation, &mut slope);
-            hidden.write(&mut y[own.clone()]);
-            slope.write(&mut z[own]);
-            for (path, (first, last)) in PATHS.into_iter().enumerate() {
-                let quarter = shape.quarter(path + 1);
-                input.read(&x[quarter.clone()]);
-                cotangent.read(&v[quarter.clone()]);
-                affine[path].run(simd, &input, &mut reduced, &mut hidden);
-                linear[path].run(simd, &cotangent, &mut reduced_v, &mut slope);
-                // h = σ(Ax + b), and δ = σ′(Ax + b) ⊙ Av, for Av is the cotangent of h.
-                hidden.activate_with_slope(simd, *activation, &mut slope);
-
-                // ⟨v, Aᵀh⟩ = ⟨Av, h⟩ and ⟨δ, Ax + b⟩ by the last convolution and, through its adjoint, by
-                // the first.
-                let (of_x, of_v) = match first {
-                    Some(_) => (&reduced, &reduced_v),
-                    None => (&input, &cotangent),
-                };
-                of_v.add_products(simd, &hidden, EXTENTS[last], &mut sums[last].0);
-                of_x.add_products(simd, &slope, EXTENTS[last], &mut sums[last].0);
-                slope.add_sums(&mut sums[last].1);
-                adjoint[path].run(simd, &hidden, &mut pulled, &mut output);
-                output.write(&mut y[quarter.clone()]);
-                if let Some(first) = first {
-                    cotangent.add_products(simd, &pulled, EXTENTS[first], &mut sums[first].0);
-                }
-                adjoint[path].run(simd, &slope, &mut pulled, &mut output);
-                output.write(&mut z[quarter]);
-                if let Some(first) = first {
-                    input.add_products(simd, &pulled, EXTENTS[first], &mut sums[first].0);
-                    pulled.add_sums(&mut sums[first].1);
-                }
+        let results = value.chunks_mut(length).zip(input.chunks_mut(length));
+        for ((x, v), (value, input)) in images.zip(results) {
+            let own = shape.group(0);
+            memory.hidden.read(&x[own.clone()]);
+            memory.delta.read(&v[own.clone()]);
+            memory.hidden.activate_with_vjp(simd, work.of.activation, &mut memory.delta);
+            memory.hidden.write(&mut value[own.clone()]);
+            memory.delta.write(&mut input[own]);
+            for path in 0..PATHS.len() {
+                let group = shape.group(path + 1);
+                memory.x.read(&x[group.clone()]);
+                memory.v.read(&v[group.clone()]);
+                let results = (&mut value[group.clone()], &mut input[group]);
+                memory.path(simd, work, path, results);
             }
+        }
+    }
+}
+
+impl VjpMemory<'_> {
+    /// One path, from the images in `x` and `v`.
+    #[inline(always)]
+    fn path<S: Simd>(
+        &mut self,
+        simd: S,
+        work: &Vjp<'_>,
+        path: usize,
+        (value, input): (&mut [f32], &mut [f32]),
+    ) {
+        let Self { x, v, reduced, reduced_v, hidden, delta, between, output, sums } = self;
+        let (first, last) = PATHS[path];
+        work.affine[path].run(simd, x, reduced, hidden);
+        work.linear[path].run(simd, v, reduced_v, delta);
+        hidden.activate_with_vjp(simd, work.of.activation, delta);
+
+        // The gradients of ⟨v, Aᵀh⟩ = ⟨Av, h⟩ and of ⟨δ, Ax + b⟩: with respect to the last convolution
+        // directly, and with respect to the first through the adjoint of the last.
+        let (of_x, of_v) = match first {
+            Some(_) => (&*reduced, &*reduced_v),
+            None => (&*x, &*v),
+        };
+        let (kernel, bias) = sums.of(last);
+        of_v.add_products(simd, hidden, EXTENTS[last], kernel);
+        of_x.add_products(simd, delta, EXTENTS[last], kernel);
+        delta.add_sums(bias);
+        work.back[path].run(simd, hidden, between, output);
+        output.write(value);
+        if let Some(first) = first {
+            v.add_products(simd, between, EXTENTS[first], sums.of(first).0);
+        }
+        work.back[path].run(simd, delta, between, output);
+        output.write(input);
+        if let Some(first) = first {
+            let (kernel, bias) = sums.of(first);
+            x.add_products(simd, between, EXTENTS[first], kernel);
+            between.add_sums(bias);
         }
     }
 }

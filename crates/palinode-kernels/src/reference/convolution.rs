@@ -1,15 +1,20 @@
-//! Convolution, its adjoint and its weight gradient, by eight loops.
+//! Convolution, adjoint and weight gradient, by eight loops.
 
 use crate::convolution::Convolution;
 use num_traits::Float;
 
-/// Calls `visit(y, w, x)` for every product y\[…\] += w\[…\]·x\[…\] of the convolution: the offsets into
-/// the output, the weight and the input.
+/// Rows and columns of y.
 ///
 /// # Panics
-/// If the shape is none of a convolution.
+/// If no convolution has this shape.
+fn output_size(shape: &Convolution) -> [usize; 2] {
+    shape.output_size().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Calls `visit(y, w, x)` for every product y\[…\] += w\[…\]·x\[…\] of the convolution, with the places of the
+/// three numbers in their arrays.
 fn for_each_product(shape: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
-    let [rows, columns] = shape.output_size().unwrap_or_else(|error| panic!("{error}"));
+    let [rows, columns] = output_size(shape);
     let ([height, width], [kernel_rows, kernel_columns]) = (shape.size, shape.kernel);
     let (inputs, outputs) = (shape.inputs / shape.groups, shape.outputs / shape.groups);
     for n in 0..shape.images {
@@ -38,14 +43,20 @@ fn for_each_product(shape: &Convolution, mut visit: impl FnMut(usize, usize, usi
 }
 
 /// y = Kx for the weight w of K.
+///
+/// # Panics
+/// If no convolution has this shape, or an array is too short.
 pub fn convolve<T: Float>(shape: &Convolution, weight: &[T], x: &[T]) -> Vec<T> {
-    let [rows, columns] = shape.output_size().unwrap_or_else(|error| panic!("{error}"));
+    let [rows, columns] = output_size(shape);
     let mut y = vec![T::zero(); shape.images * shape.outputs * rows * columns];
     for_each_product(shape, |yi, wi, xi| y[yi] = y[yi] + weight[wi] * x[xi]);
     y
 }
 
 /// x = Kᵀy, the exact adjoint of [`convolve`]: ⟨Kx, y⟩ = ⟨x, Kᵀy⟩.
+///
+/// # Panics
+/// As [`convolve`].
 pub fn adjoint<T: Float>(shape: &Convolution, weight: &[T], y: &[T]) -> Vec<T> {
     let mut x = vec![T::zero(); shape.images * shape.inputs * shape.size[0] * shape.size[1]];
     for_each_product(shape, |yi, wi, xi| x[xi] = x[xi] + weight[wi] * y[yi]);
@@ -53,6 +64,9 @@ pub fn adjoint<T: Float>(shape: &Convolution, weight: &[T], y: &[T]) -> Vec<T> {
 }
 
 /// ∂⟨y, Kx⟩/∂w for fixed x and y.
+///
+/// # Panics
+/// As [`convolve`].
 pub fn weight_gradient<T: Float>(shape: &Convolution, x: &[T], y: &[T]) -> Vec<T> {
     let inputs = shape.inputs / shape.groups;
     let len = shape.outputs * inputs * shape.kernel[0] * shape.kernel[1];

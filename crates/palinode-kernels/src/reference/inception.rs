@@ -1,4 +1,4 @@
-//! The inception map and its adjoint, by the loops of [`convolution`](super::convolution).
+//! The inception map, its adjoint and its gradients, by the loops of `convolution`.
 
 use super::convolution::{adjoint, convolve, weight_gradient};
 use crate::algorithm::Algorithm;
@@ -42,14 +42,14 @@ fn back<T: Float>(shape: &Inception, which: usize, kernels: &Arrays<Vec<T>>, y: 
     adjoint(&convolution(shape, which), &kernels[which], y)
 }
 
-/// Quarter `quarter` of every image's channels.
+/// Group `quarter` of the channels of every image.
 fn quarter<T: Copy>(shape: &Inception, x: &[T], quarter: usize) -> Vec<T> {
     let length = shape.group * shape.size[0] * shape.size[1];
     let images = x.chunks((4 * length).max(1));
     images.flat_map(|image| &image[quarter * length..(quarter + 1) * length]).copied().collect()
 }
 
-/// The other way round.
+/// Images from the groups of their channels.
 fn joined<T: Copy>(shape: &Inception, quarters: [Vec<T>; 4]) -> Vec<T> {
     let length = shape.group * shape.size[0] * shape.size[1];
     let image = |image: usize| {
@@ -115,15 +115,15 @@ pub fn inception_gradients<T: Float>(
     let y = [1, 2, 3].map(|index| quarter(shape, y, index));
     let hidden = [(1, 1), (2, 3)]
         .map(|(path, which): (usize, usize)| affine(shape, which, kernels, biases, &x[path]));
-    let pulled =
+    let hidden_y =
         [(1, 2), (2, 4)].map(|(path, which): (usize, usize)| back(shape, which, kernels, &y[path]));
     let of_kernels = [
         of_kernel(0, &x[0], &y[0]),
-        of_kernel(1, &x[1], &pulled[0]),
+        of_kernel(1, &x[1], &hidden_y[0]),
         of_kernel(2, &hidden[0], &y[1]),
-        of_kernel(3, &x[2], &pulled[1]),
+        of_kernel(3, &x[2], &hidden_y[1]),
         of_kernel(4, &hidden[1], &y[2]),
     ];
-    let of_biases = [&y[0], &pulled[0], &y[1], &pulled[1], &y[2]].map(|y| of_bias(y));
+    let of_biases = [&y[0], &hidden_y[0], &y[1], &hidden_y[1], &y[2]].map(|y| of_bias(y));
     (of_kernels, of_biases)
 }

@@ -1,6 +1,7 @@
 //! The residual functions F and their vector–Jacobian products.
 
-use super::{Shape, adjoint, convolve, weight_gradient};
+use super::convolution::{adjoint, convolve, weight_gradient};
+use super::shape::Shape;
 use crate::activation::Activation;
 use crate::convolution::Convolution;
 use crate::form::Form;
@@ -9,11 +10,11 @@ use num_traits::Float;
 /// One residual with its parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Residual<'a, T> {
-    /// Which formula.
+    /// The formula.
     pub form: Form,
     /// σ.
     pub activation: Activation,
-    /// Extent of argument and value.
+    /// The extent of argument and value.
     pub shape: Shape,
     /// K, `[c, c, 3, 3]`.
     pub kernel: &'a [T],
@@ -23,7 +24,7 @@ pub struct Residual<'a, T> {
     pub input_bias: &'a [T],
 }
 
-/// Vector–Jacobian products of a residual with one cotangent.
+/// The gradients of ⟨v, F(x)⟩ for a cotangent v.
 #[derive(Clone, Debug)]
 pub struct ResidualGradient<T> {
     /// With respect to x.
@@ -37,8 +38,8 @@ pub struct ResidualGradient<T> {
 }
 
 impl<T: Float> Residual<'_, T> {
-    /// F(x), or with `conjugate` its companion in the single-layer Hamiltonian, where K is replaced
-    /// by Kᵀ ([`Form::Layer`] only; the other forms are their own companions).
+    /// F(x), or with `conjugate` the conjugate F*(x), where Kᵀ takes the place of K ([`Form::Layer`] only; the
+    /// other forms are their own conjugates).
     pub fn value(&self, x: &[T], conjugate: bool) -> Vec<T> {
         let hidden: Vec<T> = self
             .pre_activation(&self.shifted(x), conjugate)

@@ -1,55 +1,41 @@
-//! One 3×3 convolution by itself, with as many outputs as inputs: y = Kx + b, and its gradients.
-//!
-//! (The gradient with respect to x is Kᵀ of that with respect to y, again such a convolution.)
+//! A 3×3 convolution alone, with as many outputs as inputs: y = Kx + b, and the gradients with respect to K
+//! and b. (The gradient with respect to x is Kᵀ of the gradient with respect to y, again such a convolution.)
 
 use super::gemm::{AddOuter, Multiply};
 use super::strip::{Gather, Workspace, clear_outside};
 use super::tile::{Points, to_pixels, to_points};
-use super::weights::{KernelGradient, SetWeights, Weights};
+use super::weights::{KernelGradient, Weights};
 use crate::evaluation::Purpose;
 use crate::geometry::Geometry;
-use crate::register::{load, store};
-use crate::token::Token;
+use crate::register::{first, set_first};
+use crate::scratch::Arena;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// One thread's memory for Winograd's algorithm, for values or for gradients.
-pub(crate) struct Plain {
+/// One thread's memory for it.
+pub(crate) struct Plain<'m> {
     geometry: Geometry,
-    workspace: Workspace,
+    workspace: Workspace<'m>,
 }
 
-impl Plain {
-    /// The geometry's tiles have 4 or 2 rows.
-    pub fn new(geometry: Geometry, gradients: bool) -> Self {
+impl<'m> Plain<'m> {
+    /// For values, or for gradients too. The tiles of the geometry have 4 or 2 rows.
+    pub fn new(arena: &mut Arena<'m>, geometry: Geometry, gradients: bool) -> Self {
         let purpose = if gradients { Purpose::Gradients(None) } else { Purpose::Values };
-        let workspace = Workspace::new(&geometry, purpose);
-        Self { geometry, workspace }
-    }
-}
-
-/// K and b as [`Value`] computes with them.
-pub(crate) struct PlainWeights(Weights);
-
-impl PlainWeights {
-    /// From K `[c, c, 3, 3]` and b `[c]`.
-    pub fn new(token: Token, geometry: &Geometry, kernel: &[f32], bias: &[f32]) -> Self {
-        let mut weights = Weights::forward_alone(geometry);
-        token.dispatch(SetWeights { geometry, kernel, bias, weights: &mut weights });
-        Self(weights)
+        Self { geometry, workspace: Workspace::new(arena, &geometry, purpose) }
     }
 }
 
 /// Sets `y` to Kx + b; padded images.
-pub(crate) struct Value<'a> {
-    pub plain: &'a mut Plain,
-    pub weights: &'a PlainWeights,
+pub(crate) struct PlainValue<'a, 'm, 'w> {
+    pub plain: &'a mut Plain<'m>,
+    pub weights: &'a Weights<'w>,
     pub images: usize,
     pub x: &'a [f32],
     pub y: &'a mut [f32],
 }
 
-impl WithSimd for Value<'_> {
+impl WithSimd for PlainValue<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -61,21 +47,14 @@ impl WithSimd for Value<'_> {
     }
 }
 
-impl Value<'_> {
+impl PlainValue<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd, const M: usize, const P: usize>(self, simd: S) {
         let Self { plain: Plain { geometry, workspace: w }, weights, images, x, y } = self;
-        let PlainWeights(weights) = weights;
         let at = w.points;
         for rows in w.strips(geometry, images) {
             let tiles = rows.len() * geometry.tile_columns;
-            simd.vectorize(Gather::<M, P> {
-                geometry,
-                rows: rows.clone(),
-                x,
-                points: &mut w.x,
-                at,
-            });
+            simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x, points: w.x, at });
             let (sides, u) = ([(&*w.x, &mut *w.hidden)], &*weights.forward);
             simd.vectorize(Multiply { at, tiles, sides, u });
             let (points, bias, y) = (&*w.hidden, &*weights.bias, &mut *y);
@@ -104,18 +83,14 @@ impl<const M: usize, const P: usize> WithSimd for ToImages<'_, M, P> {
         for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
             let (height, width) = geometry.inside(tile);
             for channel in (0..at.depth).step_by(S::F32_LANES) {
-                let first = geometry.first_pixel(tile) + channel;
+                let corner = geometry.first_pixel(tile) + channel;
                 let bias = &bias[channel..channel + S::F32_LANES];
                 let pixels = to_pixels::<S, M, P>(simd, points, at, index, channel);
                 for (row, pixels) in pixels.iter().enumerate().take(height) {
                     for (column, &pixel) in pixels.iter().enumerate().take(width) {
-                        let from = first + row * geometry.row_stride() + column * geometry.depth;
+                        let from = corner + row * geometry.row_stride() + column * geometry.depth;
                         let into = &mut y[from..from + S::F32_LANES];
-                        // SAFETY: both are a vector long, as the ranges say.
-                        unsafe {
-                            let value = simd.add_f32s(pixel, load::<S>(bias.as_ptr()));
-                            store::<S>(into.as_mut_ptr(), value);
-                        }
+                        set_first::<S>(into, simd.add_f32s(pixel, first::<S>(bias)));
                     }
                 }
             }
@@ -123,20 +98,20 @@ impl<const M: usize, const P: usize> WithSimd for ToImages<'_, M, P> {
     }
 }
 
-/// The gradients with respect to K and b, without padding, from x and that with respect to y, padded
-/// images.
-pub(crate) struct Gradient<'a> {
-    pub plain: &'a mut Plain,
+/// Sets the gradients with respect to K and b, without padding, from x and the gradient with respect to y,
+/// padded images.
+pub(crate) struct PlainGradient<'a, 'm> {
+    pub plain: &'a mut Plain<'m>,
     pub images: usize,
     pub x: &'a [f32],
     pub y: &'a [f32],
-    /// `[c, c, 3, 3]`, set.
+    /// `[c, c, 3, 3]`.
     pub kernel: &'a mut [f32],
-    /// `[c]`, set.
+    /// `[c]`.
     pub bias: &'a mut [f32],
 }
 
-impl WithSimd for Gradient<'_> {
+impl WithSimd for PlainGradient<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -148,7 +123,7 @@ impl WithSimd for Gradient<'_> {
     }
 }
 
-impl Gradient<'_> {
+impl PlainGradient<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, const M: usize, const P: usize>(self, simd: S) {
         let Self { plain: Plain { geometry, workspace: w, .. }, images, x, y, kernel, bias } = self;
@@ -156,17 +131,11 @@ impl Gradient<'_> {
         w.clear_sums();
         for rows in w.strips(geometry, images) {
             let tiles = rows.len() * geometry.tile_columns;
-            simd.vectorize(Gather::<M, P> {
-                geometry,
-                rows: rows.clone(),
-                x,
-                points: &mut w.x,
-                at,
-            });
+            simd.vectorize(Gather::<M, P> { geometry, rows: rows.clone(), x, points: w.x, at });
             let (points, sums) = (&mut *w.delta, &mut *w.bias);
             simd.vectorize(ToPoints::<M, P> { geometry, rows, y, points, at, sums });
             let pairs = [(&*w.x, &*w.delta)];
-            simd.vectorize(AddOuter { at, tiles, pairs, out: &mut w.kernel_points });
+            simd.vectorize(AddOuter { at, tiles, pairs, out: w.kernel_points });
             w.finish_strip();
         }
         let points = &*w.kernel_points;
@@ -175,7 +144,7 @@ impl Gradient<'_> {
     }
 }
 
-/// A·y·Aᵀ of some rows of tiles, and y's sums per channel, added to.
+/// A·y·Aᵀ of some rows of tiles; y's sums per channel are added to `sums`.
 struct ToPoints<'a, const M: usize, const P: usize> {
     geometry: &'a Geometry,
     rows: Range<usize>,
@@ -195,26 +164,23 @@ impl<const M: usize, const P: usize> WithSimd for ToPoints<'_, M, P> {
         for (index, tile) in (rows.start * columns..rows.end * columns).enumerate() {
             let inside = geometry.inside(tile);
             for channel in (0..at.depth).step_by(S::F32_LANES) {
-                let first = geometry.first_pixel(tile) + channel;
+                let corner = geometry.first_pixel(tile) + channel;
                 let sums = &mut sums[channel..channel + S::F32_LANES];
                 let mut pixels = [[simd.splat_f32s(0.0); M]; M];
                 for (row, pixels) in pixels.iter_mut().enumerate() {
                     for (column, pixel) in pixels.iter_mut().enumerate() {
-                        let from = first + row * geometry.row_stride() + column * geometry.depth;
-                        // SAFETY: a vector long, as the range says.
-                        *pixel = unsafe { load::<S>(y[from..from + S::F32_LANES].as_ptr()) };
+                        let from = corner + row * geometry.row_stride() + column * geometry.depth;
+                        *pixel = first::<S>(&y[from..from + S::F32_LANES]);
                     }
                 }
                 if inside != (M, M) {
                     clear_outside(simd, &mut pixels, inside);
                 }
-                // SAFETY: a vector long, as the range says.
-                let mut sum = unsafe { load::<S>(sums.as_ptr()) };
+                let mut sum = first::<S>(sums);
                 for &pixel in pixels.iter().flatten() {
                     sum = simd.add_f32s(sum, pixel);
                 }
-                // SAFETY: as above.
-                unsafe { store::<S>(sums.as_mut_ptr(), sum) };
+                set_first::<S>(sums, sum);
                 to_points::<S, M, P>(simd, pixels, points, at, index, channel);
             }
         }

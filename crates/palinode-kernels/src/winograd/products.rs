@@ -1,56 +1,39 @@
-//! The products of a pull-back: the state's in f32, the gradients' as [`Purpose`](crate::evaluation::Purpose) says.
+//! The products of a vector–Jacobian product: those of the state in f32, those of gradients as asked for.
 
-use super::gemm::{AddOuter, Multiply};
-#[cfg(target_arch = "x86_64")]
-use super::rounded::Rounded;
+use super::bf16::Rounded;
+use super::gemm::{AddOuter, Multiply, Side};
 use super::tile::Points;
-use super::weights::Weights;
+use super::weights::{Way, Weights};
+use crate::scratch::Arena;
 use crate::token::Bf16;
 use pulp::Simd;
 
-/// Factors at the points of a strip, and where products go.
-pub(super) type Side<'a> = (&'a [f32], &'a mut [f32]);
-
-/// Which of a kernel's matrices.
-#[derive(Clone, Copy)]
-pub(super) enum Way {
-    /// U.
-    Forward,
-    /// Uᵀ.
-    Adjoint,
-}
-
 /// How the products for gradients are taken, and one thread's memory for it.
-pub(super) enum Products {
-    /// As the state's.
+pub(super) enum Products<'m> {
+    /// In f32, as those of the state.
     F32,
-    /// Of rounded factors.
-    #[cfg(target_arch = "x86_64")]
-    Bf16(Box<Rounded>),
+    /// With rounded factors.
+    Bf16(Rounded<'m>),
 }
 
-impl Products {
-    /// For strips whose points are `at`; with a token, of factors rounded to bf16.
-    pub fn new(bf16: Option<Bf16>, at: Points) -> Self {
+impl<'m> Products<'m> {
+    /// For strips whose points are `at`. With a token, factors are rounded to bf16.
+    pub fn new(arena: &mut Arena<'m>, bf16: Option<Bf16>, at: Points) -> Self {
         match bf16 {
             None => Self::F32,
-            #[cfg(target_arch = "x86_64")]
-            Some(bf16) => Self::Bf16(Box::new(Rounded::new(bf16, at))),
-            #[cfg(not(target_arch = "x86_64"))]
-            Some(bf16) => match bf16 {},
+            Some(bf16) => Self::Bf16(Rounded::new(arena, bf16, at)),
         }
     }
 
-    /// Makes a kernel the one that is multiplied with.
-    pub fn set(&mut self, weights: &Weights, at: Points) {
+    /// Chooses the kernel to multiply by.
+    pub fn set(&mut self, weights: &Weights<'_>, at: Points) {
         match self {
             Self::F32 => {}
-            #[cfg(target_arch = "x86_64")]
             Self::Bf16(rounded) => rounded.set(weights, at),
         }
     }
 
-    /// A state's points, in f32, and a gradient's times a kernel's matrices.
+    /// Multiplies the points of a state, in f32, and those of a gradient by a kernel's matrices.
     #[inline(always)]
     pub fn multiply_both<S: Simd>(
         &mut self,
@@ -58,13 +41,12 @@ impl Products {
         (at, tiles): (Points, usize),
         state: Side<'_>,
         gradient: Side<'_>,
-        weights: &Weights,
+        weights: &Weights<'_>,
         way: Way,
     ) {
         let u = weights.matrices(way);
         match self {
             Self::F32 => simd.vectorize(Multiply { at, tiles, sides: [state, gradient], u }),
-            #[cfg(target_arch = "x86_64")]
             Self::Bf16(rounded) => {
                 simd.vectorize(Multiply { at, tiles, sides: [state], u });
                 rounded.multiply(at, tiles, gradient, way);
@@ -72,14 +54,14 @@ impl Products {
         }
     }
 
-    /// A gradient's points times a kernel's matrices.
+    /// Multiplies the points of a gradient by a kernel's matrices.
     #[inline(always)]
     pub fn multiply<S: Simd>(
         &mut self,
         simd: S,
         (at, tiles): (Points, usize),
         gradient: Side<'_>,
-        weights: &Weights,
+        weights: &Weights<'_>,
         way: Way,
     ) {
         match self {
@@ -87,7 +69,6 @@ impl Products {
                 let u = weights.matrices(way);
                 simd.vectorize(Multiply { at, tiles, sides: [gradient], u });
             }
-            #[cfg(target_arch = "x86_64")]
             Self::Bf16(rounded) => rounded.multiply(at, tiles, gradient, way),
         }
     }
@@ -103,7 +84,6 @@ impl Products {
     ) {
         match self {
             Self::F32 => simd.vectorize(AddOuter { at, tiles, pairs, out }),
-            #[cfg(target_arch = "x86_64")]
             Self::Bf16(rounded) => rounded.add_outer(at, tiles, pairs, out),
         }
     }

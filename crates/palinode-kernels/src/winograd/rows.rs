@@ -1,46 +1,38 @@
-//! Overlapping patches added up a row of tiles at a time, and what becomes of the finished pixels.
+//! Overlapping patches, added up one row of tiles at a time, and what the finished pixels do to a state.
 
 use super::tile::{Points, scatter};
-use crate::aligned::Aligned;
+use crate::element::Element;
 use crate::evaluation::Advance;
 use crate::geometry::Geometry;
-use crate::number::Number;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// The rows of an image that the row of tiles at hand reaches.
-pub(super) struct RowSum {
-    rows: Aligned,
+/// Floats of the rows of an image that a row of tiles reaches.
+pub(super) fn reached_len(geometry: &Geometry) -> usize {
+    (geometry.tile + 2) * geometry.row_stride()
 }
 
-impl RowSum {
-    pub fn new(geometry: &Geometry) -> Self {
-        Self { rows: Aligned::zeros((geometry.tile + 2) * geometry.row_stride()) }
-    }
-}
-
-/// Adds up B·points·Bᵀ of some rows of tiles and updates a state where pixels are complete.
+/// Adds up B·points·Bᵀ of some rows of tiles and increments a state by the pixels that are complete.
 pub(super) struct AddUp<'a, N, const M: usize, const P: usize> {
     pub geometry: &'a Geometry,
-    /// Rows of tiles, counted over the images of a chunk; to be given in their order.
+    /// Rows of tiles, counted over the images of a chunk. Calls must go through them in their order.
     pub rows: Range<usize>,
     pub points: &'a [f32],
     pub at: Points,
-    pub sum: &'a mut RowSum,
-    /// What is updated.
-    pub into: Advance<'a, N>,
-    /// Sums of the values per channel, added to; empty where nobody wants them.
+    /// The rows of the image that the row of tiles at hand [reaches](reached_len).
+    pub sum: &'a mut [f32],
+    pub advance: Advance<'a, N>,
+    /// The sums of the values per channel are added to it; empty if they are not needed.
     pub totals: &'a mut [f32],
 }
 
-impl<N: Number, const M: usize, const P: usize> WithSimd for AddUp<'_, N, M, P> {
+impl<N: Element, const M: usize, const P: usize> WithSimd for AddUp<'_, N, M, P> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { geometry, rows, points, at, sum, into, totals } = self;
-        let Advance { increment, x, state } = into;
-        let sum = &mut sum.rows;
+        let Self { geometry, rows, points, at, sum, advance, totals } = self;
+        let Advance { increment, x, state } = advance;
         let (row, depth) = (geometry.row_stride(), geometry.depth);
         let mut tile = 0;
         for tile_row in rows {
@@ -52,7 +44,7 @@ impl<N: Number, const M: usize, const P: usize> WithSimd for AddUp<'_, N, M, P> 
             tile += geometry.tile_columns;
             let last = within + 1 == geometry.tile_rows;
             let image = tile_row / geometry.tile_rows * geometry.image_len();
-            // Row k of them is row m·within + k of the padded image, whose first is a border.
+            // Row k of the sum is row m·within + k of the padded image, whose row 0 is a border.
             for k in 0..if last { P } else { M } {
                 let padded = M * within + k;
                 if !(1..=geometry.height).contains(&padded) {
@@ -62,7 +54,7 @@ impl<N: Number, const M: usize, const P: usize> WithSimd for AddUp<'_, N, M, P> 
                 let values = &sum[k * row..][inside.clone()];
                 let at = image + padded * row;
                 let x = &x[at..][inside.clone()];
-                N::update(simd, increment, values, x, &mut state[at..][inside]);
+                N::increment(simd, increment, values, x, &mut state[at..][inside]);
                 if !totals.is_empty() {
                     for pixel in values.chunks_exact(depth) {
                         totals.iter_mut().zip(pixel).for_each(|(total, value)| *total += value);

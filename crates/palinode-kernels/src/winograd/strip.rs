@@ -1,83 +1,82 @@
-//! Strips of tiles: their memory, and their way into the transform domain.
+//! Strips of tiles: their memory, and their transform.
 
 use super::gemm::ROWS;
 use super::products::Products;
-use super::rows::RowSum;
+use super::rows::reached_len;
 use super::tile::{Points, gather};
-use crate::aligned::Aligned;
 use crate::evaluation::Purpose;
 use crate::geometry::Geometry;
 use crate::register::PANEL;
+use crate::scratch::Arena;
 use crate::token::Bf16;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Tiles that are worked on at a time, about: few enough for the second-level cache, and as many as the
-/// products' loads of the weights are worth. (Smaller tiles have fewer points each; where gradients' products
-/// are soon done, the weights of a wide layer are the longer wait.)
+/// About how many tiles a strip has: few enough for the second-level cache, and as many as pay for loading
+/// the weights. (Smaller tiles have fewer points. On AMX the products for gradients take so little time
+/// that loading the weights of a wide layer takes longer.)
 fn strip_tiles(geometry: &Geometry, purpose: Purpose) -> usize {
-    let soon_done = purpose.bf16().is_some_and(Bf16::has_tiles);
-    if geometry.tile < 4 || soon_done && geometry.depth > PANEL { 32 } else { 16 }
+    let loads_dominate = purpose.bf16().is_some_and(Bf16::has_tiles) && geometry.depth > PANEL;
+    if geometry.tile < 4 || loads_dominate { 32 } else { 16 }
 }
 
-/// Memory of one thread for one residual, used again for every strip.
-pub(crate) struct Workspace {
+/// One thread's memory for one residual, used again for every strip.
+pub(crate) struct Workspace<'m> {
     /// Rows of tiles of a strip.
     pub(super) tile_rows: usize,
-    /// One vector more from point to point than a strip needs: a power of two would put all points
+    /// From point to point there is one vector more than a strip needs: a power of two would put all points
     /// into the same sets of the cache.
     pub(super) points: Points,
     /// BᵀxB, then the points of F in its place.
-    pub(super) x: Aligned,
+    pub(super) x: &'m mut [f32],
     /// UᵀV of x, then A·σ·Aᵀ in its place.
-    pub(super) hidden: Aligned,
-    /// BᵀgB of the cotangent, then the points of Jᵀv in its place.
-    pub(super) cotangent: Aligned,
+    pub(super) hidden: &'m mut [f32],
+    /// BᵀvB of the cotangent v, then the points of Jᵀv in its place.
+    pub(super) cotangent: &'m mut [f32],
     /// UᵀV of the cotangent, then AδAᵀ in its place.
-    pub(super) delta: Aligned,
-    /// What takes the products of a pull-back.
-    pub(super) products: Products,
+    pub(super) delta: &'m mut [f32],
+    /// How the products of a vector–Jacobian product are taken.
+    pub(super) products: Products<'m>,
     /// Where patches of F are added up.
-    pub(super) value: RowSum,
+    pub(super) value_rows: &'m mut [f32],
     /// Where patches of Jᵀv are added up.
-    pub(super) pulled: RowSum,
+    pub(super) gradient_rows: &'m mut [f32],
     /// Σ over strips of the kernel's gradient in the transform domain.
-    pub(super) kernel_points: Aligned,
+    pub(super) kernel_points: &'m mut [f32],
     /// Σ of δ per channel, of the strip at hand.
-    pub(super) bias: Aligned,
+    pub(super) bias: &'m mut [f32],
     /// Σ of Jᵀv per channel, of the strip at hand.
-    pub(super) input_bias: Aligned,
+    pub(super) input_bias: &'m mut [f32],
     /// Both sums over all strips; in f64, since they may cancel.
-    totals: [Vec<f64>; 2],
+    totals: [&'m mut [f64]; 2],
 }
 
-impl Workspace {
-    pub fn new(geometry: &Geometry, purpose: Purpose) -> Self {
+impl<'m> Workspace<'m> {
+    pub fn new(arena: &mut Arena<'m>, geometry: &Geometry, purpose: Purpose) -> Self {
         let tile_rows = (strip_tiles(geometry, purpose) / geometry.tile_columns.max(1)).max(1);
         let tiles = (tile_rows * geometry.tile_columns).next_multiple_of(ROWS);
         let Geometry { channels, depth, .. } = *geometry;
         let (count, stride) = (geometry.points(), tiles * depth + 16);
         let points = Points { count, stride, channels, depth };
-        let wanted = purpose.has_gradients();
-        let for_gradients = |len: usize| Aligned::zeros(if wanted { len } else { 0 });
+        let gradients = if purpose.has_gradients() { 1 } else { 0 };
         Self {
             tile_rows,
             points,
-            x: Aligned::zeros(count * stride),
-            hidden: Aligned::zeros(count * stride),
-            cotangent: for_gradients(count * stride),
-            delta: for_gradients(count * stride),
-            products: Products::new(purpose.bf16(), points),
-            value: RowSum::new(geometry),
-            pulled: RowSum::new(geometry),
-            kernel_points: for_gradients(count * depth * depth),
-            bias: for_gradients(depth),
-            input_bias: for_gradients(depth),
-            totals: [(); 2].map(|()| vec![0.0; if wanted { depth } else { 0 }]),
+            x: arena.zeros(count * stride),
+            hidden: arena.zeros(count * stride),
+            cotangent: arena.zeros(gradients * count * stride),
+            delta: arena.zeros(gradients * count * stride),
+            products: Products::new(arena, purpose.bf16(), points),
+            value_rows: arena.zeros(reached_len(geometry)),
+            gradient_rows: arena.zeros(gradients * reached_len(geometry)),
+            kernel_points: arena.zeros(gradients * count * depth * depth),
+            bias: arena.zeros(gradients * depth),
+            input_bias: arena.zeros(gradients * depth),
+            totals: [arena.zeros(gradients * depth), arena.zeros(gradients * depth)],
         }
     }
 
-    /// Zeros where gradients are summed.
+    /// Sets the sums of gradients to zero.
     pub fn clear_sums(&mut self) {
         self.kernel_points.fill(0.0);
         self.bias.fill(0.0);
@@ -88,17 +87,17 @@ impl Workspace {
     /// Adds a strip's sums per channel to the totals.
     pub fn finish_strip(&mut self) {
         let [bias, input_bias] = &mut self.totals;
-        for (totals, strip) in [(bias, &mut self.bias), (input_bias, &mut self.input_bias)] {
+        for (totals, strip) in [(bias, &mut *self.bias), (input_bias, &mut *self.input_bias)] {
             for (total, sum) in totals.iter_mut().zip(strip.iter_mut()) {
                 *total += f64::from(std::mem::take(sum));
             }
         }
     }
 
-    /// The totals times `scale`, as far as the two slices go.
+    /// Sets the two slices to the totals times `scale`, as far as they go.
     pub fn vector_gradients(&self, scale: f32, bias: &mut [f32], input_bias: &mut [f32]) {
         for (into, totals) in [bias, input_bias].into_iter().zip(&self.totals) {
-            for (into, total) in into.iter_mut().zip(totals) {
+            for (into, total) in into.iter_mut().zip(&**totals) {
                 *into = (f64::from(scale) * total) as f32;
             }
         }
@@ -115,7 +114,7 @@ impl Workspace {
     }
 }
 
-/// Zeros outside the first (rows, columns) pixels.
+/// Sets all but the first (rows, columns) pixels to zero.
 #[inline(always)]
 pub(super) fn clear_outside<S: Simd, const M: usize>(
     simd: S,

@@ -1,5 +1,5 @@
-//! The two-dimensional transforms of single tiles, sixteen (or so) channels at a time: m×m pixels,
-//! patches of p×p, p = m + 2.
+//! The two-dimensional transforms of single tiles, one vector of channels at a time: m×m pixels, patches of
+//! p×p, p = m + 2.
 
 // The transposes between two one-dimensional transforms index by row and column.
 #![allow(clippy::needless_range_loop)]
@@ -15,7 +15,7 @@ pub(super) struct Points {
     pub count: usize,
     /// Floats from one point to the next.
     pub stride: usize,
-    /// Channels that are there.
+    /// Channels of the image.
     pub channels: usize,
     /// Channels with padding, a multiple of 16.
     pub depth: usize,
@@ -44,8 +44,9 @@ pub(super) fn gather<S: Simd, const M: usize, const P: usize>(
     assert!(columns > 0 && x.len() >= (P - 1) * row + (M * columns + 2) * at.depth);
     assert!(at.count == P * P && points.len() >= at.end(first + columns - 1));
     for channel in (0..at.depth).step_by(S::F32_LANES) {
-        // SAFETY: columns up to M·columns + 1, P − 1 rows down: inside `x` as asserted; points up to
-        // `end` of the last tile with the vector.
+        // SAFETY: x is read at pixels up to column M·columns + 1 of rows up to P − 1, one vector of channels
+        // below `depth` each: inside the slice, as asserted. Points are written at up to P² points of the last
+        // tile, `at.end` of which is inside the slice, as asserted.
         unsafe {
             let mut x = x.as_ptr().add(channel);
             let mut points = points.as_mut_ptr().add(first * at.depth + channel);
@@ -73,7 +74,7 @@ pub(super) fn gather<S: Simd, const M: usize, const P: usize>(
     }
 }
 
-/// Bᵀ of the p pixels below each other from `x` on.
+/// Bᵀ of p pixels, one below the other, from `x` on.
 ///
 /// # Safety
 /// `x` is valid for reads of a vector in p rows, `row` floats apart.
@@ -81,14 +82,14 @@ pub(super) fn gather<S: Simd, const M: usize, const P: usize>(
 unsafe fn vertical<S: Simd, const P: usize>(simd: S, x: *const f32, row: usize) -> [S::f32s; P] {
     let mut d = [simd.splat_f32s(0.0); P];
     for (r, d) in d.iter_mut().enumerate() {
-        // SAFETY: the caller's.
+        // SAFETY: row r is below P; the caller vouches for it.
         *d = unsafe { load::<S>(x.add(r * row)) };
     }
     transform::input(simd, d)
 }
 
-/// Adds up BnBᵀ of a row of `columns` tiles from `first` on, at the start of `into`, p rows of
-/// m·columns + 2 pixels (`row` floats each). The two upper rows are added to, the others overwritten.
+/// Adds up BnBᵀ of a row of `columns` tiles from `first` on, into p rows of m·columns + 2 pixels (`row` floats
+/// each) at the start of `into`. It adds to the two upper rows and overwrites the others.
 ///
 /// Where neighbouring patches overlap, their sum is taken before the vertical transform.
 #[inline(always)]
@@ -105,7 +106,8 @@ pub(super) fn scatter<S: Simd, const M: usize, const P: usize>(
     for channel in (0..at.depth).step_by(S::F32_LANES) {
         let zero = simd.splat_f32s(0.0);
         let mut shared = [[zero; P]; 2];
-        // SAFETY: as in `gather`.
+        // SAFETY: as in `gather`: `into` is touched at pixels up to column M·columns + 1 of rows up to P − 1,
+        // and points are read up to `at.end` of the last tile; both are inside their slices, as asserted.
         unsafe {
             let mut points = points.as_ptr().add(first * at.depth + channel);
             let mut into = into.as_mut_ptr().add(channel);
@@ -138,7 +140,8 @@ pub(super) fn scatter<S: Simd, const M: usize, const P: usize>(
     }
 }
 
-/// B of p points into the p pixels below each other from `into` on: two added to, the others set.
+/// B of p points into p pixels, one below the other, from `into` on: it adds to the two upper ones and sets
+/// the others.
 ///
 /// # Safety
 /// `into` is valid for reads and writes of a vector in p rows, `row` floats apart.
@@ -150,7 +153,7 @@ unsafe fn add_column<S: Simd, const P: usize>(
     row: usize,
 ) {
     for (r, value) in transform::input_adjoint(simd, n).into_iter().enumerate() {
-        // SAFETY: the caller's.
+        // SAFETY: row r is below P; the caller vouches for it.
         unsafe {
             let into = into.add(r * row);
             let sum = if r < 2 { simd.add_f32s(load::<S>(into), value) } else { value };
@@ -175,7 +178,8 @@ pub(super) fn to_pixels<S: Simd, const M: usize, const P: usize>(
         let mut m = [simd.splat_f32s(0.0); P];
         for (column, m) in m.iter_mut().enumerate() {
             let from = (row * P + column) * at.stride + tile * at.depth + channel;
-            // SAFETY: at most `end(tile)` with the vector, as asserted.
+            // SAFETY: point row·P + column is below P², and the vector ends at the depth, so it ends at
+            // `at.end(tile)` at the latest, which is inside the slice, as asserted.
             *m = unsafe { load::<S>(points.as_ptr().add(from)) };
         }
         *half = transform::output(simd, m);
@@ -218,7 +222,7 @@ pub(super) fn to_points<S: Simd, const M: usize, const P: usize>(
         let values: [S::f32s; P] = transform::output_adjoint(simd, y);
         for (row, value) in values.into_iter().enumerate() {
             let to = (row * P + column) * at.stride + tile * at.depth + channel;
-            // SAFETY: at most `end(tile)` with the vector, as asserted.
+            // SAFETY: as in `to_pixels`: the vector ends at `at.end(tile)` at the latest.
             unsafe { store::<S>(points.as_mut_ptr().add(to), value) };
         }
     }

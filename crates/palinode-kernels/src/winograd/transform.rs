@@ -1,15 +1,16 @@
 //! The one-dimensional transforms of F(m, 3), on vectors of channels: m pixels come from a patch of
 //! p = m + 2 by p multiplications.
 //!
-//! F(2, 3) uses the points 0, ±1, ∞ of Lavin & Gray, CVPR 2016. F(4, 3) uses 0, ±√½, ±√2, ∞: where
-//! their 0, ±1, ±2, ∞ multiply rounding errors by up to 8, these keep within 3, and results are three to
-//! five times as exact. The points ±√½ and ±√2 are scaled so that A holds few other numbers than one.
-//! Every function knows both cases by the length of its arrays.
+//! F(2, 3) uses the points 0, ±1, ∞ of Lavin & Gray, Fast algorithms for convolutional neural networks (CVPR
+//! 2016). F(4, 3) uses 0, ±√½, ±√2, ∞ in the place of their 0, ±1, ±2, ∞, which amplify rounding errors by up
+//! to 8. With these the factor is at most 3, and results are three to five times as accurate. The points ±√½
+//! and ±√2 are scaled so that most entries of A are one. Each function serves both cases; the length of its
+//! arrays tells which.
 
 use pulp::Simd;
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-/// a + b, a − b and the other operations that the formulas are written in.
+/// The operations that the formulas are written in.
 #[derive(Clone, Copy)]
 struct Arithmetic<S>(S);
 

@@ -1,56 +1,63 @@
-//! U = GKGᵀ of one kernel, packed both ways, and the way back for gradients.
+//! U = GKGᵀ of a kernel, packed both ways, and the adjoint transform of its gradient.
 
-use super::products::Way;
 use super::transform;
-use crate::aligned::Aligned;
 use crate::geometry::Geometry;
-use crate::register::{load, packed, store};
+use crate::register::{first, load, packed, set_first, store};
+use crate::scratch::Arena;
 use pulp::{Simd, WithSimd};
 
 /// One kernel in the transform domain, and its bias, padded with zeros.
-pub(super) struct Weights {
-    /// U, `[point]` and a packed matrix `[input][output]` each.
-    pub forward: Aligned,
-    /// Uᵀ, `[point]` and a packed matrix `[output][input]` each; empty where nobody wants it.
-    pub adjoint: Aligned,
+pub(crate) struct Weights<'m> {
+    /// U: at every point a packed matrix `[input][output]`.
+    pub(super) forward: &'m mut [f32],
+    /// Uᵀ: at every point a packed matrix `[output][input]`; empty if it is not needed.
+    pub(super) adjoint: &'m mut [f32],
     /// b, `[channel]`.
-    pub bias: Aligned,
+    pub(super) bias: &'m mut [f32],
 }
 
-impl Weights {
-    pub fn zeros(geometry: &Geometry) -> Self {
-        let points = geometry.points() * geometry.depth * geometry.depth;
-        Self { adjoint: Aligned::zeros(points), ..Self::forward_alone(geometry) }
+/// Which of a kernel's matrices.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    /// U.
+    Forward,
+    /// Uᵀ.
+    Adjoint,
+}
+
+impl<'m> Weights<'m> {
+    /// Room for U and Uᵀ.
+    pub fn both(arena: &mut Arena<'m>, geometry: &Geometry) -> Self {
+        let len = geometry.points() * geometry.depth * geometry.depth;
+        let adjoint = arena.zeros(len);
+        Self { adjoint, ..Self::forward(arena, geometry) }
     }
 
-    /// Without Uᵀ.
-    pub fn forward_alone(geometry: &Geometry) -> Self {
-        let points = geometry.points() * geometry.depth * geometry.depth;
-        Self {
-            forward: Aligned::zeros(points),
-            adjoint: Aligned::default(),
-            bias: Aligned::zeros(geometry.depth),
-        }
+    /// Room for U.
+    pub fn forward(arena: &mut Arena<'m>, geometry: &Geometry) -> Self {
+        let len = geometry.points() * geometry.depth * geometry.depth;
+        let (forward, bias) = (arena.zeros(len), arena.zeros(geometry.depth));
+        Self { forward, adjoint: &mut [], bias }
     }
 
     /// U or Uᵀ.
-    pub fn matrices(&self, way: Way) -> &[f32] {
+    pub(super) fn matrices(&self, way: Way) -> &[f32] {
         match way {
-            Way::Forward => &self.forward,
-            Way::Adjoint => &self.adjoint,
+            Way::Forward => self.forward,
+            Way::Adjoint => self.adjoint,
         }
     }
 }
 
-/// Transforms a kernel `[c, c, 3, 3]` (`[out, in, row, column]`) and takes its bias `[c]`.
-pub(super) struct SetWeights<'a> {
+/// Transforms a kernel `[c, c, 3, 3]` (`[out, in, row, column]`), and takes its bias `[c]`, if there is one.
+pub(crate) struct SetWeights<'a, 'm> {
     pub geometry: &'a Geometry,
     pub kernel: &'a [f32],
-    pub bias: &'a [f32],
-    pub weights: &'a mut Weights,
+    pub bias: Option<&'a [f32]>,
+    pub weights: &'a mut Weights<'m>,
 }
 
-impl WithSimd for SetWeights<'_> {
+impl WithSimd for SetWeights<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -62,27 +69,29 @@ impl WithSimd for SetWeights<'_> {
     }
 }
 
-impl SetWeights<'_> {
+impl SetWeights<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, const P: usize>(self, simd: S) {
         let Self { geometry, kernel, bias, weights } = self;
         let (c, depth) = (geometry.channels, geometry.depth);
-        assert_eq!((kernel.len(), bias.len()), (c * c * 9, c), "a kernel and its bias");
+        assert_eq!(kernel.len(), c * c * 9, "elements of a kernel");
         assert_eq!(geometry.points(), P * P, "points of the transform domain");
-        weights.bias[..c].copy_from_slice(bias);
+        if let Some(bias) = bias {
+            weights.bias[..c].copy_from_slice(bias);
+        }
         for input in 0..c {
             for output in (0..c).step_by(S::F32_LANES) {
                 let lanes = S::F32_LANES.min(c - output);
                 let at = packed(depth, depth, input, output);
-                // Vectors of neighbouring outputs of one input for U, …
+                // For U, vectors of neighbouring outputs of one input.
                 let taps = Taps::read(kernel, output * c + input, c, lanes);
-                to_points::<S, P>(simd, &taps, &mut weights.forward, depth * depth, at);
-                // … and with the two exchanged for Uᵀ.
+                to_points::<S, P>(simd, &taps, weights.forward, depth * depth, at);
                 if weights.adjoint.is_empty() {
                     continue;
                 }
+                // For Uᵀ, with inputs and outputs exchanged.
                 let taps = Taps::read(kernel, input * c + output, 1, lanes);
-                to_points::<S, P>(simd, &taps, &mut weights.adjoint, depth * depth, at);
+                to_points::<S, P>(simd, &taps, weights.adjoint, depth * depth, at);
             }
         }
     }
@@ -92,12 +101,12 @@ impl SetWeights<'_> {
 struct Taps([[f32; 16]; 9]);
 
 impl Taps {
-    /// Lane l of `lanes` holds the taps of kernel `first + l·step`, the others zeros.
+    /// Lane l holds the taps of kernel `start` + l·`step`, or zeros if l is not below `lanes`.
     #[inline(always)]
-    fn read(kernel: &[f32], first: usize, step: usize, lanes: usize) -> Self {
+    fn read(kernel: &[f32], start: usize, step: usize, lanes: usize) -> Self {
         let mut taps = [[0.0; 16]; 9];
         for lane in 0..lanes {
-            let from = &kernel[9 * (first + lane * step)..][..9];
+            let from = &kernel[9 * (start + lane * step)..][..9];
             for (tap, &value) in taps.iter_mut().zip(from) {
                 tap[lane] = value;
             }
@@ -107,9 +116,7 @@ impl Taps {
 
     #[inline(always)]
     fn vector<S: Simd>(&self, row: usize, column: usize) -> S::f32s {
-        const { assert!(S::F32_LANES <= 16) };
-        // SAFETY: a row of taps holds 16 numbers, a vector at most as many.
-        unsafe { load::<S>(self.0[row * 3 + column].as_ptr()) }
+        first::<S>(&self.0[row * 3 + column])
     }
 }
 
@@ -135,7 +142,8 @@ fn to_points<S: Simd, const P: usize>(
         let values: [S::f32s; P] = transform::kernel(simd, half);
         for (column, value) in values.into_iter().enumerate() {
             let to = (row * P + column) * plane + at;
-            // SAFETY: the assertion above.
+            // SAFETY: point number row·P + column is below P², so the vector ends where the slice
+            // does at the latest, as asserted.
             unsafe { store::<S>(points.as_mut_ptr().add(to), value) };
         }
     }
@@ -166,7 +174,8 @@ impl<const P: usize> WithSimd for KernelGradient<'_, P> {
                 for (row, half) in half.iter_mut().enumerate() {
                     let mut u = [simd.splat_f32s(0.0); P];
                     for (column, u) in u.iter_mut().enumerate() {
-                        // SAFETY: a vector of a packed matrix's row, at one of the points asserted.
+                        // SAFETY: `at` is the place of a vector in a packed matrix of `plane` floats, and
+                        // there are P² of them, as asserted.
                         *u = unsafe {
                             load::<S>(points.as_ptr().add((row * P + column) * plane + at))
                         };
@@ -181,9 +190,8 @@ impl<const P: usize> WithSimd for KernelGradient<'_, P> {
                     }
                     let values = transform::kernel_adjoint(simd, u);
                     for (row, value) in values.into_iter().enumerate() {
-                        let to = taps.0[row * 3 + column].as_mut_ptr();
-                        // SAFETY: a row of taps holds 16 numbers, a vector at most as many.
-                        unsafe { store::<S>(to, simd.mul_f32s(scale, value)) };
+                        let taps = &mut taps.0[row * 3 + column];
+                        set_first::<S>(taps, simd.mul_f32s(scale, value));
                     }
                 }
                 for lane in 0..S::F32_LANES.min(c - output) {

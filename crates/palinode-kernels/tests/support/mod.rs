@@ -1,4 +1,5 @@
-//! Numbers and comparisons that the kernels' tests share.
+//! Numbers and comparisons that the tests share.
+#![allow(dead_code)] // no test needs all of them
 
 /// Deterministic numbers, roughly normal.
 pub fn noise(count: usize, seed: u64, scale: f64) -> Vec<f32> {
@@ -27,4 +28,12 @@ pub fn relative(found: &[f32], truth: &[f64]) -> f64 {
     let error = found.iter().zip(truth).fold(0.0_f64, |m, (f, t)| m.max((f64::from(*f) - t).abs()));
     // Where the truth is zero (a single dead ReLU), nothing else will do.
     if largest == 0.0 { error * f64::MAX } else { error / largest }
+}
+
+/// Largest error relative to the largest value, or to `typical` if that is larger.
+pub fn relative_to(typical: f64, found: &[f32], truth: &[f64]) -> f64 {
+    assert_eq!(found.len(), truth.len());
+    let pairs = found.iter().zip(truth);
+    let largest = pairs.map(|(f, t)| (f64::from(*f) - t).abs()).fold(0.0, f64::max);
+    largest / truth.iter().fold(typical, |most, t| most.max(t.abs()))
 }

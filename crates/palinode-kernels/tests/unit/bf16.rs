@@ -14,13 +14,13 @@ fn backward(case: &Case) -> [Vec<f32>; 3] {
     let split = case.split(&parameters);
     let unit = case.unit(&updates, &split);
     let mut state = noise(2 * case.shape.len(), 3, 1.0);
-    let mut slope = noise(2 * case.shape.len(), 4, 1.0);
+    let mut gradient = noise(2 * case.shape.len(), 4, 1.0);
     let context = Context::new();
     unit.forward(&context, State::Joined(&mut state)).unwrap();
     let mut found = vec![0.0; parameters.len()];
-    let (last, gradient) = (State::Joined(&mut state), State::Joined(&mut slope));
-    unit.backward(&context, last, gradient, case.split_mut(&mut found)).unwrap();
-    [state, slope, found]
+    let arrays = (State::Joined(&mut state), State::Joined(&mut gradient));
+    unit.backward(&context, arrays.0, arrays.1, case.split_mut(&mut found)).unwrap();
+    [state, gradient, found]
 }
 
 /// ‖a − b‖ / ‖b‖.
@@ -49,9 +49,9 @@ fn gradients_are_off_by_the_rounding_and_states_not_at_all() {
             for (algorithm, bounds) in bounds {
                 let exact = Case { form, algorithm, ..Case::new(recurrence, shape, 2) };
                 let rounded = Case { gradients: Precision::Bf16, ..exact };
-                let ([state, slope, found], truth) = (backward(&rounded), backward(&exact));
+                let ([state, gradient, found], truth) = (backward(&rounded), backward(&exact));
                 assert!(state == truth[0], "{rounded:?}: another reversal");
-                let errors = [distance(&slope, &truth[1]), distance(&found, &truth[2])];
+                let errors = [distance(&gradient, &truth[1]), distance(&found, &truth[2])];
                 println!("{recurrence:?} {form:?} {algorithm} {channels}: {errors:.4?}");
                 let kept = errors[0] < bounds[0] && (1e-3..bounds[1]).contains(&errors[1]);
                 assert!(kept, "{rounded:?}: {errors:?}");

@@ -132,7 +132,7 @@ impl Case {
             input_biases: wide(&input_biases),
         };
         let truth = twin.forward((wide(&first), wide(&second)));
-        let slopes = twin.backward((wide(&first), wide(&second)), (wide(&g1), wide(&g2)));
+        let gradients = twin.backward((wide(&first), wide(&second)), (wide(&g1), wide(&g2)));
 
         let updates = self.updates(h);
         let parameters = self.joined(&kernels, &biases, &input_biases);
@@ -159,15 +159,16 @@ impl Case {
         };
         let (found_kernels, found_vectors) = split(&found);
         let channels = self.shape.channels;
-        let vectors = slopes.biases.chunks(channels).zip(slopes.input_biases.chunks(channels));
+        let vectors =
+            gradients.biases.chunks(channels).zip(gradients.input_biases.chunks(channels));
         let vectors: Vec<f64> = vectors
             .flat_map(|(bias, input)| [bias, if self.input_bias { input } else { &[] }].concat())
             .collect();
         [
             state,
             relative(&seen(&y), &wide(&first)).max(relative(&seen(&z), &wide(&second))),
-            relative(&gy, &slopes.start.0).max(relative(&gz, &slopes.start.1)),
-            relative(&found_kernels, &slopes.kernels),
+            relative(&gy, &gradients.start.0).max(relative(&gz, &gradients.start.1)),
+            relative(&found_kernels, &gradients.kernels),
             relative(&found_vectors, &vectors),
         ]
     }

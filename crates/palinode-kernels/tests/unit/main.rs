@@ -224,7 +224,8 @@ fn joined_states_are_the_same_and_the_inverse_undoes_a_sweep() {
         let start: Vec<Vec<f32>> = (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
         let mut apart = start.clone();
         let [y, z, gy, gz] = apart.as_mut_slice() else { unreachable!() };
-        let (mut both, mut slopes) = (side_by_side(y, z, image), side_by_side(gy, gz, image));
+        let (mut both, mut both_gradients) =
+            (side_by_side(y, z, image), side_by_side(gy, gz, image));
         unit.forward(&Context::new(), State::Apart(y, z)).unwrap();
         unit.forward(&Context::new(), State::Joined(&mut both)).unwrap();
         assert!(both == side_by_side(y, z, image), "{recurrence:?}: forward");
@@ -243,11 +244,11 @@ fn joined_states_are_the_same_and_the_inverse_undoes_a_sweep() {
             case.split_mut(apart),
         )
         .unwrap();
-        let slope = State::Joined(&mut slopes);
-        unit.backward(&Context::new(), State::Joined(&mut both), slope, case.split_mut(joined))
+        let gradient = State::Joined(&mut both_gradients);
+        unit.backward(&Context::new(), State::Joined(&mut both), gradient, case.split_mut(joined))
             .unwrap();
         assert!(gradients[0] == gradients[1], "{recurrence:?}: parameters");
-        assert!(slopes == side_by_side(gy, gz, image), "{recurrence:?}: gradient");
+        assert!(both_gradients == side_by_side(gy, gz, image), "{recurrence:?}: gradient");
         assert!(*y == first && *z == second, "{recurrence:?}: reconstruction");
     }
 }

@@ -1,9 +1,13 @@
-//! Products of rounded factors against sums in f64, by every instruction set that has them.
+//! Products of rounded factors against sums in f64, with every instruction set that has them.
 
-use super::*;
+use super::rounded::Rounded;
 use crate::isa::Isa;
 use crate::register::packed;
-use crate::token::Token;
+use crate::scratch::Scratch;
+use crate::token::{Bf16, Token};
+use crate::winograd::gemm::ROWS;
+use crate::winograd::tile::Points;
+use crate::winograd::weights::{Way, Weights};
 
 const GUARD: f32 = 1234.5;
 
@@ -40,26 +44,27 @@ fn for_shapes_by(bf16: Bf16, check: impl Fn(Bf16, Points, usize)) {
     }
 }
 
-/// A kernel's matrices, zero where there are no channels.
-fn weights(Points { count, channels, depth, .. }: Points) -> Weights {
-    let matrices = |seed| {
-        let mut all = Aligned::zeros(count * depth * depth);
-        for (index, value) in noise(count * channels * channels, seed).into_iter().enumerate() {
-            let (point, at) = (index / channels.pow(2), index % channels.pow(2));
-            let at = packed(depth, depth, at / channels, at % channels);
-            all[point * depth * depth + at] = value;
-        }
-        all
-    };
-    Weights { forward: matrices(1), adjoint: matrices(2), bias: Aligned::default() }
+/// A kernel's matrices, with zeros where there are no channels.
+fn matrices(Points { count, channels, depth, .. }: Points, seed: usize) -> Vec<f32> {
+    let mut all = vec![0.0; count * depth * depth];
+    for (index, value) in noise(count * channels * channels, seed).into_iter().enumerate() {
+        let (point, at) = (index / channels.pow(2), index % channels.pow(2));
+        let at = packed(depth, depth, at / channels, at % channels);
+        all[point * depth * depth + at] = value;
+    }
+    all
 }
 
 #[test]
 fn products_are_those_of_the_rounded_factors() {
     for_shapes(|bf16, at, tiles| {
         let Points { count, stride, channels, depth } = at;
-        let (weights, a) = (weights(at), noise(count * stride, 3));
-        let mut rounded = Rounded::new(bf16, at);
+        let (mut forward, mut adjoint) = (matrices(at, 1), matrices(at, 2));
+        let weights = Weights { forward: &mut forward, adjoint: &mut adjoint, bias: &mut [] };
+        let a = noise(count * stride, 3);
+        let scratch = Scratch::default();
+        let mut slab = scratch.lend(|arena| Rounded::new(arena, bf16, at));
+        let mut rounded = Rounded::new(&mut slab.arena(), bf16, at);
         rounded.set(&weights, at);
         for way in [Way::Forward, Way::Adjoint] {
             let mut out = vec![GUARD; count * stride];
@@ -94,7 +99,9 @@ fn outer_products_are_those_of_the_rounded_factors() {
         let Points { count, stride, channels, depth } = at;
         let factors = [3, 4, 5, 6].map(|seed| noise(count * stride, seed));
         let [a, b, c, d] = &factors;
-        let mut rounded = Rounded::new(bf16, at);
+        let scratch = Scratch::default();
+        let mut slab = scratch.lend(|arena| Rounded::new(arena, bf16, at));
+        let mut rounded = Rounded::new(&mut slab.arena(), bf16, at);
         let mut out = vec![1.0; count * depth * depth];
         out.extend([GUARD; 64]);
         rounded.add_outer(at, tiles, [(&a[..], &b[..]), (&c[..], &d[..])], &mut out);

@@ -1,39 +1,38 @@
-//! Products of factors rounded to bf16 on AMX's tiles.
+//! Products of rounded factors on AMX's tiles.
 
-use super::gemm::{ROWS, check};
-use super::products::Side;
-use super::rounded::{Pair, pair_neighbours, pair_rows, pair_two_rows};
-use super::tile::Points;
-use crate::aligned::Aligned;
+use super::pair::{Pair, pair_neighbours, pair_rows, pair_two_rows};
 use crate::amx::{Amx, Rows, Tiles};
 use crate::register::PANEL;
 use crate::transpose::transposed;
+use crate::winograd::gemm::{ROWS, Side, check};
+use crate::winograd::tile::Points;
 use std::arch::x86_64::{
     __m512, _mm256_storeu_si256, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256,
     _mm512_setzero_ps, _mm512_storeu_si512,
 };
 
-/// Rows of a register of AMX, and terms that a sum is a multiple of.
+/// Rows of a register of AMX. The terms of a sum are padded to a multiple of them.
 const EDGE: usize = 16;
 
-/// Points whose factors are rounded before a point's are multiplied: a tile cannot be read until what was
-/// written to its lines is in the cache.
+/// How many points the rounding of factors is ahead of their multiplication: a tile can be read only when
+/// what was written to its lines has reached the cache.
 const AHEAD: usize = 2;
 
-/// Points whose factors are there at a time.
+/// Points whose factors are kept at a time.
 const SLOTS: usize = AHEAD + 1;
 
-/// Terms between two additions to a sum: the most that a register holds, where the sum's are a multiple.
+/// Terms that are added to a sum at a time: as many as a register holds, if the sum's terms are a multiple of
+/// them.
 fn block_terms(terms: usize) -> usize {
     if terms.is_multiple_of(2 * EDGE) { 2 * EDGE } else { EDGE }
 }
 
-/// Pairs that an array of factors needs.
+/// The length of an array of factors.
 pub(super) fn factors(at: Points) -> usize {
     SLOTS * slot(at, at.stride / at.depth)
 }
 
-/// Pairs of one point of a strip of `tiles` tiles, for two sums' terms.
+/// Pairs of one point of a strip of `tiles` tiles, for the terms of two pairs of sides.
 fn slot(at: Points, tiles: usize) -> usize {
     tiles.next_multiple_of(EDGE) * at.depth
 }
@@ -61,7 +60,11 @@ pub(super) fn multiply_tiled(
         let rows = EDGE.min(rows - row);
         amx.with_tiles(rows, terms, |registers| {
             for step in 0..count + AHEAD {
-                // SAFETY: as checked above; rows are a multiple of 8, so numbers one of 128.
+                // SAFETY: this function requires the processor's features, but for AMX, which `amx` proves. `rows`
+                // is a multiple of 8 and the depth one of 16, so rows·depth is one of 128. As checked above, a
+                // and out cover these rows from point·stride on, u a matrix at every point, and the factors
+                // SLOTS slots, each large enough for the rows' pairs. Blocks of terms end at the depth at the
+                // latest, and panels have 16 or 32 columns.
                 unsafe {
                     if step < count {
                         let from = a.as_ptr().add(step * stride + row * depth);
@@ -85,10 +88,10 @@ pub(super) fn multiply_tiled(
     }
 }
 
-/// [`Tiles::multiply`] for a panel's width.
+/// [`Tiles::multiply`] for the width of a panel, 16 or 32.
 ///
 /// # Safety
-/// As there; the width is 16 or 32.
+/// As [`Tiles::multiply`] with 32 columns if the width is [`PANEL`], and with 16 otherwise.
 #[inline(always)]
 unsafe fn multiply_panel<const ADD: bool>(
     registers: &Tiles,
@@ -98,7 +101,7 @@ unsafe fn multiply_panel<const ADD: bool>(
     b: Rows<*const u32>,
     out: Rows<*mut f32>,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the contract is the same.
     unsafe {
         match width {
             PANEL => registers.multiply::<true, ADD>(blocks, a, b, out),
@@ -107,8 +110,8 @@ unsafe fn multiply_panel<const ADD: bool>(
     }
 }
 
-/// See [`Rounded::add_outer`](super::rounded::Rounded::add_outer). The pairs' tiles are one sum's terms after
-/// one another, each pair's with zeros behind them up to a multiple of sixteen.
+/// See [`Rounded::add_outer`](super::rounded::Rounded::add_outer). The terms of a sum are the tiles of the first
+/// pair, zeros up to a multiple of sixteen, then the tiles of the second pair and zeros.
 ///
 /// # Panics
 /// If the depth is no multiple of 16 or a slice is too short.
@@ -119,7 +122,7 @@ pub(super) fn add_outer_tiled<const P: usize>(
     tiles: usize,
     pairs: [(&[f32], &[f32]); P],
     out: &mut [f32],
-    [left, right, ..]: &mut [Aligned<Pair>; 4],
+    [left, right, ..]: &mut [&mut [Pair]; 4],
 ) {
     const { assert!(P <= 2) };
     let Points { count, stride, channels, depth } = at;
@@ -130,7 +133,10 @@ pub(super) fn add_outer_tiled<const P: usize>(
     let blocks = terms / block_terms(terms);
     amx.with_tiles(EDGE, block_terms(terms), |registers| {
         for step in 0..count + AHEAD {
-            // SAFETY: as checked above.
+            // SAFETY: this function requires the processor's features, but for AMX, which `amx` proves. As checked
+            // above, every a and b covers `tiles` rows from point·stride on, out a matrix at every point, and
+            // left and right SLOTS slots. A slot holds P·each terms of `depth` channels, as pairs, since P ≤ 2.
+            // Blocks of terms end at `terms`; rows of out end at the depth, a multiple of EDGE.
             unsafe {
                 if step < count {
                     let (from, slot) = (step * stride, step % SLOTS * slot);
@@ -163,12 +169,13 @@ pub(super) fn add_outer_tiled<const P: usize>(
     });
 }
 
-/// `tiles` rows of `depth` numbers of every side, rounded, with rows and columns exchanged: row i holds
-/// numbers i of the first side's rows, zeros up to a multiple of sixteen, those of the next side's, and so on.
+/// Rounds and transposes `tiles` rows of `depth` numbers of every side: row i of the result holds the numbers i of
+/// the first side's rows and zeros up to a multiple of sixteen, then those of the next side, and so on.
 ///
 /// # Safety
-/// The depth is a multiple of 16; `from` cover so many rows each, `into` `depth` rows of as many numbers as
-/// described.
+/// The processor has AVX-512 with products in bf16. The depth is a multiple of 16. Every `from` is valid for
+/// reads of `tiles` rows of `depth` numbers, and `into` for writes of `depth` rows of P times the tiles, rounded
+/// up to a multiple of sixteen, in pairs.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn pair_columns<const P: usize>(
     tiles: usize,
@@ -176,7 +183,7 @@ unsafe fn pair_columns<const P: usize>(
     from: [*const f32; P],
     into: *mut Pair,
 ) {
-    // Eight pairs, of sixteen tiles, are half a line.
+    // The eight pairs of sixteen tiles are half a line.
     let halves = P * tiles.div_ceil(EDGE);
     for column in (0..depth).step_by(16) {
         let mut lines = [_mm512_setzero_ps(); 16];
@@ -186,13 +193,15 @@ unsafe fn pair_columns<const P: usize>(
                 for (pair, line) in lines[half % 2 * 8..][..8].iter_mut().enumerate() {
                     let tile = first + 2 * pair;
                     let from = from.wrapping_add(tile * depth + column);
-                    // SAFETY: the caller's; rows that are not there are not read.
+                    // SAFETY: as many rows as there are from `tile` on are read, 16 numbers from `column` on;
+                    // the caller vouches for them. (The pointer may be behind the last row, but is not read then.)
                     let pairs = unsafe { pair_two_rows(tiles.saturating_sub(tile), depth, from) };
                     *line = _mm512_castsi512_ps(pairs);
                 }
                 half += 1;
                 if half % 2 == 0 || half == halves {
-                    // SAFETY: the caller's; of an odd number of halves the last line is half a line.
+                    // SAFETY: rows column … column + 15 of the result, `halves` times eight pairs each; the
+                    // line lies at the half before, or if their number is odd, half a line at the last.
                     unsafe {
                         let into = into.add(column * halves * 8 + (half - 1) / 2 * 16);
                         store_columns(lines, half % 2 == 0, into, halves * 8);
@@ -203,16 +212,18 @@ unsafe fn pair_columns<const P: usize>(
     }
 }
 
-/// Writes columns of sixteen pairs, or of the first eight unless `whole`, `stride` pairs apart.
+/// Writes the columns of a square of pairs as rows, `stride` pairs apart: sixteen pairs of each, or the first
+/// eight unless `whole`.
 ///
 /// # Safety
-/// `into` covers them.
+/// The processor has AVX-512. `into` is valid for writes of so many pairs in sixteen rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[inline]
 unsafe fn store_columns(lines: [__m512; 16], whole: bool, into: *mut Pair, stride: usize) {
     for (column, pairs) in transposed(lines).into_iter().enumerate() {
         let pairs = _mm512_castps_si512(pairs);
-        // SAFETY: the caller's.
+        // SAFETY: `column` is below sixteen; 64 bytes are sixteen pairs and 32 bytes eight; the caller vouches for
+        // them.
         unsafe {
             let into = into.add(column * stride);
             if whole {

@@ -1,0 +1,167 @@
+//! A chunk of images backward through all blocks of a unit, with all gradients.
+
+use super::block::{Block, Direction, two_step};
+use super::definition::Unit;
+use super::parameters::Gradients;
+use super::residuals::Residuals;
+use super::state::State;
+use crate::context::Context;
+use crate::element::Element;
+use crate::error::Error;
+use crate::evaluation::{Advance, Increment, Purpose};
+use crate::recurrence::Drift;
+use crate::schedule::{Ordered, Work, for_each_chunk};
+use crate::scratch::Arena;
+use crate::token::Token;
+use pulp::{Simd, WithSimd};
+use std::marker::PhantomData;
+
+/// See [`Unit::backward`].
+pub(super) fn backward<N: Element>(
+    unit: &Unit<'_>,
+    context: &Context,
+    state: State<'_, N>,
+    gradient: State<'_>,
+    parameters: Vec<Gradients<'_>>,
+) -> Result<(), Error> {
+    let blocks = unit.blocks()?;
+    unit.check_state(&state)?;
+    unit.check_state(&gradient)?;
+    unit.check_gradients(&parameters)?;
+    let purpose = Purpose::Gradients(unit.bf16(context)?);
+    let sums = parameters.into_iter().map(|of| [of.kernel, of.bias, of.input_bias]);
+    let sums = Ordered::new(sums);
+    let length = unit.chunk_images() * unit.image_len();
+    let chunks = state.chunks(length).into_iter().zip(gradient.chunks(length)).collect();
+    let work = Backward { unit, blocks: &blocks, purpose, sums, state: PhantomData };
+    for_each_chunk(context, &work, chunks);
+    Ok(())
+}
+
+/// All chunks of a batch backward through all blocks.
+struct Backward<'u, 's, N> {
+    unit: &'u Unit<'u>,
+    blocks: &'u [Block],
+    purpose: Purpose,
+    /// The gradients with respect to the parameters: K, b and a of one residual per slot.
+    sums: Ordered<'u, 3>,
+    state: PhantomData<fn(State<'s, N>)>,
+}
+
+/// One thread's memory.
+struct Memory<'u, 'm, N> {
+    residuals: Residuals<'u, 'm>,
+    /// The chunk's state, padded images.
+    states: [&'m mut [N]; 2],
+    /// The gradient with respect to it.
+    gradients: [&'m mut [f32]; 2],
+    /// The chunk's share of the gradients with respect to one residual's K, b and a.
+    term: &'m mut [f32],
+}
+
+impl<'u, 's, N: Element> Work for Backward<'u, 's, N> {
+    type Chunk = (State<'s, N>, State<'s>);
+    type Memory<'m> = Memory<'u, 'm, N>;
+
+    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm, N> {
+        let padded = self.unit.chunk_images() * self.unit.geometry().image_len();
+        let channels = self.unit.channels;
+        Memory {
+            residuals: Residuals::new::<N>(arena, self.unit, self.purpose),
+            states: [arena.zeros(padded), arena.zeros(padded)],
+            gradients: [arena.zeros(padded), arena.zeros(padded)],
+            term: arena.zeros(channels * (9 * channels + 2)),
+        }
+    }
+
+    fn run(
+        &self,
+        token: Token,
+        memory: &mut Memory<'u, '_, N>,
+        index: usize,
+        (state, gradient): (State<'s, N>, State<'s>),
+    ) {
+        token.dispatch(Chunk { work: self, memory, index, state, gradient });
+    }
+
+    fn abandon(&self) {
+        self.sums.abandon();
+    }
+}
+
+/// One chunk backward through all blocks.
+struct Chunk<'a, 'u, 's, 'm, N> {
+    work: &'a Backward<'u, 's, N>,
+    memory: &'a mut Memory<'u, 'm, N>,
+    index: usize,
+    state: State<'s, N>,
+    gradient: State<'s>,
+}
+
+impl<N: Element> WithSimd for Chunk<'_, '_, '_, '_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { work, memory, index, mut state, mut gradient } = self;
+        let layout = work.unit.geometry().layout();
+        let images = state.images(work.unit.image_len());
+        state.load(simd, layout, &mut memory.states);
+        gradient.load(simd, layout, &mut memory.gradients);
+        for &block in work.blocks.iter().rev() {
+            memory.retreat(simd, images, block, (&work.sums, index));
+        }
+        state.store(simd, layout, &memory.states);
+        gradient.store(simd, layout, &memory.gradients);
+    }
+}
+
+impl<N: Element> Memory<'_, '_, N> {
+    /// Takes the chunk's state and gradient back through one block, and adds the gradients with respect
+    /// to its residuals' parameters to the sums.
+    ///
+    /// (No closures here: they would be compiled without the instruction set that the method is inlined
+    /// into.)
+    #[inline(always)]
+    fn retreat<S: Simd>(
+        &mut self,
+        simd: S,
+        images: usize,
+        block: Block,
+        (sums, index): (&Ordered<'_, 3>, usize),
+    ) {
+        let Self { residuals, states, gradients, term } = self;
+        let ([first, second], [g_first, g_second]) = (&mut *states, &mut *gradients);
+        term.fill(0.0);
+        match block {
+            Block::TwoStream { first: f, second: g } => {
+                let increment = Increment::Add(-g.scale);
+                let advance = Advance { increment, x: first, state: second };
+                residuals.vjp(simd, images, g, (g_second, g_first), advance, term);
+                if f.index != g.index {
+                    sums.commit(g.index, index, term);
+                    term.fill(0.0);
+                }
+                let increment = Increment::Add(-f.scale);
+                let advance = Advance { increment, x: second, state: first };
+                residuals.vjp(simd, images, f, (g_first, g_second), advance, term);
+                sums.commit(f.index, index, term);
+            }
+            // (X_j, X_{j+1}) becomes (X_{j−1}, X_j).
+            Block::TwoStep { drift, residual } => {
+                let increment = two_step(drift, residual, Direction::Inverse);
+                let advance = Advance { increment, x: first, state: second };
+                residuals.vjp(simd, images, residual, (g_second, g_first), advance, term);
+                sums.commit(residual.index, index, term);
+                if drift == Drift::Extrapolated {
+                    for (g, next) in g_first.iter_mut().zip(g_second.iter_mut()) {
+                        *g += 2.0 * *next;
+                        *next = -*next;
+                    }
+                }
+                states.swap(0, 1);
+                gradients.swap(0, 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! States as their owners hold them, and their padded copies.
+
+use crate::error::Error;
+use crate::layout::{Layout, Load, Store};
+use bytemuck::{Pod, cast_slice, cast_slice_mut};
+use pulp::Simd;
+
+/// The two parts of a state, or of the gradient with respect to one.
+#[derive(Debug)]
+pub enum State<'a, N = f32> {
+    /// Side by side, `[n, 2c, h, w]`: the first half of the channels is the first part.
+    Joined(&'a mut [N]),
+    /// In two arrays `[n, c, h, w]`.
+    Apart(&'a mut [N], &'a mut [N]),
+}
+
+impl<'a, N> State<'a, N> {
+    /// Splits a state into chunks of which each part has `length` numbers.
+    pub(super) fn chunks(self, length: usize) -> Vec<Self> {
+        match self {
+            Self::Joined(both) => both.chunks_mut(2 * length).map(Self::Joined).collect(),
+            Self::Apart(first, second) => {
+                let parts = first.chunks_mut(length).zip(second.chunks_mut(length));
+                parts.map(|(first, second)| Self::Apart(first, second)).collect()
+            }
+        }
+    }
+
+    /// The number of images whose parts have `image` numbers each.
+    pub(super) fn images(&self, image: usize) -> usize {
+        match self {
+            Self::Joined(both) => both.len() / (2 * image),
+            Self::Apart(first, _) => first.len() / image,
+        }
+    }
+
+    /// Checks that each part has `part` numbers.
+    pub(super) fn check(&self, part: usize) -> Result<(), Error> {
+        match self {
+            Self::Joined(both) => Error::check_len("a state", 2 * part, both.len()),
+            Self::Apart(first, second) => {
+                Error::check_len("the first part of a state", part, first.len())?;
+                Error::check_len("the second part of a state", part, second.len())
+            }
+        }
+    }
+}
+
+impl<N: Pod> State<'_, N> {
+    /// Copies both parts into padded images.
+    #[inline(always)]
+    pub(super) fn load<S: Simd>(&self, simd: S, layout: Layout, padded: &mut [&mut [N]; 2]) {
+        let image = layout.plain_image();
+        let (parts, stride): ([&[N]; 2], _) = match self {
+            Self::Joined(both) => ([both, &both[image..]], 2 * image),
+            Self::Apart(first, second) => ([first, second], image),
+        };
+        for (plain, padded) in parts.into_iter().zip(padded) {
+            // (A copy moves 32 bits, whatever they mean.)
+            let (plain, padded) = (cast_slice(plain), cast_slice_mut(padded));
+            simd.vectorize(Load { layout, plain, stride, padded });
+        }
+    }
+
+    /// Copies padded images back.
+    #[inline(always)]
+    pub(super) fn store<S: Simd>(&mut self, simd: S, layout: Layout, padded: &[&mut [N]; 2]) {
+        let image = layout.plain_image();
+        for (part, padded) in padded.iter().enumerate() {
+            let (plain, stride) = match self {
+                Self::Joined(both) => (&mut both[part * image..], 2 * image),
+                Self::Apart(first, _) if part == 0 => (&mut **first, image),
+                Self::Apart(_, second) => (&mut **second, image),
+            };
+            let plain: &mut [f32] = cast_slice_mut(plain);
+            simd.vectorize(Store { layout, padded: cast_slice(padded), plain, stride });
+        }
+    }
+}

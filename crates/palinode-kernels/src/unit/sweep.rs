@@ -1,0 +1,127 @@
+//! A chunk of images through all blocks of a unit, or back.
+
+use super::block::{Block, Direction, two_step};
+use super::definition::Unit;
+use super::residuals::Residuals;
+use super::state::State;
+use crate::context::Context;
+use crate::element::Element;
+use crate::error::Error;
+use crate::evaluation::{Advance, Increment, Purpose};
+use crate::schedule::{Work, for_each_chunk};
+use crate::scratch::Arena;
+use crate::token::Token;
+use pulp::{Simd, WithSimd};
+use std::marker::PhantomData;
+
+/// Takes a state through all blocks.
+pub(super) fn sweep<N: Element>(
+    unit: &Unit<'_>,
+    context: &Context,
+    state: State<'_, N>,
+    direction: Direction,
+) -> Result<(), Error> {
+    let blocks = unit.blocks()?;
+    unit.check_state(&state)?;
+    let chunks = state.chunks(unit.chunk_images() * unit.image_len());
+    let work = Sweep { unit, blocks: &blocks, direction, state: PhantomData };
+    for_each_chunk(context, &work, chunks);
+    Ok(())
+}
+
+/// All chunks of a batch through all blocks.
+struct Sweep<'u, 's, N> {
+    unit: &'u Unit<'u>,
+    blocks: &'u [Block],
+    direction: Direction,
+    state: PhantomData<fn(State<'s, N>)>,
+}
+
+/// One thread's memory.
+struct Memory<'u, 'm, N> {
+    residuals: Residuals<'u, 'm>,
+    /// The chunk's state, padded images.
+    states: [&'m mut [N]; 2],
+}
+
+impl<'u, 's, N: Element> Work for Sweep<'u, 's, N> {
+    type Chunk = State<'s, N>;
+    type Memory<'m> = Memory<'u, 'm, N>;
+
+    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm, N> {
+        let padded = self.unit.chunk_images() * self.unit.geometry().image_len();
+        Memory {
+            residuals: Residuals::new::<N>(arena, self.unit, Purpose::Values),
+            states: [arena.zeros(padded), arena.zeros(padded)],
+        }
+    }
+
+    fn run(&self, token: Token, memory: &mut Memory<'u, '_, N>, _: usize, state: State<'s, N>) {
+        token.dispatch(Chunk { work: self, memory, state });
+    }
+}
+
+/// One chunk through all blocks.
+struct Chunk<'a, 'u, 's, 'm, N> {
+    work: &'a Sweep<'u, 's, N>,
+    memory: &'a mut Memory<'u, 'm, N>,
+    state: State<'s, N>,
+}
+
+impl<N: Element> WithSimd for Chunk<'_, '_, '_, '_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { work, memory, mut state } = self;
+        let layout = work.unit.geometry().layout();
+        let images = state.images(work.unit.image_len());
+        state.load(simd, layout, &mut memory.states);
+        let blocks = work.blocks;
+        for index in 0..blocks.len() {
+            let block = match work.direction {
+                Direction::Forward => blocks[index],
+                Direction::Inverse => blocks[blocks.len() - 1 - index],
+            };
+            memory.advance(simd, images, block, work.direction);
+        }
+        state.store(simd, layout, &memory.states);
+    }
+}
+
+impl<N: Element> Memory<'_, '_, N> {
+    /// Takes the chunk's state through one block.
+    #[inline(always)]
+    fn advance<S: Simd>(&mut self, simd: S, images: usize, block: Block, direction: Direction) {
+        let Self { residuals, states } = self;
+        let [first, second] = &mut *states;
+        match (block, direction) {
+            (Block::TwoStream { first: f, second: g }, Direction::Forward) => {
+                let advance =
+                    Advance { increment: Increment::Add(f.scale), x: second, state: first };
+                residuals.value(simd, images, f, advance);
+                let advance =
+                    Advance { increment: Increment::Add(g.scale), x: first, state: second };
+                residuals.value(simd, images, g, advance);
+            }
+            (Block::TwoStream { first: f, second: g }, Direction::Inverse) => {
+                let advance =
+                    Advance { increment: Increment::Add(-g.scale), x: first, state: second };
+                residuals.value(simd, images, g, advance);
+                let advance =
+                    Advance { increment: Increment::Add(-f.scale), x: second, state: first };
+                residuals.value(simd, images, f, advance);
+            }
+            // (X_{j−1}, X_j) becomes (X_j, X_{j+1}), or (X_j, X_{j+1}) becomes (X_{j−1}, X_j).
+            (Block::TwoStep { drift, residual }, _) => {
+                let increment = two_step(drift, residual, direction);
+                let (x, state) = match direction {
+                    Direction::Forward => (second, first),
+                    Direction::Inverse => (first, second),
+                };
+                residuals.value(simd, images, residual, Advance { increment, x, state });
+                states.swap(0, 1);
+            }
+        }
+    }
+}
