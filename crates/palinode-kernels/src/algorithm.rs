@@ -93,7 +93,6 @@ impl FromStr for Algorithm {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -183,7 +183,6 @@ fn pool(threads: usize) -> Result<ThreadPool, Error> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

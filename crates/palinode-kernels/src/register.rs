@@ -96,8 +96,9 @@ pub(crate) unsafe fn accumulate<S: Simd, T: Lane, const R: usize, const N: usize
                 let (left, right) = (left.add(term * a.term), right.add(term * b.row));
                 add_products(simd, proof, left, a.row, right, sums);
             }
-            left = left.add(UNROLLED * a.term);
-            right = right.add(UNROLLED * b.row);
+            // (Wrapping: after the last term they may point behind the arrays.)
+            left = left.wrapping_add(UNROLLED * a.term);
+            right = right.wrapping_add(UNROLLED * b.row);
         }
         for term in 0..terms % UNROLLED {
             let (left, right) = (left.add(term * a.term), right.add(term * b.row));

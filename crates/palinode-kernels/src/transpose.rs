@@ -25,7 +25,7 @@ pub(crate) fn transpose<S: Simd>(_: S, square: &mut Square) {
     by_swaps(square);
 }
 
-#[allow(clippy::needless_range_loop)] // both sides of an exchange are indexed
+#[allow(clippy::needless_range_loop, reason = "both sides of an exchange are indexed")]
 #[inline(always)]
 fn by_swaps(square: &mut Square) {
     for row in 0..EDGE {

@@ -141,7 +141,8 @@ impl Line<'_> {
             for run in &self.pass.runs {
                 let pixels = Factors { at: from.add(run.offset), row: from_column, term: 1 };
                 accumulate(simd, (), run.terms, pixels, weights, &mut sums);
-                weights.at = weights.at.add(run.terms * self.width);
+                // (Wrapping: after the last run it may point behind the weights.)
+                weights.at = weights.at.wrapping_add(run.terms * self.width);
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (n, &sum) in sums.iter().enumerate() {

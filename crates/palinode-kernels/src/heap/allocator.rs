@@ -29,7 +29,7 @@ pub struct Heap {
 
 impl Heap {
     /// A heap without blocks, for a `static`.
-    #[allow(clippy::new_without_default)] // a default could not be used in a static
+    #[allow(clippy::new_without_default, reason = "a default could not be used in a static")]
     pub const fn new() -> Self {
         let [live, peak, peak_before, kept_bytes] = [const { AtomicUsize::new(0) }; 4];
         Self { live, peak, peak_before, kept_bytes, kept: Mutex::new(Kept::new()) }

@@ -10,7 +10,7 @@ use crate::winograd::Winograd;
 use pulp::Simd;
 
 /// Evaluates residuals of one shape by an algorithm.
-#[allow(clippy::large_enum_variant)] // there is one per thread
+#[allow(clippy::large_enum_variant, reason = "there is one per thread")]
 pub(super) enum Engine<'m> {
     /// F(4×4, 3×3) or F(2×2, 3×3), as the geometry says.
     Winograd(Winograd<'m>),

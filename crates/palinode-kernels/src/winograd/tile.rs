@@ -1,8 +1,10 @@
 //! The two-dimensional transforms of single tiles, one vector of channels at a time: m×m pixels, patches of
 //! p×p, p = m + 2.
 
-// The transposes between two one-dimensional transforms index by row and column.
-#![allow(clippy::needless_range_loop)]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "the transposes between two one-dimensional transforms index by row and column"
+)]
 
 use super::transform;
 use crate::register::{load, store};

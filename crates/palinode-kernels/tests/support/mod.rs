@@ -1,5 +1,5 @@
 //! Numbers and comparisons that the tests share.
-#![allow(dead_code)] // no test needs all of them
+#![allow(dead_code, reason = "no test needs all of them")]
 
 /// Deterministic numbers, roughly normal.
 pub fn noise(count: usize, seed: u64, scale: f64) -> Vec<f32> {
