@@ -1,5 +1,6 @@
 //! What a computation runs on: an instruction set, threads, working memory and a profile.
 
+use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::isa::Isa;
 use crate::precision::Precision;
@@ -32,6 +33,9 @@ struct Inner {
     token: Token,
     /// None: the Rayon pool that a kernel is called from.
     pool: Option<ThreadPool>,
+    /// None: the quickest for the size of the images.
+    algorithm: Option<Algorithm>,
+    gradients: Precision,
     profile: Profile,
     scratch: Scratch,
 }
@@ -39,22 +43,36 @@ struct Inner {
 impl Context {
     /// The fastest instruction set of the machine, and the Rayon pool that a kernel is called from.
     pub fn new() -> Self {
-        Self::with(Token::best(), None)
+        Self::with(Token::best(), None, ContextBuilder::default())
     }
 
-    /// Chooses an instruction set or a number of threads.
+    /// Chooses an instruction set, a number of threads, an algorithm or a precision.
     pub fn builder() -> ContextBuilder {
         ContextBuilder::default()
     }
 
-    fn with(token: Token, pool: Option<ThreadPool>) -> Self {
+    fn with(token: Token, pool: Option<ThreadPool>, chosen: ContextBuilder) -> Self {
+        let ContextBuilder { algorithm, gradients, .. } = chosen;
         let (profile, scratch) = (Profile::default(), Scratch::default());
-        Self { inner: Arc::new(Inner { token, pool, profile, scratch }) }
+        Self { inner: Arc::new(Inner { token, pool, algorithm, gradients, profile, scratch }) }
     }
 
     /// The instruction set.
     pub fn isa(&self) -> Isa {
         self.inner.token.isa()
+    }
+
+    /// The algorithm that was chosen for the convolutions of units in training; `None` if it is to be the
+    /// [quickest](Algorithm::quickest) for the size of the images.
+    ///
+    /// A [`Unit`](crate::unit::Unit) names its algorithm; whoever makes the unit asks here.
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        self.inner.algorithm
+    }
+
+    /// What the factors of the units' products for gradients are rounded to.
+    pub fn gradients(&self) -> Precision {
+        self.inner.gradients
     }
 
     /// The number of threads that kernels use when they are called from this thread.
@@ -139,6 +157,8 @@ impl Default for Context {
 pub struct ContextBuilder {
     isa: Option<Isa>,
     threads: Option<usize>,
+    algorithm: Option<Algorithm>,
+    gradients: Precision,
 }
 
 impl ContextBuilder {
@@ -152,11 +172,22 @@ impl ContextBuilder {
         Self { threads: Some(threads), ..self }
     }
 
+    /// An algorithm for the convolutions of units in training; `None` as by default: the quickest.
+    pub fn algorithm(self, algorithm: Option<Algorithm>) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// What the factors of the units' products for gradients are rounded to; f32 by default.
+    pub fn gradients(self, gradients: Precision) -> Self {
+        Self { gradients, ..self }
+    }
+
     /// Makes the context.
     ///
     /// # Errors
-    /// [`Error::InstructionSet`] if the machine lacks the instruction set, [`Error::NoThreads`] for 0
-    /// threads, [`Error::Threads`] if the system does not start them.
+    /// [`Error::InstructionSet`] if the machine lacks the instruction set, [`Error::Precision`] if the
+    /// instruction set lacks the precision, [`Error::NoThreads`] for 0 threads, [`Error::Threads`] if the
+    /// system does not start them.
     pub fn build(self) -> Result<Context, Error> {
         let token = match self.isa {
             None => Token::best(),
@@ -167,7 +198,9 @@ impl ContextBuilder {
             Some(0) => return Err(Error::NoThreads),
             Some(threads) => Some(pool(threads)?),
         };
-        Ok(Context::with(token, pool))
+        let context = Context::with(token, pool, self);
+        context.check(self.gradients)?;
+        Ok(context)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::allocator::{Allocator, resident_bytes};
 use crate::options::{Mode, Model};
 use clap::Args;
 use palinode::network::Variant;
-use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};
+use palinode::reversible::{Algorithm, Differentiation, Precision};
 use palinode::{Context, Isa};
 use palinode_train::bench::{PeakBytes, StepBench, measured_peak};
 use serde::Serialize;
@@ -80,17 +80,14 @@ impl Step {
             config.blocks.fill(blocks);
         }
         let mode = self.mode.map_or_else(|| config.usual_mode(), Into::into);
-        let kernels =
-            Kernels::default().with_algorithm(self.algorithm).with_gradients(self.gradients);
         let Repeats { batch_size, warm_up, repeats, seed, .. } = self.repeats;
         // Code, threads and tables that belong to the process: they are there before the clock and the
         // meters count.
         let mut small = config.clone();
         small.blocks.fill(1);
-        StepBench::new(&small, (mode, kernels), 1, seed, &Allocator, context)?.step()?;
+        StepBench::new(&small, mode, 1, seed, &Allocator, context)?.step()?;
         let resident_before = resident_bytes();
-        let mut bench =
-            StepBench::new(&config, (mode, kernels), batch_size, seed, &Allocator, context)?;
+        let mut bench = StepBench::new(&config, mode, batch_size, seed, &Allocator, context)?;
         for _ in 0..warm_up {
             bench = bench.step()?.0;
         }

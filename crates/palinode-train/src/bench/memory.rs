@@ -4,7 +4,7 @@ use super::step::{Meter, PeakBytes, StepBench, Stepped};
 use crate::error::Result;
 use palinode::Context;
 use palinode::network::NetworkConfig;
-use palinode::reversible::{Differentiation, Kernels};
+use palinode::reversible::Differentiation;
 use serde::{Deserialize, Serialize};
 
 /// One measured training step.
@@ -35,9 +35,7 @@ pub fn measure_step(
     meter: &dyn Meter,
     context: &Context,
 ) -> Result<StepMeasurement> {
-    let (bench, _) =
-        StepBench::new(config, (mode, Kernels::default()), batch_size, seed, meter, context)?
-            .step()?;
+    let (bench, _) = StepBench::new(config, mode, batch_size, seed, meter, context)?.step()?;
     let (_, Stepped { seconds, peak_bytes, .. }) = bench.step()?;
     let (blocks, layers) = (config.blocks[0], config.layers());
     Ok(StepMeasurement { blocks, layers, mode, seconds, peak_bytes })

@@ -8,7 +8,7 @@ use palinode::Context;
 use palinode::network::{Network, NetworkConfig, Phase, count};
 use palinode::pass::Statistics;
 use palinode::random::{Generator, Purpose};
-use palinode::reversible::{Differentiation, Kernels};
+use palinode::reversible::Differentiation;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -74,10 +74,10 @@ impl<'a> StepBench<'a> {
     /// A network of `config` and `batch_size` random images, both drawn with `seed`.
     ///
     /// # Errors
-    /// As [`NetworkConfig::init`] and [`Network::with_kernels`].
+    /// As [`NetworkConfig::init`] and [`Network::with_context`].
     pub fn new(
         config: &NetworkConfig,
-        (mode, kernels): (Differentiation, Kernels),
+        mode: Differentiation,
         batch_size: usize,
         seed: u64,
         meter: &'a dyn Meter,
@@ -86,7 +86,6 @@ impl<'a> StepBench<'a> {
         let device = Device::flex().autodiff();
         let before = meter.current();
         let network = config.init(seed, mode, &device)?.with_context(context)?;
-        let network = network.with_kernels(kernels)?;
         let optimizer = NetworkOptimizer::new(&OptimizerRecipe::default(), &network);
         let bytes = 4 * count(&network).total;
         let side_state = match mode {

@@ -1,7 +1,9 @@
 //! `[training]`: how long, in which batches, and from which weights.
 
 use super::setters::setters;
-use palinode::reversible::{Algorithm, Differentiation, Kernels, Precision};
+use crate::error::{Error, Result};
+use palinode::reversible::{Algorithm, Differentiation, Precision};
+use palinode::{Context, ContextBuilder};
 use palinode_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -60,9 +62,25 @@ pub struct TrainingRecipe {
 }
 
 impl TrainingRecipe {
-    /// How the kernels compute units.
-    pub fn kernels(&self) -> Kernels {
-        Kernels::default().with_algorithm(self.algorithm).with_gradients(self.gradients)
+    /// What a run computes with: the threads of `machine`, and this instruction set, algorithm and
+    /// precision.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for what the machine does not have.
+    pub fn context(&self, machine: ContextBuilder) -> Result<Context> {
+        let chosen = machine.algorithm(self.algorithm).gradients(self.gradients);
+        let chosen = match self.isa {
+            Some(isa) => chosen.isa(isa),
+            None => chosen,
+        };
+        chosen.build().map_err(|error| {
+            let field = match error {
+                palinode_kernels::Error::Precision { .. } => "training.gradients",
+                palinode_kernels::Error::InstructionSet { .. } => "training.isa",
+                _ => "--threads",
+            };
+            Error::config(field, error.to_string())
+        })
     }
 }
 

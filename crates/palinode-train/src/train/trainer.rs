@@ -146,7 +146,7 @@ impl<R: Residual> Trainer<R> {
         if let Some(mode) = training.mode {
             network = network.with_mode(mode)?;
         }
-        network = network.with_context(context)?.with_kernels(training.kernels())?;
+        network = network.with_context(context)?;
         let (network, start) = start_from(network, training)?;
         let network = freeze(network, &training.freeze)?;
         if let Some(start) = start {
@@ -179,12 +179,7 @@ fn finish<R: Residual>(run: Run<R>, observer: &mut dyn Observer) -> Result<Outco
 /// The context that settings and machine ask for. The settings then name its instruction set.
 pub(super) fn context(machine: ContextBuilder, settings: &mut Settings) -> Result<Context> {
     let training = &mut settings.training;
-    let chosen = match training.isa {
-        Some(isa) => machine.isa(isa),
-        None => machine,
-    };
-    let context =
-        chosen.build().map_err(|error| Error::config("training.isa", error.to_string()))?;
+    let context = training.context(machine)?;
     training.isa = Some(context.isa().for_gradients(training.gradients));
     Ok(context)
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::norm::BatchNorm;
 use crate::pass::{Pass, Phase};
 use crate::residual::{BuiltIn, Residual};
-use crate::reversible::{Differentiation, Kernels};
+use crate::reversible::Differentiation;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use palinode_kernels::Context;
@@ -117,16 +117,6 @@ impl<R: Residual> Network<R> {
     /// As [`Unit::with_mode`].
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         let units = self.units.into_iter().map(|unit| unit.with_mode(mode));
-        self.units = units.collect::<Result<_>>()?;
-        Ok(self)
-    }
-
-    /// The same network, with `kernels` for all units.
-    ///
-    /// # Errors
-    /// As [`Unit::with_kernels`].
-    pub fn with_kernels(mut self, kernels: Kernels) -> Result<Self> {
-        let units = self.units.into_iter().map(|unit| unit.with_kernels(kernels));
         self.units = units.collect::<Result<_>>()?;
         Ok(self)
     }

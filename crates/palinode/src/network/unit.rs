@@ -3,9 +3,7 @@
 use crate::error::{Error, Result};
 use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::reversible::{
-    self, Blocks, Differentiation, Evaluations, Kernels, UnitSite, check_kernels,
-};
+use crate::reversible::{self, Blocks, Differentiation, Evaluations, UnitSite, check_context};
 use crate::scheme::{Scheme, State, Streams, sweep};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
@@ -32,8 +30,6 @@ pub struct Unit<R: Residual> {
     #[module(skip)]
     site: UnitSite,
     #[module(skip)]
-    kernels: Kernels,
-    #[module(skip)]
     context: Context,
 }
 
@@ -54,8 +50,8 @@ impl<R: Residual> Unit<R> {
         }
         mode.check(&residuals, scheme.as_ref())?;
         let site = UnitSite { unit: 0, first: 0, survival: [].into() };
-        let (kernels, context) = (Kernels::default(), Context::default());
-        Ok(Self { residuals, scheme, mode, site, kernels, context })
+        let context = Context::default();
+        Ok(Self { residuals, scheme, mode, site, context })
     }
 
     /// The same unit as unit `unit` of a network. Units with different numbers draw different dropout
@@ -86,29 +82,20 @@ impl<R: Residual> Unit<R> {
     /// if `mode` evaluates residuals twice and one of them has side effects.
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         mode.check(&self.residuals, self.scheme())?;
-        check_kernels(&self.as_blocks(), mode)?;
+        check_context(&self.as_blocks(), mode)?;
         self.mode = mode;
-        Ok(self)
-    }
-
-    /// The same unit with `kernels`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if the choice has no effect on this unit (see [`Kernels`]), or if the unit's
-    /// context does not support it.
-    pub fn with_kernels(mut self, kernels: Kernels) -> Result<Self> {
-        self.kernels = kernels;
-        check_kernels(&self.as_blocks(), self.mode)?;
         Ok(self)
     }
 
     /// The same unit, computed with `context`.
     ///
     /// # Errors
-    /// [`Error::Config`] if `context` does not support the unit's [`Kernels`].
+    /// [`Error::Config`] if `context` asks for an algorithm or a precision that has no effect on this
+    /// unit: only units of the built-in residuals without norm and dropout, in mode `reversible`, have a
+    /// choice.
     pub fn with_context(mut self, context: &Context) -> Result<Self> {
         self.context = context.clone();
-        check_kernels(&self.as_blocks(), self.mode)?;
+        check_context(&self.as_blocks(), self.mode)?;
         Ok(self)
     }
 
@@ -177,7 +164,6 @@ impl<R: Residual> Unit<R> {
             residuals: &self.residuals,
             scheme: &self.scheme,
             site: &self.site,
-            kernels: self.kernels,
             context: &self.context,
         }
     }

@@ -14,35 +14,7 @@ pub(crate) struct Blocks<'a, R> {
     pub residuals: &'a [R],
     pub scheme: &'a Arc<dyn Scheme>,
     pub site: &'a UnitSite,
-    pub kernels: Kernels,
     pub context: &'a Context,
-}
-
-/// How the kernels compute a unit in training.
-///
-/// This affects only units that the kernels compute as a whole: units of built-in residuals without
-/// norm and dropout, in mode `reversible`, in f32 on the CPU. Inference and validation always use the
-/// most exact kernels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Kernels {
-    /// The algorithm; `None` for [the quickest](palinode_kernels::Algorithm::quickest) for the image
-    /// size.
-    pub algorithm: Option<palinode_kernels::Algorithm>,
-    /// The precision to which the factors of the gradients' matrix products are rounded.
-    pub gradients: palinode_kernels::Precision,
-}
-
-impl Kernels {
-    /// The same choice with another algorithm.
-    pub fn with_algorithm(self, algorithm: Option<palinode_kernels::Algorithm>) -> Self {
-        Self { algorithm, ..self }
-    }
-
-    /// The same choice with another precision of the gradients.
-    pub fn with_gradients(self, gradients: palinode_kernels::Precision) -> Self {
-        Self { gradients, ..self }
-    }
 }
 
 impl<R: Residual> Blocks<'_, R> {

@@ -3,7 +3,7 @@
 //! These are units of residuals with a kernel form, in f32 on the CPU, under any built-in reversible
 //! scheme. All other units are computed block by block.
 
-use super::blocks::{Blocks, Kernels};
+use super::blocks::Blocks;
 use super::differentiation::Differentiation;
 use super::last_state::LastState;
 use crate::autodiff::{View, on_kernels, tensor, values, views};
@@ -33,7 +33,7 @@ impl Fused {
         }
         let (updates, form) = plan(blocks)?;
         let [.., height, width] = input.dims();
-        let Kernels { algorithm, gradients } = blocks.kernels;
+        let (algorithm, gradients) = (blocks.context.algorithm(), blocks.context.gradients());
         let algorithm = algorithm.unwrap_or_else(|| Algorithm::quickest([height, width]));
         let context = blocks.context.clone();
         Some(Self { updates, form, algorithm, gradients, context })
@@ -146,23 +146,22 @@ impl Fused {
     }
 }
 
-/// Refuses a choice of kernels that has no effect on the unit, or that the context does not support.
-pub(crate) fn check_kernels<R: Residual>(
+/// Refuses a context that asks for an algorithm or a precision that would have no effect on a unit.
+pub(crate) fn check_context<R: Residual>(
     blocks: &Blocks<'_, R>,
     mode: Differentiation,
 ) -> Result<()> {
-    let field = match blocks.kernels {
-        Kernels { algorithm: None, gradients: Precision::F32 } => return Ok(()),
-        Kernels { gradients: Precision::F32, .. } => "training.algorithm",
-        Kernels { .. } => "training.gradients",
+    let field = match (blocks.context.algorithm(), blocks.context.gradients()) {
+        (None, Precision::F32) => return Ok(()),
+        (_, Precision::F32) => "training.algorithm",
+        _ => "training.gradients",
     };
-    if mode != Differentiation::Reversible || !Fused::knows(blocks) {
-        let reason = "affects only units that the kernels compute as a whole: units of built-in \
-                      residuals without norm and dropout, in mode `reversible`";
-        return Err(Error::config(field, reason));
+    if mode == Differentiation::Reversible && Fused::knows(blocks) {
+        return Ok(());
     }
-    let checked = blocks.context.check(blocks.kernels.gradients);
-    checked.map_err(|reason| Error::config(field, reason.to_string()))
+    let reason = "applies to units that the kernels compute as a whole: units of the built-in residuals \
+                  without norm and dropout, in mode `reversible`";
+    Err(Error::config(field, reason))
 }
 
 /// The update of each block and the form of all residuals; `None` if the kernels do not support them.

@@ -23,11 +23,10 @@ mod reversed;
 mod stored;
 
 pub(crate) use blocks::Blocks;
-pub use blocks::Kernels;
 pub use differentiation::Differentiation;
 pub use evaluations::Evaluations;
 pub(crate) use evaluations::{Survival, UnitSite, value_of};
 pub(crate) use forward::forward;
-pub(crate) use fused::check_kernels;
+pub(crate) use fused::check_context;
 pub(crate) use local::vjp_by_autodiff;
 pub use palinode_kernels::{Algorithm, Precision};
