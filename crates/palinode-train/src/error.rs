@@ -6,39 +6,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The library refused something.
+    /// A file, a setting or a value that the library or this crate refused.
     #[error(transparent)]
     Library(#[from] palinode::Error),
-    /// A file or directory could not be read or written.
-    #[error("{path}: {reason}", path = path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// The operating system's reason.
-        reason: std::io::Error,
-    },
-    /// A file's content does not follow its format.
-    #[error("{path}: {reason}", path = path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, at which offset or field, and what was expected.
-        reason: String,
-    },
     /// A file could not be downloaded.
     #[error("{url}: {reason}")]
     Download {
         /// Its address.
         url: String,
         /// What went wrong, and what was expected.
-        reason: String,
-    },
-    /// A setting, or an argument, with a value that is not allowed.
-    #[error("{field}: {reason}")]
-    Config {
-        /// The setting, as a recipe names it.
-        field: String,
-        /// What is wrong and what was expected.
         reason: String,
     },
     /// A loss or a weight became NaN or infinite.
@@ -61,30 +37,29 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An [`Error::Io`] at `path`, as an adapter for `map_err`.
+    /// [`palinode::Error::Io`] at `path`, as an adapter for `map_err`.
     pub(crate) fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.as_ref().to_owned();
-        move |reason| Self::Io { path, reason }
+        let io = palinode::Error::io(path);
+        move |reason| io(reason).into()
     }
 
-    /// An [`Error::Format`] in `path`.
+    /// [`palinode::Error::Format`] in `path`.
     pub(crate) fn format(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
-        Self::Format { path: path.as_ref().to_owned(), reason: reason.into() }
+        palinode::Error::format(path, reason).into()
     }
 
-    /// An [`Error::Config`] about `field`: there is no `kind` called `name` among `names`.
+    /// [`palinode::Error::Config`] about `field`: there is no `kind` called `name` among `names`.
     pub(crate) fn unknown<'a>(
         field: &str,
         kind: &str,
         name: &str,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let names = names.into_iter().collect::<Vec<_>>().join(", ");
-        Self::config(field, format!("there is no {kind} `{name}`; there are {names}"))
+        palinode::Error::unknown(field, kind, name, names).into()
     }
 
-    /// An [`Error::Config`] about `field`.
+    /// [`palinode::Error::Config`] about `field`.
     pub(crate) fn config(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Config { field: field.into(), reason: reason.into() }
+        palinode::Error::config(field, reason).into()
     }
 }

@@ -87,8 +87,8 @@ impl ImageSource for Rows {
     }
     fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
         if self.broken == Some(index) {
-            let path = format!("image-{index}.png").into();
-            return Err(Error::Format { path, reason: "broken".into() });
+            let path = format!("image-{index}.png");
+            return Err(palinode::Error::format(path, "broken").into());
         }
         let mut noise = ((index + self.offset) as u32).wrapping_mul(2_654_435_761);
         for (pixel, byte) in into.iter_mut().enumerate() {
@@ -409,10 +409,10 @@ fn data_that_cannot_be_meant_is_refused_and_a_broken_image_ends_the_run() {
         }
         fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
             let reads = self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            let path = format!("image-{index}.png").into();
+            let path = format!("image-{index}.png");
             match reads {
                 0..300 => self.0.read(index, into),
-                _ => Err(Error::Format { path, reason: "gone".into() }),
+                _ => Err(palinode::Error::format(path, "gone").into()),
             }
         }
     }

@@ -86,18 +86,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// An [`Error::Io`] at `path`, as an adapter for `map_err`.
-    pub(crate) fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_owned();
         move |reason| Self::Io { path, reason }
     }
 
     /// An [`Error::Format`] in `path`.
-    pub(crate) fn format(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+    pub fn format(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Format { path: path.as_ref().to_owned(), reason: reason.into() }
     }
 
     /// An [`Error::Config`] about `field`: `names` contains no `kind` called `name`.
-    pub(crate) fn unknown<'a>(
+    pub fn unknown<'a>(
         field: &str,
         kind: &str,
         name: &str,
@@ -108,7 +108,7 @@ impl Error {
     }
 
     /// An [`Error::Config`] about `field`.
-    pub(crate) fn config(field: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub fn config(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Config { field: field.into(), reason: reason.into() }
     }
 }

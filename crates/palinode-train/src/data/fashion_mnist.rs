@@ -37,12 +37,9 @@ pub(super) fn load(directory: &Path, split: Split) -> Result<Dataset> {
 /// The file `name` or `name.gz`.
 fn find(directory: &Path, name: &str) -> Result<PathBuf> {
     let candidates = [directory.join(name), directory.join(format!("{name}.gz"))];
-    candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| Error::Io {
-        path: candidates[0].clone(),
-        reason: std::io::Error::new(
-            std::io::ErrorKind::NotFound,
-            "no such file, with or without .gz",
-        ),
+    candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        let reason = "no such file, with or without .gz";
+        Error::io(&candidates[0])(std::io::Error::new(std::io::ErrorKind::NotFound, reason))
     })
 }
 

@@ -146,6 +146,7 @@ fn replaced_fields(overrides: &[Override]) -> &'static [&'static str] {
     if given("model.name").is_some() {
         return &[
             "blocks",
+            "transitions",
             "widths",
             "scheme",
             "residual",
@@ -168,6 +169,7 @@ mod tests {
     use super::super::overrides::parse_override;
     use super::*;
     use crate::data::SourceName;
+    use palinode::network::TransitionKind;
     use palinode::reversible::{Algorithm, Differentiation};
     use palinode::scheme::SchemeName;
     use palinode_kernels::Isa;
@@ -201,7 +203,9 @@ mod tests {
             start: shown.training.start.clone(),
             ..resolved.training.clone()
         };
-        let expected = Recipe { data: with_dir, training, ..resolved.clone() };
+        let transitions = Some(vec![TransitionKind::Pool; 2]);
+        let model = ModelRecipe { transitions, ..resolved.model.clone() };
+        let expected = Recipe { model, data: with_dir, training, ..resolved.clone() };
         assert_eq!(shown, expected);
 
         let fields = |text: &str| -> Vec<String> {
@@ -212,8 +216,14 @@ mod tests {
             fields
         };
         let mut written = fields(&resolved.to_toml().unwrap());
-        let unset =
-            ["data.dir", "data.fold", "training.isa", "training.algorithm", "training.start"];
+        let unset = [
+            "model.transitions",
+            "data.dir",
+            "data.fold",
+            "training.isa",
+            "training.algorithm",
+            "training.start",
+        ];
         written.extend(unset.map(str::to_owned));
         written.sort();
         assert_eq!(fields(&uncommented), written);

@@ -62,6 +62,9 @@ impl Recipe {
         config.activation = model.activation;
         config.step = model.step.unwrap_or(config.step);
         config.start = model.start;
+        if let Some(transitions) = &model.transitions {
+            config.transitions.clone_from(transitions);
+        }
         if let Some(blocks) = &model.blocks {
             config.blocks.clone_from(blocks);
         }

@@ -3,7 +3,7 @@
 use crate::data::{Dataset, FolderOptions, Mean, SourceName, Split};
 use crate::error::Result;
 use palinode::Activation;
-use palinode::network::{Layout, StemActivation, Variant};
+use palinode::network::{Layout, StemActivation, TransitionKind, Variant};
 use palinode::residual::BuiltInConfig;
 use palinode::scheme::{SchemeName, Start};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub struct ModelRecipe {
     pub blocks: Option<Vec<usize>>,
     /// Channels per unit.
     pub widths: Option<Vec<usize>>,
+    /// What leads from each unit to the next, one less than units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transitions: Option<Vec<TransitionKind>>,
     /// The residual; unset: the scheme's usual one.
     pub residual: Option<BuiltInConfig>,
     /// The scheme.
@@ -94,6 +97,7 @@ impl Default for ModelRecipe {
             layout: None,
             blocks: None,
             widths: None,
+            transitions: None,
             residual: None,
             scheme: None,
             activation: Activation::Relu,
