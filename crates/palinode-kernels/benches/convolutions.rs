@@ -9,7 +9,7 @@ use palinode_kernels::convolution::Convolution;
 use palinode_kernels::{Algorithm, Context};
 
 const IMAGES: usize = 128;
-/// (inputs, outputs, rows and columns, kernel, stride): a stem, resnet-32, inception.
+/// (inputs, outputs, rows and columns, kernel, stride) of a stem, of resnet-32 and of inception.
 const SHAPES: [(usize, usize, usize, usize, usize); 11] = [
     (3, 32, 32, 3, 1),
     (16, 16, 32, 3, 1),

@@ -1,6 +1,6 @@
 //! Six blocks of a two-layer Hamiltonian unit on 128 images, at the sizes of the report's networks.
 //!
-//! Items are operations as if every convolution were computed directly: `Gitem/s` is GF/s.
+//! Items are the operations of direct convolutions, whatever the algorithm: `Gitem/s` is GF/s.
 //! Run: `cargo bench -p palinode-kernels --bench units`.
 
 use divan::counter::ItemsCount;
@@ -11,7 +11,7 @@ use palinode_kernels::{Activation, Algorithm, Context, Error, Form, Precision};
 
 const IMAGES: usize = 128;
 const BLOCKS: usize = 6;
-/// (channels, rows and columns); 56 is hamiltonian-74's last.
+/// (channels, rows and columns); the last unit of hamiltonian-74 has 56 channels.
 const SHAPES: [(usize, usize); 4] = [(16, 32), (32, 16), (56, 8), (64, 8)];
 
 fn main() {
@@ -22,7 +22,7 @@ fn noise(count: usize, scale: f32) -> Vec<f32> {
     (0..count).map(|i| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * scale).collect()
 }
 
-/// Calls `work` with a unit, counting `passes` forward passes' operations.
+/// Calls `work` with a unit, and counts the operations of `passes` forward passes.
 fn with_unit(
     (algorithm, gradients): (Algorithm, Precision),
     (channels, size): (usize, usize),

@@ -13,6 +13,9 @@ use pulp::Simd;
 /// so this holds even if a number leaves the range (its value is then another one). Gradients are those
 /// of the unit without the rounding.
 ///
+/// The number [nearest](crate::Number::nearest) to a value: ties go to the even number, values beyond the range
+/// to its end, and NaN to 0.
+///
 /// ```
 /// use palinode_kernels::recurrence::{Term, Update};
 /// use palinode_kernels::unit::{Parameters, State, Unit};
@@ -58,8 +61,7 @@ impl<const FRACTION: u32> Fixed<FRACTION> {
 }
 
 impl<const FRACTION: u32> Element for Fixed<FRACTION> {
-    /// Ties go to the even number, values beyond the range to its end, and NaN to 0. The number nearest
-    /// to −`value` is always the negative of the number nearest to `value`.
+    /// The number nearest to −`value` is always the negative of the number nearest to `value`.
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
         /// The largest f32 below 2³¹.

@@ -92,6 +92,7 @@ mod tests {
     fn nested_sections_are_counted_once() {
         let profile = Profile::default();
         let pause = |milliseconds| thread::sleep(Duration::from_millis(milliseconds));
+        let began = Instant::now();
         profile.time(Section::Units, || {
             pause(20);
             profile.time(Section::Norms, || {
@@ -99,11 +100,11 @@ mod tests {
                 profile.time(Section::Dropouts, || pause(30));
             });
         });
+        let elapsed = began.elapsed().as_secs_f64();
         let seconds = profile.seconds().map(|(_, seconds)| seconds);
         let [units, _, norms, _, dropouts] = seconds;
-        assert!((0.020..0.055).contains(&units), "{seconds:?}");
-        assert!((0.060..0.095).contains(&norms), "{seconds:?}");
-        assert!(dropouts >= 0.030, "{seconds:?}");
+        assert!(units >= 0.02 && norms >= 0.06 && dropouts >= 0.03, "{seconds:?}");
+        assert!(seconds.iter().sum::<f64>() <= elapsed, "{seconds:?} in {elapsed} s");
         assert!(profile.nested.lock().expect("no panic").is_empty());
     }
 

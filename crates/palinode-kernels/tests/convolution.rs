@@ -1,4 +1,4 @@
-//! Plain convolutions against the f64 reference.
+//! Convolutions against the f64 reference.
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod support;
@@ -90,7 +90,7 @@ fn check(shape: Convolution, bound: f64) {
         *value += f64::from(bias[channel]);
         bias_truth[channel] += f64::from(cotangent[index]);
     }
-    // What is there before must not matter, except where it is added to.
+    // The results are overwritten, so they begin with noise. Weight gradients are added, so they begin with 0.
     let mut y = noise(cotangent.len(), 9, 1.0);
     shape.value_into(context, &x, &weight, Some(&bias), &mut y).unwrap();
     let mut gx = noise(x.len(), 9, 1.0);

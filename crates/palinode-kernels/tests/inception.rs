@@ -1,5 +1,5 @@
-//! The inception map against the reference: every shape, instruction set and number of threads, with
-//! guard numbers around what is given.
+//! The inception map and residual against the reference: many shapes, every instruction set, several numbers of
+//! threads, and NaN around the inputs.
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod support;
@@ -9,7 +9,7 @@ use palinode_kernels::reference::{inception, inception_adjoint, inception_gradie
 use palinode_kernels::{Activation, Context, Isa};
 use support::{noise, relative, relative_to, wide};
 
-/// Numbers with NaN on both sides of the stretch that is handed out.
+/// Numbers between NaN, which would spoil the results if they were read.
 struct Fenced(Vec<f32>);
 
 impl Fenced {
@@ -68,7 +68,8 @@ fn check(context: &Context, shape: Inception) {
     let (wide_kernels, wide_biases) = (kernels.map(wide), biases.map(wide));
     let (wide_x, wide_y) = (wide(x.inner()), wide(y.inner()));
 
-    // Twice what rounding adds up to in a random walk over the longest sum, 25g + g terms.
+    // Rounding errors of a sum grow like a random walk. This is twice its expected error over the longest sum, of
+    // 25g + g terms.
     let bound = 2.0 * 2.0_f64.powi(-24) * (26.0 * group as f64).sqrt();
     let value = shape.value(context, x.inner(), &kernels, Some(&biases)).unwrap();
     let error = relative(&value, &inception(&shape, &wide_kernels, &wide_biases, &wide_x));
@@ -84,8 +85,8 @@ fn check(context: &Context, shape: Inception) {
     for (given, truth) in [(Some(&biases), &wide_biases), (None, &zeros)] {
         let found = shape.gradients(context, x.inner(), y.inner(), &kernels, given).unwrap();
         let expected = inception_gradients(&shape, &wide_kernels, truth, &wide_x, &wide_y);
-        // Sums over all pixels that may cancel: relative to what such a sum is in the mean, √pixels, all
-        // numbers being about 1 in size.
+        // Sums over all pixels may cancel. Errors are relative to the typical size of such a sum, √pixels for numbers
+        // of size 1, if that is larger.
         let typical = ((images * size[0] * size[1]) as f64).sqrt();
         for which in 0..EXTENTS.len() {
             let error = relative_to(typical, &found.kernels[which], &expected.0[which]);
@@ -116,7 +117,7 @@ fn check_residual(shape: Inception, activation: Activation) {
     let zeros = wide_biases.each_ref().map(|bias| vec![0.0; bias.len()]);
     let (wide_x, wide_v) = (wide(x.inner()), wide(v.inner()));
     let pre = inception(&shape, &wide_kernels, &wide_biases, &wide_x);
-    // A sign of ReLU that rounding changes is a jump, not an error.
+    // If rounding changes the sign of an argument of ReLU, the gradient jumps; that is not an error.
     let near = pre.iter().any(|&a| activation == Activation::Relu && a.abs() < 1e-5);
     if near {
         println!("not tested: {shape:?} with {activation:?} has a pre-activation near 0");

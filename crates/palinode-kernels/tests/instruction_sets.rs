@@ -1,4 +1,4 @@
-//! Every instruction set of this machine against the f64 reference, one process for all of them.
+//! Every instruction set of this machine against the f64 reference, and beside each other.
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod support;
@@ -131,7 +131,7 @@ fn names_are_read_as_they_are_written() {
     assert!(message.contains("amx, avx512, avx2, neon, portable"), "{message}");
 }
 
-/// Runs that never used AMX's tiles go on where there are none.
+/// A run that never used AMX can go on on a machine without it.
 #[test]
 fn results_in_f32_do_not_name_amx() {
     assert_eq!(Isa::Amx.for_gradients(Precision::F32), Isa::Avx512);

@@ -39,7 +39,7 @@ fn pools_are_means_of_squares_and_their_gradient_is_the_adjoint() {
     }
 }
 
-/// The same in f64, one channel at a time.
+/// A batch norm in f64, one channel at a time.
 fn normalise(norm: &BatchNorm, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let at = |n: usize, c: usize, p: usize| (n * norm.channels + c) * norm.area + p;
     let count = (norm.images * norm.area) as f64;

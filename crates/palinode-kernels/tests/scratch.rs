@@ -86,7 +86,7 @@ fn working_memory_is_used_again_and_can_be_released() {
     allocations(&context, Algorithm::Winograd4, large, 2);
     let held = context.scratch_bytes();
     assert!(held > 0);
-    // Other shapes find room in what is there, in any order.
+    // Smaller shapes are served from what is held, in any order.
     for _ in 0..3 {
         for (channels, size) in [(3, 8), (16, 20), (32, 16), (20, 4)] {
             let shape = Shape { batch: 8, channels, height: size, width: size };

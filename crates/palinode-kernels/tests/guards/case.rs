@@ -2,7 +2,7 @@
 
 use crate::Guarded;
 use crate::support::{noise, relative, relative_to, wide};
-use palinode_kernels::recurrence::{Drift, Term, Update};
+use palinode_kernels::recurrence::{Drift, Role, Term, Update};
 use palinode_kernels::reference::{
     Recurrence, ReferenceGradient, ReferenceState, ReferenceUnit, Residual, Shape,
 };
@@ -37,6 +37,10 @@ impl Case {
                 let residual = Term::new(-STEP * STEP, j);
                 Update::TwoStep { drift: Drift::Extrapolated, residual }
             }
+            Recurrence::Hamiltonian => Update::TwoStream {
+                first: Term::new(STEP, j),
+                second: Term { role: Role::Conjugate, ..Term::new(-STEP, j) },
+            },
             _ => Update::TwoStream {
                 first: Term::new(STEP, 2 * j),
                 second: Term::new(-STEP, 2 * j + 1),
@@ -158,7 +162,7 @@ fn joined((first, second): ReferenceState<f64>, shape: Shape) -> Vec<f64> {
 /// Whether an argument of σ is so near to 0 that rounding may change its sign.
 fn is_near_a_kink(unit: &ReferenceUnit<f64>, start: &ReferenceState<f64>) -> bool {
     let state = |blocks| ReferenceUnit { blocks, ..unit.clone() }.forward(start.clone());
-    let is_near = |index: usize, x: &[f64]| {
+    let is_near = |index: usize, x: &[f64], conjugate: bool| {
         let (c, kernel) = (unit.shape.channels, unit.shape.kernel_len());
         let residual = Residual {
             // tanh of the argument of σ is as near to 0 as the argument is.
@@ -169,10 +173,20 @@ fn is_near_a_kink(unit: &ReferenceUnit<f64>, start: &ReferenceState<f64>) -> boo
             bias: &unit.biases[index * c..(index + 1) * c],
             input_bias: &unit.input_biases[index * c..(index + 1) * c],
         };
-        residual.value(x, false).iter().any(|argument| argument.abs() < 3e-6)
+        residual.value(x, conjugate).iter().any(|argument| argument.abs() < 3e-6)
     };
-    (0..unit.blocks).any(|block| match unit.recurrence.residuals_per_block() {
-        1 => is_near(block, &state(block).1),
-        _ => is_near(2 * block, &state(block).1) || is_near(2 * block + 1, &state(block + 1).0),
+    (0..unit.blocks).any(|block| {
+        let second = state(block).1;
+        // In a two-stream block, the second residual is evaluated at the new first part.
+        let first = || state(block + 1).0;
+        match unit.recurrence {
+            Recurrence::Verlet | Recurrence::Coupling => {
+                is_near(2 * block, &second, false) || is_near(2 * block + 1, &first(), false)
+            }
+            Recurrence::Hamiltonian => {
+                is_near(block, &second, false) || is_near(block, &first(), true)
+            }
+            Recurrence::Midpoint | Recurrence::Leapfrog => is_near(block, &second, false),
+        }
     })
 }

@@ -16,7 +16,7 @@ use support::{noise, relative, relative_to, wide};
 const GUARD: f32 = 1234.5;
 const MARGIN: usize = 37;
 
-/// An array between two margins of guard numbers, so that it begins on no boundary of anything.
+/// An array between two margins of guard numbers, which also keep it from beginning on a vector boundary.
 struct Guarded(Vec<f32>);
 
 impl Guarded {
@@ -52,7 +52,7 @@ fn algorithm() -> impl Strategy<Value = Algorithm> {
     prop_oneof![Just(Algorithm::Winograd4), Just(Algorithm::Winograd2), Just(Algorithm::Direct)]
 }
 
-/// Those that this machine has.
+/// The precisions that this machine can compute gradients in.
 fn precision() -> impl Strategy<Value = Precision> {
     let context = Context::new();
     let there = Precision::ALL.into_iter().filter(|precision| context.check(*precision).is_ok());
@@ -60,7 +60,9 @@ fn precision() -> impl Strategy<Value = Precision> {
 }
 
 fn recurrence() -> impl Strategy<Value = Recurrence> {
-    prop_oneof![Just(Recurrence::Verlet), Just(Recurrence::Midpoint), Just(Recurrence::Leapfrog)]
+    let kinds =
+        [Recurrence::Verlet, Recurrence::Hamiltonian, Recurrence::Midpoint, Recurrence::Leapfrog];
+    prop::sample::select(kinds.to_vec())
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! Gradients of factors rounded to bf16: those of f32 but for the rounding, and the same reversal.
+//! Gradients with factors rounded to bf16: near those in f32, with the same reconstruction.
 
 use crate::RECURRENCES;
 use crate::case::Case;
@@ -7,7 +7,8 @@ use palinode_kernels::reference::{Recurrence, Shape};
 use palinode_kernels::unit::State;
 use palinode_kernels::{Algorithm, Context, Error, Form, Isa, Precision};
 
-/// What a backward pass gives: the state, the gradient with respect to it, and the parameters'.
+/// The results of a backward pass: the state, the gradient with respect to it, and those with respect to the
+/// parameters.
 fn backward(case: &Case) -> [Vec<f32>; 3] {
     let [kernels, biases, input_biases] = case.parameters();
     let (updates, parameters) = (case.updates(0.2), case.joined(&kernels, &biases, &input_biases));
@@ -32,7 +33,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 }
 
 #[test]
-fn gradients_are_off_by_the_rounding_and_states_not_at_all() {
+fn gradients_have_the_errors_of_rounding_and_states_have_none() {
     if let Err(reason) = Context::new().check(Precision::Bf16) {
         println!("not tested: {reason}");
         return;
@@ -43,14 +44,14 @@ fn gradients_are_off_by_the_rounding_and_states_not_at_all() {
     for (recurrence, form) in forms.into_iter().chain(layers) {
         for (batch, channels, size) in [(2, 16, 32), (2, 17, 9), (4, 32, 16), (8, 56, 8)] {
             let shape = Shape { batch, channels, height: size, width: size };
-            // (The state's gradient is mostly its own identity part.)
+            // (The gradient of the state has smaller errors, because most of it is the cotangent itself.)
             let bounds =
                 [(Algorithm::Winograd4, [5e-3, 0.02]), (Algorithm::Winograd2, [1.5e-3, 6e-3])];
             for (algorithm, bounds) in bounds {
                 let exact = Case { form, algorithm, ..Case::new(recurrence, shape, 2) };
                 let rounded = Case { gradients: Precision::Bf16, ..exact };
                 let ([state, gradient, found], truth) = (backward(&rounded), backward(&exact));
-                assert!(state == truth[0], "{rounded:?}: another reversal");
+                assert!(state == truth[0], "{rounded:?}: another reconstruction");
                 let errors = [distance(&gradient, &truth[1]), distance(&found, &truth[2])];
                 println!("{recurrence:?} {form:?} {algorithm} {channels}: {errors:.4?}");
                 let kept = errors[0] < bounds[0] && (1e-3..bounds[1]).contains(&errors[1]);

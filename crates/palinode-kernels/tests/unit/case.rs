@@ -1,4 +1,4 @@
-//! One unit, in f32 or fixed point and as the reference has it.
+//! A unit in f32 or fixed point, and its naive twin.
 
 use crate::support::{noise, relative, wide};
 use palinode_kernels::recurrence::{Drift, Role, Term, Update};
@@ -19,7 +19,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// ReLU and the paper's residual.
+    /// With ReLU and the symmetric residual of the paper.
     pub fn new(recurrence: Recurrence, shape: Shape, blocks: usize) -> Self {
         Self {
             recurrence,
@@ -56,7 +56,7 @@ impl Case {
         (0..self.blocks).map(update).collect()
     }
 
-    /// K, b and, where there is one, a of every residual behind each other.
+    /// One array with K, b and, if there is one, a of every residual.
     pub fn joined<T: Copy>(&self, kernels: &[T], biases: &[T], input_biases: &[T]) -> Vec<T> {
         let channels = self.shape.channels;
         let vectors = biases.chunks(channels).enumerate();
@@ -106,8 +106,8 @@ impl Case {
         Gradients::split(gradients, self.shape.channels, self.input_bias).unwrap()
     }
 
-    /// Largest relative errors of (state, reconstruction, state gradient, kernels, vectors), the state
-    /// being held as `N`.
+    /// The largest relative errors of state, reconstruction, gradient of the state, gradients of kernels, and
+    /// gradients of biases, for a state of numbers `N`.
     pub fn errors<N: Number>(&self) -> [f64; 5] {
         let held = |values: &[f32]| values.iter().map(|&x| N::nearest(x)).collect::<Vec<N>>();
         let seen = |held: &[N]| held.iter().map(|x| x.value()).collect::<Vec<f32>>();
@@ -115,7 +115,7 @@ impl Case {
         let first = noise(self.shape.len(), 3, 1.0);
         let mut second = noise(self.shape.len(), 4, 1.0);
         if self.recurrence == Recurrence::Leapfrog {
-            // Two states of one slow motion, as a unit meets them.
+            // Two neighbouring states of a slow motion, as they occur in a unit.
             second.iter_mut().zip(&first).for_each(|(x, before)| *x = before + 0.02 * *x);
         }
         let (g1, g2) = (noise(self.shape.len(), 5, 1.0), noise(self.shape.len(), 6, 1.0));

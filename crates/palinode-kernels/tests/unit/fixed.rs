@@ -1,4 +1,4 @@
-//! States in fixed point: the same unit, and backwards to the bit.
+//! States in fixed point: the same values and gradients, and a reversal to the bit.
 
 use crate::RECURRENCES;
 use crate::case::Case;
@@ -48,7 +48,7 @@ fn with_deep_unit<const FRACTION: u32>(
     check(&case.unit(&updates, &split), state);
 }
 
-/// The inverse and the backward pass after the forward one.
+/// Checks that the inverse and the backward pass undo the forward pass.
 fn comes_back_to_the_bit<const FRACTION: u32>(case: Case, scale: f64) {
     with_deep_unit::<FRACTION>(case, scale, |unit, start| {
         let [mut first, mut second] = start.clone();
@@ -92,7 +92,7 @@ fn a_hundred_blocks_come_back_to_the_bit() {
 #[test]
 fn numbers_beyond_the_range_come_back_too() {
     for recurrence in RECURRENCES {
-        // With 28 binary places it ends at ±8.
+        // With 28 binary places the range ends at ±8.
         let shape = Shape { batch: 2, channels: 4, height: 6, width: 6 };
         let case = Case::new(recurrence, shape, 20);
         comes_back_to_the_bit::<28>(case, 3.0);

@@ -1,4 +1,4 @@
-//! The fast unit against the f64 reference.
+//! Units against the f64 reference.
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod bf16;
@@ -17,7 +17,7 @@ use support::{noise, relative, wide};
 const RECURRENCES: [Recurrence; 4] =
     [Recurrence::Verlet, Recurrence::Coupling, Recurrence::Midpoint, Recurrence::Leapfrog];
 
-/// (batch, channels, height, width): every awkward size.
+/// (batch, channels, height, width): awkward sizes of every kind.
 const SHAPES: [(usize, usize, usize, usize); 12] = [
     (1, 1, 1, 1),
     (2, 3, 2, 5),
@@ -47,8 +47,8 @@ fn values_and_gradients_are_the_references_for_every_shape() {
     }
 }
 
-/// What [`Algorithm`]'s documentation promises: F itself and its gradients, at the sizes of the report's
-/// networks and their initial weights.
+/// The bounds in the documentation of [`Algorithm`]: F and its gradients, at the sizes and initial weights of
+/// the report's networks.
 #[test]
 fn every_algorithm_keeps_its_bounds() {
     for (algorithm, bounds) in [
@@ -107,8 +107,8 @@ fn two_hundred_blocks_do_not_spoil_the_reversal() {
         let shape = Shape { batch: 1, channels: 16, height: 16, width: 16 };
         let case = Case { algorithm, ..Case::new(Recurrence::Verlet, shape, 200) };
         let kernels = case.residuals() * shape.kernel_len();
-        // Half of the initial deviation. (At all of it, random weights let a state grow to 26 and a
-        // reversal miss by 6e-5 with direct sums and by 1.3e-4 with F(4×4).)
+        // Half of the initial deviation. (With all of it, a state grows to 26 under random weights, and the
+        // reversal has errors of 6e-5 with direct sums and 1.3e-4 with F(4×4).)
         let kernels = noise(kernels, 1, 0.5 * (2.0 / (9 * shape.channels) as f64).sqrt());
         let biases = vec![0.0; case.residuals() * shape.channels];
         let (updates, parameters) = (case.updates(0.1), case.joined(&kernels, &biases, &[]));
