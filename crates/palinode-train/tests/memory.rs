@@ -39,10 +39,14 @@ fn config(blocks: usize) -> NetworkConfig {
     config
 }
 
+/// With several threads, how much working memory is in use at one time depends on their timing.
+fn one_thread() -> Context {
+    Context::builder().threads(1).build().unwrap()
+}
+
 fn measure(mode: Differentiation) -> Vec<StepMeasurement> {
-    let step = |&blocks| {
-        measure_step(&config(blocks), mode, BATCH, 1, &Allocator, &Context::new()).unwrap()
-    };
+    let step =
+        |&blocks| measure_step(&config(blocks), mode, BATCH, 1, &Allocator, &one_thread()).unwrap();
     DEPTHS.iter().map(step).collect()
 }
 
@@ -56,7 +60,7 @@ fn excess(from: &StepMeasurement, to: &StepMeasurement) -> f64 {
 #[test]
 fn reversible_grows_with_the_parameters_alone_and_checkpointed_with_the_root_of_depth() {
     // Warm up: thread pools and lazily made tables belong to the process, not to a step.
-    measure_step(&config(2), Differentiation::Reversible, BATCH, 1, &Allocator, &Context::new())
+    measure_step(&config(2), Differentiation::Reversible, BATCH, 1, &Allocator, &one_thread())
         .unwrap();
     // Bytes of one state of every unit together: half the pixels' extents and twice the channels
     // from one unit to the next.

@@ -65,12 +65,12 @@ impl Fused {
         let unit = self.unit(state_shape(scheme, shape), &parameters);
         if scheme.streams() == Streams::Two {
             let mut both = values(input);
-            unit.forward(&self.context, Slices::Joined(&mut both))?;
+            self.swept(unit.forward(&self.context, Slices::Joined(&mut both)))?;
             return Ok(LastState { output: tensor(both, shape, &device), previous: None });
         }
         let start = sweep::open(scheme, input);
         let (mut first, mut second) = (values(start.first), values(start.second));
-        unit.forward(&self.context, Slices::Apart(&mut first, &mut second))?;
+        self.swept(unit.forward(&self.context, Slices::Apart(&mut first, &mut second)))?;
         Ok(LastState {
             output: tensor(second, shape, &device),
             previous: Some(tensor(first, shape, &device)),
@@ -98,12 +98,12 @@ impl Fused {
         let gradient = match last.previous {
             None => {
                 let (mut both, mut gradient) = (values(last.output), values(gradient));
-                unit.backward(
+                self.swept(unit.backward(
                     &self.context,
                     Slices::Joined(&mut both),
                     Slices::Joined(&mut gradient),
                     gradients,
-                )?;
+                ))?;
                 tensor(gradient, shape, &device)
             }
             Some(previous) => {
@@ -111,12 +111,12 @@ impl Fused {
                 let State { first: g_first, second: g_second } =
                     sweep::close_gradient(scheme, gradient);
                 let (mut g_first, mut g_second) = (values(g_first), values(g_second));
-                unit.backward(
+                self.swept(unit.backward(
                     &self.context,
                     Slices::Apart(&mut first, &mut second),
                     Slices::Apart(&mut g_first, &mut g_second),
                     gradients,
-                )?;
+                ))?;
                 let first = tensor(g_first, shape, &device);
                 let second = tensor(g_second, shape, &device);
                 sweep::open_gradient(scheme, State { first, second })
@@ -124,6 +124,15 @@ impl Fused {
         };
         let parameters = found.into_iter().flat_map(|sums| sums.into_tensors(&device)).collect();
         Ok((gradient, parameters))
+    }
+
+    /// The end of a sweep: its working memory goes back to the system.
+    ///
+    /// It is used again for all chunks and blocks of a sweep. Kept from unit to unit, the largest unit's
+    /// would add to the peak, which the first unit's backward pass reaches.
+    fn swept(&self, result: std::result::Result<(), palinode_kernels::Error>) -> Result<()> {
+        self.context.release_scratch();
+        Ok(result?)
     }
 
     fn unit<'a>(&'a self, shape: [usize; 4], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
