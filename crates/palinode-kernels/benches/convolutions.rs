@@ -5,7 +5,7 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use palinode_kernels::convolution::Convolution;
+use palinode_kernels::convolution::ConvolutionKernel;
 use palinode_kernels::{Algorithm, Context};
 
 const IMAGES: usize = 128;
@@ -36,9 +36,9 @@ fn noise(count: usize) -> Vec<f32> {
 fn with_convolution(
     (inputs, outputs, size, kernel, stride): (usize, usize, usize, usize, usize),
     bencher: Bencher<'_, '_>,
-    work: impl Fn(&Context, &Convolution, &mut [f32], &mut [f32], &mut [f32]),
+    work: impl Fn(&Context, &ConvolutionKernel, &mut [f32], &mut [f32], &mut [f32]),
 ) {
-    let shape = Convolution {
+    let shape = ConvolutionKernel {
         images: IMAGES,
         inputs,
         outputs,

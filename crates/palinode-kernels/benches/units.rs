@@ -6,7 +6,7 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use palinode_kernels::recurrence::{Term, Update};
-use palinode_kernels::unit::{Gradients, Parameters, State, Unit};
+use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Activation, Algorithm, Context, Error, Form, Precision};
 
 const IMAGES: usize = 128;
@@ -28,7 +28,13 @@ fn with_unit(
     (channels, size): (usize, usize),
     passes: usize,
     bencher: Bencher<'_, '_>,
-    work: impl Fn(&Context, &Unit<'_>, &mut [f32], &mut [f32], Vec<Gradients<'_>>) -> Result<(), Error>,
+    work: impl Fn(
+        &Context,
+        &UnitKernel<'_>,
+        &mut [f32],
+        &mut [f32],
+        Vec<Gradients<'_>>,
+    ) -> Result<(), Error>,
 ) {
     let kernel = channels * channels * 9;
     let parameters = noise(2 * BLOCKS * (kernel + channels), 0.05);
@@ -39,7 +45,7 @@ fn with_unit(
             second: Term::new(-0.1, 2 * j + 1),
         })
         .collect();
-    let unit = Unit {
+    let unit = UnitKernel {
         images: IMAGES,
         channels,
         height: size,
@@ -70,7 +76,7 @@ const ALGORITHMS: [Algorithm; 3] = Algorithm::ALL;
 fn forward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
     let how = (ALGORITHMS[ALGORITHM], Precision::F32);
     with_unit(how, shape, 1, bencher, |context, unit, state, _, _| {
-        unit.forward(context, State::Joined(state))
+        unit.forward(context, StateSlices::Joined(state))
     });
 }
 
@@ -78,7 +84,7 @@ fn forward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usiz
 fn backward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
     let how = (ALGORITHMS[ALGORITHM], Precision::F32);
     with_unit(how, shape, 3, bencher, |context, unit, state, gradient, gradients| {
-        unit.backward(context, State::Joined(state), State::Joined(gradient), gradients)
+        unit.backward(context, StateSlices::Joined(state), StateSlices::Joined(gradient), gradients)
     });
 }
 
@@ -86,6 +92,6 @@ fn backward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usi
 fn backward_bf16(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
     let how = (Algorithm::Winograd4, Precision::Bf16);
     with_unit(how, shape, 3, bencher, |context, unit, state, gradient, gradients| {
-        unit.backward(context, State::Joined(state), State::Joined(gradient), gradients)
+        unit.backward(context, StateSlices::Joined(state), StateSlices::Joined(gradient), gradients)
     });
 }

@@ -65,7 +65,7 @@ impl Context {
     /// The algorithm that was chosen for the convolutions of units in training; `None` if it is to be the
     /// [quickest](Algorithm::quickest) for the size of the images.
     ///
-    /// A [`Unit`](crate::unit::Unit) names its algorithm; whoever makes the unit asks here.
+    /// A [`UnitKernel`](crate::unit::UnitKernel) names its algorithm; whoever makes the unit asks here.
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.inner.algorithm
     }

@@ -18,12 +18,12 @@ use pulp::Simd;
 ///
 /// ```
 /// use palinode_kernels::recurrence::{Term, Update};
-/// use palinode_kernels::unit::{Parameters, State, Unit};
+/// use palinode_kernels::unit::{Parameters, StateSlices, UnitKernel};
 /// use palinode_kernels::{Activation, Algorithm, Context, Fixed, Form, Number, Precision};
 ///
 /// let context = Context::new();
 /// let parameters = vec![0.1; 9 + 1];
-/// let unit = Unit {
+/// let unit = UnitKernel {
 ///     images: 1, channels: 1, height: 2, width: 2,
 ///     form: Form::Symmetric, activation: Activation::Relu, algorithm: Algorithm::Direct,
 ///     gradients: Precision::F32,
@@ -32,9 +32,9 @@ use pulp::Simd;
 /// };
 /// let start = [0.1, -0.2, 0.3, 1.7, 0.5, 0.6, -0.7, 0.8].map(Fixed::<20>::nearest);
 /// let mut state = start;
-/// unit.forward(&context, State::Joined(&mut state))?;
+/// unit.forward(&context, StateSlices::Joined(&mut state))?;
 /// assert_ne!(state, start);
-/// unit.inverse(&context, State::Joined(&mut state))?;
+/// unit.inverse(&context, StateSlices::Joined(&mut state))?;
 /// assert_eq!(state, start);
 /// # Ok::<(), palinode_kernels::Error>(())
 /// ```

@@ -21,7 +21,7 @@ use rayon::prelude::*;
 ///
 /// Source: Ioffe & Szegedy, Batch normalization (ICML 2015).
 #[derive(Clone, Copy, Debug)]
-pub struct BatchNorm {
+pub struct BatchNormKernel {
     /// Images n.
     pub images: usize,
     /// Channels.
@@ -50,7 +50,7 @@ impl From<(f32, f32)> for Statistics {
     }
 }
 
-impl BatchNorm {
+impl BatchNormKernel {
     /// Mean and variance of every channel.
     ///
     /// # Errors

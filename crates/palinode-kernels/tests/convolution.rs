@@ -3,7 +3,7 @@
 
 mod support;
 
-use palinode_kernels::convolution::Convolution;
+use palinode_kernels::convolution::ConvolutionKernel;
 use palinode_kernels::reference::{adjoint, convolve, weight_gradient};
 use palinode_kernels::{Algorithm, Context, Error};
 use support::{noise, relative, wide};
@@ -14,14 +14,14 @@ fn shape(
     kernel: usize,
     stride: usize,
     groups: usize,
-) -> Convolution {
+) -> ConvolutionKernel {
     let (kernel, stride) = ([kernel; 2], [stride; 2]);
     let padding = [kernel[0] / 2; 2];
     let algorithm = Algorithm::Direct;
-    Convolution { images, inputs, outputs, size, kernel, stride, padding, groups, algorithm }
+    ConvolutionKernel { images, inputs, outputs, size, kernel, stride, padding, groups, algorithm }
 }
 
-fn shapes() -> Vec<Convolution> {
+fn shapes() -> Vec<ConvolutionKernel> {
     vec![
         shape((1, 1, 1), [1, 1], 1, 1, 1),
         shape((1, 1, 1), [1, 1], 3, 1, 1),
@@ -38,14 +38,14 @@ fn shapes() -> Vec<Convolution> {
         shape((2, 20, 20), [8, 8], 3, 1, 20),
         shape((2, 8, 4), [11, 8], 3, 3, 2),
         shape((1, 4, 4), [2, 3], 5, 4, 1),
-        Convolution { padding: [0, 2], kernel: [2, 4], ..shape((2, 3, 5), [6, 7], 3, 1, 1) },
-        Convolution { stride: [2, 1], kernel: [1, 3], ..shape((2, 3, 5), [6, 7], 3, 1, 1) },
-        Convolution { padding: [3, 3], ..shape((2, 3, 5), [6, 7], 3, 2, 1) },
+        ConvolutionKernel { padding: [0, 2], kernel: [2, 4], ..shape((2, 3, 5), [6, 7], 3, 1, 1) },
+        ConvolutionKernel { stride: [2, 1], kernel: [1, 3], ..shape((2, 3, 5), [6, 7], 3, 1, 1) },
+        ConvolutionKernel { padding: [3, 3], ..shape((2, 3, 5), [6, 7], 3, 2, 1) },
     ]
 }
 
 /// x, w, b and a cotangent of y.
-fn arrays(shape: &Convolution) -> [Vec<f32>; 4] {
+fn arrays(shape: &ConvolutionKernel) -> [Vec<f32>; 4] {
     let [rows, columns] = shape.output_size().unwrap();
     let taps = shape.inputs / shape.groups * shape.kernel[0] * shape.kernel[1];
     [
@@ -74,12 +74,12 @@ fn winograds_algorithms_are_the_references_too() {
         (2, 56, [5, 6]),
     ] {
         let direct = shape((images, channels, channels), size, 3, 1, 1);
-        check(Convolution { algorithm: Algorithm::Winograd2, ..direct }, 1e-6);
-        check(Convolution { algorithm: Algorithm::Winograd4, ..direct }, 3e-6);
+        check(ConvolutionKernel { algorithm: Algorithm::Winograd2, ..direct }, 1e-6);
+        check(ConvolutionKernel { algorithm: Algorithm::Winograd4, ..direct }, 3e-6);
     }
 }
 
-fn check(shape: Convolution, bound: f64) {
+fn check(shape: ConvolutionKernel, bound: f64) {
     let context = &Context::new();
     let [x, weight, bias, cotangent] = arrays(&shape);
     let area = cotangent.len() / shape.images / shape.outputs;
@@ -127,11 +127,11 @@ fn gradients_are_added_to_what_is_there() {
 fn the_same_bits_for_any_number_of_threads() {
     let direct = shape((33, 16, 16), [32, 32], 3, 1, 1);
     for algorithm in Algorithm::ALL {
-        check_threads(Convolution { algorithm, ..direct });
+        check_threads(ConvolutionKernel { algorithm, ..direct });
     }
 }
 
-fn check_threads(shape: Convolution) {
+fn check_threads(shape: ConvolutionKernel) {
     let [x, weight, bias, cotangent] = arrays(&shape);
     let run = |threads: usize| {
         let context = &Context::builder().threads(threads).build().unwrap();
@@ -153,24 +153,27 @@ fn impossible_shapes_are_named() {
     let kernel = valid.kernel;
     let refused = [
         (
-            Convolution { groups: 3, ..valid },
+            ConvolutionKernel { groups: 3, ..valid },
             Error::Groups { what: "input", channels: 4, groups: 3 },
         ),
         (
-            Convolution { outputs: 3, groups: 2, ..valid },
+            ConvolutionKernel { outputs: 3, groups: 2, ..valid },
             Error::Groups { what: "output", channels: 3, groups: 2 },
         ),
         (
-            Convolution { groups: 0, ..valid },
+            ConvolutionKernel { groups: 0, ..valid },
             Error::Groups { what: "input", channels: 4, groups: 0 },
         ),
-        (Convolution { stride: [0, 1], ..valid }, Error::EmptyKernel { kernel, stride: [0, 1] }),
         (
-            Convolution { size: [1, 5], padding: [0, 1], ..valid },
+            ConvolutionKernel { stride: [0, 1], ..valid },
+            Error::EmptyKernel { kernel, stride: [0, 1] },
+        ),
+        (
+            ConvolutionKernel { size: [1, 5], padding: [0, 1], ..valid },
             Error::LargeKernel { kernel, size: [1, 5], padding: [0, 1] },
         ),
         (
-            Convolution { size: [0, 5], padding: [2, 2], ..valid },
+            ConvolutionKernel { size: [0, 5], padding: [2, 2], ..valid },
             Error::EmptyImage { size: [0, 5] },
         ),
     ];

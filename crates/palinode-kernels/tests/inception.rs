@@ -4,7 +4,7 @@
 
 mod support;
 
-use palinode_kernels::inception::{Arrays, EXTENTS, Inception, InceptionResidual};
+use palinode_kernels::inception::{Arrays, EXTENTS, InceptionKernel, InceptionResidual};
 use palinode_kernels::reference::{inception, inception_adjoint, inception_gradients};
 use palinode_kernels::{Activation, Context, Isa};
 use support::{noise, relative, relative_to, wide};
@@ -23,13 +23,13 @@ impl Fenced {
     }
 }
 
-fn shapes() -> Vec<Inception> {
+fn shapes() -> Vec<InceptionKernel> {
     let mut shapes = Vec::new();
     for group in [1, 2, 3, 4, 5, 8, 14, 16, 27] {
         for size in [[1, 1], [2, 3], [7, 7], [8, 8], [5, 17], [16, 16], [32, 32], [3, 33]] {
             if group * size[0] * size[1] <= 8 * 1024 {
                 let images = if size[0] > 8 { 2 } else { 6 };
-                shapes.push(Inception { images, group, size });
+                shapes.push(InceptionKernel { images, group, size });
             }
         }
     }
@@ -45,7 +45,7 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn of(Inception { images, group, size }: Inception) -> Self {
+    fn of(InceptionKernel { images, group, size }: InceptionKernel) -> Self {
         let count = images * 4 * group * size[0] * size[1];
         let kernel = |k: usize| {
             let taps = EXTENTS[k] * EXTENTS[k];
@@ -60,8 +60,8 @@ impl Numbers {
     }
 }
 
-fn check(context: &Context, shape: Inception) {
-    let Inception { images, group, size } = shape;
+fn check(context: &Context, shape: InceptionKernel) {
+    let InceptionKernel { images, group, size } = shape;
     let Numbers { x, y, kernels, biases } = Numbers::of(shape);
     let (kernels, biases) =
         (kernels.each_ref().map(Fenced::inner), biases.each_ref().map(Fenced::inner));
@@ -108,8 +108,8 @@ fn every_shape_on_every_instruction_set_is_the_reference() {
 }
 
 /// F(x) = Aᵀσ(Ax + b), Jᵀv = Aᵀδ with δ = σ′(Ax + b) ⊙ Av, and the gradients of ⟨Av, h⟩ + ⟨δ, Ax + b⟩.
-fn check_residual(shape: Inception, activation: Activation) {
-    let Inception { images, group, size } = shape;
+fn check_residual(shape: InceptionKernel, activation: Activation) {
+    let InceptionKernel { images, group, size } = shape;
     let Numbers { x, y: v, kernels, biases } = Numbers::of(shape);
     let (kernels, biases) =
         (kernels.each_ref().map(Fenced::inner), biases.each_ref().map(Fenced::inner));
@@ -165,7 +165,7 @@ fn residuals_are_the_reference_in_one_pass() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let shape = Inception { images: 23, group: 5, size: [9, 8] };
+    let shape = InceptionKernel { images: 23, group: 5, size: [9, 8] };
     let count = 23 * 20 * 72;
     let (x, y) = (noise(count, 1, 1.0), noise(count, 2, 1.0));
     let kernels: Arrays<Vec<f32>> =

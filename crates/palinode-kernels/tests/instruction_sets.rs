@@ -3,10 +3,10 @@
 
 mod support;
 
-use palinode_kernels::convolution::Convolution;
+use palinode_kernels::convolution::ConvolutionKernel;
 use palinode_kernels::recurrence::{Term, Update};
 use palinode_kernels::reference::{self, Recurrence, Shape};
-use palinode_kernels::unit::{Gradients, Parameters, State, Unit};
+use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Activation, Algorithm, Context, Form, Isa, Precision};
 use std::sync::Barrier;
 use support::{noise, relative, wide};
@@ -40,7 +40,7 @@ fn unit_errors(context: &Context, shape: Shape, algorithm: Algorithm) -> [f64; 4
     };
     let last = twin.forward((wide(&y), wide(&z)));
     let gradients = twin.backward((wide(&y), wide(&z)), (wide(&gy), wide(&gz)));
-    let unit = Unit {
+    let unit = UnitKernel {
         form: Form::Symmetric,
         activation: Activation::Relu,
         algorithm,
@@ -53,14 +53,14 @@ fn unit_errors(context: &Context, shape: Shape, algorithm: Algorithm) -> [f64; 4
         parameters: &Parameters::split(&parameters, channels, false).unwrap(),
     };
     let (mut first, mut second) = (y.clone(), z.clone());
-    unit.forward(context, State::Apart(&mut first, &mut second)).unwrap();
+    unit.forward(context, StateSlices::Apart(&mut first, &mut second)).unwrap();
     let state = relative(&first, &last.0).max(relative(&second, &last.1));
     let (mut g_first, mut g_second) = (gy, gz);
     let mut found = vec![0.0; parameters.len()];
     unit.backward(
         context,
-        State::Apart(&mut first, &mut second),
-        State::Apart(&mut g_first, &mut g_second),
+        StateSlices::Apart(&mut first, &mut second),
+        StateSlices::Apart(&mut g_first, &mut g_second),
         Gradients::split(&mut found, channels, false).unwrap(),
     )
     .unwrap();
@@ -74,7 +74,7 @@ fn unit_errors(context: &Context, shape: Shape, algorithm: Algorithm) -> [f64; 4
     ]
 }
 
-fn convolution_errors(context: &Context, shape: &Convolution) -> [f64; 3] {
+fn convolution_errors(context: &Context, shape: &ConvolutionKernel) -> [f64; 3] {
     let [rows, columns] = shape.output_size().unwrap();
     let x = noise(shape.images * shape.inputs * shape.size[0] * shape.size[1], 1, 1.0);
     let weight = noise(shape.outputs * shape.inputs * shape.kernel[0] * shape.kernel[1], 2, 0.1);
@@ -109,7 +109,7 @@ fn every_instruction_set_agrees_with_the_reference() {
                 let fits = errors.iter().all(|&error| error <= 1e-5);
                 assert!(fits, "{isa} {algorithm} {shape:?}: {errors:?}");
             }
-            let convolution = Convolution {
+            let convolution = ConvolutionKernel {
                 outputs: channels + 5,
                 stride: [2, 2],
                 kernel: [5, 5],
@@ -144,7 +144,7 @@ fn results(context: &Context) -> Vec<Vec<f32>> {
     let shape = Shape { batch: 7, channels: 20, height: 13, width: 14 };
     let parameters = noise(2 * (shape.kernel_len() + shape.channels), 1, 0.03);
     let updates = [Update::TwoStream { first: Term::new(0.25, 0), second: Term::new(-0.25, 1) }];
-    let unit = Unit {
+    let unit = UnitKernel {
         images: shape.batch,
         channels: shape.channels,
         height: shape.height,
@@ -158,11 +158,11 @@ fn results(context: &Context) -> Vec<Vec<f32>> {
     };
     let [mut state, mut gradient] = [2, 3].map(|seed| noise(2 * shape.len(), seed, 1.0));
     let mut found = vec![0.0; parameters.len()];
-    unit.forward(context, State::Joined(&mut state)).unwrap();
+    unit.forward(context, StateSlices::Joined(&mut state)).unwrap();
     unit.backward(
         context,
-        State::Joined(&mut state),
-        State::Joined(&mut gradient),
+        StateSlices::Joined(&mut state),
+        StateSlices::Joined(&mut gradient),
         Gradients::split(&mut found, shape.channels, false).unwrap(),
     )
     .unwrap();

@@ -3,7 +3,7 @@
 
 mod support;
 
-use palinode_kernels::norm::BatchNorm;
+use palinode_kernels::norm::BatchNormKernel;
 use palinode_kernels::pool::Pool;
 use palinode_kernels::{Context, Error};
 use support::{noise, relative, wide};
@@ -40,7 +40,7 @@ fn pools_are_means_of_squares_and_their_gradient_is_the_adjoint() {
 }
 
 /// A batch norm in f64, one channel at a time.
-fn normalise(norm: &BatchNorm, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+fn normalise(norm: &BatchNormKernel, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let at = |n: usize, c: usize, p: usize| (n * norm.channels + c) * norm.area + p;
     let count = (norm.images * norm.area) as f64;
     let mut y = vec![0.0; x.len()];
@@ -61,7 +61,7 @@ fn normalise(norm: &BatchNorm, x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f
 fn batch_norm_and_its_gradients_by_differences() {
     let context = Context::new();
     for relu in [false, true] {
-        let norm = BatchNorm { images: 3, channels: 2, area: 5, epsilon: 1e-3, relu };
+        let norm = BatchNormKernel { images: 3, channels: 2, area: 5, epsilon: 1e-3, relu };
         let x = noise(30, 1, 2.0);
         let (weight, bias) = (noise(2, 2, 1.0), noise(2, 3, 0.2));
         let cotangent = noise(30, 4, 1.0);
@@ -97,7 +97,7 @@ fn batch_norm_and_its_gradients_by_differences() {
 #[test]
 fn arrays_and_sources_that_do_not_fit_are_named() {
     let context = Context::new();
-    let norm = BatchNorm { images: 1, channels: 2, area: 3, epsilon: 1e-5, relu: false };
+    let norm = BatchNormKernel { images: 1, channels: 2, area: 3, epsilon: 1e-5, relu: false };
     let short = Error::Length { what: "the input x of a batch norm", expected: 6, found: 5 };
     assert_eq!(norm.statistics(&context, &[0.0; 5]), Err(short));
     let statistics = norm.statistics(&context, &[0.0; 6]).unwrap();

@@ -5,7 +5,7 @@ mod support;
 
 use palinode_kernels::recurrence::{Term, Update};
 use palinode_kernels::reference::Shape;
-use palinode_kernels::unit::{Gradients, Parameters, State, Unit};
+use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Activation, Algorithm, Context, Form, Precision};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -40,7 +40,7 @@ fn allocations(context: &Context, algorithm: Algorithm, shape: Shape, blocks: us
     let parameters = noise(2 * blocks * (shape.kernel_len() + shape.channels), 1, 0.01);
     let update =
         |j| Update::TwoStream { first: Term::new(0.1, 2 * j), second: Term::new(-0.1, 2 * j + 1) };
-    let unit = Unit {
+    let unit = UnitKernel {
         images: shape.batch,
         channels: shape.channels,
         height: shape.height,
@@ -55,7 +55,7 @@ fn allocations(context: &Context, algorithm: Algorithm, shape: Shape, blocks: us
     let [mut state, mut gradient] = [2, 3].map(|seed| noise(2 * shape.len(), seed, 1.0));
     let mut found = vec![0.0; parameters.len()];
     let gradients = Gradients::split(&mut found, shape.channels, false).unwrap();
-    let (state, gradient) = (State::Joined(&mut state), State::Joined(&mut gradient));
+    let (state, gradient) = (StateSlices::Joined(&mut state), StateSlices::Joined(&mut gradient));
     context.install(|| {
         let before = ALLOCATIONS.get();
         unit.backward(context, state, gradient, gradients).unwrap();

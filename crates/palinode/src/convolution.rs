@@ -8,7 +8,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
-use palinode_kernels::convolution::Convolution as Kernel;
+use palinode_kernels::convolution::ConvolutionKernel;
 use palinode_kernels::profile::Section;
 use palinode_kernels::{Algorithm, Context};
 
@@ -181,13 +181,22 @@ impl ConvolutionConfig {
         size: [usize; 2],
         weight: &Tensor<4>,
         quick: bool,
-    ) -> Option<Kernel> {
+    ) -> Option<ConvolutionKernel> {
         let [outputs, per_group, rows, columns] = weight.dims();
         let Self { stride, padding, groups, .. } = self;
         let kernel = [rows, columns];
         let algorithm = if quick { Algorithm::quickest(size) } else { Algorithm::Direct };
-        let shape =
-            Kernel { images, inputs, outputs, size, kernel, stride, padding, groups, algorithm };
+        let shape = ConvolutionKernel {
+            images,
+            inputs,
+            outputs,
+            size,
+            kernel,
+            stride,
+            padding,
+            groups,
+            algorithm,
+        };
         (per_group * groups == inputs && shape.output_size().is_ok()).then_some(shape)
     }
 }
@@ -198,7 +207,7 @@ const FITS: &str = "the lengths of the arrays follow from a shape that was check
 /// `None` if the node cannot be recorded on this autodiff graph.
 fn convolve_on_kernels(
     context: &Context,
-    kernel: Kernel,
+    kernel: ConvolutionKernel,
     x: &Tensor<4>,
     weight: &Tensor<4>,
     bias: Option<&Tensor<1>>,
@@ -243,7 +252,7 @@ fn convolve_on_kernels(
 /// `None` if the node cannot be recorded on this autodiff graph.
 fn adjoint_on_kernels(
     context: &Context,
-    kernel: Kernel,
+    kernel: ConvolutionKernel,
     y: &Tensor<4>,
     weight: &Tensor<4>,
 ) -> Option<Tensor<4>> {
@@ -281,7 +290,7 @@ fn adjoint_on_kernels(
 /// to `bias`.
 fn weight_gradient(
     context: &Context,
-    kernel: Kernel,
+    kernel: ConvolutionKernel,
     x: &[f32],
     y: &[f32],
     bias: Option<&mut [f32]>,

@@ -7,7 +7,7 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::batch_norm;
 use burn::tensor::{Device, Tensor, TensorData};
 use palinode_kernels::Context;
-use palinode_kernels::norm::BatchNorm as Kernel;
+use palinode_kernels::norm::BatchNormKernel;
 use palinode_kernels::profile::Section;
 
 /// Batch norm over `[n, C, h, w]`, with one mean and one variance per channel.
@@ -105,8 +105,8 @@ impl BatchNorm {
         pairs.map(|(mean, variance)| Statistics { mean, variance }).collect()
     }
 
-    fn kernel(&self, [images, channels, area]: [usize; 3], relu: bool) -> Kernel {
-        Kernel { images, channels, area, epsilon: self.epsilon, relu }
+    fn kernel(&self, [images, channels, area]: [usize; 3], relu: bool) -> BatchNormKernel {
+        BatchNormKernel { images, channels, area, epsilon: self.epsilon, relu }
     }
 
     /// The norm by the kernels (f32 on the CPU), with the batch statistics or the running ones. `None`

@@ -1,6 +1,6 @@
 //! 2-D convolutions: value, adjoint and weight gradient.
 //!
-//! From the top down: [`Convolution`] (`shape`) says what is computed, `run` checks the arrays and
+//! From the top down: [`ConvolutionKernel`] (`shape`) says what is computed, `run` checks the arrays and
 //! chooses between `direct` sums and the Winograd algorithms (`square`). Direct sums go over padded
 //! images as `plan` lays them out, in `packing`'s order, by `correlate` and `gradient`.
 //!
@@ -20,4 +20,4 @@ pub(crate) use correlate::Correlate;
 pub(crate) use gradient::WeightGradient;
 pub(crate) use packing::Pass;
 pub(crate) use plan::Plan;
-pub use shape::Convolution;
+pub use shape::ConvolutionKernel;

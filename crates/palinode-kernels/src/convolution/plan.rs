@@ -1,13 +1,13 @@
 //! Where the arrays of a convolution lie while it is computed.
 
-use super::shape::Convolution;
+use super::shape::ConvolutionKernel;
 use crate::error::Error;
 use crate::layout::{CHANNEL_BLOCK, Layout};
 
 /// The layouts of a convolution; channels are those of one group.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
-    pub shape: Convolution,
+    pub shape: ConvolutionKernel,
     /// The input with its padding.
     pub x: Layout,
     /// The input without padding.
@@ -22,7 +22,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// For a convolution whose output has `output` rows and columns.
-    pub fn new(shape: Convolution, output: [usize; 2]) -> Self {
+    pub fn new(shape: ConvolutionKernel, output: [usize; 2]) -> Self {
         let padded = |channels: usize, size: [usize; 2], before: [usize; 2], total: [usize; 2]| {
             let depth = channels.next_multiple_of(CHANNEL_BLOCK);
             let row = total[1] * depth;
@@ -36,7 +36,7 @@ impl Plan {
                 image: total[0] * row,
             }
         };
-        let Convolution { size, padding, kernel, stride, groups, .. } = shape;
+        let ConvolutionKernel { size, padding, kernel, stride, groups, .. } = shape;
         let (inputs, outputs) = (shape.inputs / groups, shape.outputs / groups);
         let around = [0, 1].map(|axis| size[axis] + 2 * padding[axis]);
         // For the adjoint: how far the taps of a pixel reach up and left, and down and right.
@@ -109,7 +109,7 @@ impl Plan {
         bias: Option<usize>,
         y: usize,
     ) -> Result<(), Error> {
-        let Convolution { images, outputs, .. } = self.shape;
+        let ConvolutionKernel { images, outputs, .. } = self.shape;
         Error::check_len("the input x of a convolution", images * self.x_image(), x)?;
         Error::check_len("the output y of a convolution", images * self.y_image(), y)?;
         let weights = outputs * self.x.channels * self.taps();

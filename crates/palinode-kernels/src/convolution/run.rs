@@ -2,13 +2,13 @@
 
 use super::direct;
 use super::plan::Plan;
-use super::shape::Convolution;
+use super::shape::ConvolutionKernel;
 use super::square::Square;
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::{Slot, written};
 
-impl Convolution {
+impl ConvolutionKernel {
     /// y, the convolution of `x`.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::error::Error;
 /// | [`weight_gradient`](Self::weight_gradient) | the gradients with respect to w and b |
 /// | accuracy | f32; relative to the largest value, direct sums are off by about 1e-6; for the others see [`Algorithm`] |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Convolution {
+pub struct ConvolutionKernel {
     /// Images n.
     pub images: usize,
     /// Channels of x.
@@ -39,7 +39,7 @@ pub struct Convolution {
     pub algorithm: Algorithm,
 }
 
-impl Convolution {
+impl ConvolutionKernel {
     /// Rows and columns of y.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! 3×3 convolutions with as many outputs as inputs, by the Winograd algorithms.
 
-use super::shape::Convolution;
+use super::shape::ConvolutionKernel;
 use crate::algorithm::Algorithm;
 use crate::context::Context;
 use crate::form::Form;
@@ -23,7 +23,7 @@ pub(super) struct Square {
 
 impl Square {
     /// None if the shape is another one, or a Winograd algorithm is not asked for.
-    pub fn of(shape: &Convolution) -> Option<Self> {
+    pub fn of(shape: &ConvolutionKernel) -> Option<Self> {
         let fits = shape.algorithm != Algorithm::Direct
             && shape.kernel == [3, 3]
             && shape.stride == [1, 1]

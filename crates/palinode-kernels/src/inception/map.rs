@@ -2,7 +2,7 @@
 
 use super::paths::{Kernels, PATHS, Path, back, forward};
 use super::planes::Planes;
-use super::shape::{Arrays, EXTENTS, Inception, InceptionGradients};
+use super::shape::{Arrays, EXTENTS, InceptionGradients, InceptionKernel};
 use super::sums::{Gradients, Sums, Totals};
 use crate::context::Context;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::scratch::Arena;
 use crate::token::Token;
 use pulp::{Simd, WithSimd};
 
-impl Inception {
+impl InceptionKernel {
     /// Ax, plus the biases if there are any.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Inception {
 
 /// y from x, each group along its path.
 struct Map<'a> {
-    shape: &'a Inception,
+    shape: &'a InceptionKernel,
     paths: [Path<'a>; PATHS.len()],
 }
 
@@ -133,7 +133,7 @@ impl WithSimd for MapChunk<'_, '_> {
 
 /// The gradients of ⟨y, Ax + b⟩.
 struct MapGradients<'a> {
-    shape: &'a Inception,
+    shape: &'a InceptionKernel,
     /// The convolutions and their adjoints.
     packed: (&'a Kernels<'a>, &'a Kernels<'a>),
     biases: Option<&'a Arrays<&'a [f32]>>,

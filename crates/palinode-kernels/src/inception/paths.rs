@@ -2,7 +2,7 @@
 
 use super::convolve::Packed;
 use super::planes::Planes;
-use super::shape::{Arrays, EXTENTS, Inception};
+use super::shape::{Arrays, EXTENTS, InceptionKernel};
 use crate::scratch::Arena;
 use pulp::Simd;
 
@@ -14,7 +14,7 @@ pub(super) struct Kernels<'m>(Arrays<Packed<'m>>);
 
 impl<'m> Kernels<'m> {
     /// Room for a map's kernels.
-    pub fn zeros(arena: &mut Arena<'m>, shape: &Inception) -> Self {
+    pub fn zeros(arena: &mut Arena<'m>, shape: &InceptionKernel) -> Self {
         Self(EXTENTS.map(|extent| Packed::zeros(arena, shape.group, extent)))
     }
 

@@ -1,6 +1,6 @@
 //! A few channels of one image, as planes with zeros around them.
 
-use super::shape::Inception;
+use super::shape::InceptionKernel;
 use crate::activation::{self, Activation};
 use crate::register::{first, set_first};
 use crate::scratch::Arena;
@@ -30,7 +30,10 @@ pub(super) struct Planes<'m> {
 
 impl<'m> Planes<'m> {
     /// Planes of zeros, for one group of a map's channels.
-    pub fn zeros(arena: &mut Arena<'m>, &Inception { group, size, .. }: &Inception) -> Self {
+    pub fn zeros(
+        arena: &mut Arena<'m>,
+        &InceptionKernel { group, size, .. }: &InceptionKernel,
+    ) -> Self {
         let stride = size[1].next_multiple_of(LONGEST) + 2 * BORDER;
         let plane = (size[0] + 2 * BORDER) * stride;
         let values = arena.zeros(group.next_multiple_of(ROWS) * plane);

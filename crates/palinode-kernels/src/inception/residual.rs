@@ -2,7 +2,7 @@
 
 use super::paths::{Kernels, PATHS, Path, back, forward};
 use super::planes::Planes;
-use super::shape::{Arrays, EXTENTS, Inception, InceptionGradients};
+use super::shape::{Arrays, EXTENTS, InceptionGradients, InceptionKernel};
 use super::sums::{Gradients, Sums, Totals};
 use crate::activation::Activation;
 use crate::context::Context;
@@ -12,11 +12,11 @@ use crate::scratch::Arena;
 use crate::token::Token;
 use pulp::{Simd, WithSimd};
 
-/// The residual F(x) = Aᵀσ(Ax + b) of the [map](Inception) A; arrays as there.
+/// The residual F(x) = Aᵀσ(Ax + b) of the [map](InceptionKernel) A; arrays as there.
 #[derive(Clone, Copy, Debug)]
 pub struct InceptionResidual<'a> {
     /// The shape of A.
-    pub shape: Inception,
+    pub shape: InceptionKernel,
     /// The kernels of A.
     pub kernels: Arrays<&'a [f32]>,
     /// The biases of A's convolutions, which make up b.
@@ -94,7 +94,7 @@ impl InceptionResidual<'_> {
 }
 
 /// Room for the convolutions and their adjoints.
-fn both<'m>(arena: &mut Arena<'m>, shape: &Inception) -> [Kernels<'m>; 2] {
+fn both<'m>(arena: &mut Arena<'m>, shape: &InceptionKernel) -> [Kernels<'m>; 2] {
     [(); 2].map(|()| Kernels::zeros(arena, shape))
 }
 

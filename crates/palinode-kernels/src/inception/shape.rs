@@ -27,7 +27,7 @@ pub type Arrays<T> = [T; CONVOLUTIONS];
 ///
 /// The same input gives the same bits for any number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inception {
+pub struct InceptionKernel {
     /// Images n.
     pub images: usize,
     /// Channels g of a group.
@@ -45,7 +45,7 @@ pub struct InceptionGradients {
     pub biases: Arrays<Vec<f32>>,
 }
 
-impl Inception {
+impl InceptionKernel {
     /// Numbers of a chunk of images. Its images are few and their number is fixed, so that sums do not
     /// depend on the number of threads.
     pub(super) fn chunk_len(&self) -> usize {

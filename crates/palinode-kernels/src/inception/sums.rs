@@ -1,12 +1,12 @@
 //! Gradients with respect to kernels and biases, summed over chunks in their order.
 
-use super::shape::{Arrays, CONVOLUTIONS, Inception, InceptionGradients};
+use super::shape::{Arrays, CONVOLUTIONS, InceptionGradients, InceptionKernel};
 use crate::schedule::Ordered;
 use crate::scratch::Arena;
 
 /// One chunk's share of the gradients.
 pub(super) struct Sums<'m> {
-    shape: Inception,
+    shape: InceptionKernel,
     /// One behind the other.
     kernels: &'m mut [f32],
     /// In f64, because these sums may cancel.
@@ -14,7 +14,7 @@ pub(super) struct Sums<'m> {
 }
 
 impl<'m> Sums<'m> {
-    pub fn zeros(arena: &mut Arena<'m>, shape: &Inception) -> Self {
+    pub fn zeros(arena: &mut Arena<'m>, shape: &InceptionKernel) -> Self {
         let kernels = (0..CONVOLUTIONS).map(|which| shape.kernel_len(which)).sum();
         let (kernels, biases) = (arena.zeros(kernels), arena.zeros(CONVOLUTIONS * shape.group));
         Self { shape: *shape, kernels, biases }
@@ -41,7 +41,7 @@ pub(super) struct Gradients {
 }
 
 impl Gradients {
-    pub fn zeros(shape: &Inception) -> Self {
+    pub fn zeros(shape: &InceptionKernel) -> Self {
         Self {
             kernels: std::array::from_fn(|which| vec![0.0; shape.kernel_len(which)]),
             biases: std::array::from_fn(|_| vec![0.0; shape.group]),

@@ -1,19 +1,19 @@
 //! Convolution, adjoint and weight gradient, by eight loops.
 
-use crate::convolution::Convolution;
+use crate::convolution::ConvolutionKernel;
 use num_traits::Float;
 
 /// Rows and columns of y.
 ///
 /// # Panics
 /// If no convolution has this shape.
-fn output_size(shape: &Convolution) -> [usize; 2] {
+fn output_size(shape: &ConvolutionKernel) -> [usize; 2] {
     shape.output_size().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Calls `visit(y, w, x)` for every product y\[…\] += w\[…\]·x\[…\] of the convolution, with the places of the
 /// three numbers in their arrays.
-fn for_each_product(shape: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
+fn for_each_product(shape: &ConvolutionKernel, mut visit: impl FnMut(usize, usize, usize)) {
     let [rows, columns] = output_size(shape);
     let ([height, width], [kernel_rows, kernel_columns]) = (shape.size, shape.kernel);
     let (inputs, outputs) = (shape.inputs / shape.groups, shape.outputs / shape.groups);
@@ -46,7 +46,7 @@ fn for_each_product(shape: &Convolution, mut visit: impl FnMut(usize, usize, usi
 ///
 /// # Panics
 /// If no convolution has this shape, or an array is too short.
-pub fn convolve<T: Float>(shape: &Convolution, weight: &[T], x: &[T]) -> Vec<T> {
+pub fn convolve<T: Float>(shape: &ConvolutionKernel, weight: &[T], x: &[T]) -> Vec<T> {
     let [rows, columns] = output_size(shape);
     let mut y = vec![T::zero(); shape.images * shape.outputs * rows * columns];
     for_each_product(shape, |yi, wi, xi| y[yi] = y[yi] + weight[wi] * x[xi]);
@@ -57,7 +57,7 @@ pub fn convolve<T: Float>(shape: &Convolution, weight: &[T], x: &[T]) -> Vec<T> 
 ///
 /// # Panics
 /// As [`convolve`].
-pub fn adjoint<T: Float>(shape: &Convolution, weight: &[T], y: &[T]) -> Vec<T> {
+pub fn adjoint<T: Float>(shape: &ConvolutionKernel, weight: &[T], y: &[T]) -> Vec<T> {
     let mut x = vec![T::zero(); shape.images * shape.inputs * shape.size[0] * shape.size[1]];
     for_each_product(shape, |yi, wi, xi| x[xi] = x[xi] + weight[wi] * y[yi]);
     x
@@ -67,7 +67,7 @@ pub fn adjoint<T: Float>(shape: &Convolution, weight: &[T], y: &[T]) -> Vec<T> {
 ///
 /// # Panics
 /// As [`convolve`].
-pub fn weight_gradient<T: Float>(shape: &Convolution, x: &[T], y: &[T]) -> Vec<T> {
+pub fn weight_gradient<T: Float>(shape: &ConvolutionKernel, x: &[T], y: &[T]) -> Vec<T> {
     let inputs = shape.inputs / shape.groups;
     let len = shape.outputs * inputs * shape.kernel[0] * shape.kernel[1];
     let mut gradient = vec![T::zero(); len];
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_delta_kernel_shifts_the_image() {
-        let shape = Convolution {
+        let shape = ConvolutionKernel {
             images: 1,
             inputs: 1,
             outputs: 1,
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(convolve(&shape, &kernel, &x), [2.0, 3.0, 0.0, 5.0, 6.0, 0.0]);
         assert_eq!(adjoint(&shape, &kernel, &x), [0.0, 1.0, 2.0, 0.0, 4.0, 5.0]);
         // Every second pixel of the first row, with its right neighbour.
-        let strided = Convolution { stride: [2, 2], ..shape };
+        let strided = ConvolutionKernel { stride: [2, 2], ..shape };
         assert_eq!(convolve(&strided, &kernel, &x), [2.0, 0.0]);
     }
 }

@@ -2,14 +2,14 @@
 
 use super::convolution::{adjoint, convolve, weight_gradient};
 use crate::algorithm::Algorithm;
-use crate::convolution::Convolution;
-use crate::inception::{Arrays, EXTENTS, Inception};
+use crate::convolution::ConvolutionKernel;
+use crate::inception::{Arrays, EXTENTS, InceptionKernel};
 use num_traits::Float;
 
 /// One of the map's convolutions on the images of `shape`.
-fn convolution(shape: &Inception, which: usize) -> Convolution {
+fn convolution(shape: &InceptionKernel, which: usize) -> ConvolutionKernel {
     let extent = EXTENTS[which];
-    Convolution {
+    ConvolutionKernel {
         images: shape.images,
         inputs: shape.group,
         outputs: shape.group,
@@ -24,7 +24,7 @@ fn convolution(shape: &Inception, which: usize) -> Convolution {
 
 /// A convolution and its bias.
 fn affine<T: Float>(
-    shape: &Inception,
+    shape: &InceptionKernel,
     which: usize,
     kernels: &Arrays<Vec<T>>,
     biases: &Arrays<Vec<T>>,
@@ -38,19 +38,24 @@ fn affine<T: Float>(
     y
 }
 
-fn back<T: Float>(shape: &Inception, which: usize, kernels: &Arrays<Vec<T>>, y: &[T]) -> Vec<T> {
+fn back<T: Float>(
+    shape: &InceptionKernel,
+    which: usize,
+    kernels: &Arrays<Vec<T>>,
+    y: &[T],
+) -> Vec<T> {
     adjoint(&convolution(shape, which), &kernels[which], y)
 }
 
 /// Group `quarter` of the channels of every image.
-fn quarter<T: Copy>(shape: &Inception, x: &[T], quarter: usize) -> Vec<T> {
+fn quarter<T: Copy>(shape: &InceptionKernel, x: &[T], quarter: usize) -> Vec<T> {
     let length = shape.group * shape.size[0] * shape.size[1];
     let images = x.chunks((4 * length).max(1));
     images.flat_map(|image| &image[quarter * length..(quarter + 1) * length]).copied().collect()
 }
 
 /// Images from the groups of their channels.
-fn joined<T: Copy>(shape: &Inception, quarters: [Vec<T>; 4]) -> Vec<T> {
+fn joined<T: Copy>(shape: &InceptionKernel, quarters: [Vec<T>; 4]) -> Vec<T> {
     let length = shape.group * shape.size[0] * shape.size[1];
     let image = |image: usize| {
         let parts = quarters.iter().map(move |q| &q[image * length..(image + 1) * length]);
@@ -61,7 +66,7 @@ fn joined<T: Copy>(shape: &Inception, quarters: [Vec<T>; 4]) -> Vec<T> {
 
 /// Ax + b.
 pub fn inception<T: Float>(
-    shape: &Inception,
+    shape: &InceptionKernel,
     kernels: &Arrays<Vec<T>>,
     biases: &Arrays<Vec<T>>,
     x: &[T],
@@ -79,7 +84,11 @@ pub fn inception<T: Float>(
 }
 
 /// Aᵀy.
-pub fn inception_adjoint<T: Float>(shape: &Inception, kernels: &Arrays<Vec<T>>, y: &[T]) -> Vec<T> {
+pub fn inception_adjoint<T: Float>(
+    shape: &InceptionKernel,
+    kernels: &Arrays<Vec<T>>,
+    y: &[T],
+) -> Vec<T> {
     let through = |which, y: &[T]| back(shape, which, kernels, y);
     joined(
         shape,
@@ -94,7 +103,7 @@ pub fn inception_adjoint<T: Float>(shape: &Inception, kernels: &Arrays<Vec<T>>, 
 
 /// The gradients of ⟨y, Ax + b⟩ with respect to kernels and biases.
 pub fn inception_gradients<T: Float>(
-    shape: &Inception,
+    shape: &InceptionKernel,
     kernels: &Arrays<Vec<T>>,
     biases: &Arrays<Vec<T>>,
     x: &[T],

@@ -15,6 +15,6 @@ mod unit;
 pub use convolution::{adjoint, convolve, weight_gradient};
 pub use inception::{inception, inception_adjoint, inception_gradients};
 pub use recurrence::Recurrence;
-pub use residual::{Residual, ResidualGradient};
+pub use residual::{ReferenceResidual, ResidualGradient};
 pub use shape::Shape;
 pub use unit::{ReferenceGradient, ReferenceState, ReferenceUnit};

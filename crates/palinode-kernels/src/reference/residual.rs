@@ -3,13 +3,13 @@
 use super::convolution::{adjoint, convolve, weight_gradient};
 use super::shape::Shape;
 use crate::activation::Activation;
-use crate::convolution::Convolution;
+use crate::convolution::ConvolutionKernel;
 use crate::form::Form;
 use num_traits::Float;
 
 /// One residual with its parameters.
 #[derive(Clone, Copy, Debug)]
-pub struct Residual<'a, T> {
+pub struct ReferenceResidual<'a, T> {
     /// The formula.
     pub form: Form,
     /// σ.
@@ -37,7 +37,7 @@ pub struct ResidualGradient<T> {
     pub input_bias: Vec<T>,
 }
 
-impl<T: Float> Residual<'_, T> {
+impl<T: Float> ReferenceResidual<'_, T> {
     /// F(x), or with `conjugate` the conjugate F*(x), where Kᵀ takes the place of K ([`Form::Layer`] only; the
     /// other forms are their own conjugates).
     pub fn value(&self, x: &[T], conjugate: bool) -> Vec<T> {
@@ -105,7 +105,7 @@ impl<T: Float> Residual<'_, T> {
     }
 
     /// The shape of K.
-    fn convolution(&self) -> Convolution {
+    fn convolution(&self) -> ConvolutionKernel {
         self.shape.convolution()
     }
 

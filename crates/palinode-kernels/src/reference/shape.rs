@@ -1,7 +1,7 @@
 //! Extents of states.
 
 use crate::algorithm::Algorithm;
-use crate::convolution::Convolution;
+use crate::convolution::ConvolutionKernel;
 
 /// The extent of one part of a state, row-major `[batch, channels, height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ impl Shape {
     }
 
     /// The shape of a residual's K: 3×3, stride 1, zero padding 1, as many outputs as inputs.
-    pub fn convolution(&self) -> Convolution {
-        Convolution {
+    pub fn convolution(&self) -> ConvolutionKernel {
+        ConvolutionKernel {
             images: self.batch,
             inputs: self.channels,
             outputs: self.channels,

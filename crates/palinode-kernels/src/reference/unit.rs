@@ -1,7 +1,7 @@
 //! A whole unit.
 
 use super::recurrence::Recurrence;
-use super::residual::Residual;
+use super::residual::ReferenceResidual;
 use super::shape::Shape;
 use crate::activation::Activation;
 use crate::form::Form;
@@ -98,9 +98,9 @@ impl<T: Float> ReferenceUnit<T> {
     }
 
     /// Residual `index`, counted over the whole unit.
-    fn residual(&self, index: usize) -> Residual<'_, T> {
+    fn residual(&self, index: usize) -> ReferenceResidual<'_, T> {
         let (k, c) = (self.shape.kernel_len(), self.shape.channels);
-        Residual {
+        ReferenceResidual {
             form: self.form,
             activation: self.activation,
             shape: self.shape,

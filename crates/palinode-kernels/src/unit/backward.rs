@@ -1,10 +1,10 @@
 //! A chunk of images backward through all blocks of a unit, with all gradients.
 
 use super::block::{Block, Direction, two_step};
-use super::definition::Unit;
+use super::definition::UnitKernel;
 use super::parameters::Gradients;
 use super::residuals::Residuals;
-use super::state::State;
+use super::state::StateSlices;
 use crate::context::Context;
 use crate::element::Element;
 use crate::error::Error;
@@ -16,12 +16,12 @@ use crate::token::Token;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
-/// See [`Unit::backward`].
+/// See [`UnitKernel::backward`].
 pub(super) fn backward<N: Element>(
-    unit: &Unit<'_>,
+    unit: &UnitKernel<'_>,
     context: &Context,
-    state: State<'_, N>,
-    gradient: State<'_>,
+    state: StateSlices<'_, N>,
+    gradient: StateSlices<'_>,
     parameters: Vec<Gradients<'_>>,
 ) -> Result<(), Error> {
     let blocks = unit.blocks()?;
@@ -40,12 +40,12 @@ pub(super) fn backward<N: Element>(
 
 /// All chunks of a batch backward through all blocks.
 struct Backward<'u, 's, N> {
-    unit: &'u Unit<'u>,
+    unit: &'u UnitKernel<'u>,
     blocks: &'u [Block],
     purpose: Purpose,
     /// The gradients with respect to the parameters: K, b and a of one residual per slot.
     sums: Ordered<'u, 3>,
-    state: PhantomData<fn(State<'s, N>)>,
+    state: PhantomData<fn(StateSlices<'s, N>)>,
 }
 
 /// One thread's memory.
@@ -60,7 +60,7 @@ struct Memory<'u, 'm, N> {
 }
 
 impl<'u, 's, N: Element> Work for Backward<'u, 's, N> {
-    type Chunk = (State<'s, N>, State<'s>);
+    type Chunk = (StateSlices<'s, N>, StateSlices<'s>);
     type Memory<'m> = Memory<'u, 'm, N>;
 
     fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm, N> {
@@ -79,7 +79,7 @@ impl<'u, 's, N: Element> Work for Backward<'u, 's, N> {
         token: Token,
         memory: &mut Memory<'u, '_, N>,
         index: usize,
-        (state, gradient): (State<'s, N>, State<'s>),
+        (state, gradient): (StateSlices<'s, N>, StateSlices<'s>),
     ) {
         token.dispatch(Chunk { work: self, memory, index, state, gradient });
     }
@@ -94,8 +94,8 @@ struct Chunk<'a, 'u, 's, 'm, N> {
     work: &'a Backward<'u, 's, N>,
     memory: &'a mut Memory<'u, 'm, N>,
     index: usize,
-    state: State<'s, N>,
-    gradient: State<'s>,
+    state: StateSlices<'s, N>,
+    gradient: StateSlices<'s>,
 }
 
 impl<N: Element> WithSimd for Chunk<'_, '_, '_, '_, N> {

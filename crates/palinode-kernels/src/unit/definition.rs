@@ -2,7 +2,7 @@
 
 use super::block::{Block, blocks};
 use super::parameters::{Gradients, Parameters};
-use super::state::State;
+use super::state::StateSlices;
 use crate::activation::Activation;
 use crate::algorithm::Algorithm;
 use crate::context::Context;
@@ -25,7 +25,7 @@ use crate::token::Bf16;
 /// | [`backward`](Self::backward) | the same as `inverse`, with the gradients with respect to that state and to all parameters |
 /// | accuracy | see [`Algorithm`] and [`Precision`] |
 #[derive(Clone, Copy, Debug)]
-pub struct Unit<'a> {
+pub struct UnitKernel<'a> {
     /// Images n.
     pub images: usize,
     /// Channels c of one part of the state.
@@ -48,7 +48,7 @@ pub struct Unit<'a> {
     pub parameters: &'a [Parameters<'a>],
 }
 
-impl Unit<'_> {
+impl UnitKernel<'_> {
     pub(super) fn geometry(&self) -> Geometry {
         Geometry::new(self.channels, self.height, self.width, self.algorithm.tile())
     }
@@ -90,7 +90,7 @@ impl Unit<'_> {
     }
 
     /// Checks that a state has the unit's shape.
-    pub(super) fn check_state<N>(&self, state: &State<'_, N>) -> Result<(), Error> {
+    pub(super) fn check_state<N>(&self, state: &StateSlices<'_, N>) -> Result<(), Error> {
         state.check(self.images * self.image_len())
     }
 

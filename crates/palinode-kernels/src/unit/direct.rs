@@ -2,7 +2,7 @@
 
 use crate::activation;
 use crate::algorithm::Algorithm;
-use crate::convolution::{Convolution, Correlate, Pass, Plan, WeightGradient};
+use crate::convolution::{ConvolutionKernel, Correlate, Pass, Plan, WeightGradient};
 use crate::element::Element;
 use crate::evaluation::{Advance, Cotangent, Evaluation, Increment, ParameterGradients, Purpose};
 use crate::form::Form;
@@ -43,7 +43,7 @@ impl<'m> Direct<'m> {
     /// For chunks of up to `images` images.
     pub fn new(arena: &mut Arena<'m>, geometry: Geometry, images: usize, purpose: Purpose) -> Self {
         let Geometry { channels, depth, height, width, .. } = geometry;
-        let convolution = Convolution {
+        let convolution = ConvolutionKernel {
             images,
             inputs: channels,
             outputs: channels,

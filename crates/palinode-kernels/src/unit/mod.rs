@@ -5,7 +5,7 @@
 //! of chunks and their order in every sum depend on the shape alone: the same input gives the same bits
 //! for any number of threads.
 //!
-//! From the top down: [`Unit`] (`definition`) says what is computed, `operations` has what callers can ask for.
+//! From the top down: [`UnitKernel`] (`definition`) says what is computed, `operations` has what callers can ask for.
 //! `sweep` and `backward` take chunks through all blocks, `residuals` evaluates one residual by the algorithm
 //! of the unit (`engine`): by `direct` sums, or by a Winograd algorithm.
 
@@ -20,7 +20,7 @@ mod residuals;
 mod state;
 mod sweep;
 
-pub use definition::Unit;
+pub use definition::UnitKernel;
 pub use operations::Number;
 pub use parameters::{Gradients, Parameters};
-pub use state::State;
+pub use state::StateSlices;

@@ -2,23 +2,27 @@
 
 use super::backward::backward;
 use super::block::Direction;
-use super::definition::Unit;
+use super::definition::UnitKernel;
 use super::parameters::Gradients;
-use super::state::State;
+use super::state::StateSlices;
 use super::sweep::sweep;
 use crate::context::Context;
 use crate::element::Element;
 use crate::error::Error;
 use crate::fixed::Fixed;
 
-impl Unit<'_> {
+impl UnitKernel<'_> {
     /// Replaces the state before the first block by the state after the last.
     ///
     /// # Errors
     /// [`Error::Length`] if an array does not fit the shape, [`Error::NoChannels`] or
     /// [`Error::EmptyImage`] if the shape is empty, and those of
     /// [`check_updates`](crate::recurrence::check_updates).
-    pub fn forward<N: Number>(&self, context: &Context, state: State<'_, N>) -> Result<(), Error> {
+    pub fn forward<N: Number>(
+        &self,
+        context: &Context,
+        state: StateSlices<'_, N>,
+    ) -> Result<(), Error> {
         N::sweep(self, context, state, Direction::Forward)
     }
 
@@ -26,7 +30,11 @@ impl Unit<'_> {
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
-    pub fn inverse<N: Number>(&self, context: &Context, state: State<'_, N>) -> Result<(), Error> {
+    pub fn inverse<N: Number>(
+        &self,
+        context: &Context,
+        state: StateSlices<'_, N>,
+    ) -> Result<(), Error> {
         N::sweep(self, context, state, Direction::Inverse)
     }
 
@@ -42,8 +50,8 @@ impl Unit<'_> {
     pub fn backward<N: Number>(
         &self,
         context: &Context,
-        state: State<'_, N>,
-        gradient: State<'_>,
+        state: StateSlices<'_, N>,
+        gradient: StateSlices<'_>,
         parameters: Vec<Gradients<'_>>,
     ) -> Result<(), Error> {
         N::backward(self, context, state, gradient, parameters)
@@ -67,42 +75,42 @@ pub trait Number: Element {
         self.to_f32()
     }
 
-    /// [`Unit::forward`] or [`Unit::inverse`]. (A method of the trait, so that it is compiled with this
+    /// [`UnitKernel::forward`] or [`UnitKernel::inverse`]. (A method of the trait, so that it is compiled with this
     /// crate for f32, and not with every crate that calls it.)
     #[doc(hidden)]
     fn sweep(
-        unit: &Unit<'_>,
+        unit: &UnitKernel<'_>,
         context: &Context,
-        state: State<'_, Self>,
+        state: StateSlices<'_, Self>,
         direction: Direction,
     ) -> Result<(), Error>;
 
-    /// [`Unit::backward`].
+    /// [`UnitKernel::backward`].
     #[doc(hidden)]
     fn backward(
-        unit: &Unit<'_>,
+        unit: &UnitKernel<'_>,
         context: &Context,
-        state: State<'_, Self>,
-        gradient: State<'_>,
+        state: StateSlices<'_, Self>,
+        gradient: StateSlices<'_>,
         parameters: Vec<Gradients<'_>>,
     ) -> Result<(), Error>;
 }
 
 impl Number for f32 {
     fn sweep(
-        unit: &Unit<'_>,
+        unit: &UnitKernel<'_>,
         context: &Context,
-        state: State<'_>,
+        state: StateSlices<'_>,
         direction: Direction,
     ) -> Result<(), Error> {
         sweep(unit, context, state, direction)
     }
 
     fn backward(
-        unit: &Unit<'_>,
+        unit: &UnitKernel<'_>,
         context: &Context,
-        state: State<'_>,
-        gradient: State<'_>,
+        state: StateSlices<'_>,
+        gradient: StateSlices<'_>,
         parameters: Vec<Gradients<'_>>,
     ) -> Result<(), Error> {
         backward(unit, context, state, gradient, parameters)
@@ -111,19 +119,19 @@ impl Number for f32 {
 
 impl<const FRACTION: u32> Number for Fixed<FRACTION> {
     fn sweep(
-        unit: &Unit<'_>,
+        unit: &UnitKernel<'_>,
         context: &Context,
-        state: State<'_, Self>,
+        state: StateSlices<'_, Self>,
         direction: Direction,
     ) -> Result<(), Error> {
         sweep(unit, context, state, direction)
     }
 
     fn backward(
-        unit: &Unit<'_>,
+        unit: &UnitKernel<'_>,
         context: &Context,
-        state: State<'_, Self>,
-        gradient: State<'_>,
+        state: StateSlices<'_, Self>,
+        gradient: StateSlices<'_>,
         parameters: Vec<Gradients<'_>>,
     ) -> Result<(), Error> {
         backward(unit, context, state, gradient, parameters)

@@ -1,7 +1,7 @@
 //! The residuals of a unit, evaluated on a chunk of images.
 
 use super::block::Scaled;
-use super::definition::Unit;
+use super::definition::UnitKernel;
 use super::engine::Engine;
 use super::parameters::Parameters;
 use crate::element::Element;
@@ -12,7 +12,7 @@ use pulp::Simd;
 
 /// The residuals of a unit, with one thread's memory for their evaluation.
 pub(super) struct Residuals<'u, 'm> {
-    unit: &'u Unit<'u>,
+    unit: &'u UnitKernel<'u>,
     geometry: Geometry,
     engine: Engine<'m>,
     /// The array of the convolution before σ, then the gradient with respect to it; `[c, c, 3, 3]`.
@@ -25,7 +25,11 @@ pub(super) struct Residuals<'u, 'm> {
 
 impl<'u, 'm> Residuals<'u, 'm> {
     /// For states of numbers `N`.
-    pub fn new<N: Element>(arena: &mut Arena<'m>, unit: &'u Unit<'u>, purpose: Purpose) -> Self {
+    pub fn new<N: Element>(
+        arena: &mut Arena<'m>,
+        unit: &'u UnitKernel<'u>,
+        purpose: Purpose,
+    ) -> Self {
         let (geometry, images) = (unit.geometry(), unit.chunk_images());
         let is_shifted = unit.has_input_bias() || N::as_f32(&[]).is_none();
         let shifted = if is_shifted { images * geometry.image_len() } else { 0 };
@@ -83,7 +87,7 @@ impl<'u, 'm> Residuals<'u, 'm> {
     /// Makes a residual the one that is evaluated, at `x`.
     #[inline(always)]
     fn prepare<S: Simd, N: Element>(&mut self, simd: S, images: usize, residual: Scaled, x: &[N]) {
-        let Unit { form, channels, parameters, .. } = *self.unit;
+        let UnitKernel { form, channels, parameters, .. } = *self.unit;
         let Parameters { kernel, bias, input_bias } = parameters[residual.index];
         form.inner(residual.conjugate, channels, kernel, self.inner);
         self.engine.set(simd, self.inner, bias);
@@ -109,7 +113,7 @@ impl<'u, 'm> Residuals<'u, 'm> {
 /// Where a residual is evaluated: at x if that is in f32 and there is no a, else at what was `shifted`.
 #[inline(always)]
 fn evaluation<'x, N: Element>(
-    unit: &Unit<'_>,
+    unit: &UnitKernel<'_>,
     residual: Scaled,
     images: usize,
     x: &'x [N],

@@ -7,14 +7,14 @@ use pulp::Simd;
 
 /// The two parts of a state, or of the gradient with respect to one.
 #[derive(Debug)]
-pub enum State<'a, N = f32> {
+pub enum StateSlices<'a, N = f32> {
     /// Side by side, `[n, 2c, h, w]`: the first half of the channels is the first part.
     Joined(&'a mut [N]),
     /// In two arrays `[n, c, h, w]`.
     Apart(&'a mut [N], &'a mut [N]),
 }
 
-impl<'a, N> State<'a, N> {
+impl<'a, N> StateSlices<'a, N> {
     /// Splits a state into chunks of which each part has `length` numbers.
     pub(super) fn chunks(self, length: usize) -> Vec<Self> {
         match self {
@@ -46,7 +46,7 @@ impl<'a, N> State<'a, N> {
     }
 }
 
-impl<N: Pod> State<'_, N> {
+impl<N: Pod> StateSlices<'_, N> {
     /// Copies both parts into padded images.
     #[inline(always)]
     pub(super) fn load<S: Simd>(&self, simd: S, layout: Layout, padded: &mut [&mut [N]; 2]) {

@@ -1,9 +1,9 @@
 //! A chunk of images through all blocks of a unit, or back.
 
 use super::block::{Block, Direction, two_step};
-use super::definition::Unit;
+use super::definition::UnitKernel;
 use super::residuals::Residuals;
-use super::state::State;
+use super::state::StateSlices;
 use crate::context::Context;
 use crate::element::Element;
 use crate::error::Error;
@@ -16,9 +16,9 @@ use std::marker::PhantomData;
 
 /// Takes a state through all blocks.
 pub(super) fn sweep<N: Element>(
-    unit: &Unit<'_>,
+    unit: &UnitKernel<'_>,
     context: &Context,
-    state: State<'_, N>,
+    state: StateSlices<'_, N>,
     direction: Direction,
 ) -> Result<(), Error> {
     let blocks = unit.blocks()?;
@@ -31,10 +31,10 @@ pub(super) fn sweep<N: Element>(
 
 /// All chunks of a batch through all blocks.
 struct Sweep<'u, 's, N> {
-    unit: &'u Unit<'u>,
+    unit: &'u UnitKernel<'u>,
     blocks: &'u [Block],
     direction: Direction,
-    state: PhantomData<fn(State<'s, N>)>,
+    state: PhantomData<fn(StateSlices<'s, N>)>,
 }
 
 /// One thread's memory.
@@ -45,7 +45,7 @@ struct Memory<'u, 'm, N> {
 }
 
 impl<'u, 's, N: Element> Work for Sweep<'u, 's, N> {
-    type Chunk = State<'s, N>;
+    type Chunk = StateSlices<'s, N>;
     type Memory<'m> = Memory<'u, 'm, N>;
 
     fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm, N> {
@@ -56,7 +56,13 @@ impl<'u, 's, N: Element> Work for Sweep<'u, 's, N> {
         }
     }
 
-    fn run(&self, token: Token, memory: &mut Memory<'u, '_, N>, _: usize, state: State<'s, N>) {
+    fn run(
+        &self,
+        token: Token,
+        memory: &mut Memory<'u, '_, N>,
+        _: usize,
+        state: StateSlices<'s, N>,
+    ) {
         token.dispatch(Chunk { work: self, memory, state });
     }
 }
@@ -65,7 +71,7 @@ impl<'u, 's, N: Element> Work for Sweep<'u, 's, N> {
 struct Chunk<'a, 'u, 's, 'm, N> {
     work: &'a Sweep<'u, 's, N>,
     memory: &'a mut Memory<'u, 'm, N>,
-    state: State<'s, N>,
+    state: StateSlices<'s, N>,
 }
 
 impl<N: Element> WithSimd for Chunk<'_, '_, '_, '_, N> {

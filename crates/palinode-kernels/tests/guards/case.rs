@@ -4,9 +4,9 @@ use crate::Guarded;
 use crate::support::{noise, relative, relative_to, wide};
 use palinode_kernels::recurrence::{Drift, Role, Term, Update};
 use palinode_kernels::reference::{
-    Recurrence, ReferenceGradient, ReferenceState, ReferenceUnit, Residual, Shape,
+    Recurrence, ReferenceGradient, ReferenceResidual, ReferenceState, ReferenceUnit, Shape,
 };
-use palinode_kernels::unit::{Gradients, Parameters, State, Unit};
+use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Activation, Algorithm, Context, Form, Precision};
 use proptest::prelude::*;
 use std::ops::Range;
@@ -86,7 +86,7 @@ impl Case {
         let mut gradient = Guarded::new(&cotangent);
         let mut gradients = Guarded::new(&vec![0.0; len]);
         let twin = self.twin(parameters.inner());
-        let unit = Unit {
+        let unit = UnitKernel {
             images: shape.batch,
             channels: shape.channels,
             height: shape.height,
@@ -99,12 +99,12 @@ impl Case {
             parameters: &Parameters::split(parameters.inner(), shape.channels, input_bias).unwrap(),
         };
         let context = Context::new();
-        unit.forward(&context, State::Joined(state.inner())).unwrap();
+        unit.forward(&context, StateSlices::Joined(state.inner())).unwrap();
         let end = state.checked().to_vec();
         unit.backward(
             &context,
-            State::Joined(state.inner()),
-            State::Joined(gradient.inner()),
+            StateSlices::Joined(state.inner()),
+            StateSlices::Joined(gradient.inner()),
             Gradients::split(gradients.inner(), shape.channels, input_bias).unwrap(),
         )
         .unwrap();
@@ -164,7 +164,7 @@ fn is_near_a_kink(unit: &ReferenceUnit<f64>, start: &ReferenceState<f64>) -> boo
     let state = |blocks| ReferenceUnit { blocks, ..unit.clone() }.forward(start.clone());
     let is_near = |index: usize, x: &[f64], conjugate: bool| {
         let (c, kernel) = (unit.shape.channels, unit.shape.kernel_len());
-        let residual = Residual {
+        let residual = ReferenceResidual {
             // tanh of the argument of σ is as near to 0 as the argument is.
             form: if unit.form == Form::Symmetric { Form::Layer } else { unit.form },
             activation: Activation::Tanh,

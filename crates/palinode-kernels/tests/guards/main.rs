@@ -7,7 +7,7 @@ mod case;
 mod support;
 
 use case::Case;
-use palinode_kernels::convolution::Convolution;
+use palinode_kernels::convolution::ConvolutionKernel;
 use palinode_kernels::reference::{Recurrence, Shape, adjoint, convolve, weight_gradient};
 use palinode_kernels::{Activation, Algorithm, Context, Form, Precision};
 use proptest::prelude::*;
@@ -94,7 +94,7 @@ proptest! {
     ) {
         let (height, width) = size;
         let shape = Shape { batch: images, channels, height, width };
-        check_convolution(Convolution { algorithm, ..shape.convolution() })?;
+        check_convolution(ConvolutionKernel { algorithm, ..shape.convolution() })?;
     }
 
     #[test]
@@ -107,7 +107,7 @@ proptest! {
         padding in (0_usize..4, 0_usize..4),
         algorithm in algorithm(),
     ) {
-        let shape = Convolution {
+        let shape = ConvolutionKernel {
             images,
             inputs: inputs * groups,
             outputs: outputs * groups,
@@ -122,7 +122,7 @@ proptest! {
     }
 }
 
-fn check_convolution(shape: Convolution) -> Result<(), TestCaseError> {
+fn check_convolution(shape: ConvolutionKernel) -> Result<(), TestCaseError> {
     let [rows, columns] = match shape.output_size() {
         Ok(size) => size,
         Err(error) => {

@@ -4,7 +4,7 @@ use crate::RECURRENCES;
 use crate::case::Case;
 use crate::support::noise;
 use palinode_kernels::reference::{Recurrence, Shape};
-use palinode_kernels::unit::State;
+use palinode_kernels::unit::StateSlices;
 use palinode_kernels::{Algorithm, Context, Error, Form, Isa, Precision};
 
 /// The results of a backward pass: the state, the gradient with respect to it, and those with respect to the
@@ -17,9 +17,9 @@ fn backward(case: &Case) -> [Vec<f32>; 3] {
     let mut state = noise(2 * case.shape.len(), 3, 1.0);
     let mut gradient = noise(2 * case.shape.len(), 4, 1.0);
     let context = Context::new();
-    unit.forward(&context, State::Joined(&mut state)).unwrap();
+    unit.forward(&context, StateSlices::Joined(&mut state)).unwrap();
     let mut found = vec![0.0; parameters.len()];
-    let arrays = (State::Joined(&mut state), State::Joined(&mut gradient));
+    let arrays = (StateSlices::Joined(&mut state), StateSlices::Joined(&mut gradient));
     unit.backward(&context, arrays.0, arrays.1, case.split_mut(&mut found)).unwrap();
     [state, gradient, found]
 }
@@ -76,7 +76,7 @@ fn bf16_that_cannot_be_computed_is_an_error() {
         let unit = case.unit(&updates, &split);
         let mut arrays = [3, 4].map(|seed| noise(2 * shape.len(), seed, 1.0));
         let before = arrays.clone();
-        let [state, gradient] = arrays.each_mut().map(|array| State::Joined(array));
+        let [state, gradient] = arrays.each_mut().map(|array| StateSlices::Joined(array));
         let mut found = vec![0.0; parameters.len()];
         let result = unit.backward(context, state, gradient, case.split_mut(&mut found));
         let Err(Error::Precision { precision, found, .. }) = result else { panic!("{result:?}") };

@@ -3,7 +3,7 @@
 use crate::support::{noise, relative, wide};
 use palinode_kernels::recurrence::{Drift, Role, Term, Update};
 use palinode_kernels::reference::{self, Recurrence, Shape};
-use palinode_kernels::unit::{Gradients, Parameters, State, Unit};
+use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Activation, Algorithm, Context, Form, Number, Precision};
 
 #[derive(Clone, Copy, Debug)]
@@ -81,10 +81,14 @@ impl Case {
         ]
     }
 
-    pub fn unit<'a>(&self, updates: &'a [Update], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
+    pub fn unit<'a>(
+        &self,
+        updates: &'a [Update],
+        parameters: &'a [Parameters<'a>],
+    ) -> UnitKernel<'a> {
         let Shape { batch: images, channels, height, width } = self.shape;
         let Self { form, activation, algorithm, gradients, .. } = *self;
-        Unit {
+        UnitKernel {
             images,
             channels,
             height,
@@ -140,14 +144,14 @@ impl Case {
         let unit = self.unit(&updates, &split);
         let (mut y, mut z) = (held(&first), held(&second));
         let context = Context::new();
-        unit.forward(&context, State::Apart(&mut y, &mut z)).unwrap();
+        unit.forward(&context, StateSlices::Apart(&mut y, &mut z)).unwrap();
         let state = relative(&seen(&y), &truth.0).max(relative(&seen(&z), &truth.1));
         let (mut gy, mut gz) = (g1, g2);
         let mut found = vec![0.0; parameters.len()];
         unit.backward(
             &context,
-            State::Apart(&mut y, &mut z),
-            State::Apart(&mut gy, &mut gz),
+            StateSlices::Apart(&mut y, &mut z),
+            StateSlices::Apart(&mut gy, &mut gz),
             self.split_mut(&mut found),
         )
         .unwrap();

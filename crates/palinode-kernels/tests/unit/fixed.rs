@@ -4,7 +4,7 @@ use crate::RECURRENCES;
 use crate::case::Case;
 use crate::support::noise;
 use palinode_kernels::reference::{Recurrence, Shape};
-use palinode_kernels::unit::{State, Unit};
+use palinode_kernels::unit::{StateSlices, UnitKernel};
 use palinode_kernels::{Algorithm, Context, Fixed, Form, Number};
 
 const FORMS: [(Recurrence, Form); 7] = [
@@ -38,7 +38,7 @@ fn values_and_gradients_are_the_references() {
 fn with_deep_unit<const FRACTION: u32>(
     case: Case,
     scale: f64,
-    check: impl Fn(&Unit<'_>, [Vec<Fixed<FRACTION>>; 2]),
+    check: impl Fn(&UnitKernel<'_>, [Vec<Fixed<FRACTION>>; 2]),
 ) {
     let [kernels, biases, input_biases] = case.parameters();
     let (updates, parameters) = (case.updates(0.2), case.joined(&kernels, &biases, &input_biases));
@@ -52,10 +52,10 @@ fn with_deep_unit<const FRACTION: u32>(
 fn comes_back_to_the_bit<const FRACTION: u32>(case: Case, scale: f64) {
     with_deep_unit::<FRACTION>(case, scale, |unit, start| {
         let [mut first, mut second] = start.clone();
-        unit.forward(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
+        unit.forward(&Context::new(), StateSlices::Apart(&mut first, &mut second)).unwrap();
         assert!([&first, &second] != [&start[0], &start[1]], "{case:?}: nothing has moved");
         let [mut y, mut z] = [first.clone(), second.clone()];
-        unit.inverse(&Context::new(), State::Apart(&mut y, &mut z)).unwrap();
+        unit.inverse(&Context::new(), StateSlices::Apart(&mut y, &mut z)).unwrap();
         assert!([&y, &z] == [&start[0], &start[1]], "{case:?}: the inverse");
 
         let [mut gy, mut gz] = [5, 6].map(|seed| noise(case.shape.len(), seed, 1.0));
@@ -64,8 +64,8 @@ fn comes_back_to_the_bit<const FRACTION: u32>(case: Case, scale: f64) {
         let mut gradients = vec![0.0; kernels + vectors];
         unit.backward(
             &Context::new(),
-            State::Apart(&mut first, &mut second),
-            State::Apart(&mut gy, &mut gz),
+            StateSlices::Apart(&mut first, &mut second),
+            StateSlices::Apart(&mut gy, &mut gz),
             case.split_mut(&mut gradients),
         )
         .unwrap();
@@ -100,7 +100,7 @@ fn numbers_beyond_the_range_come_back_too() {
             let signs = |state: &[Fixed<28>]| -> Vec<bool> {
                 state.iter().map(|x| x.value() > 6.0 || x.value() < -6.0).collect()
             };
-            unit.forward(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
+            unit.forward(&Context::new(), StateSlices::Apart(&mut first, &mut second)).unwrap();
             let far = signs(&first).into_iter().chain(signs(&second)).filter(|&far| far).count();
             assert!(far > 0, "{recurrence:?}: no number came near the range's end");
         });

@@ -10,7 +10,7 @@ mod support;
 use case::Case;
 use palinode_kernels::recurrence::{Drift, Term, Update};
 use palinode_kernels::reference::{self, Recurrence, Shape};
-use palinode_kernels::unit::{Parameters, State};
+use palinode_kernels::unit::{Parameters, StateSlices};
 use palinode_kernels::{Activation, Algorithm, Context, Error, Form, Precision};
 use support::{noise, relative, wide};
 
@@ -69,8 +69,8 @@ fn every_algorithm_keeps_its_bounds() {
             let unit = case.unit(&updates, &split);
             // From (0, x) to (x, F(x)).
             let (mut first, mut second) = (vec![0.0; x.len()], x.clone());
-            unit.forward(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
-            let twin = reference::Residual::<f64> {
+            unit.forward(&Context::new(), StateSlices::Apart(&mut first, &mut second)).unwrap();
+            let twin = reference::ReferenceResidual::<f64> {
                 form: case.form,
                 activation: case.activation,
                 shape,
@@ -84,8 +84,8 @@ fn every_algorithm_keeps_its_bounds() {
             let mut found = vec![0.0; parameters.len()];
             unit.backward(
                 &Context::new(),
-                State::Apart(&mut first, &mut second),
-                State::Apart(&mut g_first, &mut g_second),
+                StateSlices::Apart(&mut first, &mut second),
+                StateSlices::Apart(&mut g_first, &mut g_second),
                 case.split_mut(&mut found),
             )
             .unwrap();
@@ -116,8 +116,8 @@ fn two_hundred_blocks_do_not_spoil_the_reversal() {
         let unit = case.unit(&updates, &split);
         let (y, z) = (noise(shape.len(), 3, 1.0), noise(shape.len(), 4, 1.0));
         let (mut first, mut second) = (y.clone(), z.clone());
-        unit.forward(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
-        unit.inverse(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
+        unit.forward(&Context::new(), StateSlices::Apart(&mut first, &mut second)).unwrap();
+        unit.inverse(&Context::new(), StateSlices::Apart(&mut first, &mut second)).unwrap();
         let furthest = |a: &[f32], b: &[f32]| {
             a.iter().zip(b).fold(0.0_f32, |furthest, (a, b)| furthest.max((a - b).abs()))
         };
@@ -191,9 +191,9 @@ fn the_same_bits_for_any_number_of_threads() {
             let mut arrays: Vec<Vec<f32>> =
                 (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
             let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
-            unit.forward(context, State::Apart(y, z)).unwrap();
+            unit.forward(context, StateSlices::Apart(y, z)).unwrap();
             let mut gradients = vec![0.0; parameters.len()];
-            let (state, gradient) = (State::Apart(y, z), State::Apart(gy, gz));
+            let (state, gradient) = (StateSlices::Apart(y, z), StateSlices::Apart(gy, gz));
             unit.backward(context, state, gradient, case.split_mut(&mut gradients)).unwrap();
             (arrays, gradients)
         };
@@ -226,12 +226,12 @@ fn joined_states_are_the_same_and_the_inverse_undoes_a_sweep() {
         let [y, z, gy, gz] = apart.as_mut_slice() else { unreachable!() };
         let (mut both, mut both_gradients) =
             (side_by_side(y, z, image), side_by_side(gy, gz, image));
-        unit.forward(&Context::new(), State::Apart(y, z)).unwrap();
-        unit.forward(&Context::new(), State::Joined(&mut both)).unwrap();
+        unit.forward(&Context::new(), StateSlices::Apart(y, z)).unwrap();
+        unit.forward(&Context::new(), StateSlices::Joined(&mut both)).unwrap();
         assert!(both == side_by_side(y, z, image), "{recurrence:?}: forward");
 
         let (mut first, mut second) = (y.clone(), z.clone());
-        unit.inverse(&Context::new(), State::Apart(&mut first, &mut second)).unwrap();
+        unit.inverse(&Context::new(), StateSlices::Apart(&mut first, &mut second)).unwrap();
         let error = relative(&first, &wide(&start[0])).max(relative(&second, &wide(&start[1])));
         assert!(error < 5e-6, "{recurrence:?}: off by {error:e} after the inverse");
 
@@ -239,14 +239,19 @@ fn joined_states_are_the_same_and_the_inverse_undoes_a_sweep() {
         let [apart, joined] = &mut gradients;
         unit.backward(
             &Context::new(),
-            State::Apart(y, z),
-            State::Apart(gy, gz),
+            StateSlices::Apart(y, z),
+            StateSlices::Apart(gy, gz),
             case.split_mut(apart),
         )
         .unwrap();
-        let gradient = State::Joined(&mut both_gradients);
-        unit.backward(&Context::new(), State::Joined(&mut both), gradient, case.split_mut(joined))
-            .unwrap();
+        let gradient = StateSlices::Joined(&mut both_gradients);
+        unit.backward(
+            &Context::new(),
+            StateSlices::Joined(&mut both),
+            gradient,
+            case.split_mut(joined),
+        )
+        .unwrap();
         assert!(gradients[0] == gradients[1], "{recurrence:?}: parameters");
         assert!(both_gradients == side_by_side(gy, gz, image), "{recurrence:?}: gradient");
         assert!(*y == first && *z == second, "{recurrence:?}: reconstruction");
@@ -262,7 +267,7 @@ fn units_that_do_not_fit_are_named() {
     let context = Context::new();
     let run = |updates: &[Update], parameters: &[f32], len: usize| {
         let split = case.split(parameters);
-        case.unit(updates, &split).forward(&context, State::Joined(&mut vec![0.0; len]))
+        case.unit(updates, &split).forward(&context, StateSlices::Joined(&mut vec![0.0; len]))
     };
     let (updates, len) = (case.updates(0.1), 2 * shape.len());
     assert_eq!(run(&updates, &parameters, len), Ok(()));

@@ -8,7 +8,7 @@ use palinode::reversible::Differentiation;
 /// Peak bytes of a training step against the number of layers, one line per mode, as SVG.
 ///
 /// # Errors
-/// [`Error::Format`] where there is nothing to draw or drawing fails.
+/// [`palinode::Error::Format`] where there is nothing to draw or drawing fails.
 pub fn memory_chart(title: &str, rows: &[StepMeasurement]) -> Result<String> {
     if rows.is_empty() {
         return Err(Error::format("memory.svg", "nothing was measured"));

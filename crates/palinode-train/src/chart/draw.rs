@@ -19,7 +19,7 @@ impl Figure {
     /// The figure as an SVG document that needs no other file.
     ///
     /// # Errors
-    /// [`Error::Format`] where there is no panel, or the picture cannot be written.
+    /// [`palinode::Error::Format`] where there is no panel, or the picture cannot be written.
     pub(crate) fn to_svg(&self) -> Result<String> {
         if self.panels.is_empty() {
             return Err(Error::format("chart", "there is nothing to draw"));

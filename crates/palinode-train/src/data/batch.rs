@@ -111,7 +111,7 @@ impl<S: ImageSource> Batches<S> {
     /// The next batch, on `device`; `None` after the last.
     ///
     /// # Errors
-    /// [`Error::Config`] where the source does not hold images like those of the description, and what
+    /// [`palinode::Error::Config`] where the source does not hold images like those of the description, and what
     /// keeps an image from being read.
     pub fn next_on(&mut self, device: &Device) -> Result<Option<Batch>> {
         self.prepare(device, true)

@@ -191,7 +191,7 @@ enum Attempt {
 /// SHA-256 of a file, in hexadecimal.
 ///
 /// # Errors
-/// [`Error::Io`] naming it.
+/// [`palinode::Error::Io`] naming it.
 fn sha256(path: &Path) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);

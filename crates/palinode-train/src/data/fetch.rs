@@ -82,8 +82,8 @@ fn published(source: SourceName) -> Option<(&'static str, &'static [Published])>
 /// only if its SHA-256 is the published one. `progress` is called with (file, bytes so far, all bytes).
 ///
 /// # Errors
-/// [`Error::Config`] where there is nothing to download, [`Error::Download`] naming the address,
-/// [`Error::Io`] naming the file.
+/// [`palinode::Error::Config`] where there is nothing to download, [`Error::Download`] naming the address,
+/// [`palinode::Error::Io`] naming the file.
 pub fn fetch(
     source: SourceName,
     mirror: Option<&str>,

@@ -23,7 +23,7 @@ pub struct IdxArray {
 /// Parses an IDX file of unsigned bytes with `dimensions` dimensions; `path` is for messages.
 ///
 /// # Errors
-/// [`Error::Format`] for every way a file can be wrong, with the offset.
+/// [`palinode::Error::Format`] for every way a file can be wrong, with the offset.
 pub fn parse(bytes: &[u8], dimensions: usize, path: &Path) -> Result<IdxArray> {
     let unpacked;
     let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {

@@ -70,7 +70,7 @@ pub fn image_len<S: ImageSource + ?Sized>(source: &S) -> usize {
 /// Checks what the training loop relies on: sizes that are not zero and labels that name a class.
 ///
 /// # Errors
-/// [`Error::Config`] about `data`.
+/// [`palinode::Error::Config`] about `data`.
 pub fn check_source<S: ImageSource + ?Sized>(source: &S) -> Result<()> {
     let refuse = |reason: String| Err(Error::config("data", reason));
     if image_len(source) == 0 {
@@ -145,7 +145,7 @@ impl<S: ImageSource> Selection<S> {
     /// The images of `source` at `indices`.
     ///
     /// # Errors
-    /// [`Error::Config`] for an index that `source` does not have.
+    /// [`palinode::Error::Config`] for an index that `source` does not have.
     pub fn new(source: S, indices: Vec<usize>) -> Result<Self> {
         let images = source.len();
         match indices.iter().find(|&&index| index >= images) {

@@ -56,7 +56,7 @@ impl SourceName {
     /// The data set of that name.
     ///
     /// # Errors
-    /// [`Error::Config`] listing the names where there is none.
+    /// [`palinode::Error::Config`] listing the names where there is none.
     pub fn parse(name: &str) -> Result<Self> {
         Self::ALL
             .into_iter()
@@ -67,7 +67,7 @@ impl SourceName {
     /// Reads one split, from `directory` or from where it is usually installed.
     ///
     /// # Errors
-    /// [`Error::Config`] where no directory is known, [`Error::Io`] and [`Error::Format`] for files
+    /// [`palinode::Error::Config`] where no directory is known, [`palinode::Error::Io`] and [`palinode::Error::Format`] for files
     /// that are missing or broken.
     pub fn load(self, directory: Option<&Path>, split: Split) -> Result<Dataset> {
         self.load_as(directory, split, FolderOptions::default())
@@ -114,7 +114,7 @@ impl SourceName {
     /// The training images of a predefined fold (from 0), of `images` images in all.
     ///
     /// # Errors
-    /// [`Error::Config`] where the data set has no such fold, [`Error::Io`] and [`Error::Format`] for
+    /// [`palinode::Error::Config`] where the data set has no such fold, [`palinode::Error::Io`] and [`palinode::Error::Format`] for
     /// its file.
     pub fn fold(
         self,

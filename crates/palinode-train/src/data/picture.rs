@@ -14,7 +14,7 @@ const LARGEST: (u32, u64) = (16_384, 1 << 30);
 /// size, cut where they are larger, then zero-padded. Labels are all 0.
 ///
 /// # Errors
-/// [`Error::Format`] for a file that is no PNG or JPEG picture, [`Error::Io`] for one that cannot
+/// [`palinode::Error::Format`] for a file that is no PNG or JPEG picture, [`palinode::Error::Io`] for one that cannot
 /// be read.
 pub fn load_pictures(paths: &[PathBuf], info: &DataInfo) -> Result<Dataset> {
     let size = info.size.map(|extent| extent.saturating_sub(2 * info.padding));

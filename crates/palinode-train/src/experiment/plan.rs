@@ -77,7 +77,7 @@ impl Plan {
     /// Reads an experiment file.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`] for a text that is no experiment.
+    /// [`palinode::Error::Io`], [`palinode::Error::Format`] for a text that is no experiment.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let plan: Self =
@@ -97,7 +97,7 @@ impl Plan {
     /// All runs in the order of the rows. The paths of recipes are relative to `directory`.
     ///
     /// # Errors
-    /// What is wrong with a recipe or a setting; [`Error::Config`] for rows of one name.
+    /// What is wrong with a recipe or a setting; [`palinode::Error::Config`] for rows of one name.
     pub fn trials(&self, directory: &Path) -> Result<Vec<Trial>> {
         let mut trials = Vec::new();
         let (mut known, mut rows) = (BTreeSet::new(), BTreeSet::new());

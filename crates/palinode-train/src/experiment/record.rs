@@ -72,7 +72,7 @@ pub(super) fn as_csv(records: &[TableRecord]) -> Result<String> {
 /// Reads a `table.csv`.
 ///
 /// # Errors
-/// [`Error::Io`], or [`Error::Format`] with the line that is wrong.
+/// [`palinode::Error::Io`], or [`palinode::Error::Format`] with the line that is wrong.
 pub fn read_table(path: &Path) -> Result<Vec<TableRecord>> {
     let text = palinode::file::read(path)?;
     let records = csv::Reader::from_reader(text.as_slice()).into_deserialize();

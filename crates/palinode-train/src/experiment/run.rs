@@ -22,7 +22,7 @@ use std::path::Path;
 /// `before` is called before every trial that is run, with (number from 1, count, trial).
 ///
 /// # Errors
-/// As [`train`]; [`Error::Config`] where `out` holds a run of the same name by another recipe;
+/// As [`train`]; [`palinode::Error::Config`] where `out` holds a run of the same name by another recipe;
 /// [`Error::NonFinite`] at the end, where there were such trials.
 pub fn run<O: Observer>(
     plan: &Plan,

@@ -69,7 +69,7 @@ impl Recipe {
     /// (`optimizer.learning_rate`, 0.05).
     ///
     /// # Errors
-    /// As [`parse`](Self::parse), and [`Error::Io`].
+    /// As [`parse`](Self::parse), and [`palinode::Error::Io`].
     pub fn load(path: &Path, overrides: &[Override]) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         Self::parse(&text, path, overrides)
@@ -82,7 +82,7 @@ impl Recipe {
     /// variant removes the settings that the new variant brings.
     ///
     /// # Errors
-    /// [`Error::Format`] for a text that is no recipe, [`Error::Config`] for a value that is not
+    /// [`palinode::Error::Format`] for a text that is no recipe, [`palinode::Error::Config`] for a value that is not
     /// allowed.
     pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Self> {
         let wrong = |error: toml::de::Error| Error::format(path, error.to_string());
@@ -123,7 +123,7 @@ impl Recipe {
     /// As TOML.
     ///
     /// # Errors
-    /// [`Error::Config`] where a value has no TOML form (a seed beyond 2⁶³).
+    /// [`palinode::Error::Config`] where a value has no TOML form (a seed beyond 2⁶³).
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string_pretty(self).map_err(|error| Error::config("recipe", error.to_string()))
     }

@@ -9,7 +9,7 @@ pub type Override = (String, Value);
 /// Reads `FIELD=VALUE`. A value that is not valid TOML is taken as a string.
 ///
 /// # Errors
-/// [`Error::Config`] where there is no `=`.
+/// [`palinode::Error::Config`] where there is no `=`.
 pub fn parse_override(text: &str) -> Result<Override> {
     let Some((field, value)) = text.split_once('=') else {
         return Err(Error::config(text, "expected FIELD=VALUE"));

@@ -9,7 +9,7 @@ impl Recipe {
     /// The recipe with every choice written out: what `config.toml` of a run holds.
     ///
     /// # Errors
-    /// [`Error::Config`] for an unknown model.
+    /// [`palinode::Error::Config`] for an unknown model.
     pub fn resolved(mut self) -> Result<Self> {
         // Absolute, as a run may be resumed from another directory.
         for path in [&mut self.data.dir, &mut self.training.start].into_iter().flatten() {
@@ -35,7 +35,7 @@ impl Recipe {
     /// The network for images of this kind.
     ///
     /// # Errors
-    /// [`Error::Config`] for an unknown model or settings that do not fit.
+    /// [`palinode::Error::Config`] for an unknown model or settings that do not fit.
     pub fn network(
         &self,
         channels: usize,

@@ -66,7 +66,7 @@ impl TrainingRecipe {
     /// precision.
     ///
     /// # Errors
-    /// [`Error::Config`] for what the machine does not have.
+    /// [`palinode::Error::Config`] for what the machine does not have.
     pub fn context(&self, machine: ContextBuilder) -> Result<Context> {
         let chosen = machine.algorithm(self.algorithm).gradients(self.gradients);
         let chosen = match self.isa {

@@ -30,7 +30,7 @@ impl Settings {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first field with a value that is not allowed.
+    /// [`palinode::Error::Config`] naming the first field with a value that is not allowed.
     pub fn validate(&self) -> Result<()> {
         optimizer(&self.optimizer)?;
         at_least_zero("smoothness.strength", self.smoothness.strength)?;

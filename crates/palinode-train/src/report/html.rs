@@ -9,7 +9,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The text of a page; `name` is the file it is meant for.
 ///
 /// # Errors
-/// [`Error::Format`] where the template cannot be rendered.
+/// [`palinode::Error::Format`] where the template cannot be rendered.
 pub(crate) fn render(page: &impl Template, name: &str) -> Result<String> {
     page.render().map_err(|error| Error::format(name, error.to_string()))
 }

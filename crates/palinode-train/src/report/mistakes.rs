@@ -25,7 +25,7 @@ pub(super) struct Mistake {
 /// The mistakes with the highest probabilities, the highest first.
 ///
 /// # Errors
-/// [`Error::Format`] where an image cannot be encoded, and whatever keeps it from being read.
+/// [`palinode::Error::Format`] where an image cannot be encoded, and whatever keeps it from being read.
 pub(super) fn mistakes(test: &dyn ImageSource, evaluation: &Evaluation) -> Result<Vec<Mistake>> {
     let classes = test.classes().len();
     let probabilities = evaluation.probabilities(classes);

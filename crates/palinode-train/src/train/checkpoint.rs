@@ -140,7 +140,7 @@ pub(super) fn residual_name<R: Residual>() -> String {
 /// Writes a checkpoint, atomically.
 ///
 /// # Errors
-/// [`Error::Io`] naming the path.
+/// [`palinode::Error::Io`] naming the path.
 pub(super) fn save<R: Residual>(
     path: &Path,
     position: &Position,
@@ -169,7 +169,7 @@ pub(super) fn save<R: Residual>(
 /// Reads what [`save`] wrote into a network and an optimiser of the same kind.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Format`] for a file that is broken, of another version of the format, or of
+/// [`palinode::Error::Io`]; [`palinode::Error::Format`] for a file that is broken, of another version of the format, or of
 /// another network or optimiser.
 pub(super) fn load<R: Residual>(
     path: &Path,

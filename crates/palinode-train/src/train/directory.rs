@@ -16,7 +16,7 @@ impl RunDirectory {
     /// Makes a new run directory.
     ///
     /// # Errors
-    /// [`Error::Config`] where the directory holds something already, [`Error::Io`] where it cannot
+    /// [`palinode::Error::Config`] where the directory holds something already, [`palinode::Error::Io`] where it cannot
     /// be made.
     pub fn create(path: &Path) -> Result<Self> {
         let occupied = match std::fs::read_dir(path) {
@@ -36,7 +36,7 @@ impl RunDirectory {
     /// Makes the folders inside, and removes temporary files of a killed process.
     ///
     /// # Errors
-    /// [`Error::Io`] where they cannot be made.
+    /// [`palinode::Error::Io`] where they cannot be made.
     pub(super) fn prepare(&self) -> Result<()> {
         for directory in [self.0.clone(), self.0.join("weights"), self.0.join("checkpoints")] {
             std::fs::create_dir_all(&directory).map_err(Error::io(&directory))?;
@@ -48,7 +48,7 @@ impl RunDirectory {
     /// Opens the directory of an earlier run.
     ///
     /// # Errors
-    /// [`Error::Config`] where it holds no run.
+    /// [`palinode::Error::Config`] where it holds no run.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.join("config.toml").is_file() {
             return Err(Error::config(

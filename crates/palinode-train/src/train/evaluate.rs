@@ -89,7 +89,7 @@ pub(crate) fn most_probable(row: &[f32]) -> usize {
 /// a time.
 ///
 /// # Errors
-/// [`Error::Config`] where the images do not fit the network; what keeps an image from being read; as
+/// [`palinode::Error::Config`] where the images do not fit the network; what keeps an image from being read; as
 /// [`Network::forward`].
 pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
     network: &Network<R>,

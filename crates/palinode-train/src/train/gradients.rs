@@ -101,7 +101,7 @@ impl GradientMean {
     /// Adds the gradients of the mean loss over a batch of `images` images.
     ///
     /// # Errors
-    /// [`Error::Config`] where they belong to other parameters than those before.
+    /// [`palinode::Error::Config`] where they belong to other parameters than those before.
     pub fn add(&mut self, gradients: ParameterGradients, images: usize) -> Result<()> {
         self.batches += 1;
         self.images += images;

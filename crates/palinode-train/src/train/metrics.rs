@@ -29,7 +29,7 @@ pub struct Row {
 /// Writes all rows, atomically.
 ///
 /// # Errors
-/// [`Error::Io`] naming the path.
+/// [`palinode::Error::Io`] naming the path.
 pub fn write(path: &Path, rows: &[Row]) -> Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: csv::Error| Error::format(path, error.to_string());
@@ -44,7 +44,7 @@ pub fn write(path: &Path, rows: &[Row]) -> Result<()> {
 /// Reads what [`write`] wrote.
 ///
 /// # Errors
-/// [`Error::Io`], or [`Error::Format`] with the line that is wrong.
+/// [`palinode::Error::Io`], or [`palinode::Error::Format`] with the line that is wrong.
 pub fn read(path: &Path) -> Result<Vec<Row>> {
     let text = palinode::file::read(path)?;
     let rows = csv::Reader::from_reader(text.as_slice()).into_deserialize();

@@ -97,7 +97,7 @@ impl NetworkOptimizer {
     ///
     /// # Errors
     /// [`Error::NonFinite`] where the norm of the gradient must be limited and is not finite;
-    /// [`Error::Config`] where the gradients are another network's.
+    /// [`palinode::Error::Config`] where the gradients are another network's.
     pub fn step<R: Residual>(
         &mut self,
         network: Network<R>,
@@ -126,7 +126,7 @@ impl NetworkOptimizer {
     /// before the first step.
     ///
     /// # Errors
-    /// [`Error::Config`] where Burn's state is not what is known here.
+    /// [`palinode::Error::Config`] where Burn's state is not what is known here.
     pub fn state(&self) -> Result<Arrays> {
         let mut fields: BTreeMap<&str, Vec<Option<Vec<f32>>>> = BTreeMap::new();
         let mut put = |field, slot: usize, values| {
@@ -155,7 +155,7 @@ impl NetworkOptimizer {
     /// Continues after `steps` steps with what [`state`](Self::state) gave.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the first array that is missing, unknown or of another shape.
+    /// [`palinode::Error::Config`] naming the first array that is missing, unknown or of another shape.
     pub fn restore(&mut self, state: &Arrays, steps: u64, device: &Device) -> Result<()> {
         let mut rest = state.clone();
         if steps > 0 {

@@ -51,7 +51,7 @@ impl Outcome {
     /// The result of the run in `directory`; `None` where it is not finished.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Format`] where there is one that cannot be read.
+    /// [`palinode::Error::Io`] and [`palinode::Error::Format`] where there is one that cannot be read.
     pub fn load(directory: &RunDirectory) -> Result<Option<Self>> {
         let path = directory.result();
         if !path.is_file() {

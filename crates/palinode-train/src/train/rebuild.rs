@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Writes the report of the finished run in `path` again.
 ///
 /// # Errors
-/// [`Error::Config`] where it holds no finished run; what keeps its files or images from being read.
+/// [`palinode::Error::Config`] where it holds no finished run; what keeps its files or images from being read.
 pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
     let directory = RunDirectory::open(path)?;
     let recipe = Recipe::load(&directory.config(), &[])?;

@@ -99,8 +99,8 @@ impl<R: Residual> Trainer<R> {
     /// is.
     ///
     /// # Errors
-    /// As [`train`](Self::train); [`Error::Config`] where a setting or the training images differ,
-    /// [`Error::Format`] where the checkpoint is of another network or of another version.
+    /// As [`train`](Self::train); [`palinode::Error::Config`] where a setting or the training images differ,
+    /// [`palinode::Error::Format`] where the checkpoint is of another network or of another version.
     pub fn resume(mut self, path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
         let directory = RunDirectory::open(path)?;
         if let Some(outcome) = Outcome::load(&directory)? {

@@ -71,7 +71,7 @@ impl TrainingData {
     /// Training and validation images out of `source`, which is read once or twice here.
     ///
     /// # Errors
-    /// [`Error::Config`] where no image is left to train on, and what keeps an image from being read.
+    /// [`palinode::Error::Config`] where no image is left to train on, and what keeps an image from being read.
     pub fn split(source: impl ImageSource + 'static, options: SplitOptions) -> Result<Self> {
         Self::split_shared(Arc::new(source), options)
     }
@@ -106,7 +106,7 @@ impl TrainingData {
     /// Adds test images, of which `allowed` may also be training or validation images.
     ///
     /// # Errors
-    /// [`Error::Config`] where there are more such images, or where the test images are of another kind.
+    /// [`palinode::Error::Config`] where there are more such images, or where the test images are of another kind.
     pub fn with_test(self, test: impl ImageSource + 'static, allowed: usize) -> Result<Self> {
         self.with_shared_test(Arc::new(test), allowed)
     }

@@ -47,7 +47,7 @@ pub fn collect_gradients<R: Residual>(network: &Network<R>, gradients: &Gradient
 /// of `network` are replaced too, except in clones made by `valid`.
 ///
 /// # Errors
-/// [`Error::Config`] naming the first array that is missing, unknown or of the wrong shape.
+/// [`Error::Config`](crate::Error::Config) naming the first array that is missing, unknown or of the wrong shape.
 pub fn replace<R: Residual>(network: Network<R>, arrays: &Arrays) -> Result<Network<R>> {
     struct Mapper(std::vec::IntoIter<Vec<f32>>);
     impl ModuleMapper for Mapper {

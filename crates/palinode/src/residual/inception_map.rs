@@ -10,7 +10,7 @@ use crate::random::Generator;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use palinode_kernels::Context;
-use palinode_kernels::inception::{CONVOLUTIONS, EXTENTS, Inception as Kernel, InceptionResidual};
+use palinode_kernels::inception::{CONVOLUTIONS, EXTENTS, InceptionKernel, InceptionResidual};
 use palinode_kernels::profile::Section;
 
 /// The inception map A on four groups of g = c/4 channels. The first group passes unchanged; each of
@@ -154,13 +154,13 @@ impl InceptionMap {
     }
 
     /// The kernel for images of x's shape. `None` unless all tensors are in f32 on the CPU.
-    fn kernel(&self, x: &Tensor<4>) -> Option<Kernel> {
+    fn kernel(&self, x: &Tensor<4>) -> Option<InceptionKernel> {
         let [images, channels, height, width] = x.dims();
         let group = channels / 4;
         let parameters = self.parameters();
         let on_kernels = on_kernels(x) && parameters.iter().all(|(weight, _)| on_kernels(weight));
         let fits = channels == 4 * group && parameters[0].0.dims() == [group, group, 1, 1];
-        (on_kernels && fits).then_some(Kernel { images, group, size: [height, width] })
+        (on_kernels && fits).then_some(InceptionKernel { images, group, size: [height, width] })
     }
 
     fn numbers(&self, direction: Direction) -> Numbers {
@@ -284,7 +284,11 @@ impl Numbers {
     }
 
     /// The residual Aᵀσ(Ax + b); `None` unless every convolution has a bias.
-    fn residual(&self, shape: Kernel, activation: Activation) -> Option<InceptionResidual<'_>> {
+    fn residual(
+        &self,
+        shape: InceptionKernel,
+        activation: Activation,
+    ) -> Option<InceptionResidual<'_>> {
         let (kernels, biases) = (self.weights(), self.biases()?);
         Some(InceptionResidual { shape, kernels, biases, activation })
     }
@@ -292,7 +296,7 @@ impl Numbers {
     fn evaluate(
         &self,
         context: &Context,
-        kernel: Kernel,
+        kernel: InceptionKernel,
         from: &[f32],
         direction: Direction,
     ) -> Vec<f32> {

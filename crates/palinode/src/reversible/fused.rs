@@ -12,7 +12,7 @@ use crate::residual::{KernelForm, Residual};
 use crate::scheme::{Scheme, State, Streams, Update, sweep};
 use burn::tensor::{Device, Tensor};
 use palinode_kernels::recurrence::check_updates;
-use palinode_kernels::unit::{Gradients, Parameters, State as Slices, Unit};
+use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Algorithm, Context, Precision};
 
 /// A unit that the kernels can compute.
@@ -65,12 +65,12 @@ impl Fused {
         let unit = self.unit(state_shape(scheme, shape), &parameters);
         if scheme.streams() == Streams::Two {
             let mut both = values(input);
-            self.swept(unit.forward(&self.context, Slices::Joined(&mut both)))?;
+            self.swept(unit.forward(&self.context, StateSlices::Joined(&mut both)))?;
             return Ok(LastState { output: tensor(both, shape, &device), previous: None });
         }
         let start = sweep::open(scheme, input);
         let (mut first, mut second) = (values(start.first), values(start.second));
-        self.swept(unit.forward(&self.context, Slices::Apart(&mut first, &mut second)))?;
+        self.swept(unit.forward(&self.context, StateSlices::Apart(&mut first, &mut second)))?;
         Ok(LastState {
             output: tensor(second, shape, &device),
             previous: Some(tensor(first, shape, &device)),
@@ -100,8 +100,8 @@ impl Fused {
                 let (mut both, mut gradient) = (values(last.output), values(gradient));
                 self.swept(unit.backward(
                     &self.context,
-                    Slices::Joined(&mut both),
-                    Slices::Joined(&mut gradient),
+                    StateSlices::Joined(&mut both),
+                    StateSlices::Joined(&mut gradient),
                     gradients,
                 ))?;
                 tensor(gradient, shape, &device)
@@ -113,8 +113,8 @@ impl Fused {
                 let (mut g_first, mut g_second) = (values(g_first), values(g_second));
                 self.swept(unit.backward(
                     &self.context,
-                    Slices::Apart(&mut first, &mut second),
-                    Slices::Apart(&mut g_first, &mut g_second),
+                    StateSlices::Apart(&mut first, &mut second),
+                    StateSlices::Apart(&mut g_first, &mut g_second),
                     gradients,
                 ))?;
                 let first = tensor(g_first, shape, &device);
@@ -135,12 +135,12 @@ impl Fused {
         Ok(result?)
     }
 
-    fn unit<'a>(&'a self, shape: [usize; 4], parameters: &'a [Parameters<'a>]) -> Unit<'a> {
+    fn unit<'a>(&'a self, shape: [usize; 4], parameters: &'a [Parameters<'a>]) -> UnitKernel<'a> {
         let [images, channels, height, width] = shape;
         let KernelForm { form, activation, .. } = self.form;
         let Self { updates, algorithm, gradients, .. } = self;
         let (algorithm, gradients) = (*algorithm, *gradients);
-        Unit {
+        UnitKernel {
             images,
             channels,
             height,
