@@ -57,7 +57,7 @@ pub(super) fn over_epochs(finished: &[Finished], measure: Measure) -> Figure {
 /// Accuracy against the share of the training images, one line per model: Figure 7 of the report.
 ///
 /// # Errors
-/// [`Error::Format`](crate::Error::Format) where the picture cannot be written.
+/// [`palinode::Error::Format`] where the picture cannot be written.
 pub fn accuracy_by_subset(records: &[TableRecord]) -> Result<String> {
     by_subset(records).to_svg()
 }
@@ -71,7 +71,7 @@ pub(super) fn by_subset(records: &[TableRecord]) -> Figure {
 /// Accuracy against the number of parameters, of the rows with the most training images.
 ///
 /// # Errors
-/// [`Error::Format`](crate::Error::Format) where the picture cannot be written.
+/// [`palinode::Error::Format`] where the picture cannot be written.
 pub fn accuracy_by_parameters(records: &[TableRecord]) -> Result<String> {
     by_parameters(records).to_svg()
 }

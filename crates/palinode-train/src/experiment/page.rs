@@ -30,7 +30,7 @@ struct Run<'a> {
 /// The page of an experiment: table, figures, and every run with a link to its own page.
 ///
 /// # Errors
-/// [`Error::Format`](crate::Error::Format) where the page cannot be written.
+/// [`palinode::Error::Format`] where the page cannot be written.
 pub(super) fn experiment_page(
     title: &str,
     rows: &[TableRow],

@@ -11,7 +11,7 @@ type Value = fn(&Row) -> f64;
 /// best validation marked.
 ///
 /// # Errors
-/// [`Error::Format`](crate::Error::Format) where the picture cannot be written.
+/// [`palinode::Error::Format`] where the picture cannot be written.
 pub fn curves(rows: &[Row]) -> Result<String> {
     figure(rows).to_svg()
 }

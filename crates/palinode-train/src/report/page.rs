@@ -67,7 +67,7 @@ impl<R: Residual> Report<'_, R> {
     /// The page as HTML that needs no other file.
     ///
     /// # Errors
-    /// [`Error::Format`](crate::Error::Format) where a part cannot be drawn or encoded.
+    /// [`palinode::Error::Format`] where a part cannot be drawn or encoded.
     pub fn to_html(&self) -> Result<String> {
         let counted = count(self.network);
         let page = Page {
