@@ -43,14 +43,15 @@ fn random_network(seed: u64) -> Network {
 }
 
 /// A loss Σ gw with random g, and these g in the order of a visit.
-fn random_slope(network: &Network, step: u64) -> (Tensor<1>, Vec<f32>) {
-    struct Slope(Generator, Option<Tensor<1>>, Vec<f32>);
-    impl ModuleVisitor for Slope {
+fn random_loss(network: &Network, step: u64) -> (Tensor<1>, Vec<f32>) {
+    struct Visitor(Generator, Option<Tensor<1>>, Vec<f32>);
+    impl ModuleVisitor for Visitor {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let weight = param.val();
-            let slope: Tensor<D> = self.0.normal(weight.shape(), 1.0, &Device::flex().autodiff());
-            self.2.extend(support::values(slope.clone()).into_iter().map(|g| g as f32));
-            let part = (weight * slope).sum();
+            let gradient: Tensor<D> =
+                self.0.normal(weight.shape(), 1.0, &Device::flex().autodiff());
+            self.2.extend(support::values(gradient.clone()).into_iter().map(|g| g as f32));
+            let part = (weight * gradient).sum();
             self.1 = Some(match self.1.take() {
                 Some(sum) => sum + part,
                 None => part,
@@ -58,9 +59,9 @@ fn random_slope(network: &Network, step: u64) -> (Tensor<1>, Vec<f32>) {
         }
     }
     let generator = Generator::with_stream(99, Purpose::Input, step);
-    let mut slope = Slope(generator, None, Vec::new());
-    network.visit(&mut slope);
-    (slope.1.unwrap(), slope.2)
+    let mut visitor = Visitor(generator, None, Vec::new());
+    network.visit(&mut visitor);
+    (visitor.1.unwrap(), visitor.2)
 }
 
 /// All weights in the order of a visit.
@@ -101,7 +102,7 @@ fn step(network: Network, optimizer: &mut NetworkOptimizer, rate: f64) -> Networ
     step_down(network, optimizer, loss, rate)
 }
 
-/// One step down the slope of `loss`.
+/// One step down the gradient of `loss`.
 fn step_down(
     network: Network,
     optimizer: &mut NetworkOptimizer,
@@ -152,7 +153,7 @@ fn sgd_rounds_as_the_formula_says() {
     let mut velocity: Option<Vec<f32>> = None;
     for step in 0..4 {
         let weights = flat(&network);
-        let (loss, gradients) = random_slope(&network, step);
+        let (loss, gradients) = random_loss(&network, step);
         network = step_down(network, &mut optimizer, loss, rate);
         let (eta, mu, lambda) = (rate as f32, momentum as f32, decay as f32);
         let decayed = gradients.iter().zip(&weights).map(|(g, w)| g + w * lambda);
@@ -181,7 +182,7 @@ fn adamw_by_hand() {
     let mut weights: Vec<f64> = flat(&network).into_iter().map(f64::from).collect();
     let (mut first, mut second) = (vec![0.0; length], vec![0.0; length]);
     for step in 0..5_u64 {
-        let (loss, gradients) = random_slope(&network, step);
+        let (loss, gradients) = random_loss(&network, step);
         network = step_down(network, &mut optimizer, loss, 0.02);
         let time = step as i32 + 1;
         for index in 0..length {
@@ -207,7 +208,7 @@ fn muon_takes_the_kernels_of_convolutions_as_matrices() {
     let before = random_network(7);
     let mut optimizer = NetworkOptimizer::new(&recipe, &before);
     let old = collect(&before);
-    let (loss, _) = random_slope(&before, 0);
+    let (loss, _) = random_loss(&before, 0);
     let after = collect(&step_down(before, &mut optimizer, loss, 0.1));
     let step: Vec<f64> = after["stem.weight"]
         .values
@@ -244,7 +245,7 @@ fn a_restored_optimizer_goes_on_with_the_same_bits() {
             };
             let go = |mut network: Network, optimizer: &mut NetworkOptimizer, steps| {
                 for step in steps {
-                    let (loss, _) = random_slope(&network, step);
+                    let (loss, _) = random_loss(&network, step);
                     network = step_down(network, optimizer, loss, 0.05);
                 }
                 network
@@ -270,7 +271,7 @@ fn a_restored_optimizer_goes_on_with_the_same_bits() {
 fn a_state_that_does_not_fit_is_refused_by_name() {
     let network = random_network(1);
     let mut optimizer = NetworkOptimizer::new(&sgd(), &network);
-    let (loss, _) = random_slope(&network, 0);
+    let (loss, _) = random_loss(&network, 0);
     let network = step_down(network, &mut optimizer, loss, 0.1);
     let state = optimizer.state().unwrap();
     let message = |recipe: &OptimizerRecipe, state: &Arrays, steps| {
@@ -318,7 +319,7 @@ fn decay_on_all_reaches_biases_and_clipping_bounds_the_whole_gradient() {
 #[test]
 fn clipping_has_the_bits_of_sums_that_are_read_one_by_one() {
     let network = random_network(2);
-    let (loss, _) = random_slope(&network, 1);
+    let (loss, _) = random_loss(&network, 1);
     let mut clipped = ParameterGradients::take(&network, &mut loss.backward());
     let before = clipped.clone();
     clipped.clip(0.1).unwrap();
@@ -348,21 +349,21 @@ fn a_gradient_that_is_not_finite_is_not_clipped_in_silence() {
     assert!(error.contains("the norm of the gradient is not finite"), "{error}");
 }
 
-/// Batches of 2, 2 and 1 images with the slopes a, b, c: (2a + 2b + c)/5. One batch keeps its bits.
+/// Batches of 2, 2 and 1 images with the gradients a, b, c: (2a + 2b + c)/5. One batch keeps its bits.
 #[test]
 fn accumulated_gradients_count_by_their_images() {
     let network = random_network(4);
-    let slope = |step| {
-        let (loss, values) = random_slope(&network, step);
+    let gradient = |step| {
+        let (loss, values) = random_loss(&network, step);
         (ParameterGradients::take(&network, &mut loss.backward()), values)
     };
     let all = |gradients: ParameterGradients| -> Vec<f64> {
         gradients.as_slice().iter().flatten().flat_map(|g| support::values(g.clone())).collect()
     };
     let mut mean = GradientMean::default();
-    let mut expected = vec![0.0; slope(0).1.len()];
+    let mut expected = vec![0.0; gradient(0).1.len()];
     for (step, images) in [(0, 2), (1, 2), (2, 1)] {
-        let (gradients, values) = slope(step);
+        let (gradients, values) = gradient(step);
         mean.add(gradients, images).unwrap();
         let weighted = values.iter().map(|&g| f64::from(g) * images as f64 / 5.0);
         expected.iter_mut().zip(weighted).for_each(|(sum, g)| *sum += g);
@@ -371,8 +372,8 @@ fn accumulated_gradients_count_by_their_images() {
         assert!((found - expected).abs() < 1e-6, "{found} against {expected}");
     }
     let mut single = GradientMean::default();
-    single.add(slope(3).0, 7).unwrap();
-    assert_eq!(all(single.finish().unwrap()), all(slope(3).0));
+    single.add(gradient(3).0, 7).unwrap();
+    assert_eq!(all(single.finish().unwrap()), all(gradient(3).0));
     assert!(GradientMean::default().finish().is_none());
 }
 

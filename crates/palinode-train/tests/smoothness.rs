@@ -49,7 +49,7 @@ fn dot(a: &[Option<Tensor<1>>], b: &[Tensor<1>]) -> f64 {
 
 /// The penalty is quadratic, so a central difference is exact.
 #[test]
-fn gradients_are_the_slopes_of_the_penalty() {
+fn gradients_are_the_derivatives_of_the_penalty() {
     for (model, variant) in MODELS {
         let network = network(model, variant);
         for kind in [SmoothnessKind::Depth, SmoothnessKind::Step] {
@@ -74,9 +74,9 @@ fn gradients_are_the_slopes_of_the_penalty() {
                 let mut gradients = zeros(&here);
                 let mut smoothness = smoothness;
                 smoothness.add_gradient(&here, &mut gradients);
-                let slope = dot(&gradients, &along);
-                let error = (slope - expected).abs() / expected.abs();
-                assert!(error < 1e-11, "{model} {kind:?}: {slope} against {expected}");
+                let found = dot(&gradients, &along);
+                let error = (found - expected).abs() / expected.abs();
+                assert!(error < 1e-11, "{model} {kind:?}: {found} against {expected}");
             }
         }
     }
@@ -114,7 +114,7 @@ fn depth_is_the_sum_over_neighbours_in_each_unit() {
     assert!((found - expected).abs() < 1e-10 * expected, "{found} against {expected}");
 }
 
-/// W₀, then W₁ = W₀ − η·1 by a loss of slope 1, then W₂ = W₁ − η(1 + 2λ(W₁ − W₀)), momentum 0.
+/// W₀, then W₁ = W₀ − η·1 by a loss whose gradient is 1, then W₂ = W₁ − η(1 + 2λ(W₁ − W₀)), momentum 0.
 #[test]
 fn smoothness_across_steps_sees_the_weights_before_the_previous_step() {
     let recipe = OptimizerRecipe::default().with_momentum(0.0).with_weight_decay(0.0);
