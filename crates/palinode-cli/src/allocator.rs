@@ -24,8 +24,8 @@ impl Meter for Allocator {
     }
 }
 
-/// Resident bytes of this process: now, and the most there ever were. `None` where the system does not
-/// tell as Linux does.
+/// Resident bytes of this process: now, and the most there ever were. `None` on systems
+/// other than Linux.
 pub fn resident_bytes() -> Option<(u64, u64)> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes = |name: &str| -> Option<u64> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub enum Data {
     /// Sizes, classes and statistics of a data set.
     Info(Info),
-    /// Download a data set from its authors, or go on with it.
+    /// Download a data set from its authors, or continue a download.
     Fetch(Fetch),
 }
 
@@ -41,7 +41,7 @@ pub struct Info {
     /// Data set.
     #[arg(value_name = "NAME", default_value = "fashion-mnist-mini")]
     name: String,
-    /// Its directory, where it is not found by itself.
+    /// Its directory (default: where it is usually installed).
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Print the result as one line of JSON.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Options of `palinode init-recipe`.
 #[derive(Debug, Args)]
 pub struct InitRecipe {
-    /// File to write; without it, the recipe goes to stdout.
+    /// File to write (default: stdout).
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Print the result as one line of JSON.

@@ -16,7 +16,7 @@ impl Machine {
         Self { isa, threads }
     }
 
-    /// The threads alone: a recipe may name an instruction set of its own.
+    /// The threads alone, because a recipe may name its own instruction set.
     pub fn threads(self) -> ContextBuilder {
         match self.threads {
             Some(threads) => Context::builder().threads(threads),

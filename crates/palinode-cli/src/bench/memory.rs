@@ -85,7 +85,7 @@ impl Memory {
     }
 }
 
-/// The model's name without its depth, which is what varies here.
+/// The model's name without its depth, because the depth varies here.
 fn family(model: &str) -> &str {
     match model.rsplit_once('-') {
         Some((family, depth)) if depth.parse::<usize>().is_ok() => family,

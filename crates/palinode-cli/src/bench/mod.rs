@@ -16,9 +16,9 @@ pub enum Bench {
     Step(step::Step),
     /// Peak bytes and seconds of a training step against depth, on random images.
     Memory(memory::Memory),
-    /// Time of the plain convolutions of resnet-32, forwards and backwards, on random images.
+    /// Time of the plain convolutions of resnet-32, forward and backward, on random images.
     Convolutions(convolutions::Convolutions),
-    /// How exactly the units of trained networks come back: for each unit the relative error of its
+    /// How exactly the units of trained networks reverse: for each unit the relative error of its
     /// reconstructed input.
     Reversal(reversal::Reversal),
 }

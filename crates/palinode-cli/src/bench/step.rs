@@ -46,14 +46,14 @@ struct Figures {
     gradients: Precision,
     seconds: Seconds,
     images_per_second: f64,
-    /// Operations of the convolutions as if computed directly, by the median time.
+    /// Operations of the convolutions as if computed directly, divided by the median time.
     gflops: f64,
-    /// What all threads reach on numbers in registers.
+    /// The speed that all threads reach together on numbers in registers.
     peak_gflops: f64,
-    /// The first by the second.
+    /// The first divided by the second.
     share_of_peak: f64,
     peak_bytes: PeakBytes,
-    /// data::Split of the activations: what the norms inside reversible blocks keep to be repeated.
+    /// The part of `activations` that the norms inside reversible blocks keep: their batch statistics.
     side_state_bytes: usize,
     /// The most resident bytes of the process, and how much more that is than before the network was
     /// made: what the operating system sees of `peak_bytes.total`.

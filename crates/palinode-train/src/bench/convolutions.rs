@@ -1,4 +1,4 @@
-//! The convolutions of ResNet-32 by themselves, forwards and backwards.
+//! The convolutions of ResNet-32 alone, forward and backward.
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
@@ -8,7 +8,7 @@ use palinode::pass::{Pass, Phase};
 use palinode::random::{Generator, Purpose};
 use std::time::Instant;
 
-/// The 31 convolutions of ResNet-32 on 32×32 images, one behind the other: a stem to 16 channels, ten at
+/// The 31 convolutions of ResNet-32 on 32×32 images, one after the other: a stem to 16 channels, ten at
 /// 16, ten at 32 and ten at 64 channels, the first of each new width with stride 2; all 3×3, no bias.
 ///
 /// (The network's first ten at 16 channels keep their width; with the stem that makes 31.)
@@ -41,7 +41,7 @@ impl ConvolutionStack {
     }
 
     /// Multiplications and additions, counted apart, of one [`step`](Self::step) as if every convolution
-    /// were computed directly; the first one's input gradient is not wanted.
+    /// were computed directly; the first convolution needs no input gradient.
     pub fn operations(&self) -> f64 {
         let [images, ..] = self.images.dims();
         let mut size = 32;

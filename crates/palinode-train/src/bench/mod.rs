@@ -1,4 +1,4 @@
-//! Measurements: time and memory of training steps, plain convolutions.
+//! Measurements: time and memory of training steps, and time of plain convolutions.
 
 mod chart;
 mod convolutions;

@@ -49,8 +49,8 @@ pub struct Stepped {
     pub parts: Vec<(&'static str, f64)>,
     /// Memory.
     pub peak_bytes: PeakBytes,
-    /// Split of the activations: the batch statistics that norms inside reversible or checkpointed
-    /// blocks keep, two numbers per channel.
+    /// The part of the activations that norms inside reversible or checkpointed blocks keep: their
+    /// batch statistics, two numbers per channel.
     pub side_state: usize,
 }
 

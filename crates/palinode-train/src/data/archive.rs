@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
-/// Unpacks the files of a gzipped tar archive into `directory`, `largest` bytes at the most.
+/// Unpacks the files of a gzipped tar archive into `directory`, at most `largest` bytes.
 ///
 /// Only plain files and folders whose names stay inside `directory` are unpacked.
 pub(super) fn unpack(archive: &Path, directory: &Path, largest: u64) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use palinode::file::read;
 use std::path::{Path, PathBuf};
 
-/// Which of the two.
+/// CIFAR-10 or CIFAR-100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cifar {
     Ten,

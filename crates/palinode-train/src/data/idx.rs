@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::Path;
 
-/// No file of this project's data sets is larger; what claims to be is refused.
+/// No file of this project's data sets is larger. A file that claims to be is refused.
 const LARGEST: u64 = 1 << 30;
 
 /// An array of bytes.

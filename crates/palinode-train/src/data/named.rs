@@ -26,7 +26,7 @@ pub enum SourceName {
     /// STL-10: 5,000 + 8,000 images of 96×96, official binary version, from a directory.
     #[serde(rename = "stl-10")]
     Stl10,
-    /// Pictures in folders of one's own.
+    /// Your own pictures, in folders.
     Folder,
 }
 

@@ -3,7 +3,7 @@
 use super::setters::setters;
 use serde::{Deserialize, Serialize};
 
-/// An optimiser of Burn's.
+/// One of Burn's optimisers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

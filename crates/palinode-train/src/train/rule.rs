@@ -1,4 +1,4 @@
-//! How one parameter is updated: an optimiser of Burn's, and what it remembers about the parameter.
+//! How one parameter is updated: one of Burn's optimisers, and what it remembers about the parameter.
 
 use crate::error::{Error, Result};
 use crate::recipe::{Decayed, OptimizerName, OptimizerRecipe};
@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use palinode::network::weights::Slot;
 use std::collections::BTreeMap;
 
-/// A value per number of the parameter that a rule remembers: its name here, and Burn's name for it.
+/// An array that a rule remembers, as large as the parameter: its name here, and Burn's name for it.
 pub(super) type Field = (&'static str, &'static str);
 
 /// What SGD and Muon remember.

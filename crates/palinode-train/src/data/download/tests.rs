@@ -1,4 +1,4 @@
-//! Downloads from servers that do what servers do.
+//! Downloads from servers that fail in the ways that real servers do.
 
 use super::*;
 use std::io::{BufRead, BufReader};
@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 /// What a server does with one request: it has the content and the first byte that is asked for.
 type Answer = fn(&mut TcpStream, &[u8], Option<usize>);
 
-/// A server that answers one request after the other, each as it is told; the ranges it was asked
-/// for.
+/// A server that answers request after request as it is told, and the ranges that were requested.
 fn serve(content: Vec<u8>, answers: Vec<Answer>) -> (String, Arc<Mutex<Vec<Option<usize>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/file", listener.local_addr().unwrap());
@@ -59,7 +58,7 @@ fn truncated(stream: &mut TcpStream, content: &[u8], _: Option<usize>) {
     stream.write_all(&content[..content.len() / 3]).unwrap();
 }
 
-/// Sends a third and then nothing for longer than anybody waits.
+/// Sends a third, then stays silent for longer than the time limit.
 fn slow(stream: &mut TcpStream, content: &[u8], from: Option<usize>) {
     truncated(stream, content, from);
     stream.flush().unwrap();
