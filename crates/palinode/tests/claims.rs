@@ -152,10 +152,11 @@ fn a_residual_is_checked_against_its_own_description() {
     }
 }
 
-/// A symmetric residual whose kernel form has the wrong σ.
+/// A symmetric residual whose kernel form has the wrong σ, or says nothing of a parameter.
 #[derive(Module, Debug)]
 struct Claims {
     own: palinode::residual::Symmetric,
+    scale: Option<Param<Tensor<1>>>,
 }
 
 impl Residual for Claims {
@@ -165,7 +166,11 @@ impl Residual for Claims {
 
     fn kernel_form(&self) -> Option<KernelForm> {
         let form = self.own.kernel_form()?;
-        Some(KernelForm { activation: Activation::Softplus, ..form })
+        let activation = match self.scale {
+            Some(_) => form.activation,
+            None => Activation::Softplus,
+        };
+        Some(KernelForm { activation, ..form })
     }
 
     fn effects(&self) -> Effects {
@@ -178,9 +183,24 @@ fn a_wrong_kernel_form_is_detected() {
     let device = Device::flex();
     let mut generator = Generator::new(3, Purpose::Weights);
     let own = SymmetricConfig::new(4).init(&mut generator, &device);
-    let found = check_residual(&Claims { own }, [2, 4, 6, 5], &Context::new(), &device);
+    let claims = Claims { own, scale: None };
+    let found = check_residual(&claims, [2, 4, 6, 5], &Context::new(), &device);
     let message = found.unwrap_err().to_string();
     assert!(message.contains("Claims") && message.contains("kernel_form"), "{message}");
+}
+
+/// Without the error, the gradient of the additional parameter would silently be zero.
+#[test]
+fn a_parameter_that_the_kernel_form_does_not_describe_is_refused() {
+    let device = Device::flex();
+    let mut generator = Generator::new(3, Purpose::Weights);
+    let own = SymmetricConfig::new(4).init(&mut generator, &device);
+    let scale = Some(Param::from_tensor(Tensor::ones([4], &device)));
+    let scheme = SchemeName::Midpoint.with_step(0.1, Start::AtRest);
+    let unit = Unit::new(vec![Claims { own, scale }], scheme, Differentiation::Reversible).unwrap();
+    let found = unit.forward(Tensor::zeros([1, 4, 3, 3], &device), Phase::Inference);
+    let message = found.unwrap_err().to_string();
+    assert!(message.contains("Claims") && message.contains("describes 2 parameters"), "{message}");
 }
 
 #[test]

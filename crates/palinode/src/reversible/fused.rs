@@ -52,7 +52,8 @@ impl Fused {
     /// The last state for `input`.
     ///
     /// # Errors
-    /// [`Error::Kernels`] if the lengths of a residual's parameters do not match its [`KernelForm`].
+    /// [`Error::Residual`] if a residual has more or fewer parameters than its [`KernelForm`],
+    /// [`Error::Kernels`] if one of them has another length.
     pub fn forward<R: Residual>(
         &self,
         residuals: &[R],
@@ -60,7 +61,7 @@ impl Fused {
         input: Tensor<4>,
     ) -> Result<LastState> {
         let (shape, device) = (input.dims(), input.device());
-        let parameters = Numbers::of(residuals);
+        let parameters = Numbers::of(residuals)?;
         let parameters = parameters.split();
         let unit = self.unit(state_shape(scheme, shape), &parameters);
         if scheme.streams() == Streams::Two {
@@ -90,7 +91,7 @@ impl Fused {
         gradient: Tensor<4>,
     ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
         let (shape, device) = (last.output.dims(), last.output.device());
-        let parameters = Numbers::of(residuals);
+        let parameters = Numbers::of(residuals)?;
         let mut found = parameters.zeros();
         let gradients = found.iter_mut().map(ParameterSums::split).collect();
         let parameters = parameters.split();
@@ -197,8 +198,22 @@ fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<(Vec<Update>, KernelForm)
 struct Numbers(Vec<Vec<View>>);
 
 impl Numbers {
-    fn of<R: Residual>(residuals: &[R]) -> Self {
-        Self(residuals.iter().map(views).collect())
+    fn of<R: Residual>(residuals: &[R]) -> Result<Self> {
+        let of = |residual: &R| {
+            let arrays = views(residual);
+            let form = residual.kernel_form();
+            let expected = form.map_or(0, |form| if form.input_bias { 3 } else { 2 });
+            if arrays.len() == expected {
+                return Ok(arrays);
+            }
+            let reason = format!(
+                "`kernel_form` describes {expected} parameters (K, b and, with `input_bias`, a), but \
+                 the residual has {}",
+                arrays.len()
+            );
+            Err(Error::Residual { residual: std::any::type_name::<R>().to_owned(), reason })
+        };
+        Ok(Self(residuals.iter().map(of).collect::<Result<_>>()?))
     }
 
     fn split(&self) -> Vec<Parameters<'_>> {
@@ -212,8 +227,8 @@ impl Numbers {
     }
 }
 
-/// The parameters of one residual. A missing array is empty; the kernels refuse a residual without K
-/// or b.
+/// The parameters of one residual, whose number [`Numbers::of`] has checked. Without a, that array is
+/// empty, as the kernels expect.
 fn parameters(residual: &[View]) -> Parameters<'_> {
     let array = |index: usize| residual.get(index).map_or(&[][..], |view| view);
     Parameters { kernel: array(0), bias: array(1), input_bias: array(2) }
