@@ -93,7 +93,7 @@ impl Observer for Display {
             p.loss,
             100.0 * p.accuracy,
             p.images_per_second,
-            self.peak_bytes() as f64 / 1e6,
+            MEMORY.peak() as f64 / 1e6,
             indicatif::HumanDuration(left),
         );
         if self.lines {
@@ -111,15 +111,16 @@ impl Observer for Display {
     }
 
     fn row(&mut self, row: &Row, epochs: usize) {
+        let peak = |bytes| format!("  peak {:.0} MB", bytes as f64 / 1e6);
+        let peak = row.peak_bytes.map(peak).unwrap_or_default();
         let text = format!(
-            "epoch {}/{epochs}  {:<10}  loss {:.4}  accuracy {:.2} %  {:.1} s  {:.0} images/s  peak {:.0} MB",
+            "epoch {}/{epochs}  {:<10}  loss {:.4}  accuracy {:.2} %  {:.1} s  {:.0} images/s{peak}",
             row.epoch,
             row.split,
             row.loss,
             100.0 * row.accuracy,
             row.seconds,
             row.images_per_second,
-            row.peak_bytes as f64 / 1e6,
         );
         if self.lines {
             eprintln!("{text}");
@@ -128,8 +129,8 @@ impl Observer for Display {
         }
     }
 
-    fn peak_bytes(&self) -> u64 {
-        MEMORY.peak() as u64
+    fn peak_bytes(&self) -> Option<u64> {
+        Some(MEMORY.peak() as u64)
     }
 
     fn stop_requested(&self) -> bool {

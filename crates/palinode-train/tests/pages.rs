@@ -19,7 +19,7 @@ fn rows(epochs: usize) -> Vec<Row> {
         learning_rate: 0.1,
         seconds: 1.0,
         images_per_second: 100.0,
-        peak_bytes: 1_000_000,
+        peak_bytes: Some(1_000_000),
     };
     (1..=epochs).flat_map(|epoch| [row(epoch, "train"), row(epoch, "validation")]).collect()
 }

@@ -16,6 +16,7 @@ use palinode_train::recipe::{
 };
 use palinode_train::train::{
     Observer, Outcome, Progress, SplitOptions, StartReport, Trainer, TrainingData, evaluate,
+    read_rows,
 };
 use palinode_train::{Error, Result};
 use std::path::Path;
@@ -214,6 +215,11 @@ fn a_residual_of_ones_own_trains_reports_and_resumes_with_every_optimizer() {
         }
         let page = std::fs::read_to_string(whole.join("report.html")).unwrap();
         assert!(page.contains("leapfrog with Own") && page.contains("Confusion matrix"));
+        // This program counts no bytes, and does not say that there were none.
+        assert_eq!(outcome.peak_bytes, None);
+        let rows = read_rows(&whole.join("metrics.csv")).unwrap();
+        assert!(rows.len() == 6 && rows.iter().all(|row| row.peak_bytes.is_none()));
+        assert!(!page.contains("0\u{a0}MB"));
         // A finished run is left as it is.
         assert_eq!(trainer(&settings).resume(&whole, &mut Watch::default()).unwrap(), outcome);
 

@@ -91,7 +91,7 @@ pub(super) fn parse_fold(
     })?;
     let indices = line.split_whitespace().map(|word| {
         word.parse::<usize>().ok().filter(|&index| index < images).ok_or_else(|| {
-            let reason = format!("line {}: `{word}` is no index below {images}", number + 1);
+            let reason = format!("line {}: `{word}` is not an index below {images}", number + 1);
             Error::format(path, reason)
         })
     });
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(fold(folder.path(), 0, 2).unwrap(), [1, 0]);
         let message = |number, images| fold(folder.path(), number, images).unwrap_err().to_string();
         assert!(message(2, 2).contains("fold 2 is missing"));
-        assert!(message(0, 1).contains("`1` is no index below 1"));
+        assert!(message(0, 1).contains("`1` is not an index below 1"));
 
         std::fs::write(inner.join("train_y.bin"), [10, 11]).unwrap();
         let message = load(folder.path(), Split::Train).unwrap_err().to_string();

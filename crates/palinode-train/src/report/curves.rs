@@ -109,7 +109,7 @@ mod tests {
             learning_rate: 0.1,
             seconds: 1.0,
             images_per_second: 100.0,
-            peak_bytes: 1,
+            peak_bytes: Some(1),
         }
     }
 

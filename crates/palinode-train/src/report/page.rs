@@ -130,6 +130,6 @@ fn epoch(row: &Row) -> [String; EPOCH_COLUMNS.len()] {
         format!("{:.2e}", row.learning_rate),
         format!("{:.1}", row.seconds),
         format!("{:.0}", row.images_per_second),
-        format!("{:.0}", row.peak_bytes as f64 / 1e6),
+        or_dash(row.peak_bytes, |bytes| format!("{:.0}", bytes as f64 / 1e6)),
     ]
 }

@@ -201,7 +201,12 @@ pub(super) fn load<R: Residual>(
             average.restore(averages, position.total_steps, &network).map_err(misfit)?;
         }
         None if averages.is_empty() => (),
-        None => return Err(Error::format(path, "an average of the weights that this run has not")),
+        None => {
+            return Err(Error::format(
+                path,
+                "holds an average of the weights, but this run keeps none",
+            ));
+        }
     }
     optimizer
         .restore(&take("optimizer", &mut arrays), position.total_steps, device)

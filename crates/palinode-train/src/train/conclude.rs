@@ -42,7 +42,7 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
         test_loss: found.map(|found| found.loss),
         seconds: Some(*seconds),
         images_per_second: Some(images as f64 / training_seconds),
-        peak_bytes: Some(observer.peak_bytes()),
+        peak_bytes: observer.peak_bytes(),
     };
     let mode = run.settings.training.mode.unwrap_or_else(|| network.config().usual_mode());
     let page = report::Report {

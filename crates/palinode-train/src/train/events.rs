@@ -17,12 +17,13 @@ pub(super) fn event_file(began: f64, rows: &[Row]) -> Vec<u8> {
     for row in rows {
         seconds += row.seconds;
         for (what, value) in [
-            ("loss", row.loss),
-            ("accuracy", row.accuracy),
-            ("learning_rate", row.learning_rate),
-            ("images_per_second", row.images_per_second),
-            ("peak_bytes", row.peak_bytes as f64),
+            ("loss", Some(row.loss)),
+            ("accuracy", Some(row.accuracy)),
+            ("learning_rate", Some(row.learning_rate)),
+            ("images_per_second", Some(row.images_per_second)),
+            ("peak_bytes", row.peak_bytes.map(|bytes| bytes as f64)),
         ] {
+            let Some(value) = value else { continue };
             let tag = format!("{what}/{}", row.split);
             let mut scalar = bytes(1, tag.as_bytes());
             scalar.extend(number(2, &(value as f32).to_le_bytes(), FLOAT));
@@ -91,7 +92,7 @@ mod tests {
     const EXPECTED: &[u8] = include_bytes!("../../tests/fixtures/events.tfevents");
 
     fn rows() -> [Row; 3] {
-        let row = |epoch, split: &str, numbers: [f64; 5], peak_bytes| Row {
+        let row = |epoch, split: &str, numbers: [f64; 5], peak_bytes: u64| Row {
             epoch,
             split: split.into(),
             loss: numbers[0],
@@ -99,7 +100,7 @@ mod tests {
             learning_rate: numbers[2],
             seconds: numbers[3],
             images_per_second: numbers[4],
-            peak_bytes,
+            peak_bytes: Some(peak_bytes),
         };
         [
             row(1, "train", [0.5, 0.75, 0.1, 3.0, 100.0], 1 << 30),

@@ -22,8 +22,8 @@ pub struct Row {
     pub seconds: f64,
     /// Images per second.
     pub images_per_second: f64,
-    /// Peak of the live bytes so far.
-    pub peak_bytes: u64,
+    /// Peak of the live bytes so far; `None` where they are not counted.
+    pub peak_bytes: Option<u64>,
 }
 
 /// Writes all rows, atomically.

@@ -11,9 +11,10 @@ pub trait Observer: Send {
     fn step(&mut self, _progress: &Progress) {}
     /// After every epoch and validation.
     fn row(&mut self, _row: &Row, _epochs: usize) {}
-    /// Peak of the live bytes since the process began.
-    fn peak_bytes(&self) -> u64 {
-        0
+    /// Peak of the live bytes since the process began; `None`, the default, where nobody counts them.
+    /// A program counts them with the allocator `palinode_kernels::heap::Heap`.
+    fn peak_bytes(&self) -> Option<u64> {
+        None
     }
     /// Whether the run is to stop after the current step.
     fn stop_requested(&self) -> bool {

@@ -28,7 +28,7 @@ pub struct Outcome {
     pub seconds: Option<f64>,
     /// Training images per second.
     pub images_per_second: Option<f64>,
-    /// Peak of the live bytes.
+    /// Peak of the live bytes; `None` where they are not counted.
     pub peak_bytes: Option<u64>,
 }
 

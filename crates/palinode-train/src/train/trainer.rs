@@ -188,7 +188,7 @@ pub(super) fn context(machine: ContextBuilder, settings: &mut Settings) -> Resul
 fn to_toml(settings: &Settings) -> Result<String> {
     let toml = toml::to_string_pretty(settings)
         .map_err(|error| Error::config("settings", error.to_string()))?;
-    Ok(format!("# The network and its images come from a program of its own.\n{toml}"))
+    Ok(format!("# The network and its images come from code, not from a recipe.\n{toml}"))
 }
 
 fn read_settings(directory: &RunDirectory) -> Result<Settings> {
