@@ -76,7 +76,7 @@ impl<R: Residual> Report<'_, R> {
             note: match self.tested {
                 Some(_) => {
                     "The test split was read once, at the end, with the weights of the best \
-                     validation. It chose nothing."
+                     validation. Nothing was selected on it."
                 }
                 None => "The test split was not read.",
             },
