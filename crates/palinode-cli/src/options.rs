@@ -21,7 +21,7 @@ pub struct Model {
     #[arg(long, value_name = "LAYOUT", value_parser = layout)]
     layout: Option<Layout>,
     /// Variant: plain, regularized, inception or inception-large.
-    #[arg(long, value_name = "VARIANT", value_parser = variant, default_value = "plain")]
+    #[arg(long, value_name = "VARIANT", value_parser = Variant::parse, default_value = "plain")]
     pub variant: Variant,
     /// Batch norm inside the residuals.
     #[arg(long)]
@@ -41,17 +41,12 @@ impl Model {
 }
 
 /// A layout by its name.
-pub fn layout(name: &str) -> Result<Layout, String> {
+fn layout(name: &str) -> anyhow::Result<Layout> {
     match name {
         "report" => Ok(Layout::Report),
         "paper" => Ok(Layout::Paper),
-        _ => Err("expected report or paper".to_owned()),
+        _ => anyhow::bail!("expected report or paper"),
     }
-}
-
-/// A variant by its name.
-pub fn variant(name: &str) -> Result<Variant, String> {
-    Variant::parse(name).map_err(|error| error.to_string())
 }
 
 /// The library's modes of differentiation as the command line spells them.

@@ -111,8 +111,10 @@ impl Observer for Display {
     }
 
     fn row(&mut self, row: &Row, epochs: usize) {
-        let peak = |bytes| format!("  peak {:.0} MB", bytes as f64 / 1e6);
-        let peak = row.peak_bytes.map(peak).unwrap_or_default();
+        let peak = match row.peak_bytes {
+            Some(bytes) => format!("  peak {:.0} MB", bytes as f64 / 1e6),
+            None => String::new(),
+        };
         let text = format!(
             "epoch {}/{epochs}  {:<10}  loss {:.4}  accuracy {:.2} %  {:.1} s  {:.0} images/s{peak}",
             row.epoch,

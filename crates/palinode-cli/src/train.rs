@@ -22,7 +22,7 @@ pub struct Train {
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<String>,
     /// plain, regularized, inception or inception-large (model.variant).
-    #[arg(long, value_name = "VARIANT", value_parser = crate::options::variant)]
+    #[arg(long, value_name = "VARIANT", value_parser = Variant::parse)]
     variant: Option<Variant>,
     /// Data set (data.name).
     #[arg(long, value_name = "NAME")]
