@@ -1,8 +1,11 @@
 //! `palinode data`.
 
+use crate::output::{plain, say, shown};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use palinode_train::data::{Mean, Patience, SourceName, Split, describe, fetch, overlap};
+use palinode_train::data::{
+    Dataset, Known, Mean, Patience, SourceName, Split, Twins, describe, fetch,
+};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -80,9 +83,9 @@ impl Fetch {
         bar.finish_and_clear();
         done?;
         if self.json {
-            println!("{}", json!({ "name": self.name, "directory": directory }));
+            say!("{}", json!({ "name": self.name, "directory": shown(&directory) }))?;
         } else {
-            println!("{}: in {}", self.name, directory.display());
+            say!("{}: in {}", self.name, directory.display())?;
         }
         Ok(())
     }
@@ -91,43 +94,94 @@ impl Fetch {
 impl Info {
     fn run(self) -> anyhow::Result<()> {
         let source = SourceName::parse(&self.name)?;
-        let train = source.load(self.data_dir.as_deref(), Split::Train)?;
-        let test = source.load(self.data_dir.as_deref(), Split::Test)?;
-        let info = describe(&train, Mean::Channel)?;
-        let shared = overlap(&train, &test)?;
-        let (train_counts, test_counts) = (train.class_counts(), test.class_counts());
+        let load = |split| source.load(self.data_dir.as_deref(), split);
+        let (train, test) = match (load(Split::Train), load(Split::Test)) {
+            (Ok(train), Ok(test)) => (Some(train), Some(test)),
+            (Ok(train), Err(error)) if is_missing(&error) => (Some(train), None),
+            (Err(error), Ok(test)) if is_missing(&error) => (None, Some(test)),
+            (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+        };
+        let Some(described) = train.as_ref().or(test.as_ref()) else {
+            anyhow::bail!("{}: there are no images", self.name);
+        };
+        let info = describe(described, Mean::Channel)?;
+        let splits = [train.as_ref(), test.as_ref()];
+        let mut remarks: Vec<String> =
+            splits.iter().flatten().flat_map(|split| split.remarks.clone()).collect();
+        let known = train.as_ref().map(Known::new).transpose()?;
+        if let Some(known) = &known {
+            let twins = known.in_two_classes()?;
+            if !twins.is_empty() {
+                let named = twins.named(described, described);
+                remarks.push(format!(
+                    "the same image in two classes ({} times): {named}",
+                    twins.len()
+                ));
+            }
+        }
+        let shared = match (&known, &test) {
+            (Some(known), Some(test)) => Some(known.shared_with(test)?),
+            _ => None,
+        };
+        let counts = splits.map(|split| split.map(Dataset::class_counts));
         if self.json {
-            let object = json!({
-                "name": self.name,
-                "train": train.len(),
-                "test": test.len(),
-                "channels": train.channels,
-                "size": train.size,
-                "padding": train.padding,
-                "mean": info.mean,
-                "std": info.std,
-                "classes": train.classes,
-                "train_per_class": train_counts,
-                "test_per_class": test_counts,
-                "overlap": shared,
-            });
-            println!("{object}");
-            return Ok(());
+            return say!(
+                "{}",
+                json!({
+                    "name": self.name,
+                    "train": train.as_ref().map(Dataset::len),
+                    "test": test.as_ref().map(Dataset::len),
+                    "channels": described.channels,
+                    "size": described.size,
+                    "padding": described.padding,
+                    "mean": info.mean,
+                    "std": info.std,
+                    "classes": described.classes,
+                    "train_per_class": counts[0],
+                    "test_per_class": counts[1],
+                    "overlap": shared.as_ref().map(Twins::len),
+                    "remarks": remarks,
+                })
+            );
         }
-        println!("{}: {} training and {} test images", self.name, train.len(), test.len());
-        println!("{shared} of the test images are also training images");
-        let [rows, columns] = train.size;
-        println!(
+        let number = |split: &Option<Dataset>| match split {
+            Some(images) => images.len().to_string(),
+            None => "no".to_owned(),
+        };
+        say!("{}: {} training and {} test images", self.name, number(&train), number(&test))?;
+        if let (Some(shared), Some(test)) = (&shared, &test) {
+            let named = match shared.is_empty() {
+                true => String::new(),
+                false => format!(": {}", plain(&shared.named(described, test))),
+            };
+            say!("{} of the test images are also training images{named}", shared.len())?;
+        }
+        let [rows, columns] = described.size;
+        say!(
             "{} × {rows} × {columns}, {} of it padding on each side",
-            train.channels, train.padding
-        );
-        println!(
-            "mean {:.4?}, standard deviation {:.4?} (all training images)",
-            info.mean, info.std
-        );
-        for (class, name) in train.classes.iter().enumerate() {
-            println!("{name:<16}{:>8}{:>8}", train_counts[class], test_counts[class]);
+            described.channels,
+            described.padding
+        )?;
+        let of = if train.is_some() { "training" } else { "test" };
+        say!("mean {:.4?}, standard deviation {:.4?} (all {of} images)", info.mean, info.std)?;
+        for (class, name) in described.classes.iter().enumerate() {
+            let [train, test] = counts.each_ref().map(|counts| match counts {
+                Some(counts) => counts[class].to_string(),
+                None => "–".to_owned(),
+            });
+            say!("{:<16}{train:>8}{test:>8}", plain(name))?;
         }
-        Ok(())
+        remarks.iter().try_for_each(|remark| say!("note: {}", plain(remark)))
+    }
+}
+
+/// Whether an error says that there is no such split.
+fn is_missing(error: &palinode_train::Error) -> bool {
+    match error {
+        palinode_train::Error::Library(palinode::Error::Io { reason, .. }) => {
+            reason.kind() == std::io::ErrorKind::NotFound
+        }
+        palinode_train::Error::Library(palinode::Error::Format { path, .. }) => !path.exists(),
+        _ => false,
     }
 }

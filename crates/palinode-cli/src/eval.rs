@@ -1,11 +1,14 @@
 //! `palinode eval`.
 
 use crate::options::{DataSplit, at_most};
+use crate::output::say;
 use clap::Args;
 use palinode::Context;
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
+use palinode_train::data::ImageSource;
+use palinode_train::report::loss;
 use palinode_train::train::{EVALUATION_BATCH, evaluate};
 use serde_json::json;
 use std::path::PathBuf;
@@ -39,14 +42,14 @@ impl Eval {
                 "loss": found.loss,
                 "images": dataset.len(),
             });
-            println!("{object}");
+            say!("{object}")?;
         } else {
-            println!(
-                "accuracy {:.2} %, loss {:.4}, {} images",
+            say!(
+                "accuracy {:.2} %, loss {}, {} images",
                 100.0 * found.accuracy,
-                found.loss,
+                loss(found.loss),
                 dataset.len()
-            );
+            )?;
         }
         Ok(())
     }

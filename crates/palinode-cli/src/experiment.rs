@@ -1,7 +1,9 @@
 //! `palinode experiment`.
 
 use crate::machine::Machine;
+use crate::output::{say, shown};
 use crate::progress::Display;
+use crate::signals::Signals;
 use clap::Args;
 use palinode_train::experiment::{Plan, run, table_rows};
 use serde_json::json;
@@ -29,23 +31,22 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    pub fn run(self, machine: Machine) -> anyhow::Result<()> {
+    pub fn run(self, machine: Machine, signals: &Signals) -> anyhow::Result<()> {
         let mut plan = Plan::load(&self.file)?;
         if let Some(isa) = machine.isa {
-            plan.set.push(format!("training.isa={isa}"));
+            // After everything that the file says.
+            plan.rows.iter_mut().for_each(|row| row.set.push(format!("training.isa={isa}")));
         }
         let recipes = self.file.parent().unwrap_or(Path::new("."));
         let name = self.file.file_stem().unwrap_or_default();
         let out = self.out.unwrap_or_else(|| Path::new("runs").join(name));
         if self.dry_run {
             let trials = plan.trials(recipes)?;
-            let runs = trials.iter().map(|trial| out.join("runs").join(&trial.directory));
+            let runs = trials.iter().map(|trial| shown(&out.join("runs").join(&trial.directory)));
             if self.json {
-                println!("{}", json!({ "out": out, "runs": runs.collect::<Vec<_>>() }));
-            } else {
-                runs.for_each(|run| println!("{}", run.display()));
+                return say!("{}", json!({ "out": shown(&out), "runs": runs.collect::<Vec<_>>() }));
             }
-            return Ok(());
+            return runs.into_iter().try_for_each(|run| say!("{run}"));
         }
         let quiet = self.quiet;
         let finished = run(
@@ -53,7 +54,7 @@ impl Experiment {
             recipes,
             &out,
             machine.threads(),
-            &mut Display::new(quiet)?,
+            &mut Display::new(quiet, signals)?,
             |display, (number, count), trial| {
                 display.begin(&format!("run {number} of {count}: {}", trial.directory));
             },
@@ -74,11 +75,10 @@ impl Experiment {
                     })
                 })
                 .collect();
-            println!("{}", json!({ "out": out, "rows": rows }));
-            return Ok(());
+            return say!("{}", json!({ "out": shown(&out), "rows": rows }));
         }
-        println!("table: {}", out.join("table.md").display());
-        println!("page: {}", out.join("index.html").display());
+        say!("table: {}", out.join("table.md").display())?;
+        say!("page: {}", out.join("index.html").display())?;
         Ok(())
     }
 }

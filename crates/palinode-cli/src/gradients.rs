@@ -2,6 +2,7 @@
 
 use crate::arrays::{self, read_images};
 use crate::options::Mode;
+use crate::output::say;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use palinode::Context;
@@ -69,11 +70,16 @@ impl GradientsCommand {
         let input = input.context("the backward pass gave no gradient of the input")?;
         let values = input.into_data().try_to_vec::<f32>()?;
         arrays.insert("input".to_owned(), Array { shape: shape.to_vec(), values });
+        let infinite = |array: &Array| array.values.iter().any(|value| !value.is_finite());
+        if let Some((name, _)) = arrays.iter().find(|(_, array)| infinite(array)) {
+            let place = format!("`{name}`, from {}", self.input.display());
+            return Err(palinode_train::Error::NonFinite { what: "a gradient", place }.into());
+        }
         save_arrays(&self.out, &arrays, &BTreeMap::new())?;
         if self.json {
-            println!("{}", json!({ "loss": value }));
+            say!("{}", json!({ "loss": value }))?;
         } else {
-            println!("loss {value:.6}, gradients in {}", self.out.display());
+            say!("loss {value:.6}, gradients in {}", self.out.display())?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `palinode init-recipe`.
 
+use crate::output::{say, shown};
 use clap::Args;
 use palinode::file::write_atomically;
 use palinode_train::recipe::TEMPLATE;
@@ -19,15 +20,14 @@ pub struct InitRecipe {
 impl InitRecipe {
     pub fn run(self) -> anyhow::Result<()> {
         let Some(path) = self.file else {
-            print!("{TEMPLATE}");
-            return Ok(());
+            return say!("{}", TEMPLATE.trim_end());
         };
         anyhow::ensure!(!path.exists(), "{}: exists already", path.display());
         write_atomically(&path, TEMPLATE.as_bytes())?;
         if self.json {
-            println!("{}", serde_json::json!({ "recipe": path }));
+            say!("{}", serde_json::json!({ "recipe": shown(&path) }))?;
         } else {
-            println!("recipe: {}", path.display());
+            say!("recipe: {}", path.display())?;
         }
         Ok(())
     }

@@ -12,10 +12,12 @@ mod init_recipe;
 mod machine;
 mod options;
 mod outcome;
+mod output;
 mod params;
 mod predict;
 mod progress;
 mod report;
+mod signals;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +25,8 @@ use machine::Machine;
 use options::at_most;
 use palinode::Isa;
 use palinode::heap::give_large_blocks_back;
+use palinode_train::data::DECODER_THREAD;
+use signals::Signals;
 use std::process::ExitCode;
 
 /// Reversible residual networks: train them without storing activations.
@@ -67,18 +71,33 @@ enum Command {
 
 fn main() -> ExitCode {
     give_large_blocks_back();
-    match Arguments::try_parse() {
-        Ok(arguments) => outcome::report(run(arguments)),
-        Err(error) => outcome::usage(&error),
+    keep_decoders_quiet();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return outcome::usage(&error),
+    };
+    match Signals::new() {
+        Ok(signals) => outcome::report(run(arguments, &signals), signals.exit_code()),
+        Err(error) => outcome::report(Err(error.into()), 1),
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+/// Keeps the panic messages of picture decoders off stderr: such a panic becomes an error that names the file.
+fn keep_decoders_quiet() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(DECODER_THREAD) {
+            usual(panic);
+        }
+    }));
+}
+
+fn run(arguments: Arguments, signals: &Signals) -> anyhow::Result<()> {
     let machine = Machine::new(arguments.isa, arguments.threads);
     match arguments.command {
         // These make a context for every run, from its recipe.
-        Command::Train(command) => command.run(machine),
-        Command::Experiment(command) => command.run(machine),
+        Command::Train(command) => command.run(machine, signals),
+        Command::Experiment(command) => command.run(machine, signals),
         Command::Report(command) => machine.run(|_| command.run()),
         Command::Eval(command) => machine.run(|context| command.run(context)),
         Command::Predict(command) => machine.run(|context| command.run(context)),

@@ -1,9 +1,10 @@
 //! Options that several sub-commands share.
 
+use crate::output::remark;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use palinode::network::{Layout, NetworkConfig, Variant, WeightFile};
-use palinode_train::data::{self, Dataset, FolderOptions, SourceName};
+use palinode_train::data::{self, Dataset, ImageSource, Relabelled, SourceName};
 use std::path::PathBuf;
 
 /// A positive number, `limit` at the most.
@@ -82,6 +83,9 @@ pub struct DataSplit {
     /// Which split of it.
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
+    /// Rows and columns that a picture may have; a larger one is refused.
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..))]
+    pub largest_side: u32,
 }
 
 /// The splits of a data set as files hold them.
@@ -99,25 +103,25 @@ impl DataSplit {
         self.data.is_some() || self.data_dir.is_some()
     }
 
-    /// Reads it, and checks that it suits the weight file.
-    pub fn load(&self, file: &WeightFile) -> anyhow::Result<Dataset> {
-        let split = match self.split {
-            Split::Train => data::Split::Train,
-            Split::Test => data::Split::Test,
-        };
+    /// Reads it as images for the network of a weight file. What a user should know about them is said on
+    /// stderr.
+    pub fn load(&self, file: &WeightFile) -> anyhow::Result<Relabelled<Dataset>> {
         let source = match &self.data {
             Some(name) => SourceName::parse(name)?,
             None => SourceName::default(),
         };
-        let options = FolderOptions::of(&file.data);
-        let dataset = source.load_as(self.data_dir.as_deref(), split, options)?;
-        let expected = (file.data.channels, file.data.size, file.data.classes.len());
-        let found = (dataset.channels, dataset.size, dataset.classes.len());
-        anyhow::ensure!(
-            expected == found,
-            "--data {}: (channels, size, classes) are {found:?}, the weights expect {expected:?}",
-            source.name()
-        );
-        Ok(dataset)
+        let (directory, split) = (self.data_dir.as_deref(), self.split.into());
+        let images = source.load_for(directory, split, &file.data, Some(self.largest_side))?;
+        images.remarks().iter().for_each(|text| remark(text));
+        Ok(images)
+    }
+}
+
+impl From<Split> for data::Split {
+    fn from(split: Split) -> Self {
+        match split {
+            Split::Train => Self::Train,
+            Split::Test => Self::Test,
+        }
     }
 }

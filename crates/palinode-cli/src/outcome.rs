@@ -1,5 +1,6 @@
 //! Exit codes and the one line on stderr.
 
+use crate::output::{note, plain};
 use palinode_train::Error;
 use std::process::ExitCode;
 
@@ -7,8 +8,6 @@ use std::process::ExitCode;
 const MISTAKE: u8 = 2;
 /// The loss became NaN or infinite.
 const NON_FINITE: u8 = 3;
-/// Stopped by Ctrl-C: 128 + SIGINT.
-const INTERRUPTED: u8 = 130;
 
 /// Prints help and version, or a mistake on the command line in one line.
 pub fn usage(error: &clap::Error) -> ExitCode {
@@ -27,13 +26,13 @@ pub fn usage(error: &clap::Error) -> ExitCode {
         // Without a sub-command, print the overview.
         let _ = error.print();
     } else {
-        eprintln!("palinode: {message}; see --help");
+        note(format_args!("palinode: {message}; see --help"));
     }
     ExitCode::from(MISTAKE)
 }
 
-/// Prints an error, if there is one, and returns the exit code.
-pub fn report(result: anyhow::Result<()>) -> ExitCode {
+/// Prints an error, if there is one, and returns the exit code: that of an interrupted run is `stopped`.
+pub fn report(result: anyhow::Result<()>, stopped: u8) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if let Some(io) = error.downcast_ref::<std::io::Error>()
         && io.kind() == std::io::ErrorKind::BrokenPipe
@@ -41,15 +40,16 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
         // The reader of our output has closed the pipe.
         return ExitCode::SUCCESS;
     }
-    eprintln!("palinode: {}", one_line(&format!("{error:#}")));
+    note(format_args!("palinode: {}", one_line(&format!("{error:#}"))));
     ExitCode::from(match error.downcast_ref::<Error>() {
         Some(Error::NonFinite { .. }) => NON_FINITE,
-        Some(Error::Interrupted { .. }) => INTERRUPTED,
+        Some(Error::Interrupted { .. }) => stopped,
         _ => MISTAKE,
     })
 }
 
-/// The words of a message on one line: parsers write several.
+/// The words of a message on one line, without control characters: parsers write several lines, and names
+/// of files may hold anything.
 fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    plain(&message.split_whitespace().collect::<Vec<_>>().join(" "))
 }

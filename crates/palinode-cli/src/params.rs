@@ -1,6 +1,7 @@
 //! `palinode params`.
 
 use crate::options::Model;
+use crate::output::say;
 use clap::Args;
 use serde_json::{Map, json};
 
@@ -54,13 +55,13 @@ impl Params {
                 "total": counted.total,
                 "parts": parts,
             });
-            println!("{object}");
+            say!("{object}")?;
             return Ok(());
         }
         for (part, count) in &counted.parts {
-            println!("{part:<12}{count:>12}");
+            say!("{part:<12}{count:>12}")?;
         }
-        println!("{:<12}{:>12}", "total", counted.total);
+        say!("{:<12}{:>12}", "total", counted.total)?;
         Ok(())
     }
 }

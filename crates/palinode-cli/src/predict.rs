@@ -2,13 +2,15 @@
 
 use crate::arrays::{self, read_images};
 use crate::options::{DataSplit, at_most};
+use crate::output::{plain, say, shown};
 use anyhow::ensure;
 use clap::Args;
 use palinode::Context;
 use palinode::network::{Network, Phase, WeightFile};
 use palinode::reversible::Differentiation;
 use palinode::tensor::{Device, Tensor, TensorData};
-use palinode_train::data::{Batches, Dataset, load_pictures};
+use palinode_train::Error;
+use palinode_train::data::{Batches, ImageSource, load_pictures};
 use palinode_train::train::{EVALUATION_BATCH, Evaluation, evaluate};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Options of `palinode predict`: pictures, a data set (--data), or an array (--input).
 #[derive(Debug, Args)]
 pub struct Predict {
-    /// Picture files (PNG, JPEG) to classify.
+    /// Picture files to classify: PNG, JPEG, WebP, BMP, TIFF, the first frame of a GIF.
     #[arg(value_name = "PICTURE")]
     pictures: Vec<PathBuf>,
     /// Weight file.
@@ -34,7 +36,7 @@ pub struct Predict {
     #[arg(long, value_name = "X.npy", conflicts_with = "input")]
     images: Option<PathBuf>,
     /// Number of most probable classes to print for a picture.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_most(256))]
     top: usize,
     /// Batch size.
     #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH, value_parser = at_most(65_536))]
@@ -56,7 +58,7 @@ impl Predict {
         let network = network.with_context(context)?;
         let classes = file.data.classes.len();
         if !self.pictures.is_empty() {
-            let dataset = load_pictures(&self.pictures, &file.data)?;
+            let dataset = load_pictures(&self.pictures, &file.data, Some(self.data.largest_side))?;
             self.write_images(&dataset, &file)?;
             let found = evaluate(&network, &dataset, &file.data, self.batch_size)?;
             self.write_logits(&found.logits, classes)?;
@@ -76,9 +78,9 @@ impl Predict {
         self.write_logits(&logits, classes)?;
         let images = logits.len() / classes;
         if self.json {
-            println!("{}", json!({ "images": images }));
+            say!("{}", json!({ "images": images }))?;
         } else {
-            println!("logits of {images} images in {}", logits_path.display());
+            say!("logits of {images} images in {}", logits_path.display())?;
         }
         Ok(())
     }
@@ -90,15 +92,15 @@ impl Predict {
         }
     }
 
-    fn write_images(&self, dataset: &Dataset, file: &WeightFile) -> anyhow::Result<()> {
+    fn write_images(&self, images: &impl ImageSource, file: &WeightFile) -> anyhow::Result<()> {
         let Some(path) = &self.images else { return Ok(()) };
         let mut values = Vec::new();
-        let mut batches = Batches::in_order(dataset, &file.data, self.batch_size);
+        let mut batches = Batches::in_order(images, &file.data, self.batch_size);
         while let Some(batch) = batches.next_on(&Device::flex())? {
             values.extend(batch.images.into_data().try_to_vec::<f32>()?);
         }
-        let [rows, columns] = dataset.size;
-        arrays::write(path, &[dataset.len(), dataset.channels, rows, columns], &values)
+        let [rows, columns] = images.size();
+        arrays::write(path, &[images.len(), images.channels(), rows, columns], &values)
     }
 
     /// Logits of an array of images.
@@ -113,6 +115,11 @@ impl Predict {
             let output = network.forward(images, Phase::Inference)?;
             logits.extend(output.into_data().convert::<f32>().try_to_vec::<f32>()?);
         }
+        if let Some(place) = logits.iter().position(|logit| !logit.is_finite()) {
+            let classes = network.config().classes;
+            let place = format!("image {} of {}", place / classes.max(1), path.display());
+            return Err(Error::NonFinite { what: "a logit", place }.into());
+        }
         Ok(logits)
     }
 
@@ -123,23 +130,23 @@ impl Predict {
         for (path, row) in self.pictures.iter().zip(probabilities.chunks(classes.len())) {
             let mut order: Vec<usize> = (0..row.len()).collect();
             order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
-            order.truncate(self.top.max(1));
+            order.truncate(self.top);
             if self.json {
                 let ranked: Vec<_> = order
                     .iter()
                     .map(|&class| json!({ "class": classes[class], "probability": row[class] }))
                     .collect();
-                results.push(json!({ "file": path, "classes": ranked }));
+                results.push(json!({ "file": shown(path), "classes": ranked }));
             } else {
                 let ranked: Vec<String> = order
                     .iter()
                     .map(|&class| format!("{} {:.1} %", classes[class], 100.0 * row[class]))
                     .collect();
-                println!("{}: {}", path.display(), ranked.join(", "));
+                say!("{}: {}", plain(&shown(path)), plain(&ranked.join(", ")))?;
             }
         }
         if self.json {
-            println!("{}", json!({ "images": results.len(), "pictures": results }));
+            say!("{}", json!({ "images": results.len(), "pictures": results }))?;
         }
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! The progress of a training run.
 
 use crate::allocator::MEMORY;
+use crate::output::{note, plain, remark};
+use crate::signals::Signals;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use palinode_train::report::{duration, loss};
 use palinode_train::train::{Observer, Progress, Row, StartReport};
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A bar on a terminal, otherwise a line from time to time. Always on stderr.
@@ -13,16 +14,16 @@ pub struct Display {
     bar: ProgressBar,
     lines: bool,
     quiet: bool,
-    stop: Arc<AtomicBool>,
-    began: Instant,
+    signals: Signals,
     last_line: Option<Instant>,
-    /// Steps done before this process began, which do not count for the time left.
-    steps_before: Option<u64>,
+    /// When the first step of this process ended, and the steps done then. The first step is no measure:
+    /// it also fills caches.
+    first: Option<(Instant, u64)>,
 }
 
 impl Display {
-    /// A display that also listens for Ctrl-C.
-    pub fn new(quiet: bool) -> anyhow::Result<Self> {
+    /// A display of a run that `signals` can stop.
+    pub fn new(quiet: bool, signals: &Signals) -> anyhow::Result<Self> {
         let lines = !quiet && !std::io::stderr().is_terminal();
         let target = match quiet || lines {
             true => ProgressDrawTarget::hidden(),
@@ -32,82 +33,105 @@ impl Display {
         bar.set_style(ProgressStyle::with_template(
             "{prefix:.bold} {bar:24.cyan/dim} {pos}/{len} {msg}",
         )?);
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
-        ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::SeqCst) {
-                // A second Ctrl-C does not wait for the checkpoint.
-                std::process::exit(130);
-            }
-        })?;
-        let began = Instant::now();
-        Ok(Self { bar, lines, quiet, stop, began, last_line: None, steps_before: None })
+        Ok(Self { bar, lines, quiet, signals: signals.clone(), last_line: None, first: None })
     }
 
     /// Announces another run and resets the measurements.
     pub fn begin(&mut self, title: &str) {
         MEMORY.reset_peak();
-        (self.began, self.last_line, self.steps_before) = (Instant::now(), None, None);
-        if self.lines {
-            eprintln!("{title}");
-        } else {
-            self.bar.println(title);
+        (self.last_line, self.first) = (None, None);
+        self.line(title);
+    }
+
+    /// Writes a line above the bar.
+    fn line(&self, text: &str) {
+        match (self.quiet, self.lines) {
+            (true, _) => (),
+            (false, true) => note(format_args!("{}", plain(text))),
+            (false, false) => self.bar.println(plain(text)),
         }
     }
 
-    fn time_left(&mut self, p: &Progress) -> Duration {
+    /// Whether a line is due that is written from time to time.
+    fn is_due(&mut self) -> bool {
+        let due = self.last_line.is_none_or(|at| at.elapsed() > Duration::from_secs(10));
+        if due {
+            self.last_line = Some(Instant::now());
+        }
+        due
+    }
+
+    fn show(&self, prefix: String, position: u64, length: u64, message: String) {
+        self.bar.set_prefix(prefix);
+        self.bar.set_length(length);
+        self.bar.set_position(position);
+        self.bar.set_message(message);
+    }
+
+    /// "12 min left", from the mean time of a step; nothing after the first step.
+    fn time_left(&mut self, p: &Progress) -> String {
         let done = ((p.epoch - 1) * p.steps + p.step) as u64;
-        let before = *self.steps_before.get_or_insert(done - 1);
+        let (since, before) = *self.first.get_or_insert_with(|| (Instant::now(), done));
+        if done <= before {
+            return String::new();
+        }
         let left = (p.epochs * p.steps) as u64 - done;
-        self.began.elapsed().mul_f64(left as f64 / (done - before) as f64)
+        let seconds = since.elapsed().as_secs_f64() * left as f64 / (done - before) as f64;
+        format!("  {} left", duration(seconds))
     }
 }
 
 impl Observer for Display {
     fn started_from(&mut self, start: &StartReport) {
-        if self.quiet {
-            return;
-        }
-        let mut lines = vec![
-            format!("weights from {}", start.file.display()),
-            format!("  taken: {}", start.taken.join(", ")),
-        ];
+        self.line(&format!("weights from {}", start.file.display()));
+        self.line(&format!("  taken: {}", start.taken.join(", ")));
         for (name, reason) in &start.initialised {
-            lines.push(format!("  initialised: {name} ({reason})"));
+            self.line(&format!("  initialised: {name} ({reason})"));
         }
         if !start.unused.is_empty() {
-            lines.push(format!("  not used: {}", start.unused.join(", ")));
+            self.line(&format!("  not used: {}", start.unused.join(", ")));
         }
-        for line in lines {
-            match self.lines {
-                true => eprintln!("{line}"),
-                false => self.bar.println(line),
-            }
+    }
+
+    fn loading(&mut self, done: usize, pictures: usize) {
+        if !self.lines {
+            self.show("loading".to_owned(), done as u64, pictures as u64, "pictures".to_owned());
+        } else if done < pictures && self.is_due() {
+            self.line(&format!("loading  {done} of {pictures} pictures"));
         }
+    }
+
+    fn remark(&mut self, text: &str) {
+        // Also where no progress is wanted.
+        self.bar.suspend(|| remark(text));
+    }
+
+    fn begins(&mut self) {
+        self.signals.listen();
+    }
+
+    fn resumed(&mut self, epoch: usize, epochs: usize, step: usize) {
+        self.line(&match step {
+            0 => format!("going on at the beginning of epoch {epoch}/{epochs}"),
+            _ => format!("going on in epoch {epoch}/{epochs}, after step {step}"),
+        });
     }
 
     fn step(&mut self, p: &Progress) {
         let left = self.time_left(p);
         let text = format!(
-            "loss {:.4}  accuracy {:.2} %  {:.0} images/s  peak {:.0} MB  {} left",
-            p.loss,
+            "loss {}  accuracy {:.2} %  {:.0} images/s  peak {:.0} MB{left}",
+            loss(p.loss),
             100.0 * p.accuracy,
             p.images_per_second,
             MEMORY.peak() as f64 / 1e6,
-            indicatif::HumanDuration(left),
         );
-        if self.lines {
-            let due = self.last_line.is_none_or(|at| at.elapsed() > Duration::from_secs(10));
-            if due && p.step < p.steps {
-                self.last_line = Some(Instant::now());
-                eprintln!("epoch {}/{}  step {}/{}  {text}", p.epoch, p.epochs, p.step, p.steps);
-            }
-            return;
+        let epoch = format!("epoch {}/{}", p.epoch, p.epochs);
+        if !self.lines {
+            self.show(epoch, p.step as u64, p.steps as u64, text);
+        } else if p.step < p.steps && self.is_due() {
+            self.line(&format!("{epoch}  step {}/{}  {text}", p.step, p.steps));
         }
-        self.bar.set_prefix(format!("epoch {}/{}", p.epoch, p.epochs));
-        self.bar.set_length(p.steps as u64);
-        self.bar.set_position(p.step as u64);
-        self.bar.set_message(text);
     }
 
     fn row(&mut self, row: &Row, epochs: usize) {
@@ -115,20 +139,15 @@ impl Observer for Display {
             Some(bytes) => format!("  peak {:.0} MB", bytes as f64 / 1e6),
             None => String::new(),
         };
-        let text = format!(
-            "epoch {}/{epochs}  {:<10}  loss {:.4}  accuracy {:.2} %  {:.1} s  {:.0} images/s{peak}",
+        self.line(&format!(
+            "epoch {}/{epochs}  {:<10}  loss {}  accuracy {:.2} %  {:.1} s  {:.0} images/s{peak}",
             row.epoch,
             row.split,
-            row.loss,
+            loss(row.loss),
             100.0 * row.accuracy,
             row.seconds,
             row.images_per_second,
-        );
-        if self.lines {
-            eprintln!("{text}");
-        } else {
-            self.bar.println(text);
-        }
+        ));
     }
 
     fn peak_bytes(&self) -> Option<u64> {
@@ -136,7 +155,7 @@ impl Observer for Display {
     }
 
     fn stop_requested(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+        self.signals.stop_requested()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `palinode report`.
 
+use crate::output::{say, shown};
 use clap::Args;
 use palinode::file::write_atomically;
 use palinode_train::recipe::Recipe;
@@ -49,9 +50,12 @@ impl Report {
             None => self.runs.iter().map(|path| rebuild_report(path)).collect::<Result<_, _>>()?,
         };
         if self.json {
-            println!("{}", json!({ "pages": pages }));
+            say!(
+                "{}",
+                json!({ "pages": pages.iter().map(|page| shown(page)).collect::<Vec<_>>() })
+            )?;
         } else {
-            pages.iter().for_each(|page| println!("report: {}", page.display()));
+            pages.iter().try_for_each(|page| say!("report: {}", page.display()))?;
         }
         Ok(())
     }

@@ -1,11 +1,14 @@
 //! `palinode train`.
 
 use crate::machine::Machine;
+use crate::output::say;
 use crate::progress::Display;
+use crate::signals::Signals;
 use clap::Args;
 use palinode::network::Variant;
 use palinode_train::data::SourceName;
 use palinode_train::recipe::{Override, QUICK_START, Recipe, Value, parse_override};
+use palinode_train::report::loss;
 use palinode_train::train::{Outcome, RunDirectory, resume, train};
 use std::path::{Path, PathBuf};
 
@@ -63,9 +66,9 @@ pub struct Train {
 }
 
 impl Train {
-    pub fn run(self, machine: Machine) -> anyhow::Result<()> {
+    pub fn run(self, machine: Machine, signals: &Signals) -> anyhow::Result<()> {
         let outcome = match &self.resume {
-            Some(path) => resume(path, machine.threads(), &mut Display::new(self.quiet)?)?,
+            Some(path) => resume(path, machine.threads(), &mut Display::new(self.quiet, signals)?)?,
             None => {
                 let recipe = self.recipe(machine)?;
                 let out = self.out.clone().unwrap_or_else(|| {
@@ -73,7 +76,7 @@ impl Train {
                     let name = format!("{model}-{}-seed{}", recipe.data.name.name(), recipe.seed);
                     RunDirectory::unused(Path::new("runs"), &name)
                 });
-                train(recipe, &out, machine.threads(), &mut Display::new(self.quiet)?)?
+                train(recipe, &out, machine.threads(), &mut Display::new(self.quiet, signals)?)?
             }
         };
         self.print(&outcome)
@@ -123,24 +126,23 @@ impl Train {
 
     fn print(&self, outcome: &Outcome) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::to_string(outcome)?);
+            say!("{}", serde_json::to_string(outcome)?)?;
             return Ok(());
         }
         let directory = RunDirectory::open(&outcome.run)?;
         let Some(seconds) = outcome.seconds else {
-            println!("initial weights: {}", directory.weights("init").display());
+            say!("initial weights: {}", directory.weights("init").display())?;
             return Ok(());
         };
-        match (outcome.test_accuracy, outcome.validation_accuracy) {
-            (Some(accuracy), _) => {
-                let loss = outcome.test_loss.unwrap_or(f64::NAN);
-                print!("test accuracy {:.2} %, loss {loss:.4}", 100.0 * accuracy);
+        let result = match (outcome.test_accuracy, outcome.test_loss, outcome.validation_accuracy) {
+            (Some(accuracy), Some(test_loss), _) => {
+                format!("test accuracy {:.2} %, loss {}", 100.0 * accuracy, loss(test_loss))
             }
-            (None, Some(accuracy)) => print!("validation accuracy {:.2} %", 100.0 * accuracy),
-            (None, None) => print!("no validation, no test"),
-        }
-        println!(", {} epochs in {seconds:.0} s", outcome.epochs);
-        println!("report: {}", directory.report().display());
-        Ok(())
+            (_, _, Some(accuracy)) => format!("validation accuracy {:.2} %", 100.0 * accuracy),
+            (_, _, None) => "no validation, no test".to_owned(),
+        };
+        let epochs = if outcome.epochs == 1 { "epoch" } else { "epochs" };
+        say!("{result}, {} {epochs} in {seconds:.0} s", outcome.epochs)?;
+        say!("report: {}", directory.report().display())
     }
 }

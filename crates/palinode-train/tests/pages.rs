@@ -41,14 +41,13 @@ fn outcome() -> Outcome {
 
 /// The page of a run on classes of these names; every image is taken for the next class.
 fn page(classes: &[&str]) -> String {
-    let test = Dataset {
-        images: vec![0; classes.len()],
-        labels: (0..classes.len() as u8).collect(),
-        channels: 1,
-        size: [1, 1],
-        padding: 0,
-        classes: classes.iter().map(|&class| class.to_owned()).collect(),
-    };
+    let test = Dataset::new(
+        vec![0; classes.len()],
+        (0..classes.len() as u8).collect(),
+        1,
+        [1, 1],
+        classes.iter().map(|&class| class.to_owned()).collect(),
+    );
     let wrong = |label: usize| (label + 1) % classes.len();
     let logits = (0..classes.len()).flat_map(|label| {
         (0..classes.len()).map(move |class| (class == wrong(label)) as u8 as f32)

@@ -1,6 +1,7 @@
 //! Atomic file writes. If a write fails or the process is killed, the old content stays complete.
 
 use crate::error::{Error, Result};
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,16 @@ const TEMPORARY: &str = ".palinode-";
 pub fn remove_leftovers(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+        if is_leftover(&entry.file_name()) {
             // A leftover file does no harm.
             let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// Whether a file of this name is a temporary file of [`write_atomically`].
+pub fn is_leftover(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with(TEMPORARY)
 }
 
 /// Writes `bytes` to a temporary file in the directory of `path`, flushes it to the disk and renames
@@ -28,15 +34,33 @@ pub fn remove_leftovers(directory: &Path) {
 /// # Errors
 /// [`Error::Io`] naming `path`.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, None, bytes)
+}
+
+/// Like [`write_atomically`], and renames what was in `path` before to `previous`. At every moment, at least
+/// one of the two is complete.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`.
+pub fn write_keeping_previous(path: &Path, previous: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, Some(previous), bytes)
+}
+
+fn write(path: &Path, previous: Option<&Path>, bytes: &[u8]) -> Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let write = || -> std::io::Result<()> {
         let (mut file, temporary) = create_temporary(directory)?;
+        let keep = || match previous {
+            Some(previous) if path.is_file() => std::fs::rename(path, previous),
+            _ => Ok(()),
+        };
         let written = file
             .write_all(bytes)
             .and_then(|()| file.sync_all())
+            .and_then(|()| keep())
             .and_then(|()| std::fs::rename(&temporary, path));
         if written.is_err() {
             // If this fails too, `remove_leftovers` removes the file when a run starts or resumes.
@@ -81,6 +105,19 @@ mod tests {
         write_atomically(&path, b"one").unwrap();
         write_atomically(&path, b"two").unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
+        let previous = folder.path().join("previous");
+        write_keeping_previous(&path, &previous, b"three").unwrap();
+        assert_eq!(
+            (read(&path).unwrap(), read(&previous).unwrap()),
+            (b"three".into(), b"two".into())
+        );
+        std::fs::remove_file(&path).unwrap();
+        write_keeping_previous(&path, &previous, b"four").unwrap();
+        assert_eq!(
+            (read(&path).unwrap(), read(&previous).unwrap()),
+            (b"four".into(), b"two".into())
+        );
+        std::fs::remove_file(&previous).unwrap();
         remove_leftovers(folder.path());
         let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
         assert_eq!(names.len(), 1, "{names:?}");

@@ -235,6 +235,7 @@ fn info(config: &NetworkConfig) -> DataInfo {
         classes: (0..config.classes).map(|class| format!("class {class}")).collect(),
         pixel_mean: None,
         padding: 2,
+        background: None,
     }
 }
 

@@ -67,6 +67,7 @@ fn a_weight_file_holds_any_number_of_units() {
         pixel_mean: None,
         classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
         padding: 0,
+        background: None,
     };
     WeightFile::of(&network, &data).save(&path).unwrap();
     let again = WeightFile::load(&path).unwrap();

@@ -1,6 +1,7 @@
 //! `palinode bench convolutions`.
 
 use super::timing::{Repeats, Seconds};
+use crate::output::say;
 use clap::Args;
 use palinode::Context;
 use palinode::reversible::Precision;
@@ -34,12 +35,12 @@ impl Convolutions {
                 "images_per_second": images_per_second,
                 "gflops": gflops,
             });
-            println!("{figures}");
+            say!("{figures}")?;
             return Ok(());
         }
-        println!("the 31 convolutions of resnet-32, batch {batch_size}, {threads} threads, {isa}");
-        println!("step      {seconds}, {images_per_second:.1} images/s");
-        println!("rate      {gflops:.0} GF/s as if computed directly");
+        say!("the 31 convolutions of resnet-32, batch {batch_size}, {threads} threads, {isa}")?;
+        say!("step      {seconds}, {images_per_second:.1} images/s")?;
+        say!("rate      {gflops:.0} GF/s as if computed directly")?;
         Ok(())
     }
 }

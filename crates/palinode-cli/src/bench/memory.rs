@@ -2,6 +2,7 @@
 
 use crate::allocator::Allocator;
 use crate::options::{Mode, Model, at_most};
+use crate::output::say;
 use clap::Args;
 use palinode::Context;
 use palinode::file::write_atomically;
@@ -65,7 +66,7 @@ impl Memory {
                     context,
                 )?;
                 if !self.json {
-                    print_row(&row, rows.is_empty());
+                    print_row(&row, rows.is_empty())?;
                 }
                 rows.push(row);
             }
@@ -79,7 +80,7 @@ impl Memory {
             write_atomically(path, memory_chart(&title, &rows)?.as_bytes())?;
         }
         if self.json {
-            println!("{}", json!({ "rows": rows }));
+            say!("{}", json!({ "rows": rows }))?;
         }
         Ok(())
     }
@@ -93,12 +94,12 @@ fn family(model: &str) -> &str {
     }
 }
 
-fn print_row(row: &StepMeasurement, first: bool) {
+fn print_row(row: &StepMeasurement, first: bool) -> anyhow::Result<()> {
     if first {
-        println!("blocks  layers  mode          seconds  total MB  activations MB  workspace MB");
+        say!("blocks  layers  mode          seconds  total MB  activations MB  workspace MB")?;
     }
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
-    println!(
+    say!(
         "{:>6}  {:>6}  {:<12}  {:>7.3}  {:>8.1}  {:>14.1}  {:>12.1}",
         row.blocks,
         row.layers,
@@ -107,7 +108,7 @@ fn print_row(row: &StepMeasurement, first: bool) {
         megabytes(row.peak_bytes.total),
         megabytes(row.peak_bytes.activations),
         megabytes(row.peak_bytes.workspace),
-    );
+    )
 }
 
 fn as_csv(rows: &[StepMeasurement]) -> anyhow::Result<String> {

@@ -1,12 +1,14 @@
 //! `palinode bench reversal`.
 
 use crate::options::{DataSplit, at_most};
+use crate::output::{say, shown};
 use clap::Args;
 use palinode::Context;
 use palinode::check::reversal_errors;
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
+use palinode_train::Error;
 use palinode_train::data::Batches;
 use serde_json::json;
 use std::path::PathBuf;
@@ -42,14 +44,18 @@ impl Reversal {
             };
             let errors = reversal_errors(&network, batch.images)
                 .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+            if errors.iter().any(|error| !error.is_finite()) {
+                let place = format!("{}: units {errors:?}", path.display());
+                return Err(Error::NonFinite { what: "the error of a reversal", place }.into());
+            }
             if !self.json {
                 let text: Vec<String> = errors.iter().map(|error| format!("{error:.1e}")).collect();
-                println!("{}: {}", path.display(), text.join("  "));
+                say!("{}: {}", path.display(), text.join("  "))?;
             }
-            rows.push(json!({ "weights": path, "errors": errors }));
+            rows.push(json!({ "weights": shown(path), "errors": errors }));
         }
         if self.json {
-            println!("{}", json!({ "rows": rows }));
+            say!("{}", json!({ "rows": rows }))?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::timing::{Repeats, Seconds};
 use crate::allocator::{Allocator, resident_bytes};
 use crate::options::{Mode, Model};
+use crate::output::say;
 use clap::Args;
 use palinode::network::Variant;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
@@ -67,9 +68,9 @@ impl Step {
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let figures = self.measure(context)?;
         if self.repeats.json {
-            println!("{}", serde_json::to_string(&figures)?);
+            say!("{}", serde_json::to_string(&figures)?)?;
         } else {
-            figures.print();
+            figures.print()?;
         }
         Ok(())
     }
@@ -135,8 +136,8 @@ impl Step {
 }
 
 impl Figures {
-    fn print(&self) {
-        println!(
+    fn print(&self) -> anyhow::Result<()> {
+        say!(
             "{}, {} blocks per unit, batch {}, {}, {} threads, {}, gradients in {}",
             self.model,
             self.blocks,
@@ -145,33 +146,34 @@ impl Figures {
             self.threads,
             self.isa,
             self.gradients,
-        );
+        )?;
         let median = self.seconds.median;
-        println!("step      {}, {:.1} images/s", self.seconds, self.images_per_second);
-        println!(
+        say!("step      {}, {:.1} images/s", self.seconds, self.images_per_second)?;
+        say!(
             "rate      {:.0} GF/s as if computed directly: {:.0} % of the {:.0} GF/s of this machine",
             self.gflops,
             100.0 * self.share_of_peak,
             self.peak_gflops,
-        );
+        )?;
         for (name, seconds) in &self.parts {
             let seconds = seconds.as_f64().unwrap_or(f64::NAN);
-            println!("  {name:<13} {seconds:.4} s  {:4.1} %", 100.0 * seconds / median);
+            say!("  {name:<13} {seconds:.4} s  {:4.1} %", 100.0 * seconds / median)?;
         }
         let megabytes = |bytes: usize| bytes as f64 / 1e6;
         let bytes = &self.peak_bytes;
-        println!(
+        say!(
             "peak      {:.1} MB: activations {:.1}, workspace {:.1}, parameters, gradients and momentum {:.1} each",
             megabytes(bytes.total),
             megabytes(bytes.activations),
             megabytes(bytes.workspace),
             megabytes(bytes.parameters),
-        );
+        )?;
         if self.side_state_bytes > 0 {
-            println!(
+            say!(
                 "kept      {:.3} MB of the activations are batch statistics inside blocks",
                 megabytes(self.side_state_bytes),
-            );
+            )?;
         }
+        Ok(())
     }
 }

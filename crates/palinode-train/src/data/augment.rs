@@ -1,5 +1,6 @@
 //! Random crops and flips, on bytes.
 
+use crate::error::{Error, Result};
 use palinode::random::{Generator, Purpose};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,27 @@ impl Default for Augmentation {
 impl Augmentation {
     /// Images as they are.
     pub const NONE: Self = Self { crop_padding: 0, flip: false, cutout: 0 };
+
+    /// Checks that something is left of images of this size.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Config`] where a crop may hold nothing of the image, or the square may cover all
+    /// of it.
+    pub fn check(self, [rows, columns]: [usize; 2]) -> Result<()> {
+        let smallest = rows.min(columns);
+        for (field, pixels) in
+            [("augmentation.crop_padding", self.crop_padding), ("augmentation.cutout", self.cutout)]
+        {
+            if pixels >= smallest {
+                let reason = format!(
+                    "{pixels} pixels leave nothing of some images of {rows}×{columns}; expected fewer \
+                     than {smallest}"
+                );
+                return Err(Error::config(field, reason));
+            }
+        }
+        Ok(())
+    }
 
     /// Sets the square of [`cutout`](Self::cutout) in a standardised image to 0, which is the mean there.
     pub fn cut_out(
@@ -104,6 +126,18 @@ mod tests {
 
     fn identity() -> Vec<[f32; 256]> {
         vec![std::array::from_fn(|byte| byte as f32)]
+    }
+
+    #[test]
+    fn what_leaves_nothing_of_an_image_is_refused() {
+        let check = |crop_padding, cutout| {
+            Augmentation { crop_padding, cutout, flip: true }.check([32, 48])
+        };
+        check(31, 31).unwrap();
+        let message = |crop_padding, cutout| check(crop_padding, cutout).unwrap_err().to_string();
+        assert!(message(32, 0).contains("augmentation.crop_padding: 32 pixels leave nothing"));
+        assert!(message(1000, 0).contains("fewer than 32"));
+        assert!(message(4, 100).contains("augmentation.cutout: 100 pixels"));
     }
 
     #[test]

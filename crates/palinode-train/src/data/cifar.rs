@@ -17,6 +17,20 @@ pub(super) enum Cifar {
 
 const IMAGE: usize = 3 * 32 * 32;
 
+/// The classes of CIFAR-10, in the order of the labels.
+const TEN: &str = "airplane automobile bird cat deer dog frog horse ship truck";
+
+/// The classes of CIFAR-100, in the order of the fine labels.
+const HUNDRED: &str = "
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel
+    can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur
+    dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion
+    lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree
+    pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea
+    seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table
+    tank telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman
+    worm";
+
 impl Cifar {
     fn classes(self) -> usize {
         match self {
@@ -51,7 +65,13 @@ impl Cifar {
         if inner.is_dir() { inner } else { directory.to_owned() }
     }
 
-    /// Class names from the archive's text file, or numbers where there is no such file.
+    /// Whether `directory` holds the test images.
+    pub fn is_in(self, directory: &Path) -> bool {
+        let folder = self.folder(directory);
+        self.files(Split::Test).iter().all(|file| folder.join(file).is_file())
+    }
+
+    /// Class names from the archive's text file, or its authors' names where there is no such file.
     fn names(self, folder: &Path) -> Result<Vec<String>> {
         let file = match self {
             Self::Ten => "batches.meta.txt",
@@ -61,7 +81,11 @@ impl Cifar {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok((0..self.classes()).map(|class| class.to_string()).collect());
+                let names = match self {
+                    Self::Ten => TEN,
+                    Self::Hundred => HUNDRED,
+                };
+                return Ok(names.split_whitespace().map(str::to_owned).collect());
             }
             Err(error) => return Err(Error::io(path)(error)),
         };
@@ -77,14 +101,7 @@ impl Cifar {
     /// Reads one split from a directory.
     pub fn load(self, directory: &Path, split: Split) -> Result<Dataset> {
         let folder = self.folder(directory);
-        let mut dataset = Dataset {
-            images: Vec::new(),
-            labels: Vec::new(),
-            channels: 3,
-            size: [32, 32],
-            padding: 0,
-            classes: self.names(&folder)?,
-        };
+        let mut dataset = Dataset::new(Vec::new(), Vec::new(), 3, [32, 32], self.names(&folder)?);
         for file in self.files(split) {
             let path = folder.join(file);
             let start = dataset.len();
@@ -151,6 +168,8 @@ mod tests {
         write(&inner, "test.bin", Cifar::Hundred, &[99]);
         let test = Cifar::Hundred.load(folder.path(), Split::Test).unwrap();
         assert_eq!((test.labels.as_slice(), test.classes.len()), (&[99][..], 100));
+        assert!(test.classes.is_sorted() && test.classes[99] == "worm");
+        assert_eq!((train.classes.len(), train.classes[9].as_str()), (10, "truck"));
     }
 
     #[test]

@@ -14,7 +14,10 @@ pub enum Split {
 }
 
 /// Labelled images of one size, as bytes.
+///
+/// [`new`](Self::new) makes one of images that you have in memory.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Dataset {
     /// `[n, channels, rows, columns]`, 0…255, zero padding included.
     pub images: Vec<u8>,
@@ -28,9 +31,37 @@ pub struct Dataset {
     pub padding: usize,
     /// The classes' names.
     pub classes: Vec<String>,
+    /// The images' names in messages, one each; empty where they have none.
+    pub names: Vec<String>,
+    /// What a user of these images should know, such as which files were left out.
+    pub remarks: Vec<String>,
+    /// Red, green and blue of what shows where pictures are transparent; `None` for images without
+    /// transparency.
+    pub background: Option<[u8; 3]>,
 }
 
 impl Dataset {
+    /// Images `[n, channels, rows, columns]` and their classes, without padding, names and remarks.
+    pub fn new(
+        images: Vec<u8>,
+        labels: Vec<u8>,
+        channels: usize,
+        size: [usize; 2],
+        classes: Vec<String>,
+    ) -> Self {
+        Self {
+            images,
+            labels,
+            channels,
+            size,
+            padding: 0,
+            classes,
+            names: Vec::new(),
+            remarks: Vec::new(),
+            background: None,
+        }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -58,6 +89,8 @@ impl Dataset {
             images: indices.iter().flat_map(|&i| self.image(i).iter().copied()).collect(),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
             classes: self.classes.clone(),
+            names: indices.iter().filter_map(|&i| self.names.get(i).cloned()).collect(),
+            remarks: self.remarks.clone(),
             ..*self
         }
     }
@@ -120,6 +153,15 @@ impl ImageSource for Dataset {
     }
     fn label(&self, index: usize) -> usize {
         usize::from(self.labels[index])
+    }
+    fn background(&self) -> Option<[u8; 3]> {
+        self.background
+    }
+    fn name(&self, index: usize) -> String {
+        self.names.get(index).cloned().unwrap_or_else(|| format!("image {index}"))
+    }
+    fn remarks(&self) -> Vec<String> {
+        self.remarks.clone()
     }
     fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
         into.copy_from_slice(self.image(index));

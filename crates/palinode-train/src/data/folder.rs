@@ -1,14 +1,16 @@
-//! Pictures in folders: `train/CLASS/*.png` and `test/CLASS/*.png`, PNG or JPEG.
+//! Pictures in folders: `train/CLASS/` and `test/CLASS/`.
 
 use super::dataset::{Dataset, Split};
-use super::picture::decode;
+use super::decoders::decode_all;
+use super::left_out::LeftOut;
+use super::picture::{BACKGROUND, Form, Kind, LARGEST_SIDE, read};
 use crate::error::{Error, Result};
+use palinode::memory::check_available;
 use palinode::network::DataInfo;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// `[data.folder]`: the size and channels that pictures in folders are brought to.
+/// `[data.folder]`: the form that pictures in folders are brought to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -17,11 +19,15 @@ pub struct FolderOptions {
     pub size: [usize; 2],
     /// One grey channel instead of red, green and blue.
     pub grey: bool,
+    /// Red, green and blue of what shows where a picture is transparent.
+    pub background: [u8; 3],
+    /// Rows and columns that a picture may have. A larger one is refused before it is decoded.
+    pub largest_side: u32,
 }
 
 impl Default for FolderOptions {
     fn default() -> Self {
-        Self { size: [32, 32], grey: false }
+        Self { size: [32, 32], grey: false, background: BACKGROUND, largest_side: LARGEST_SIDE }
     }
 }
 
@@ -29,65 +35,116 @@ impl FolderOptions {
     /// The options for a network that expects images like those of `data`.
     pub fn of(data: &DataInfo) -> Self {
         let size = data.size.map(|extent| extent.saturating_sub(2 * data.padding));
-        Self { size, grey: data.channels == 1 }
+        let background = data.background.unwrap_or(BACKGROUND);
+        Self { size, grey: data.channels == 1, background, ..Self::default() }
+    }
+
+    /// Sets [`largest_side`](Self::largest_side), if there is a value for it.
+    #[must_use]
+    pub fn with_largest_side(self, side: Option<u32>) -> Self {
+        Self { largest_side: side.unwrap_or(self.largest_side), ..self }
+    }
+
+    fn form(self) -> Form {
+        let channels = if self.grey { 1 } else { 3 };
+        let Self { size, background, largest_side, .. } = self;
+        Form { channels, size, background, largest_side }
     }
 }
 
-/// Reads one split.
+/// Reads one split. `progress` is called with (pictures so far, pictures).
 ///
-/// The classes are the folders' names in alphabetical order, the same in both splits. Pictures are in
-/// the order of class and name. Hidden files and files with other endings are ignored.
-pub(super) fn load(directory: &Path, split: Split, options: FolderOptions) -> Result<Dataset> {
+/// The classes are the folders' names in alphabetical order, the same in both splits where there are two.
+/// Pictures are in the order of class and name. Hidden files are ignored; of everything else that is no
+/// picture, the data set's remarks say how many there are.
+pub(super) fn load(
+    directory: &Path,
+    split: Split,
+    options: FolderOptions,
+    progress: &mut dyn FnMut(usize, usize) -> Result<()>,
+) -> Result<Dataset> {
     if options.size.iter().any(|extent| !(1..=4096).contains(extent)) {
         let reason = format!("{:?}: expected rows and columns from 1 to 4096", options.size);
         return Err(Error::config("data.folder.size", reason));
     }
-    let train = directory.join("train");
-    let own = match split {
-        Split::Train => train.clone(),
-        Split::Test => directory.join("test"),
+    let (name, other) = match split {
+        Split::Train => ("train", "test"),
+        Split::Test => ("test", "train"),
     };
-    let classes = folders(&train)?;
-    let found = folders(&own)?;
-    if classes != found {
-        let other = found.iter().find(|name| !classes.contains(name));
-        let missing = classes.iter().find(|name| !found.contains(name));
-        let which = other.or(missing).map_or("", String::as_str);
-        let reason = format!("class `{which}` is not in both splits, train and test");
-        return Err(Error::format(&own, reason));
+    let root = root(directory)?;
+    let own = root.join(name);
+    let mut left_out = LeftOut::default();
+    let classes = folders(&own, name, &mut left_out)?;
+    if root.join(other).is_dir() {
+        let others = folders(&root.join(other), other, &mut LeftOut::default())?;
+        let extra = classes.iter().find(|class| !others.contains(class));
+        let missing = others.iter().find(|class| !classes.contains(class));
+        if let Some(class) = extra.or(missing) {
+            let reason = format!("class `{class}` is not in both splits, train and test");
+            return Err(Error::format(&own, reason));
+        }
     }
     if !(2..=256).contains(&classes.len()) {
         let reason = format!("{} classes (folders), expected 2 to 256", classes.len());
         return Err(Error::format(&own, reason));
     }
-    let mut paths = Vec::new();
+    let (mut paths, mut labels, mut names) = (Vec::new(), Vec::new(), Vec::new());
     for (label, class) in classes.iter().enumerate() {
-        let folder = own.join(class);
-        let pictures = pictures(&folder)?;
-        if pictures.is_empty() {
-            return Err(Error::format(&folder, "there is no .png, .jpg or .jpeg file"));
-        }
-        paths.extend(pictures.into_iter().map(|path| (label as u8, path)));
+        let place = format!("{name}/{class}");
+        let found = pictures(&own.join(class), &place, &mut left_out)?;
+        let named = |path: &PathBuf| {
+            format!("{place}/{}", path.file_name().unwrap_or_default().to_string_lossy())
+        };
+        names.extend(found.iter().map(|(path, _)| named(path)));
+        labels.extend(found.iter().map(|_| label as u8));
+        paths.extend(found);
     }
-    let channels = if options.grey { 1 } else { 3 };
-    let decoded: Vec<Vec<u8>> = paths
-        .par_iter()
-        .map(|(_, path)| decode(path, channels, options.size))
-        .collect::<Result<_>>()?;
+    let form = options.form();
+    let bytes = (paths.len() as u64).saturating_mul(form.len() as u64);
+    check_available(&[("the pictures", bytes)])?;
+    let decode = |index: usize, into: &mut [u8]| {
+        let (path, kind) = &paths[index];
+        kind.check_content(path)?;
+        read(path, form, into)
+    };
+    let images = decode_all(paths.len(), form.len(), decode, progress)?;
     Ok(Dataset {
-        images: decoded.concat(),
-        labels: paths.iter().map(|(label, _)| *label).collect(),
-        channels,
-        size: options.size,
-        padding: 0,
-        classes,
+        names,
+        remarks: left_out.remarks(),
+        background: Some(options.background),
+        ..Dataset::new(images, labels, form.channels, options.size, classes)
     })
 }
 
-/// Names of the folders in `directory`, in order.
-fn folders(directory: &Path) -> Result<Vec<String>> {
+/// The folder that holds `train` or `test`: `directory`, or the only folder in it, as archives are often
+/// packed.
+fn root(directory: &Path) -> Result<PathBuf> {
+    let holds = |path: &Path| path.join("train").is_dir() || path.join("test").is_dir();
+    if holds(directory) {
+        return Ok(directory.to_owned());
+    }
+    let inner: Vec<PathBuf> =
+        entries(directory)?.into_iter().filter(|path| path.is_dir()).collect();
+    match inner.as_slice() {
+        [only] if holds(only) => Ok(only.clone()),
+        _ => {
+            let reason = "there is no train/CLASS/ and no test/CLASS/ with pictures in it";
+            Err(Error::format(directory, reason))
+        }
+    }
+}
+
+/// Names of the folders in `directory`, which messages call `place`, in order.
+fn folders(directory: &Path, place: &str, left_out: &mut LeftOut) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for path in entries(directory)?.into_iter().filter(|path| path.is_dir()) {
+    if !directory.is_dir() {
+        return Err(Error::format(directory, "there is no such folder"));
+    }
+    for path in entries(directory)? {
+        if !path.is_dir() {
+            left_out.count(place, "files outside the classes' folders".to_owned());
+            continue;
+        }
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| Error::format(&path, "a class's name is not UTF-8"))?;
         names.push(name.to_owned());
@@ -95,13 +152,35 @@ fn folders(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Pictures in `directory`, in the order of their names.
-fn pictures(directory: &Path) -> Result<Vec<PathBuf>> {
-    let is_picture = |path: &PathBuf| {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        ["png", "jpg", "jpeg"].contains(&ending.to_ascii_lowercase().as_str()) && path.is_file()
-    };
-    Ok(entries(directory)?.into_iter().filter(is_picture).collect())
+/// Pictures in `directory`, which messages call `place`, in the order of their names.
+fn pictures(directory: &Path, place: &str, left_out: &mut LeftOut) -> Result<Vec<(PathBuf, Kind)>> {
+    let mut found = Vec::new();
+    for path in entries(directory)? {
+        let reason = match std::fs::metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                "links that lead nowhere".to_owned()
+            }
+            Err(error) => return Err(Error::io(&path)(error)),
+            Ok(file) if file.is_dir() => "folders".to_owned(),
+            Ok(file) if !file.is_file() => "special files".to_owned(),
+            Ok(_) => match Kind::by_name(&path) {
+                Some(kind) => {
+                    found.push((path, kind));
+                    continue;
+                }
+                None => match path.extension() {
+                    Some(ending) => format!(".{} files", ending.to_string_lossy()),
+                    None => "files without an ending".to_owned(),
+                },
+            },
+        };
+        left_out.count(place, reason);
+    }
+    if found.is_empty() {
+        let reason = "there is no picture in it (.png, .jpg, .webp, .bmp, .gif, .tif)";
+        return Err(Error::format(directory, reason));
+    }
+    Ok(found)
 }
 
 /// The entries of a directory except hidden files, in order.
@@ -138,8 +217,9 @@ mod tests {
         picture(&at("test/ant/1.png"), 8, 8, [1, 2, 3]);
         std::fs::write(at("train/cat/notes.txt"), "no picture").unwrap();
         std::fs::write(at("train/.hidden"), "").unwrap();
-        let options = FolderOptions { size: [8, 8], grey: false };
-        let found = load(root.path(), Split::Train, options).unwrap();
+        let options = FolderOptions { size: [8, 8], ..FolderOptions::default() };
+        let read = |split, options| load(root.path(), split, options, &mut |_, _| Ok(()));
+        let found = read(Split::Train, options).unwrap();
         assert_eq!(
             (found.classes.clone(), found.labels.clone()),
             (vec!["ant".into(), "cat".into()], vec![0, 1, 1])
@@ -147,11 +227,11 @@ mod tests {
         assert_eq!(found.image(2)[..64], [10; 64]);
         assert_eq!(found.image(2)[128..], [30; 64]);
         let grey =
-            load(root.path(), Split::Test, FolderOptions { size: [4, 6], grey: true }).unwrap();
+            read(Split::Test, FolderOptions { size: [4, 6], grey: true, ..options }).unwrap();
         assert_eq!((grey.channels, grey.image_len(), grey.len()), (1, 24, 2));
 
         std::fs::write(at("train/ant/y.png"), b"no picture at all").unwrap();
-        let message = |split| load(root.path(), split, options).unwrap_err().to_string();
+        let message = |split| read(split, options).unwrap_err().to_string();
         assert!(message(Split::Train).contains("y.png"));
         picture(&at("test/dog/1.png"), 8, 8, [1, 2, 3]);
         assert!(message(Split::Test).contains("`dog`"));

@@ -5,7 +5,8 @@
 
 use crate::error::{Error, Result};
 use flate2::read::GzDecoder;
-use std::io::Read;
+use palinode::memory::check_available;
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 /// No file of this project's data sets is larger. A file that claims to be is refused.
@@ -22,53 +23,61 @@ pub struct IdxArray {
 
 /// Parses an IDX file of unsigned bytes with `dimensions` dimensions; `path` is for messages.
 ///
+/// No more is read than the header announces, whatever a gzipped file unpacks to.
+///
 /// # Errors
-/// [`palinode::Error::Format`] for every way a file can be wrong, with the offset.
-pub fn parse(bytes: &[u8], dimensions: usize, path: &Path) -> Result<IdxArray> {
-    let unpacked;
-    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut content = Vec::new();
-        GzDecoder::new(bytes)
-            .take(LARGEST + 1)
-            .read_to_end(&mut content)
-            .map_err(|error| Error::format(path, format!("broken gzip data: {error}")))?;
-        unpacked = content;
-        &unpacked
-    } else {
-        bytes
-    };
-    if bytes.len() as u64 > LARGEST {
-        return Err(Error::format(path, "larger than 1 GiB; not one of the known data sets"));
+/// [`palinode::Error::Format`] for every way a file can be wrong, with the offset;
+/// [`palinode::Error::Memory`] where the header announces more than there is memory for.
+pub fn parse(mut file: impl BufRead, dimensions: usize, path: &Path) -> Result<IdxArray> {
+    let start = file.fill_buf().map_err(Error::io(path))?;
+    match start.starts_with(&[0x1f, 0x8b]) {
+        true => parse_plain(GzDecoder::new(file), dimensions, path, &|error| {
+            Error::format(path, format!("broken gzip data: {error}"))
+        }),
+        false => parse_plain(file, dimensions, path, &|error| Error::io(path)(error)),
     }
-    let header = 4 + 4 * dimensions;
-    if bytes.len() < header {
-        return Err(Error::format(
-            path,
-            format!("{} bytes, too short for an IDX header of {header}", bytes.len()),
-        ));
+}
+
+fn parse_plain(
+    mut file: impl Read,
+    dimensions: usize,
+    path: &Path,
+    failed: &dyn Fn(std::io::Error) -> Error,
+) -> Result<IdxArray> {
+    let refuse = |reason: String| Err(Error::format(path, reason));
+    let length = 4 + 4 * dimensions;
+    let mut header = Vec::new();
+    file.by_ref().take(length as u64).read_to_end(&mut header).map_err(failed)?;
+    if header.len() < length {
+        return refuse(format!("{} bytes, too short for an IDX header of {length}", header.len()));
     }
     let magic = [0, 0, 8, dimensions as u8];
-    if bytes[..4] != magic {
-        return Err(Error::format(
-            path,
-            format!("magic number at offset 0 is {:02x?}, expected {magic:02x?}", &bytes[..4]),
-        ));
+    if header[..4] != magic {
+        let found = &header[..4];
+        return refuse(format!("magic number at offset 0 is {found:02x?}, expected {magic:02x?}"));
     }
-    let (extents, _) = bytes[4..header].as_chunks::<4>();
+    let (extents, _) = header[4..].as_chunks::<4>();
     let shape: Vec<usize> =
         extents.iter().map(|&extent| u32::from_be_bytes(extent) as usize).collect();
-    let elements = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
-    let content = &bytes[header..];
-    if elements != Some(content.len()) {
-        return Err(Error::format(
-            path,
-            format!(
-                "header at offset 4 announces {shape:?} elements, but {} bytes follow it",
-                content.len()
-            ),
+    let elements = shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n as u64));
+    let Some(elements) = elements.filter(|&elements| elements <= LARGEST) else {
+        return refuse(format!(
+            "header at offset 4 announces {shape:?} elements; none of the known data sets has more than \
+             {LARGEST}"
         ));
+    };
+    check_available(&[("the images", elements)])?;
+    let mut bytes = Vec::new();
+    // One byte more than announced, to notice that there are more.
+    file.take(elements + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 != elements {
+        let follow = match bytes.len() as u64 > elements {
+            true => "more bytes follow it".to_owned(),
+            false => format!("{} bytes follow it", bytes.len()),
+        };
+        return refuse(format!("header at offset 4 announces {shape:?} elements, but {follow}"));
     }
-    Ok(IdxArray { shape, bytes: content.to_vec() })
+    Ok(IdxArray { shape, bytes })
 }
 
 #[cfg(test)]
@@ -85,7 +94,7 @@ mod tests {
 
     #[test]
     fn reads_what_was_written() {
-        let array = parse(&file(&[2, 3], 6), 2, Path::new("x")).unwrap();
+        let array = parse(&file(&[2, 3], 6)[..], 2, Path::new("x")).unwrap();
         assert_eq!(array, IdxArray { shape: vec![2, 3], bytes: vec![0, 1, 2, 3, 4, 5] });
     }
 
@@ -100,13 +109,40 @@ mod tests {
         assert!(message(&[]).starts_with("f.gz: "));
     }
 
+    /// A file that would unpack to gigabytes is refused after what its header announces.
+    #[test]
+    fn a_bomb_is_not_unpacked() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, &file(&[2, 3], 6)).unwrap();
+        for _ in 0..64 {
+            std::io::Write::write_all(&mut gzip, &[0; 1 << 20]).unwrap();
+        }
+        let bytes = gzip.finish().unwrap();
+        let mut read = 0;
+        let counted = std::io::BufReader::with_capacity(64, Counted(&bytes, &mut read));
+        let message = parse(counted, 2, Path::new("bomb.gz")).unwrap_err().to_string();
+        assert!(message.contains("bomb.gz") && message.contains("more bytes follow"), "{message}");
+        assert!(read < 1 << 16, "{read} of {} bytes were read", bytes.len());
+    }
+
+    /// Counts the bytes that are read.
+    struct Counted<'a>(&'a [u8], &'a mut usize);
+
+    impl Read for Counted<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let count = self.0.read(into)?;
+            *self.1 += count;
+            Ok(count)
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_give_data_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = parse(&bytes, 1, Path::new("x"));
+            let _ = parse(&bytes[..], 1, Path::new("x"));
             let mut gzip = vec![0x1f, 0x8b, 8, 0];
             gzip.extend(&bytes);
-            let _ = parse(&gzip, 3, Path::new("x"));
+            let _ = parse(&gzip[..], 3, Path::new("x"));
         }
     }
 }

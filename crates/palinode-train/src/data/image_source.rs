@@ -31,11 +31,28 @@ pub trait ImageSource: Send + Sync {
         0
     }
 
+    /// Red, green and blue of what shows where a picture is transparent; `None`, the default, where the
+    /// images have no transparency.
+    fn background(&self) -> Option<[u8; 3]> {
+        None
+    }
+
     /// The names of the classes.
     fn classes(&self) -> &[String];
 
     /// The class of image `index`.
     fn label(&self, index: usize) -> usize;
+
+    /// The name of image `index` in messages.
+    fn name(&self, index: usize) -> String {
+        format!("image {index}")
+    }
+
+    /// What a user of these images should know, such as which files were left out. Programs show it, and
+    /// reports list it.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Writes image `index` to `into`, which has [`image_len`] bytes.
     ///
@@ -115,11 +132,20 @@ macro_rules! delegate {
             fn padding(&self) -> usize {
                 (**self).padding()
             }
+            fn background(&self) -> Option<[u8; 3]> {
+                (**self).background()
+            }
             fn classes(&self) -> &[String] {
                 (**self).classes()
             }
             fn label(&self, index: usize) -> usize {
                 (**self).label(index)
+            }
+            fn name(&self, index: usize) -> String {
+                (**self).name(index)
+            }
+            fn remarks(&self) -> Vec<String> {
+                (**self).remarks()
             }
             fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
                 (**self).read(index, into)
@@ -171,11 +197,20 @@ impl<S: ImageSource> ImageSource for Selection<S> {
     fn padding(&self) -> usize {
         self.source.padding()
     }
+    fn background(&self) -> Option<[u8; 3]> {
+        self.source.background()
+    }
     fn classes(&self) -> &[String] {
         self.source.classes()
     }
     fn label(&self, index: usize) -> usize {
         self.source.label(self.indices[index])
+    }
+    fn name(&self, index: usize) -> String {
+        self.source.name(self.indices[index])
+    }
+    fn remarks(&self) -> Vec<String> {
+        self.source.remarks()
     }
     fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
         self.source.read(self.indices[index], into)

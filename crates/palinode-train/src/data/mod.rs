@@ -5,7 +5,9 @@ mod archive;
 mod augment;
 mod batch;
 mod cifar;
+mod classes;
 mod dataset;
+mod decoders;
 #[cfg(feature = "download")]
 mod download;
 mod fashion_mnist;
@@ -14,16 +16,20 @@ mod fetch;
 mod folder;
 mod idx;
 mod image_source;
+mod left_out;
 mod mini;
 mod named;
 mod picture;
+mod same;
 mod split;
 mod statistics;
 mod stl10;
 
 pub use augment::Augmentation;
 pub use batch::{Ahead, Batch, Batches, Epoch};
+pub use classes::Relabelled;
 pub use dataset::{Dataset, Split};
+pub use decoders::DECODER_THREAD;
 #[cfg(feature = "download")]
 pub use download::Patience;
 #[cfg(feature = "download")]
@@ -32,5 +38,6 @@ pub use folder::FolderOptions;
 pub use image_source::{ImageSource, Selection, check_source, image_len};
 pub use named::SourceName;
 pub use picture::load_pictures;
-pub use split::{hold_out, overlap, subset};
+pub use same::{Known, Twins};
+pub use split::{hold_out, subset};
 pub use statistics::{Mean, describe};

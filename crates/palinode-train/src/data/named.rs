@@ -1,11 +1,14 @@
 //! Data sets by name.
 
 use super::cifar::Cifar;
+use super::classes::Relabelled;
 use super::dataset::{Dataset, Split};
 use super::folder::{self, FolderOptions};
 use super::{fashion_mnist, mini, stl10};
 use crate::error::{Error, Result};
+use palinode::network::DataInfo;
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// A data set's name in recipes and on the command line.
@@ -67,24 +70,26 @@ impl SourceName {
     /// Reads one split, from `directory` or from where it is usually installed.
     ///
     /// # Errors
-    /// [`palinode::Error::Config`] where no directory is known, [`palinode::Error::Io`] and [`palinode::Error::Format`] for files
-    /// that are missing or broken.
+    /// [`palinode::Error::Config`] where no directory is known, [`palinode::Error::Io`] and
+    /// [`palinode::Error::Format`] for files that are missing or broken.
     pub fn load(self, directory: Option<&Path>, split: Split) -> Result<Dataset> {
-        self.load_as(directory, split, FolderOptions::default())
+        self.load_as(directory, split, FolderOptions::default(), &mut |_, _| Ok(()))
     }
 
-    /// [`load`](Self::load), where pictures in folders become what `options` say.
+    /// [`load`](Self::load), where pictures in folders become what `options` say. While they are decoded,
+    /// `progress` is called with (pictures so far, pictures).
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// As [`load`](Self::load); the error of `progress`, which ends the loading.
     pub fn load_as(
         self,
         directory: Option<&Path>,
         split: Split,
         options: FolderOptions,
+        progress: &mut dyn FnMut(usize, usize) -> Result<()>,
     ) -> Result<Dataset> {
         let directory = directory.map(Path::to_owned).or_else(|| self.installed());
-        match (self, directory) {
+        let loaded = match (self, directory) {
             (Self::FashionMnistMini, None) => mini::load(split),
             (Self::FashionMnistMini, Some(_)) => Err(Error::config(
                 "data.dir",
@@ -94,13 +99,52 @@ impl SourceName {
             (Self::Cifar10, Some(directory)) => Cifar::Ten.load(&directory, split),
             (Self::Cifar100, Some(directory)) => Cifar::Hundred.load(&directory, split),
             (Self::Stl10, Some(directory)) => stl10::load(&directory, split),
-            (Self::Folder, Some(directory)) => folder::load(&directory, split, options),
+            (Self::Folder, Some(directory)) => folder::load(&directory, split, options, progress),
             (Self::Folder, None) => {
                 let reason = "name the directory that holds train/CLASS/ and test/CLASS/";
                 Err(Error::config("data.dir", reason))
             }
             (_, None) => Err(self.not_installed()),
+        };
+        loaded.map_err(|error| match error {
+            Error::Library(palinode::Error::Io { path, reason })
+                if self != Self::Folder && reason.kind() == ErrorKind::NotFound =>
+            {
+                let hint = format!("{reason}; `palinode data fetch {}` downloads it", self.name());
+                Error::io(path)(std::io::Error::new(ErrorKind::NotFound, hint))
+            }
+            error => error,
+        })
+    }
+
+    /// Reads one split as images for a network that was trained on images like those of `info`: pictures
+    /// in folders become such images, and classes are matched by name ([`Relabelled`]).
+    ///
+    /// Pictures of more than `largest_side` rows or columns (default: 16,384) are refused.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`palinode::Error::Config`] where channels, size or classes do not fit.
+    pub fn load_for(
+        self,
+        directory: Option<&Path>,
+        split: Split,
+        info: &DataInfo,
+        largest_side: Option<u32>,
+    ) -> Result<Relabelled<Dataset>> {
+        let options = FolderOptions::of(info).with_largest_side(largest_side);
+        let mut dataset = self.load_as(directory, split, options, &mut |_, _| Ok(()))?;
+        if self == Self::Folder {
+            dataset = dataset.padded(info.padding);
         }
+        let (found, expected) = ((dataset.channels, dataset.size), (info.channels, info.size));
+        if found != expected {
+            let reason = format!(
+                "(channels, size) of {} are {found:?}, the weights expect {expected:?}",
+                self.name()
+            );
+            return Err(Error::config("data", reason));
+        }
+        Relabelled::new(dataset, &info.classes)
     }
 
     fn not_installed(self) -> Error {
@@ -137,22 +181,17 @@ impl SourceName {
     }
 
     /// Where `palinode data fetch` or the operating system's package puts it, if it is there.
-    fn installed(self) -> Option<PathBuf> {
+    pub fn installed(self) -> Option<PathBuf> {
         let fetched = Path::new("data").join(self.name());
-        let debian = PathBuf::from(fashion_mnist::DEBIAN);
-        // One of its files in each place.
-        let places = match self {
+        match self {
             Self::FashionMnist => {
-                vec![
-                    (fetched, "train-images-idx3-ubyte.gz"),
-                    (debian, "train-images-idx3-ubyte.gz"),
-                ]
+                let places = [fetched, PathBuf::from(fashion_mnist::DEBIAN)];
+                places.into_iter().find(|place| fashion_mnist::is_in(place))
             }
-            Self::Cifar10 => vec![(fetched, "cifar-10-batches-bin/test_batch.bin")],
-            Self::Cifar100 => vec![(fetched, "cifar-100-binary/test.bin")],
-            Self::Stl10 => vec![(fetched, "stl10_binary/test_X.bin")],
-            Self::FashionMnistMini | Self::Folder => return None,
-        };
-        places.into_iter().find(|(path, file)| path.join(file).is_file()).map(|(path, _)| path)
+            Self::Cifar10 => Some(fetched).filter(|place| Cifar::Ten.is_in(place)),
+            Self::Cifar100 => Some(fetched).filter(|place| Cifar::Hundred.is_in(place)),
+            Self::Stl10 => Some(fetched).filter(|place| stl10::is_in(place)),
+            Self::FashionMnistMini | Self::Folder => None,
+        }
     }
 }

@@ -1,62 +1,117 @@
-//! Picture files (PNG, JPEG) as images of a network's size.
+//! Picture files as images of a network's size.
+
+mod decode;
+mod upright;
+
+pub(super) use decode::Kind;
 
 use super::dataset::Dataset;
+use super::decoders::decode_all;
 use crate::error::{Error, Result};
-use image::imageops::FilterType;
+use decode::decode;
+use image::imageops::{FilterType, resize};
+use image::{GenericImageView, ImageBuffer, Rgba, RgbaImage};
 use palinode::network::DataInfo;
 use std::path::{Path, PathBuf};
+use upright::Upright;
 
-/// Rows and columns that a picture may have, and bytes that decoding it may take. A larger picture is
-/// refused before it is decoded.
-const LARGEST: (u32, u64) = (16_384, 1 << 30);
+/// What pictures are laid on where they are transparent, unless a recipe says otherwise: white.
+pub(crate) const BACKGROUND: [u8; 3] = [255; 3];
 
-/// Reads pictures and brings them to the form that `info` describes: grey or RGB, scaled to cover the
-/// size, cut where they are larger, then zero-padded. Labels are all 0.
+/// Rows and columns that a picture may have unless a recipe says otherwise.
+pub(crate) const LARGEST_SIDE: u32 = 16_384;
+
+/// The form that pictures are brought to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// Rows and columns. A picture is scaled to cover them, and cut evenly where it is larger.
+    pub size: [usize; 2],
+    /// Red, green and blue of what shows where a picture is transparent.
+    pub background: [u8; 3],
+    /// Rows and columns that a picture may have. A larger one is refused before it is decoded.
+    pub largest_side: u32,
+}
+
+impl Form {
+    /// Bytes of one image.
+    pub fn len(&self) -> usize {
+        self.channels * self.size[0] * self.size[1]
+    }
+}
+
+/// Reads pictures (PNG, JPEG, WebP, BMP, TIFF, the first frame of a GIF) and brings them to the form
+/// that `info` describes.
+///
+/// A picture is turned upright as its Exif orientation says, laid on the background of `info` where it is
+/// transparent, scaled to cover the size, cut where it is larger, and zero-padded. Labels are all 0.
+/// Pictures of more than `largest_side` rows or columns (default: 16,384) are refused.
 ///
 /// # Errors
-/// [`palinode::Error::Format`] for a file that is no PNG or JPEG picture, [`palinode::Error::Io`] for one that cannot
-/// be read.
-pub fn load_pictures(paths: &[PathBuf], info: &DataInfo) -> Result<Dataset> {
-    let size = info.size.map(|extent| extent.saturating_sub(2 * info.padding));
-    let decoded: Vec<Vec<u8>> =
-        paths.iter().map(|path| decode(path, info.channels, size)).collect::<Result<_>>()?;
-    let dataset = Dataset {
-        images: decoded.concat(),
-        labels: vec![0; paths.len()],
+/// [`palinode::Error::Format`] naming the files that are no such pictures, the first ten of them;
+/// [`palinode::Error::Io`] for a file that cannot be read.
+pub fn load_pictures(
+    paths: &[PathBuf],
+    info: &DataInfo,
+    largest_side: Option<u32>,
+) -> Result<Dataset> {
+    let form = Form {
         channels: info.channels,
-        size,
-        padding: 0,
-        classes: info.classes.clone(),
+        size: info.size.map(|extent| extent.saturating_sub(2 * info.padding)),
+        background: info.background.unwrap_or(BACKGROUND),
+        largest_side: largest_side.unwrap_or(LARGEST_SIDE),
+    };
+    let read = |index: usize, into: &mut [u8]| read(&paths[index], form, into);
+    let images = decode_all(paths.len(), form.len(), read, &mut |_, _| Ok(()))?;
+    let dataset = Dataset {
+        names: paths.iter().map(|path| path.display().to_string()).collect(),
+        ..Dataset::new(images, vec![0; paths.len()], form.channels, form.size, info.classes.clone())
     };
     Ok(dataset.padded(info.padding))
 }
 
-/// The picture in `path` as bytes `[channels, rows, columns]`, 1 channel or 3.
-pub(super) fn decode(path: &Path, channels: usize, [rows, columns]: [usize; 2]) -> Result<Vec<u8>> {
-    let mut reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(Error::io(path))?;
-    let mut limits = image::Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST.0), Some(LARGEST.0));
-    limits.max_alloc = Some(LARGEST.1);
-    reader.limits(limits);
-    let mut picture = reader
-        .decode()
-        .map_err(|error| Error::format(path, format!("not a PNG or JPEG picture: {error}")))?;
-    if (picture.height() as usize, picture.width() as usize) != (rows, columns) {
-        // Cut first: scaled to cover the size, a long thin picture would become a huge one.
-        let (width, height) = (u64::from(picture.width()), u64::from(picture.height()));
-        let kept_width = (height * columns as u64 / rows.max(1) as u64).clamp(1, width);
-        let kept_height = (width * rows as u64 / columns.max(1) as u64).clamp(1, height);
-        let (x, y) = ((width - kept_width) / 2, (height - kept_height) / 2);
-        picture = picture
-            .crop_imm(x as u32, y as u32, kept_width as u32, kept_height as u32)
-            .resize_exact(columns as u32, rows as u32, FilterType::Triangle);
+/// Writes the picture in `path` to `into`, `[channels, rows, columns]`.
+pub(super) fn read(path: &Path, form: Form, into: &mut [u8]) -> Result<()> {
+    let (picture, orientation) = decode(path, form.largest_side)?;
+    let whole = Upright::new(&picture, orientation, form.background);
+    let [rows, columns] = form.size.map(|extent| extent as u32);
+    if whole.dimensions() == (columns, rows) {
+        let pixels = whole.pixels().map(|(_, _, pixel)| pixel);
+        return write(pixels, form, into);
     }
-    if channels == 1 {
-        return Ok(picture.to_luma8().into_raw());
-    }
-    let interleaved = picture.to_rgb8().into_raw();
-    let plane = |channel: usize| interleaved.iter().skip(channel).step_by(3).copied();
-    Ok((0..3).flat_map(plane).collect())
+    // Cut first: scaled to cover the size, a long thin picture would become a huge one.
+    let (width, height) = whole.dimensions();
+    let (wide, high) = (u64::from(width), u64::from(height));
+    let kept_width = (high * u64::from(columns) / u64::from(rows.max(1))).clamp(1, wide);
+    let kept_height = (wide * u64::from(rows) / u64::from(columns.max(1))).clamp(1, high);
+    let (x, y) = ((wide - kept_width) / 2, (high - kept_height) / 2);
+    let kept = whole.cut(x as u32, y as u32, kept_width as u32, kept_height as u32);
+    let scaled: RgbaImage = resize(&kept, columns, rows, FilterType::Triangle);
+    write(scaled.pixels().copied(), form, into)
 }
+
+/// Writes opaque pixels to `into` as planes.
+fn write(pixels: impl Iterator<Item = Rgba<u8>>, form: Form, into: &mut [u8]) -> Result<()> {
+    let [rows, columns] = form.size;
+    let area = rows * columns;
+    if form.channels == 1 {
+        let colours: Vec<u8> = pixels.flat_map(|pixel| pixel.0).collect();
+        let picture: Option<RgbaImage> =
+            ImageBuffer::from_raw(columns as u32, rows as u32, colours);
+        let Some(picture) = picture else {
+            return Err(Error::config("data.folder.size", "does not hold the picture's pixels"));
+        };
+        into.copy_from_slice(image::DynamicImage::from(picture).to_luma8().as_raw());
+        return Ok(());
+    }
+    for (place, Rgba(colours)) in pixels.enumerate() {
+        for (channel, colour) in colours.into_iter().take(form.channels).enumerate() {
+            into[channel * area + place] = colour;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

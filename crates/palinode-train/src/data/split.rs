@@ -1,22 +1,18 @@
-//! Splits of a data set: held-out images, class-balanced subsets, and images in two splits at once.
+//! Splits of a data set: held-out images and class-balanced subsets.
 
-use super::image_source::{ImageSource, image_len};
-use crate::error::Result;
 use palinode::random::{Generator, Purpose};
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Splits image indices in (training, validation), the same fraction of every class.
 ///
-/// A seeded shuffle of each class decides. ⌊fraction·count + ½⌋ images go to validation. Both lists
-/// are in ascending order.
+/// A seeded shuffle of each class decides. ⌊fraction·count + ½⌋ images go to validation, but every class
+/// keeps at least one image for training. Both lists are in ascending order.
 pub fn hold_out(labels: &[usize], fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let mut generator = Generator::new(seed, Purpose::Split);
     let (mut training, mut validation) = (Vec::new(), Vec::new());
     for mut indices in by_class(labels, 0..labels.len()) {
         generator.shuffle(&mut indices);
         let held_out = (fraction * indices.len() as f64).round() as usize;
-        let rest = indices.split_off(held_out.min(indices.len()));
+        let rest = indices.split_off(held_out.min(indices.len().saturating_sub(1)));
         validation.extend(indices);
         training.extend(rest);
     }
@@ -58,47 +54,9 @@ fn by_class(labels: &[usize], indices: impl Iterator<Item = usize>) -> Vec<Vec<u
     classes
 }
 
-/// How many images of `test` are, byte for byte, also in `training`.
-///
-/// A test on images that were trained on measures nothing.
-///
-/// # Errors
-/// As [`ImageSource::read`].
-pub fn overlap(training: &dyn ImageSource, test: &dyn ImageSource) -> Result<usize> {
-    if image_len(training) != image_len(test) {
-        return Ok(0);
-    }
-    let mut image = vec![0; image_len(training)];
-    let mut known: HashMap<u64, Vec<usize>> = HashMap::new();
-    for index in 0..training.len() {
-        training.read(index, &mut image)?;
-        known.entry(hash(&image)).or_default().push(index);
-    }
-    let (mut shared, mut other) = (0, vec![0; image.len()]);
-    for index in 0..test.len() {
-        test.read(index, &mut image)?;
-        // Different images may have the same hash: the bytes decide.
-        for &candidate in known.get(&hash(&image)).into_iter().flatten() {
-            training.read(candidate, &mut other)?;
-            if other == image {
-                shared += 1;
-                break;
-            }
-        }
-    }
-    Ok(shared)
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{SourceName, Split};
 
     #[test]
     fn hold_out_is_stratified_disjoint_complete_and_seeded() {
@@ -118,6 +76,14 @@ mod tests {
     }
 
     #[test]
+    fn every_class_keeps_an_image_for_training() {
+        let (training, validation) = hold_out(&[0, 1, 1, 1, 2, 2], 0.9, 0);
+        assert_eq!((training.len(), validation.len()), (3, 3));
+        assert!(training.contains(&0), "the only image of a class is trained on");
+        assert_eq!(hold_out(&[0, 0, 0, 0], 0.1, 0).1, [0; 0]);
+    }
+
+    #[test]
     fn subsets_are_balanced_nested_and_seeded() {
         let labels: Vec<usize> = (0..1000).map(|i| i % 7).collect();
         let indices: Vec<usize> = (0..1000).filter(|i| i % 10 > 0).collect();
@@ -133,17 +99,5 @@ mod tests {
         assert_ne!(large, subset(&labels, &indices, 0.4, 4));
         assert_eq!(subset(&labels, &indices, 1e-6, 3).len(), 7, "one of each class at least");
         assert_eq!(subset(&labels, &indices, 1.0, 3), indices);
-    }
-
-    #[test]
-    fn the_same_images_are_counted_whatever_their_labels() {
-        let source = SourceName::FashionMnistMini;
-        let training = source.load(None, Split::Train).unwrap();
-        let test = source.load(None, Split::Test).unwrap();
-        assert_eq!(overlap(&training, &test).unwrap(), 0);
-        let mut leaked = test.clone();
-        leaked.images[..training.image_len()].copy_from_slice(training.image(17));
-        assert_eq!(overlap(&training, &leaked).unwrap(), 1);
-        assert_eq!(overlap(&test, &test).unwrap(), test.len());
     }
 }

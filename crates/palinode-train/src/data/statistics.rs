@@ -33,6 +33,7 @@ pub fn describe(training: &dyn ImageSource, mean: Mean) -> Result<DataInfo> {
         pixel_mean: (mean == Mean::Pixel).then(|| sums.of_pixels()),
         classes: training.classes().to_vec(),
         padding: training.padding(),
+        background: training.background(),
     })
 }
 
@@ -103,14 +104,7 @@ mod tests {
     #[test]
     fn statistics_leave_the_padding_out() {
         let images = vec![0, 255, 255, 0, 255, 255, 255, 255];
-        let dataset = Dataset {
-            images,
-            labels: vec![0, 1],
-            channels: 1,
-            size: [2, 2],
-            padding: 0,
-            classes: vec!["a".into(), "b".into()],
-        };
+        let dataset = Dataset::new(images, vec![0, 1], 1, [2, 2], vec!["a".into(), "b".into()]);
         let info = describe(&dataset.padded(3), Mean::Channel).unwrap();
         assert_eq!(info.size, [8, 8]);
         assert!((info.mean[0] - 0.75).abs() < 1e-12);
@@ -121,14 +115,13 @@ mod tests {
 
     #[test]
     fn a_mean_of_each_pixel_leaves_nothing_of_a_constant_image() {
-        let dataset = Dataset {
-            images: vec![10, 200, 30, 40, 10, 210, 30, 40],
-            labels: vec![0, 1],
-            channels: 1,
-            size: [2, 2],
-            padding: 0,
-            classes: vec!["a".into(), "b".into()],
-        };
+        let dataset = Dataset::new(
+            vec![10, 200, 30, 40, 10, 210, 30, 40],
+            vec![0, 1],
+            1,
+            [2, 2],
+            vec!["a".into(), "b".into()],
+        );
         let info = describe(&dataset, Mean::Pixel).unwrap();
         let (lookup, shift) = (info.lookup(), info.shift().unwrap());
         let pixel = |byte: usize, place: usize| lookup[0][byte] - shift[place];

@@ -25,6 +25,11 @@ fn folder(directory: &Path) -> PathBuf {
     if inner.is_dir() { inner } else { directory.to_owned() }
 }
 
+/// Whether `directory` holds the test images.
+pub(super) fn is_in(directory: &Path) -> bool {
+    folder(directory).join("test_X.bin").is_file()
+}
+
 /// Reads one split from a directory.
 pub(super) fn load(directory: &Path, split: Split) -> Result<Dataset> {
     let folder = folder(directory);
@@ -59,14 +64,13 @@ pub(super) fn assemble(images: (&[u8], &Path), labels: (&[u8], &Path)) -> Result
             turned.extend((0..SIDE).map(|column| plane[column * SIDE + row]));
         }
     }
-    Ok(Dataset {
-        images: turned,
-        labels: labels.iter().map(|label| label - 1).collect(),
-        channels: 3,
-        size: [SIDE, SIDE],
-        padding: 0,
-        classes: CLASSES.map(str::to_owned).to_vec(),
-    })
+    Ok(Dataset::new(
+        turned,
+        labels.iter().map(|label| label - 1).collect(),
+        3,
+        [SIDE, SIDE],
+        CLASSES.map(str::to_owned).to_vec(),
+    ))
 }
 
 /// The training images of fold `number` (from 0).

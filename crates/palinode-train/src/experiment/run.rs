@@ -83,14 +83,17 @@ fn check_data<'a>(trials: impl Iterator<Item = &'a Trial>) -> Result<()> {
         let kind = match known.iter().find(|(of, _)| *of == data) {
             Some((_, kind)) => *kind,
             None => {
-                data.load(Split::Test)?;
-                let images = data.load(Split::Train)?;
+                if trial.recipe.training.test {
+                    data.load(Split::Test, &mut |_, _| Ok(()))?;
+                }
+                let images = data.load(Split::Train, &mut |_, _| Ok(()))?;
                 let kind = (images.channels, images.size, images.classes.len());
                 known.push((data, kind));
                 kind
             }
         };
         trial.recipe.network(kind.0, kind.1, kind.2)?;
+        trial.recipe.augmentation.check(kind.1)?;
     }
     Ok(())
 }

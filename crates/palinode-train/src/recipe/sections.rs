@@ -115,13 +115,18 @@ impl Default for ModelRecipe {
 }
 
 impl DataRecipe {
-    /// Reads one split; of the training split, the fold that is asked for.
+    /// Reads one split; of the training split, the fold that is asked for. While pictures are decoded,
+    /// `progress` is called with (pictures so far, pictures).
     ///
     /// # Errors
-    /// As [`SourceName::load`] and [`SourceName::fold`].
-    pub fn load(&self, split: Split) -> Result<Dataset> {
+    /// As [`SourceName::load_as`] and [`SourceName::fold`].
+    pub fn load(
+        &self,
+        split: Split,
+        progress: &mut dyn FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Dataset> {
         let directory = self.dir.as_deref();
-        let all = self.name.load_as(directory, split, self.folder)?;
+        let all = self.name.load_as(directory, split, self.folder, progress)?;
         match (self.fold, split) {
             (Some(fold), Split::Train) => {
                 Ok(all.select(&self.name.fold(directory, fold, all.len())?))

@@ -4,7 +4,6 @@ use super::document::{RECIPE_VERSION, Recipe};
 use super::optimizer::OptimizerRecipe;
 use super::settings::Settings;
 use super::training::TrainingRecipe;
-use crate::data::Augmentation;
 use crate::error::{Error, Result};
 use palinode::network::NetworkConfig;
 
@@ -34,7 +33,6 @@ impl Settings {
     pub fn validate(&self) -> Result<()> {
         optimizer(&self.optimizer)?;
         at_least_zero("smoothness.strength", self.smoothness.strength)?;
-        augmentation(&self.augmentation)?;
         training(&self.training)?;
         self.schedule.validate()
     }
@@ -47,18 +45,6 @@ fn optimizer(recipe: &OptimizerRecipe) -> Result<()> {
     positive("optimizer.epsilon", recipe.epsilon)?;
     at_least_zero("optimizer.weight_decay", recipe.weight_decay)?;
     at_least_zero("optimizer.clip_norm", recipe.clip_norm)
-}
-
-fn augmentation(augmentation: &Augmentation) -> Result<()> {
-    for (field, pixels) in [
-        ("augmentation.crop_padding", augmentation.crop_padding),
-        ("augmentation.cutout", augmentation.cutout),
-    ] {
-        if pixels > 1024 {
-            return Err(Error::config(field, format!("{pixels} is more than 1024")));
-        }
-    }
-    Ok(())
 }
 
 fn training(recipe: &TrainingRecipe) -> Result<()> {

@@ -113,14 +113,13 @@ mod tests {
         let logits = |&(_, predicted): &(u8, usize)| {
             (0..3).map(move |class| if class == predicted { 1.0 } else { 0.0 })
         };
-        let test = Dataset {
-            images: vec![0; pairs.len()],
-            labels: pairs.iter().map(|pair| pair.0).collect(),
-            channels: 1,
-            size: [1, 1],
-            padding: 0,
-            classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
-        };
+        let test = Dataset::new(
+            vec![0; pairs.len()],
+            pairs.iter().map(|pair| pair.0).collect(),
+            1,
+            [1, 1],
+            ["a", "b", "c"].map(str::to_owned).to_vec(),
+        );
         let logits = pairs.iter().flat_map(logits).collect();
         Confusion::new(&test, &Evaluation { loss: 0.0, accuracy: 0.0, logits })
     }

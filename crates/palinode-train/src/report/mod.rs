@@ -13,6 +13,6 @@ pub use comparison::{Compared, comparison};
 pub use curves::curves;
 pub(crate) use html::{VERSION, render};
 pub(crate) use numbers::percent;
-pub use numbers::thousands;
+pub use numbers::{duration, loss, thousands};
 pub(crate) use page::EPOCH_COLUMNS;
 pub use page::Report;

@@ -24,12 +24,20 @@ pub(crate) fn megabytes(bytes: u64) -> String {
 }
 
 /// 58 s, 34 min, 3 h 20 min.
-pub(crate) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round();
     match minutes {
         _ if seconds < 119.5 => format!("{seconds:.0}\u{a0}s"),
         _ if minutes < 120.0 => format!("{minutes:.0}\u{a0}min"),
         _ => format!("{:.0}\u{a0}h {:.0}\u{a0}min", (minutes / 60.0).floor(), minutes % 60.0),
+    }
+}
+
+/// 0.43125 as 0.4313, 7.84e21 as it is.
+pub fn loss(value: f64) -> String {
+    match value.abs() < 1e5 {
+        true => format!("{value:.4}"),
+        false => format!("{value:.2e}"),
     }
 }
 
@@ -51,6 +59,7 @@ mod tests {
         let durations = [0.4, 58.4, 119.6, 2040.0, 7170.0, 12_000.0]
             .map(|seconds| duration(seconds).replace('\u{a0}', " "));
         assert_eq!(durations, ["0 s", "58 s", "2 min", "34 min", "2 h 0 min", "3 h 20 min"]);
+        assert_eq!((loss(0.431_25), loss(7.84e21)), ("0.4313".to_owned(), "7.84e21".to_owned()));
         assert_eq!(or_dash(None, thousands), "–");
     }
 }

@@ -4,7 +4,7 @@ use super::confusion::Confusion;
 use super::curves::separate_curves;
 use super::html::render;
 use super::mistakes::{Mistake, mistakes};
-use super::numbers::{duration, megabytes, or_dash, percent, thousands};
+use super::numbers::{duration, loss, megabytes, or_dash, percent, thousands};
 use crate::data::ImageSource;
 use crate::error::Result;
 use crate::train::{Best, Evaluation, Outcome, Row};
@@ -44,6 +44,7 @@ struct Page<'a> {
     /// The most important numbers and their names.
     figures: Vec<(&'static str, String)>,
     note: &'static str,
+    remarks: &'a [String],
     charts: Vec<String>,
     tested: Option<Tested>,
     parameters: Vec<[String; 2]>,
@@ -73,13 +74,18 @@ impl<R: Residual> Report<'_, R> {
         let page = Page {
             title: self.title,
             figures: self.figures(&counted),
-            note: match self.tested {
-                Some(_) => {
+            note: match (self.tested, self.outcome.validation_accuracy) {
+                (Some(_), Some(_)) => {
                     "The test split was read once, at the end, with the weights of the best \
                      validation. Nothing was selected on it."
                 }
-                None => "The test split was not read.",
+                (Some(_), None) => {
+                    "The test split was read once, at the end, with the weights of the last epoch: no \
+                     image was held out for validation. Nothing was selected on it."
+                }
+                (None, _) => "The test split was not read.",
             },
+            remarks: &self.outcome.remarks,
             charts: separate_curves(self.rows)?,
             tested: self.tested.map(Tested::new).transpose()?,
             parameters: parameters(&counted),
@@ -99,7 +105,7 @@ impl<R: Residual> Report<'_, R> {
         });
         vec![
             ("Test accuracy", or_dash(outcome.test_accuracy, percent)),
-            ("Test loss", or_dash(outcome.test_loss, |loss| format!("{loss:.4}"))),
+            ("Test loss", or_dash(outcome.test_loss, loss)),
             ("Best validation", validation),
             ("Parameters", thousands(counted.total)),
             ("Blocks", blocks.join("-")),
@@ -125,7 +131,7 @@ fn epoch(row: &Row) -> [String; EPOCH_COLUMNS.len()] {
     [
         row.epoch.to_string(),
         row.split.clone(),
-        format!("{:.4}", row.loss),
+        loss(row.loss),
         percent(row.accuracy),
         format!("{:.2e}", row.learning_rate),
         format!("{:.1}", row.seconds),

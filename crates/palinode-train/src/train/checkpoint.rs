@@ -7,6 +7,7 @@
 use super::average::Average;
 use super::metrics::Row;
 use super::optimizer::NetworkOptimizer;
+use super::training_data::Checksums;
 use crate::error::{Error, Result};
 use burn::tensor::Device;
 use palinode::network::weights::{Arrays, collect, replace};
@@ -50,8 +51,8 @@ pub struct Position {
     pub epoch_seconds: f64,
     /// Lines of `metrics.csv` so far.
     pub rows: Vec<Row>,
-    /// Checksum of the training images. A run goes on with the same images only.
-    pub data: u32,
+    /// Checksums of the images. A run goes on with the same images only.
+    pub(super) data: Checksums,
 }
 
 impl Position {

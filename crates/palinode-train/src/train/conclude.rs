@@ -21,14 +21,12 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
     let test = run.data.test.as_ref().filter(|_| run.settings.training.test);
     let tested = match test {
         Some(test) => {
-            Some((test.as_ref(), evaluate(&network, test, &best.data, EVALUATION_BATCH)?))
+            let found = evaluate(&network, test, &best.data, EVALUATION_BATCH);
+            Some((test.as_ref(), found.map_err(|error| run.placed(error, "the test loss"))?))
         }
         None => None,
     };
     let found = tested.as_ref().map(|(_, found)| found);
-    if found.is_some_and(|found| !found.loss.is_finite()) {
-        return Err(run.not_finite("the test loss"));
-    }
     let Position { epoch, seconds, rows, best, .. } = &run.position;
     let training: Vec<&Row> = rows.iter().filter(|row| row.split == "train").collect();
     let training_seconds: f64 = training.iter().map(|row| row.seconds).sum();
@@ -43,6 +41,7 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
         seconds: Some(*seconds),
         images_per_second: Some(images as f64 / training_seconds),
         peak_bytes: observer.peak_bytes(),
+        remarks: run.data.remarks.clone(),
     };
     let mode = run.settings.training.mode.unwrap_or_else(|| network.config().usual_mode());
     let page = report::Report {

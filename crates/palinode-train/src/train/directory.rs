@@ -1,46 +1,80 @@
 //! The run directory: which files a run writes.
 
+use super::lock::{LOCK_FILE, Lock, refuse_link};
 use crate::error::{Error, Result};
-use palinode::file::remove_leftovers;
+use palinode::file::{is_leftover, remove_leftovers};
+use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Paths of one run.
 ///
 /// `config.toml` (the recipe, resolved), `metrics.csv`, `weights/{init,best,last}.safetensors`,
-/// `checkpoints/latest.safetensors`, `result.json`, `curves.svg`,
-/// `events.out.tfevents.palinode`, `report.html`.
+/// `checkpoints/{latest,previous}.safetensors`, `result.json`, `curves.svg`, `events.out.tfevents.*` (for
+/// TensorBoard), `report.html`, and `palinode.lock`, which is locked while a process works in the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDirectory(PathBuf);
 
 impl RunDirectory {
-    /// Makes a new run directory.
+    /// Makes a new run directory and locks it. What a run that never started left there is removed.
     ///
     /// # Errors
-    /// [`palinode::Error::Config`] where the directory holds something already, [`palinode::Error::Io`] where it cannot
-    /// be made.
-    pub fn create(path: &Path) -> Result<Self> {
-        let occupied = match std::fs::read_dir(path) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(_) => false,
-        };
-        if occupied {
-            return Err(Error::config(
-                "out",
-                format!("{} is not empty; name a new directory or --resume it", path.display()),
-            ));
-        }
+    /// As [`check_free`](Self::check_free); [`palinode::Error::Config`] where another process uses it,
+    /// [`palinode::Error::Io`] where it cannot be made.
+    pub(super) fn create(path: &Path) -> Result<(Self, Lock, Option<String>)> {
+        let directory = Self::at(path);
+        directory.check_free()?;
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
-        Ok(Self(path.to_owned()))
+        let (lock, remark) = Lock::take(path)?;
+        // Another process may have begun a run since.
+        directory.check_free()?;
+        match std::fs::remove_file(directory.config()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::io(directory.config())(error));
+            }
+            _ => directory.prepare()?,
+        }
+        Ok((directory, lock, remark))
     }
 
-    /// Makes the folders inside, and removes temporary files of a killed process.
+    /// Checks that a new run can begin in this directory: it does not exist, it is empty, or it holds
+    /// only what a run that was killed before its first step left behind.
     ///
     /// # Errors
-    /// [`palinode::Error::Io`] where they cannot be made.
+    /// [`palinode::Error::Config`] where it holds something else.
+    pub fn check_free(&self) -> Result<()> {
+        let names = match std::fs::read_dir(&self.0) {
+            Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
+            Err(_) => return Ok(()),
+        };
+        // A run makes its lock file first: without one, nothing here is a run's.
+        let begun = names.iter().any(|name| name == LOCK_FILE);
+        let fits = |name: &OsStr| {
+            let known = ["config.toml", "weights", "checkpoints", LOCK_FILE];
+            is_leftover(name) || (begun && known.iter().any(|known| name == *known))
+        };
+        let started =
+            [self.checkpoint(), self.previous_checkpoint()].iter().any(|path| path.exists());
+        if names.iter().all(|name| fits(name)) && !started {
+            return Ok(());
+        }
+        let reason =
+            format!("{} is not empty; name a new directory or --resume it", self.0.display());
+        Err(Error::config("out", reason))
+    }
+
+    /// Makes the folders inside, and removes temporary files of a killed process. The directory must be
+    /// locked.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Io`] where they cannot be made; [`palinode::Error::Format`] where one is a symbolic
+    /// link.
     pub(super) fn prepare(&self) -> Result<()> {
-        for directory in [self.0.clone(), self.0.join("weights"), self.0.join("checkpoints")] {
-            std::fs::create_dir_all(&directory).map_err(Error::io(&directory))?;
-            remove_leftovers(&directory);
+        let folders = ["weights", "checkpoints"].map(|name| self.0.join(name));
+        folders.iter().try_for_each(|folder| refuse_link(folder))?;
+        for directory in [&self.0].into_iter().chain(&folders) {
+            std::fs::create_dir_all(directory).map_err(Error::io(directory))?;
+            remove_leftovers(directory);
         }
         Ok(())
     }
@@ -50,13 +84,19 @@ impl RunDirectory {
     /// # Errors
     /// [`palinode::Error::Config`] where it holds no run.
     pub fn open(path: &Path) -> Result<Self> {
-        if !path.join("config.toml").is_file() {
-            return Err(Error::config(
-                "resume",
-                format!("{} holds no run (no config.toml in it)", path.display()),
-            ));
+        if path.join("config.toml").is_file() {
+            return Ok(Self(path.to_owned()));
         }
-        Ok(Self(path.to_owned()))
+        let reason = match path.join(LOCK_FILE).is_file() {
+            true => "holds a run that was stopped before it began; begin it again with --out",
+            false => "holds no run (no config.toml in it)",
+        };
+        Err(Error::config("resume", format!("{} {reason}", path.display())))
+    }
+
+    /// Locks the directory of an earlier run.
+    pub(super) fn lock(&self) -> Result<(Lock, Option<String>)> {
+        Lock::take(&self.0)
     }
 
     /// The run directory `path`, whether there is one or not.
@@ -64,15 +104,25 @@ impl RunDirectory {
         Self(path.to_owned())
     }
 
-    /// A directory `parent/name`, or `parent/name-2`, `-3`, … that does not exist yet.
-    pub fn unused(parent: &Path, name: &str) -> PathBuf {
+    /// Makes the directory `parent/name`, or `parent/name-2`, `-3`, … where there is one already. No other
+    /// process gets the same one.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Io`] where it cannot be made.
+    pub fn claim(parent: &Path, name: &str) -> Result<PathBuf> {
+        std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
         let mut path = parent.join(name);
         let mut number = 2;
-        while path.exists() {
-            path = parent.join(format!("{name}-{number}"));
-            number += 1;
+        loop {
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    path = parent.join(format!("{name}-{number}"));
+                    number += 1;
+                }
+                Err(error) => return Err(Error::io(&path)(error)),
+            }
         }
-        path
     }
 
     /// The directory itself.
@@ -90,13 +140,6 @@ impl RunDirectory {
         self.0.join("metrics.csv")
     }
 
-    /// When the run began, in seconds of Unix time; 0 where the file system does not know.
-    pub(super) fn began(&self) -> f64 {
-        let written = std::fs::metadata(self.config()).and_then(|file| file.modified());
-        let since = written.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        since.map_or(0.0, |since| since.as_secs_f64())
-    }
-
     /// `init`, `best` or `last` weights.
     pub fn weights(&self, which: &str) -> PathBuf {
         self.0.join("weights").join(format!("{which}.safetensors"))
@@ -105,6 +148,16 @@ impl RunDirectory {
     /// The state a run continues from.
     pub fn checkpoint(&self) -> PathBuf {
         self.0.join("checkpoints").join("latest.safetensors")
+    }
+
+    /// The checkpoint before the latest one, for the case that that is damaged.
+    pub fn previous_checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoints").join("previous.safetensors")
+    }
+
+    /// What becomes of a latest checkpoint that is damaged.
+    pub(super) fn damaged_checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoints").join("damaged.safetensors")
     }
 
     /// The finished run's result.
@@ -117,13 +170,55 @@ impl RunDirectory {
         self.0.join("curves.svg")
     }
 
-    /// The same curves for TensorBoard, which recognises event files by this name.
-    pub fn events(&self) -> PathBuf {
-        self.0.join("events.out.tfevents.palinode")
-    }
-
     /// The report.
     pub fn report(&self) -> PathBuf {
         self.0.join("report.html")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_that_never_started_left_behind_counts_as_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(&folder.path().join("run"));
+        run.check_free().unwrap();
+        std::fs::create_dir_all(run.weights("init").parent().unwrap()).unwrap();
+        std::fs::create_dir_all(run.checkpoint().parent().unwrap()).unwrap();
+        std::fs::write(run.config(), "recipe_version = 1").unwrap();
+        let message = run.check_free().unwrap_err().to_string();
+        assert!(
+            message.contains("not empty"),
+            "a user's own config.toml is no leftover: {message}"
+        );
+        std::fs::write(run.path().join(LOCK_FILE), "").unwrap();
+        std::fs::write(run.weights("init"), "half a file").unwrap();
+        std::fs::write(run.path().join(".palinode-1-2.tmp"), "").unwrap();
+        run.check_free().unwrap();
+        let (_, lock, _) = RunDirectory::create(run.path()).unwrap();
+        assert!(!run.config().exists());
+        let message = RunDirectory::create(run.path()).unwrap_err().to_string();
+        assert!(message.contains("in use by process"), "{message}");
+        drop(lock);
+        std::fs::write(run.checkpoint(), "").unwrap();
+        assert!(run.check_free().is_err(), "a run that has a checkpoint has started");
+    }
+
+    #[test]
+    fn claimed_directories_are_different_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = folder.path().join("runs");
+        let mut paths: Vec<PathBuf> = std::thread::scope(|threads| {
+            let claims: Vec<_> = (0..8)
+                .map(|_| threads.spawn(|| RunDirectory::claim(&runs, "a").unwrap()))
+                .collect();
+            claims.into_iter().map(|claim| claim.join().unwrap()).collect()
+        });
+        paths.sort();
+        paths.dedup();
+        assert_eq!(paths.len(), 8);
+        assert!(paths.contains(&runs.join("a")) && paths.contains(&runs.join("a-8")));
     }
 }

@@ -42,10 +42,8 @@ pub(super) fn end_epoch<R: Residual>(
         best = Some(Best { epoch, accuracy: None });
     } else if due {
         let since = Instant::now();
-        let found = evaluate(&validated, &run.data.validation, run.data.info(), EVALUATION_BATCH)?;
-        if !found.loss.is_finite() {
-            return Err(run.not_finite("the validation loss"));
-        }
+        let found = evaluate(&validated, &run.data.validation, run.data.info(), EVALUATION_BATCH);
+        let found = found.map_err(|error| run.placed(error, "the validation loss"))?;
         let seconds = since.elapsed().as_secs_f64();
         run.position.seconds += seconds;
         rows.push(Row {

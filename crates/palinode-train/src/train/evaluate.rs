@@ -89,7 +89,9 @@ pub(crate) fn most_probable(row: &[f32]) -> usize {
 /// a time.
 ///
 /// # Errors
-/// [`palinode::Error::Config`] where the images do not fit the network; what keeps an image from being read; as
+/// [`palinode::Error::Config`] where the images do not fit the network, or where the classes of `source` are
+/// not those of `info` in the same order ([`Relabelled`](crate::data::Relabelled) brings them into it);
+/// [`Error::NonFinite`] where a logit is NaN or infinite; what keeps an image from being read; as
 /// [`Network::forward`].
 pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
     network: &Network<R>,
@@ -100,6 +102,14 @@ pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
     let network = network.valid();
     let device = network.head.weight.val().device();
     let classes = network.config().classes;
+    if source.classes() != info.classes {
+        let reason = format!(
+            "the classes of the images are {}, those of the network {}",
+            source.classes().join(", "),
+            info.classes.join(", ")
+        );
+        return Err(Error::config("classes", reason));
+    }
     let labels: Vec<usize> = (0..source.len()).map(|index| source.label(index)).collect();
     if let Some(label) = labels.iter().find(|&&label| label >= classes) {
         let reason = format!("an image has label {label}, but the network has {classes} classes");
@@ -110,7 +120,14 @@ pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
     while let Some(batch) = batches.next_on(&device)? {
         logits.extend(to_f32(network.forward(batch.images, Phase::Inference)?));
     }
-    let count = source.len().max(1) as f64;
+    if let Some(place) = logits.iter().position(|logit| !logit.is_finite()) {
+        let place = source.name(place / classes.max(1));
+        return Err(Error::NonFinite { what: "a logit", place });
+    }
+    if labels.is_empty() {
+        return Err(Error::config("data", "there is no image to evaluate"));
+    }
+    let count = source.len() as f64;
     Ok(Evaluation {
         loss: cross_entropy_sum(&logits, &labels, classes) / count,
         accuracy: correct(&logits, &labels, classes) as f64 / count,

@@ -5,8 +5,18 @@ use super::start::StartReport;
 
 /// A watcher of a run: a progress bar, a test.
 pub trait Observer: Send {
+    /// While pictures are decoded, before the run begins: how many there are so far, and in all.
+    fn loading(&mut self, _done: usize, _pictures: usize) {}
+    /// Before the first step: something a user should know about the images or the run.
+    fn remark(&mut self, _remark: &str) {}
     /// Before the first step of a run that starts from the weights of a file.
     fn started_from(&mut self, _start: &StartReport) {}
+    /// Before the first step of a run that goes on: in epoch `epoch` (from 1) of `epochs`, after `step` of
+    /// its steps.
+    fn resumed(&mut self, _epoch: usize, _epochs: usize, _step: usize) {}
+    /// Before the first step. From now on, [`stop_requested`](Self::stop_requested) is asked after every
+    /// step.
+    fn begins(&mut self) {}
     /// After every step.
     fn step(&mut self, _progress: &Progress) {}
     /// After every epoch and validation.

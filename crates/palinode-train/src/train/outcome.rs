@@ -30,11 +30,14 @@ pub struct Outcome {
     pub images_per_second: Option<f64>,
     /// Peak of the live bytes; `None` where they are not counted.
     pub peak_bytes: Option<u64>,
+    /// What a user should know about the images, such as which files were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 impl Outcome {
     /// The result of a run of no epochs.
-    pub(super) fn untrained(run: &Path, parameters: usize) -> Self {
+    pub(super) fn untrained(run: &Path, parameters: usize, remarks: Vec<String>) -> Self {
         Self {
             run: run.to_owned(),
             epochs: 0,
@@ -45,6 +48,7 @@ impl Outcome {
             seconds: None,
             images_per_second: None,
             peak_bytes: None,
+            remarks,
         }
     }
 

@@ -75,9 +75,14 @@ impl<R: Residual> Run<R> {
             &mut self.optimizer,
             &Device::flex(),
         )?;
-        if position.data != self.data.checksum {
-            let reason = "the training images are not those this run began with";
-            return Err(Error::config("data", reason));
+        let (began, now) = (position.data, self.data.checksums);
+        for (which, same) in
+            [("training", began.training == now.training), ("test", began.test == now.test)]
+        {
+            if !same {
+                let reason = format!("the {which} images are not those this run began with");
+                return Err(Error::config("data", reason));
+            }
         }
         (self.position, self.network) = (position, network);
         Ok((self, true))
@@ -86,6 +91,14 @@ impl<R: Residual> Run<R> {
     /// The error of a number that is not finite, at the current step.
     pub fn not_finite(&self, what: &'static str) -> Error {
         not_finite(what, &self.position, &self.directory)
+    }
+
+    /// The error of an evaluation, where it is one of a number that is not finite with the current step.
+    pub fn placed(&self, error: Error, what: &'static str) -> Error {
+        match error {
+            Error::NonFinite { .. } => self.not_finite(what),
+            error => error,
+        }
     }
 
     /// The error of a run that was asked to stop.

@@ -115,7 +115,11 @@ impl<R: Residual> Trainer<R> {
         context.install(|| {
             directory.prepare()?;
             let (run, found) = self.begin(directory, &context, observer)?.load_checkpoint()?;
-            if !found {
+            if found {
+                let Position { epoch, step, .. } = run.position;
+                let epochs = run.settings.training.epochs;
+                observer.resumed((epoch + 1).min(epochs), epochs, step);
+            } else {
                 // Stopped before the first checkpoint: nothing is lost by starting again.
                 run.save_weights("init", &collect(&run.network))?;
             }
@@ -132,6 +136,7 @@ impl<R: Residual> Trainer<R> {
     ) -> Result<Run<R>> {
         let Self { mut network, data, settings, title, config, .. } = self;
         settings.validate()?;
+        settings.augmentation.check(data.info().size)?;
         let described = (data.info().channels, data.info().size, data.info().classes.len());
         let expected = network.config();
         let expected = (expected.channels, expected.size, expected.classes);
@@ -152,6 +157,7 @@ impl<R: Residual> Trainer<R> {
         if let Some(start) = start {
             observer.started_from(&start);
         }
+        data.remarks.iter().for_each(|remark| observer.remark(remark));
         let title = title
             .unwrap_or_else(|| format!("{} with {}", network.config().model, residual_name::<R>()));
         let config = match config {
@@ -162,7 +168,7 @@ impl<R: Residual> Trainer<R> {
             .with_smoothness(settings.smoothness, &network);
         let decay = settings.training.average;
         let average = (decay > 0.0).then(|| Average::new(decay));
-        let position = Position { data: data.checksum, ..Position::default() };
+        let position = Position { data: data.checksums, ..Position::default() };
         Ok(Run { title, config, settings, directory, data, network, optimizer, average, position })
     }
 }
@@ -170,7 +176,8 @@ impl<R: Residual> Trainer<R> {
 /// Trains to the end.
 fn finish<R: Residual>(run: Run<R>, observer: &mut dyn Observer) -> Result<Outcome> {
     if run.settings.training.epochs == 0 {
-        return Ok(Outcome::untrained(run.directory.path(), count(&run.network).total));
+        let (parameters, remarks) = (count(&run.network).total, run.data.remarks);
+        return Ok(Outcome::untrained(run.directory.path(), parameters, remarks));
     }
     let run = run_epochs(run, observer)?;
     conclude(&run, observer)

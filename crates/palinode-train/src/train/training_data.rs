@@ -1,10 +1,12 @@
 //! The images of a run: for training, for validation, and for the test at its end.
 
 use crate::data::{
-    ImageSource, Mean, Selection, check_source, describe, hold_out, image_len, overlap, subset,
+    ImageSource, Known, Mean, Relabelled, Selection, check_source, describe, hold_out, image_len,
+    subset,
 };
 use crate::error::{Error, Result};
 use palinode::network::DataInfo;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// How a data set is split for training; the defaults are those of `[data]` in a recipe.
@@ -63,12 +65,28 @@ pub struct TrainingData {
     pub(super) epoch_images: usize,
     /// All images that training and validation come from.
     pub(super) all: Arc<dyn ImageSource>,
-    pub(super) checksum: u32,
+    /// The same images, found by their pixels.
+    known: Known<Arc<dyn ImageSource>>,
+    pub(super) checksums: Checksums,
+    /// What a user should know about the images.
+    pub(super) remarks: Vec<String>,
     info: DataInfo,
 }
 
+/// Checksums of a run's images. A run goes on with the same images only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Checksums {
+    /// Of the images for training and validation.
+    pub training: u32,
+    /// Of the test images, where the run has some.
+    pub test: Option<u32>,
+}
+
 impl TrainingData {
-    /// Training and validation images out of `source`, which is read once or twice here.
+    /// Training and validation images out of `source`, all of which are read several times here.
+    ///
+    /// Where a class has too few images for some to be held out, a [remark](Self::remarks) says so; another
+    /// one names images that are in two classes.
     ///
     /// # Errors
     /// [`palinode::Error::Config`] where no image is left to train on, and what keeps an image from being read.
@@ -90,6 +108,14 @@ impl TrainingData {
             return Err(Error::config("data.mean", reason));
         }
         let epoch_images = training.len();
+        let known = Known::new(Arc::clone(&all))?;
+        let mut remarks = all.remarks();
+        let twins = known.in_two_classes()?;
+        if !twins.is_empty() {
+            let named = twins.named(&all, &all);
+            remarks.push(format!("the same image in two classes ({} times): {named}", twins.len()));
+        }
+        remarks.extend(split_remarks(&all, &labels, &chosen, &validation, options.validation));
         let training = Selection::new(Arc::clone(&all), chosen)?;
         let validation = Selection::new(Arc::clone(&all), validation)?;
         Ok(Self {
@@ -98,15 +124,19 @@ impl TrainingData {
             validation: Arc::new(validation),
             test: None,
             epoch_images,
-            checksum: all.checksum()?,
+            checksums: Checksums { training: all.checksum()?, test: None },
             all,
+            known,
+            remarks,
         })
     }
 
-    /// Adds test images, of which `allowed` may also be training or validation images.
+    /// Adds test images, of which `allowed` may also be training or validation images. Their classes are
+    /// matched by name.
     ///
     /// # Errors
-    /// [`palinode::Error::Config`] where there are more such images, or where the test images are of another kind.
+    /// [`palinode::Error::Config`] where there are more such images, which are named; where the test images
+    /// are of another kind or have other classes.
     pub fn with_test(self, test: impl ImageSource + 'static, allowed: usize) -> Result<Self> {
         self.with_shared_test(Arc::new(test), allowed)
     }
@@ -117,31 +147,81 @@ impl TrainingData {
         allowed: usize,
     ) -> Result<Self> {
         check_source(test.as_ref())?;
-        let kind =
-            |source: &dyn ImageSource| (source.channels(), source.size(), source.classes().len());
+        let kind = |source: &dyn ImageSource| (source.channels(), source.size());
         let (found, expected) = (kind(test.as_ref()), kind(self.all.as_ref()));
         if found != expected {
             let reason = format!(
-                "(channels, size, classes) of the test images are {found:?}, of the training images \
-                 {expected:?}"
+                "(channels, size) of the test images are {found:?}, of the training images {expected:?}"
             );
             return Err(Error::config("data", reason));
         }
-        let shared = overlap(self.all.as_ref(), test.as_ref())?;
-        if shared > allowed {
+        let test = Relabelled::new(test, self.all.classes())?;
+        let shared = self.known.shared_with(&test)?;
+        if shared.len() > allowed {
             let reason = format!(
-                "{shared} of {} test images are also among the training images, so a test on them \
-                 measures nothing (data.allowed_overlap is the number of duplicates that are accepted)",
-                test.len()
+                "{} of {} test images are also among the training images, so a test on them measures \
+                 nothing (data.allowed_overlap is the number of duplicates that are accepted): {}",
+                shared.len(),
+                test.len(),
+                shared.named(&self.all, &test)
             );
             return Err(Error::config("data", reason));
         }
-        self.test = Some(test);
+        self.remarks.extend(test.remarks());
+        self.checksums.test = Some(test.checksum()?);
+        self.test = Some(Arc::new(test));
         Ok(self)
+    }
+
+    /// What a user should know about the images: which files were left out, which images are in two
+    /// classes, of which classes nothing could be held out.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// The description of the images, for a network and its weight files.
     pub fn info(&self) -> &DataInfo {
         &self.info
     }
+}
+
+/// What the split could not do: hold images of a class out, or train on one.
+fn split_remarks(
+    all: &dyn ImageSource,
+    labels: &[usize],
+    training: &[usize],
+    validation: &[usize],
+    fraction: f64,
+) -> Vec<String> {
+    let count = |indices: &mut dyn Iterator<Item = usize>| {
+        let mut counts = vec![0_usize; all.classes().len()];
+        indices.for_each(|index| counts[labels[index]] += 1);
+        counts
+    };
+    let trained = count(&mut training.iter().copied());
+    let held_out = count(&mut validation.iter().copied());
+    let images = count(&mut (0..labels.len()));
+    let mut remarks = Vec::new();
+    let mut say = |classes: Vec<usize>, what: &str| {
+        if classes.is_empty() {
+            return;
+        }
+        let named = classes
+            .iter()
+            .take(10)
+            .map(|&class| format!("{} (of {})", all.classes()[class], images[class]));
+        let mut named: Vec<String> = named.collect();
+        if classes.len() > named.len() {
+            named.push(format!("and {} more classes", classes.len() - named.len()));
+        }
+        remarks.push(format!("{what}: {}", named.join(", ")));
+    };
+    let classes = 0..images.len();
+    say(classes.clone().filter(|&class| trained[class] == 0).collect(), "no image to train on");
+    if fraction > 0.0 {
+        let without = |&class: &usize| images[class] > 0 && held_out[class] == 0;
+        let what = format!("no image held out for validation (data.validation is {fraction})");
+        say(classes.filter(without).collect(), &what);
+    }
+    remarks
 }

@@ -22,6 +22,10 @@ pub struct DataInfo {
     pub classes: Vec<String>,
     /// Zero pixels added on each side of a raw image.
     pub padding: usize,
+    /// Red, green and blue that transparent pictures were laid on. `None` if the images had no
+    /// transparency; transparent pictures are then laid on white.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<[u8; 3]>,
 }
 
 impl DataInfo {

@@ -128,6 +128,11 @@ pub fn save_arrays(
     arrays: &Arrays,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
+    write_atomically(path, &arrays_to_bytes(arrays, metadata))
+}
+
+/// The bytes of the file that [`save_arrays`] writes.
+pub fn arrays_to_bytes(arrays: &Arrays, metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
@@ -148,18 +153,26 @@ pub fn save_arrays(
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.append(&mut header);
     bytes.append(&mut data);
-    write_atomically(path, &bytes)
+    bytes
 }
 
 /// Reads the f32 arrays and the metadata of a safetensors file.
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Format`] naming the path and what is wrong.
+/// [`Error::Io`] or [`Error::Format`] naming the path and what is wrong, such as an array with NaN or an
+/// infinite value in it.
 pub fn load_arrays(path: &Path) -> Result<(Arrays, BTreeMap<String, String>)> {
-    let bytes = read(path)?;
+    arrays_from_bytes(&read(path)?, path)
+}
+
+/// The f32 arrays and the metadata in the bytes of a safetensors file; `path` is for messages.
+///
+/// # Errors
+/// As [`load_arrays`], without [`Error::Io`].
+pub fn arrays_from_bytes(bytes: &[u8], path: &Path) -> Result<(Arrays, BTreeMap<String, String>)> {
     let malformed = |error| Error::format(path, format!("not a safetensors file: {error}"));
-    let file = SafeTensors::deserialize(&bytes).map_err(malformed)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
+    let file = SafeTensors::deserialize(bytes).map_err(malformed)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
     let metadata = header.metadata().iter().flatten();
     let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
     let mut arrays = Arrays::new();
@@ -171,7 +184,11 @@ pub fn load_arrays(path: &Path) -> Result<(Arrays, BTreeMap<String, String>)> {
             ));
         }
         let (chunks, _) = view.data().as_chunks::<4>();
-        let values = chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();
+        let values: Vec<f32> = chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();
+        if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+            let reason = format!("array `{name}` holds {} at index {place}", values[place]);
+            return Err(Error::format(path, reason));
+        }
         arrays.insert(name, Array { shape: view.shape().to_vec(), values });
     }
     Ok((arrays, metadata))

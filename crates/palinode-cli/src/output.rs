@@ -1,0 +1,54 @@
+//! What the program writes: results on stdout, everything else on stderr.
+
+use anyhow::Context;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+
+/// Writes a line to stdout, in the form of `println!`. Unlike that, it returns an error where nobody reads or
+/// the disk is full.
+macro_rules! say {
+    ($($arguments:tt)*) => { $crate::output::line(format_args!($($arguments)*)) };
+}
+pub(crate) use say;
+
+/// See [`say`].
+pub fn line(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).context("standard output")
+}
+
+/// Writes a line to stderr. A line that nobody can read is no reason to stop.
+pub fn note(text: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Writes something to stderr that a user should know about a run or its images.
+pub fn remark(text: &str) {
+    note(format_args!("palinode: note: {}", plain(text)));
+}
+
+/// A path as text, for JSON; what is not UTF-8 in it becomes U+FFFD.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Text without control characters, which a terminal would obey: they are written as `\u{1b}`.
+pub fn plain(text: &str) -> String {
+    let visible = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_in_plain_text() {
+        assert_eq!(plain("a b\t\u{1b}[31mred"), "a b\\t\\u{1b}[31mred");
+        assert_eq!(plain("Ångström – 猫"), "Ångström – 猫");
+    }
+}

@@ -1,0 +1,170 @@
+//! Classes by their names: two data sets may number the same classes differently.
+
+use super::image_source::ImageSource;
+use crate::error::{Error, Result};
+
+/// Images whose labels count the classes of another list, matched by name.
+#[derive(Clone, Debug)]
+pub struct Relabelled<S> {
+    source: S,
+    classes: Vec<String>,
+    /// The new label of every class of the source.
+    labels: Vec<usize>,
+    remarks: Vec<String>,
+}
+
+impl<S: ImageSource> Relabelled<S> {
+    /// The images of `source` with labels that count `classes`.
+    ///
+    /// Names are the same where they are equal, but for characters that a folder's name cannot have or
+    /// usually does not: `T-shirt/top` is also `T-shirt_top`. Folders that are called 0, 1, 2 … stand for
+    /// the classes in their order, and a remark says so.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Config`] about `data`, naming a class that only one of the two has.
+    pub fn new(source: S, classes: &[String]) -> Result<Self> {
+        let (mut remarks, found) = (source.remarks(), source.classes());
+        let labels = match by_name(found, classes) {
+            Ok(labels) => labels,
+            Err(_) if numbered(found) && found.len() == classes.len() => {
+                remarks.push(format!(
+                    "classes 0 to {} were taken as `{}` to `{}`, in this order",
+                    classes.len() - 1,
+                    classes[0],
+                    classes[classes.len() - 1]
+                ));
+                found.iter().map(|name| name.parse().unwrap_or_default()).collect()
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { source, classes: classes.to_vec(), labels, remarks })
+    }
+}
+
+impl<S: ImageSource> ImageSource for Relabelled<S> {
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+    fn channels(&self) -> usize {
+        self.source.channels()
+    }
+    fn size(&self) -> [usize; 2] {
+        self.source.size()
+    }
+    fn padding(&self) -> usize {
+        self.source.padding()
+    }
+    fn background(&self) -> Option<[u8; 3]> {
+        self.source.background()
+    }
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+    fn label(&self, index: usize) -> usize {
+        self.labels[self.source.label(index)]
+    }
+    fn name(&self, index: usize) -> String {
+        self.source.name(index)
+    }
+    fn remarks(&self) -> Vec<String> {
+        self.remarks.clone()
+    }
+    fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
+        self.source.read(index, into)
+    }
+}
+
+/// For each of `found`, its place in `expected`.
+fn by_name(found: &[String], expected: &[String]) -> Result<Vec<usize>> {
+    let place = |name: &String| {
+        let same = expected.iter().position(|other| other == name);
+        same.or_else(|| expected.iter().position(|other| plain(other) == plain(name)))
+    };
+    let places: Vec<Option<usize>> = found.iter().map(place).collect();
+    let quoted = |names: Vec<&String>| {
+        let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    };
+    let unknown: Vec<&String> = found
+        .iter()
+        .zip(&places)
+        .filter(|(_, place)| place.is_none())
+        .map(|(name, _)| name)
+        .collect();
+    let missing: Vec<&String> = (0..expected.len())
+        .filter(|place| !places.contains(&Some(*place)))
+        .map(|place| &expected[place])
+        .collect();
+    let mut reasons = Vec::new();
+    if !unknown.is_empty() {
+        reasons.push(format!(
+            "the images have {}, which is not one of the expected classes",
+            quoted(unknown)
+        ));
+    }
+    if !missing.is_empty() {
+        reasons.push(format!("the images have no class {}", quoted(missing)));
+    }
+    let places: Vec<usize> = places.into_iter().flatten().collect();
+    let mut sorted = places.clone();
+    sorted.sort_unstable();
+    if reasons.is_empty() && sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        reasons.push("two classes of the images have the same name".to_owned());
+    }
+    match reasons.is_empty() {
+        true => Ok(places),
+        false => Err(Error::config("classes", reasons.join("; "))),
+    }
+}
+
+/// A name without the characters that are replaced or left out where it becomes a folder's.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Whether the names are 0, 1, 2 … in any order.
+fn numbered(names: &[String]) -> bool {
+    let mut numbers: Vec<Option<usize>> = names.iter().map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().enumerate().all(|(place, number)| number == Some(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Dataset;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn labels(found: &[&str], expected: &[&str]) -> Result<Vec<usize>> {
+        let labels: Vec<u8> = (0..found.len() as u8).collect();
+        let source = Dataset::new(vec![0; found.len()], labels, 1, [1, 1], names(found));
+        let source = Relabelled::new(source, &names(expected))?;
+        assert_eq!(source.classes(), names(expected));
+        Ok((0..source.len()).map(|index| source.label(index)).collect())
+    }
+
+    #[test]
+    fn classes_are_matched_by_name_in_any_order() {
+        assert_eq!(labels(&["dog", "cat"], &["cat", "dog"]).unwrap(), [1, 0]);
+        let weights = ["T-shirt/top", "Ankle boot", "T-shirt"];
+        assert_eq!(labels(&["Ankle_boot", "T-shirt", "T-shirt_top"], &weights).unwrap(), [1, 2, 0]);
+        assert_eq!(labels(&["0", "1", "2"], &weights).unwrap(), [0, 1, 2]);
+        assert_eq!(labels(&["2", "0", "1"], &["0", "1", "2"]).unwrap(), [2, 0, 1]);
+    }
+
+    #[test]
+    fn a_class_that_only_one_has_is_named() {
+        let message =
+            |found: &[&str], expected: &[&str]| labels(found, expected).unwrap_err().to_string();
+        let zcat = message(&["dog", "zcat"], &["cat", "dog"]);
+        assert!(zcat.contains("have `zcat`") && zcat.contains("no class `cat`"), "{zcat}");
+        let eel = message(&["cat", "dog", "eel"], &["cat", "dog"]);
+        assert!(eel.contains("`eel`") && !eel.contains("`dog`"), "{eel}");
+        assert!(message(&["cat"], &["cat", "dog"]).contains("no class `dog`"));
+        assert!(message(&["0", "1"], &["cat", "dog", "eel"]).contains("no class `cat`"));
+        assert!(message(&["a b", "a-b"], &["ab", "c"]).contains("no class `c`"));
+    }
+}

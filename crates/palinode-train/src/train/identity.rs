@@ -1,0 +1,119 @@
+//! What a run is: its network, its optimiser and its settings. A run goes on only as what it began as.
+
+use super::optimizer::NetworkOptimizer;
+use crate::error::{Error, Result};
+use palinode::network::Network;
+use palinode::residual::Residual;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Every setting of a run by its dotted name, with its value as text.
+pub(super) type Fields = BTreeMap<String, String>;
+
+/// Settings that may change between two parts of a run: where its images are, and (on request) how long it
+/// trains. Threads are no setting.
+const CHANGEABLE: [&str; 2] = ["data.dir", "training.epochs"];
+
+/// What a run is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    /// The residual's type, without its path.
+    residual: String,
+    optimizer: String,
+    /// The network's description.
+    network: Value,
+    settings: Fields,
+    /// Epochs of the whole run.
+    pub epochs: usize,
+}
+
+impl Identity {
+    pub fn of<R: Residual>(
+        network: &Network<R>,
+        optimizer: &NetworkOptimizer,
+        settings: &Fields,
+        epochs: usize,
+    ) -> Result<Self> {
+        let described = serde_json::to_value(network.config())
+            .map_err(|error| Error::config("model", error.to_string()))?;
+        let mut settings = settings.clone();
+        settings.retain(|name, _| !CHANGEABLE.contains(&name.as_str()));
+        Ok(Self {
+            residual: residual_name::<R>(),
+            optimizer: optimizer.name().name().to_owned(),
+            network: described,
+            settings,
+            epochs,
+        })
+    }
+
+    /// Refuses to go on with anything else than the run began with, but for the number of epochs.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Config`] naming the first difference.
+    pub fn check(&self, now: &Self) -> Result<()> {
+        let fields = |value: &Value| -> Fields {
+            let fields = value.as_object().into_iter().flatten();
+            fields.map(|(name, value)| (name.clone(), value.to_string())).collect()
+        };
+        let names = |identity: &Self| {
+            Fields::from([
+                ("residual".to_owned(), identity.residual.clone()),
+                ("optimizer".to_owned(), identity.optimizer.clone()),
+            ])
+        };
+        // The settings first: they are what a user can change, and some describe the network.
+        difference(&self.settings, &now.settings)?;
+        difference(&names(self), &names(now))?;
+        difference(&fields(&self.network), &fields(&now.network))
+    }
+
+    /// Refuses to go on with other settings than `now`, which may be those of the file that the run wrote.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_settings(&self, now: &Fields, epochs: usize) -> Result<()> {
+        let mut now = now.clone();
+        now.retain(|name, _| !CHANGEABLE.contains(&name.as_str()));
+        difference(&self.settings, &now)?;
+        self.check_epochs(epochs)
+    }
+
+    /// Refuses another number of epochs that nobody asked for.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Config`].
+    pub fn check_epochs(&self, epochs: usize) -> Result<()> {
+        if epochs == self.epochs {
+            return Ok(());
+        }
+        let reason = format!(
+            "{} when the run began, now {epochs}; `--resume DIR --epochs {epochs}` trains on",
+            self.epochs
+        );
+        Err(Error::config("training.epochs", reason))
+    }
+}
+
+/// The first setting that is not the same, as an error.
+fn difference(began: &Fields, now: &Fields) -> Result<()> {
+    let unset = "unset".to_owned();
+    for name in began.keys().chain(now.keys()) {
+        let (began, now) = (began.get(name).unwrap_or(&unset), now.get(name).unwrap_or(&unset));
+        if began != now {
+            let reason = format!(
+                "{began} when the run began, now {now}; a run goes on with the settings it began with"
+            );
+            return Err(Error::config(name, reason));
+        }
+    }
+    Ok(())
+}
+
+/// The name of a residual's type, without its path.
+pub(super) fn residual_name<R: Residual>() -> String {
+    let path = std::any::type_name::<R>();
+    let (plain, _) = path.split_once('<').unwrap_or((path, ""));
+    plain.rsplit("::").next().unwrap_or(plain).to_owned()
+}
