@@ -5,11 +5,12 @@ use crate::output::say;
 use crate::progress::Display;
 use crate::signals::Signals;
 use clap::Args;
+use palinode::Isa;
 use palinode::network::Variant;
 use palinode_train::data::SourceName;
-use palinode_train::recipe::{Override, QUICK_START, Recipe, Value, parse_override};
+use palinode_train::recipe::{DEFAULTS, Override, QUICK_START, Recipe, Value, parse_override};
 use palinode_train::report::loss;
-use palinode_train::train::{Outcome, RunDirectory, resume, train};
+use palinode_train::train::{Changes, Outcome, RunDirectory, resume, train};
 use std::path::{Path, PathBuf};
 
 /// Options of `palinode train`.
@@ -30,10 +31,10 @@ pub struct Train {
     /// Data set (data.name).
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
-    /// Directory of the data set (data.dir).
+    /// Directory of the data set (data.dir). With --resume: where the same images are now.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Passes over the training images (training.epochs).
+    /// Passes over the training images (training.epochs). With --resume: train on until there are as many.
     #[arg(long, value_name = "N")]
     epochs: Option<u32>,
     /// Images per batch (training.batch_size).
@@ -51,10 +52,10 @@ pub struct Train {
     /// Run directory (default: a new one in runs/).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Continue the run in DIR where it stopped, bit for bit.
+    /// Continue the run in DIR where it stopped, bit for bit. Of its settings, only --epochs and --data-dir
+    /// can be changed.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "recipe", "model", "layout", "variant", "data", "data_dir", "epochs", "batch_size", "seed",
-        "mode", "set", "out",
+        "recipe", "model", "layout", "variant", "data", "batch_size", "seed", "mode", "set", "out",
     ])]
     resume: Option<PathBuf>,
     /// Print the result as one line of JSON.
@@ -68,25 +69,46 @@ pub struct Train {
 impl Train {
     pub fn run(self, machine: Machine, signals: &Signals) -> anyhow::Result<()> {
         let outcome = match &self.resume {
-            Some(path) => resume(path, machine.threads(), &mut Display::new(self.quiet, signals)?)?,
+            Some(run) => self.go_on(run, machine, signals)?,
             None => {
                 let recipe = self.recipe(machine)?;
-                let out = self.out.clone().unwrap_or_else(|| {
-                    let model = &recipe.model.name;
-                    let name = format!("{model}-{}-seed{}", recipe.data.name.name(), recipe.seed);
-                    RunDirectory::unused(Path::new("runs"), &name)
-                });
-                train(recipe, &out, machine.threads(), &mut Display::new(self.quiet, signals)?)?
+                let mut display = Display::new(self.quiet, signals)?;
+                match &self.out {
+                    Some(out) => train(recipe, out, machine.threads(), &mut display)?,
+                    None => {
+                        let (model, data) = (&recipe.model.name, recipe.data.name.name());
+                        let name = format!("{model}-{data}-seed{}", recipe.seed);
+                        let out = RunDirectory::claim(Path::new("runs"), &name)?;
+                        train(recipe, &out, machine.threads(), &mut display).inspect_err(|_| {
+                            // Only where the run never began: a directory that is not empty stays.
+                            let _ = std::fs::remove_dir(&out);
+                        })?
+                    }
+                }
             }
         };
         self.print(&outcome)
+    }
+
+    fn go_on(&self, run: &Path, machine: Machine, signals: &Signals) -> anyhow::Result<Outcome> {
+        if let Some(isa) = machine.isa {
+            let began = Recipe::load(&RunDirectory::open(run)?.config(), &[])?.training.isa;
+            anyhow::ensure!(
+                began == Some(isa),
+                "--isa: the run began on {}, and its bits depend on it",
+                began.map_or("another one", Isa::name)
+            );
+        }
+        let epochs = self.epochs.map(|epochs| epochs as usize);
+        let changes = Changes::default().with_epochs(epochs).with_data_dir(self.data_dir.clone());
+        Ok(resume(run, machine.threads(), &changes, &mut Display::new(self.quiet, signals)?)?)
     }
 
     fn recipe(&self, machine: Machine) -> anyhow::Result<Recipe> {
         let overrides = self.overrides(machine)?;
         Ok(match (&self.recipe, &self.model) {
             (Some(path), _) => Recipe::load(path, &overrides)?,
-            (None, Some(_)) => Recipe::parse("", Path::new("defaults"), &overrides)?,
+            (None, Some(_)) => Recipe::parse(DEFAULTS, Path::new("defaults"), &overrides)?,
             (None, None) => Recipe::parse(QUICK_START, Path::new("quick-start.toml"), &overrides)?,
         })
     }

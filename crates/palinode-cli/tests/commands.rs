@@ -72,7 +72,6 @@ fn a_run_from_training_to_prediction() {
         "config.toml",
         "metrics.csv",
         "curves.svg",
-        "events.out.tfevents.palinode",
         "report.html",
         "weights/init.safetensors",
         "weights/best.safetensors",
@@ -80,6 +79,9 @@ fn a_run_from_training_to_prediction() {
     ] {
         assert!(run.join(file).is_file(), "{file} is missing");
     }
+    let names = std::fs::read_dir(&run).unwrap().flatten().map(|entry| entry.file_name());
+    let events = names.filter(|name| name.to_string_lossy().starts_with("events.out.tfevents."));
+    assert_eq!(events.count(), 1, "one process, one event file");
     let header = std::fs::read_to_string(run.join("metrics.csv")).unwrap();
     assert!(header.starts_with(
         "epoch,split,loss,accuracy,learning_rate,seconds,images_per_second,peak_bytes\n"

@@ -5,7 +5,7 @@ use palinode::network::NetworkConfig;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
 use palinode_train::data::Dataset;
-use palinode_train::recipe::Recipe;
+use palinode_train::recipe::{DEFAULTS, Recipe};
 use palinode_train::report::{Compared, Report, comparison};
 use palinode_train::train::{Evaluation, Outcome, Row};
 use std::path::Path;
@@ -25,7 +25,8 @@ fn rows(epochs: usize) -> Vec<Row> {
 }
 
 fn recipe(setting: &str) -> Recipe {
-    Recipe::parse(setting, Path::new("test.toml"), &[]).unwrap().resolved().unwrap()
+    let text = format!("{DEFAULTS}{setting}");
+    Recipe::parse(&text, Path::new("test.toml"), &[]).unwrap().resolved().unwrap()
 }
 
 fn outcome() -> Outcome {

@@ -24,7 +24,7 @@ impl<S: ImageSource> Relabelled<S> {
     /// [`palinode::Error::Config`] about `data`, naming a class that only one of the two has.
     pub fn new(source: S, classes: &[String]) -> Result<Self> {
         let (mut remarks, found) = (source.remarks(), source.classes());
-        let labels = match by_name(found, classes) {
+        let labels = match places_of(found, classes) {
             Ok(labels) => labels,
             Err(_) if numbered(found) && found.len() == classes.len() => {
                 remarks.push(format!(
@@ -74,8 +74,11 @@ impl<S: ImageSource> ImageSource for Relabelled<S> {
     }
 }
 
-/// For each of `found`, its place in `expected`.
-fn by_name(found: &[String], expected: &[String]) -> Result<Vec<usize>> {
+/// For each of the classes `found`, its place in `expected`, by name.
+///
+/// # Errors
+/// [`palinode::Error::Config`] naming a class that only one of the two has.
+pub(crate) fn places_of(found: &[String], expected: &[String]) -> Result<Vec<usize>> {
     let place = |name: &String| {
         let same = expected.iter().position(|other| other == name);
         same.or_else(|| expected.iter().position(|other| plain(other) == plain(name)))
@@ -97,13 +100,11 @@ fn by_name(found: &[String], expected: &[String]) -> Result<Vec<usize>> {
         .collect();
     let mut reasons = Vec::new();
     if !unknown.is_empty() {
-        reasons.push(format!(
-            "the images have {}, which is not one of the expected classes",
-            quoted(unknown)
-        ));
+        let verb = if unknown.len() == 1 { "is" } else { "are" };
+        reasons.push(format!("{} {verb} not among the expected classes", quoted(unknown)));
     }
     if !missing.is_empty() {
-        reasons.push(format!("the images have no class {}", quoted(missing)));
+        reasons.push(format!("there is no class {}", quoted(missing)));
     }
     let places: Vec<usize> = places.into_iter().flatten().collect();
     let mut sorted = places.clone();
@@ -160,7 +161,7 @@ mod tests {
         let message =
             |found: &[&str], expected: &[&str]| labels(found, expected).unwrap_err().to_string();
         let zcat = message(&["dog", "zcat"], &["cat", "dog"]);
-        assert!(zcat.contains("have `zcat`") && zcat.contains("no class `cat`"), "{zcat}");
+        assert!(zcat.contains("`zcat` is not") && zcat.contains("no class `cat`"), "{zcat}");
         let eel = message(&["cat", "dog", "eel"], &["cat", "dog"]);
         assert!(eel.contains("`eel`") && !eel.contains("`dog`"), "{eel}");
         assert!(message(&["cat"], &["cat", "dog"]).contains("no class `dog`"));

@@ -28,6 +28,7 @@ mod stl10;
 pub use augment::Augmentation;
 pub use batch::{Ahead, Batch, Batches, Epoch};
 pub use classes::Relabelled;
+pub(crate) use classes::places_of;
 pub use dataset::{Dataset, Split};
 pub use decoders::DECODER_THREAD;
 #[cfg(feature = "download")]

@@ -1,7 +1,7 @@
 //! The experiment file.
 
 use crate::error::{Error, Result};
-use crate::recipe::{Override, Recipe, Value, parse_override};
+use crate::recipe::{DEFAULTS, Override, Recipe, Value, in_words, parse_override};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -80,8 +80,8 @@ impl Plan {
     /// [`palinode::Error::Io`], [`palinode::Error::Format`] for a text that is no experiment.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let plan: Self =
-            toml::from_str(&text).map_err(|error| Error::format(path, error.to_string()))?;
+        let plan: Self = toml::from_str(&text)
+            .map_err(|error| Error::format(path, in_words(&error.to_string())))?;
         if plan.experiment_version != EXPERIMENT_VERSION {
             return Err(Error::format(
                 path,
@@ -145,7 +145,7 @@ impl Plan {
         overrides.push(("data.subset".into(), Value::Float(subset)));
         let recipe = match row.recipe.as_ref().or(self.recipe.as_ref()) {
             Some(path) => Recipe::load(&directory.join(path), &overrides)?,
-            None => Recipe::parse("", Path::new("defaults"), &overrides)?,
+            None => Recipe::parse(DEFAULTS, Path::new("defaults"), &overrides)?,
         };
         // Mistakes in the model are found without its images: any size will do.
         recipe
@@ -175,7 +175,11 @@ mod tests {
     fn rows_subsets_and_seeds_multiply_and_settings_reach_the_recipes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("e.toml");
-        std::fs::write(folder.path().join("base.toml"), "[training]\nepochs = 3\n").unwrap();
+        std::fs::write(
+            folder.path().join("base.toml"),
+            "recipe_version = 1\n[training]\nepochs = 3\n",
+        )
+        .unwrap();
         let text = "experiment_version = 1\ntitle = \"t\"\nrecipe = \"base.toml\"\n\
                     set = [\"optimizer.learning_rate=0.3\"]\nseeds = [0, 4]\nsubsets = [0.05, 1.0]\n\
                     [[row]]\nname = \"a b\"\n[[row]]\nname = \"c\"\n\

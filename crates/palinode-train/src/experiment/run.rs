@@ -9,7 +9,7 @@ use super::table::{as_markdown, table_rows};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::recipe::{DataRecipe, Recipe};
-use crate::train::{Observer, Outcome, RunDirectory, resume, train};
+use crate::train::{Changes, Lock, Observer, Outcome, RunDirectory, resume, train};
 use palinode::file::write_atomically;
 use palinode_kernels::ContextBuilder;
 use std::collections::BTreeMap;
@@ -22,7 +22,8 @@ use std::path::Path;
 /// `before` is called before every trial that is run, with (number from 1, count, trial).
 ///
 /// # Errors
-/// As [`train`]; [`palinode::Error::Config`] where `out` holds a run of the same name by another recipe;
+/// As [`train`]; [`palinode::Error::Config`] where `out` holds a run of the same name by another recipe, or
+/// where another process works in it;
 /// [`Error::NonFinite`] at the end, where there were such trials.
 pub fn run<O: Observer>(
     plan: &Plan,
@@ -35,6 +36,8 @@ pub fn run<O: Observer>(
     let trials = plan.trials(recipes)?;
     let directory = out.join("runs");
     std::fs::create_dir_all(&directory).map_err(Error::io(&directory))?;
+    let (_lock, remark) = Lock::take(out)?;
+    remark.iter().for_each(|remark| observer.remark(remark));
     let mut results = Results { plan, out, finished: BTreeMap::new(), failed: Vec::new() };
     for (number, trial) in trials.iter().enumerate() {
         let path = directory.join(&trial.directory);
@@ -53,7 +56,7 @@ pub fn run<O: Observer>(
         before(observer, (number + 1, trials.len()), trial);
         let path = directory.join(&trial.directory);
         let ran = match RunDirectory::at(&path).config().is_file() {
-            true => resume(&path, machine, observer),
+            true => resume(&path, machine, &Changes::default(), observer),
             false => train(trial.recipe.clone(), &path, machine, observer),
         };
         match ran {
@@ -105,17 +108,27 @@ fn check(trial: &Trial, path: &Path) -> Result<()> {
         return Ok(());
     }
     // Resolved, for a field that is younger than the run.
-    let mut there = Recipe::load(&config, &[])?.resolved()?;
-    there.training.isa = trial.recipe.training.isa;
-    if there == trial.recipe {
+    let there = Recipe::load(&config, &[])?.resolved()?.fields()?;
+    let here = trial.recipe.fields()?;
+    // Where the images are, and what the machine has, may have changed.
+    let compared = |name: &str| !["data.dir", "training.isa"].contains(&name);
+    let value = |fields: &[(String, String)], name: &str| {
+        let found = fields.iter().find(|(field, _)| field == name);
+        found.map_or("unset".to_owned(), |(_, value)| value.clone())
+    };
+    let mut names = there.iter().chain(&here).map(|(name, _)| name).filter(|name| compared(name));
+    let Some(name) = names.find(|name| value(&there, name) != value(&here, name)) else {
         return Ok(());
-    }
+    };
     Err(Error::config(
         "out",
         format!(
-            "{} was run with another recipe than `{}` has now; remove it, or name another directory",
+            "{} was run with another recipe than `{}` has now ({name} is {} there, {} here); remove it, \
+             or name another directory",
             path.display(),
-            trial.row
+            trial.row,
+            value(&there, name),
+            value(&here, name)
         ),
     ))
 }

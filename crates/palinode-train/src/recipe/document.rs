@@ -1,22 +1,27 @@
 //! A recipe as a TOML document: reading, overriding, writing.
 
 use super::optimizer::{OptimizerRecipe, SmoothnessRecipe};
-use super::overrides::{Override, flatten, set};
+use super::overrides::{Override, flatten, remove, set};
+use super::replaced::replaced_fields;
 use super::schedule::Schedule;
 use super::sections::{DataRecipe, ModelRecipe};
 use super::settings::Settings;
 use super::training::TrainingRecipe;
+use super::wording::in_words;
 use crate::data::Augmentation;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use toml::{Table, Value};
+use toml::Table;
 
 /// The version of the recipe format this program reads.
 pub const RECIPE_VERSION: u32 = 1;
 
 /// A recipe with every field and its default, as `palinode init-recipe` writes it.
 pub const TEMPLATE: &str = include_str!("template.toml");
+
+/// A recipe whose settings are all defaults.
+pub const DEFAULTS: &str = "recipe_version = 1\n";
 
 /// The recipe of `palinode train` without arguments.
 pub const QUICK_START: &str = include_str!("quick-start.toml");
@@ -77,28 +82,32 @@ impl Recipe {
 
     /// Reads a recipe's text and applies overrides; `path` is for messages.
     ///
-    /// An override of the model's name also removes the text's settings that belong to its own model:
-    /// blocks, widths, scheme, residual, layout, step and the baselines' fields. An override of the
-    /// variant removes the settings that the new variant brings.
+    /// An override also removes the settings of the text that it makes meaningless, as
+    /// [`replaced_fields`] lists them: a model brings its own blocks, widths and scheme, another data
+    /// set is not in the directory of the first.
     ///
     /// # Errors
-    /// [`palinode::Error::Format`] for a text that is no recipe, [`palinode::Error::Config`] for a value that is not
-    /// allowed.
+    /// [`palinode::Error::Format`] for a text that is no recipe or has no `recipe_version`,
+    /// [`palinode::Error::Config`] for a value that is not allowed.
     pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Self> {
-        let wrong = |error: toml::de::Error| Error::format(path, error.to_string());
+        let wrong = |error: toml::de::Error| Error::format(path, in_words(&error.to_string()));
         // As a recipe first: its messages name line and column.
         toml::from_str::<Self>(text).map_err(wrong)?;
         let mut table = toml::from_str::<Table>(text).map_err(wrong)?;
-        if let Some(model) = table.get_mut("model").and_then(Value::as_table_mut) {
-            for field in replaced_fields(overrides) {
-                model.remove(*field);
-            }
+        if !table.contains_key("recipe_version") {
+            let reason = format!(
+                "no recipe: `recipe_version = {RECIPE_VERSION}` is missing at its beginning"
+            );
+            return Err(Error::format(path, reason));
+        }
+        for field in replaced_fields(&table, overrides) {
+            remove(&mut table, field);
         }
         for (field, value) in overrides {
             set(&mut table, field, value.clone())?;
         }
         let recipe: Self = serde_path_to_error::deserialize(table).map_err(|error| {
-            Error::config(error.path().to_string(), error.inner().message().to_owned())
+            Error::config(error.path().to_string(), in_words(error.inner().message()))
         })?;
         recipe.validate().map_err(|error| match overrides.is_empty() {
             true => Error::format(path, error.to_string()),
@@ -140,30 +149,6 @@ impl Recipe {
     }
 }
 
-/// Fields of `[model]` in the text that an override of the model's name or variant replaces.
-fn replaced_fields(overrides: &[Override]) -> &'static [&'static str] {
-    let given = |name: &str| overrides.iter().find(|(field, _)| field == name).map(|o| &o.1);
-    if given("model.name").is_some() {
-        return &[
-            "blocks",
-            "transitions",
-            "widths",
-            "scheme",
-            "residual",
-            "layout",
-            "step",
-            "bottleneck",
-            "groups",
-            "block_norm",
-        ];
-    }
-    match given("model.variant").map(Value::as_str) {
-        Some(Some("inception-large")) => &["residual", "blocks", "widths"],
-        Some(_) => &["residual"],
-        None => &[],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::overrides::parse_override;
@@ -179,7 +164,11 @@ mod tests {
             .iter()
             .map(|(field, value)| parse_override(&format!("{field}={value}")).unwrap())
             .collect();
-        Recipe::parse(text, Path::new("recipe.toml"), &owned)
+        let text = match text.contains("recipe_version") {
+            true => text.to_owned(),
+            false => format!("{DEFAULTS}{text}"),
+        };
+        Recipe::parse(&text, Path::new("recipe.toml"), &owned)
     }
 
     /// The template's commented defaults, uncommented, are the defaults, and none is left out.
@@ -268,6 +257,40 @@ mod tests {
         assert_eq!(model.blocks, Some(vec![1, 1, 1]), "what is asked for beside the name stays");
     }
 
+    /// A recipe with every choice written out is as good a beginning as a short one.
+    #[test]
+    fn an_override_of_a_resolved_recipe_is_as_one_of_the_defaults() {
+        let of = |model: &str| parse("", &[("model.name", model)]).unwrap().resolved().unwrap();
+        let written = |recipe: &Recipe| recipe.to_toml().unwrap();
+        let models = ["hamiltonian-74", "resnet-32", "midpoint-26", "resnext-29"];
+        for first in models {
+            for second in models {
+                let changed = parse(&written(&of(first)), &[("model.name", second)]).unwrap();
+                assert_eq!(changed.resolved().unwrap(), of(second), "{first}, then {second}");
+            }
+        }
+        let variants = ["plain", "regularized", "inception", "inception-large"];
+        let with =
+            |variant: &str| parse("", &[("model.variant", variant)]).unwrap().resolved().unwrap();
+        for first in variants {
+            for second in variants {
+                let changed = parse(&written(&with(first)), &[("model.variant", second)]).unwrap();
+                assert_eq!(changed.resolved().unwrap(), with(second), "{first}, then {second}");
+            }
+        }
+        let euler = parse(&written(&of("hamiltonian")), &[("model.scheme", "midpoint")]).unwrap();
+        let expected = parse("", &[("model.name", "hamiltonian"), ("model.scheme", "midpoint")]);
+        assert_eq!(euler.resolved().unwrap(), expected.unwrap().resolved().unwrap());
+        let moved = parse(
+            "[data]\nname = \"stl-10\"\ndir = \"/x\"\nfold = 1",
+            &[("data.name", "cifar-10")],
+        );
+        assert_eq!(moved.unwrap().data.fold, None);
+        let chosen = [("model.name", "resnet-32"), ("training.mode", "checkpointed")];
+        let chosen = parse(&written(&of("hamiltonian")), &chosen).unwrap();
+        assert_eq!(chosen.training.mode, Some(Differentiation::Checkpointed));
+    }
+
     #[test]
     fn resolving_is_idempotent_and_survives_toml() {
         let resolved = Recipe::default().resolved().unwrap();
@@ -293,5 +316,9 @@ mod tests {
         assert!(message("", &[("training.accumulate", "0")]).contains("training.accumulate"));
         assert!(message("", &[("training.freeze", "[\"\"]")]).contains("training.freeze"));
         assert!(message("seed = ", &[]).contains("recipe.toml"));
+        let empty = Recipe::parse("", Path::new("e.toml"), &[]).unwrap_err().to_string();
+        assert!(empty.contains("e.toml: no recipe: `recipe_version = 1`"), "{empty}");
+        let text = message("", &[("training.epochs", "many")]);
+        assert!(text.contains("expected a whole number") && !text.contains("usize"), "{text}");
     }
 }

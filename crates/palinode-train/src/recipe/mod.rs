@@ -3,6 +3,7 @@
 mod document;
 mod optimizer;
 mod overrides;
+mod replaced;
 mod resolve;
 mod schedule;
 mod sections;
@@ -10,8 +11,9 @@ mod setters;
 mod settings;
 mod training;
 mod validate;
+mod wording;
 
-pub use document::{QUICK_START, RECIPE_VERSION, Recipe, TEMPLATE};
+pub use document::{DEFAULTS, QUICK_START, RECIPE_VERSION, Recipe, TEMPLATE};
 pub use optimizer::{Decayed, OptimizerName, OptimizerRecipe, SmoothnessKind, SmoothnessRecipe};
 pub use overrides::{Override, parse_override};
 pub use schedule::{Kind, Schedule};
@@ -20,3 +22,4 @@ pub use settings::Settings;
 /// A TOML value.
 pub use toml::Value;
 pub use training::{HeadStart, TrainingRecipe};
+pub(crate) use wording::in_words;

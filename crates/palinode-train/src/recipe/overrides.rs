@@ -32,6 +32,22 @@ pub(super) fn flatten(prefix: &str, table: &Table) -> Vec<(String, String)> {
     table.iter().flat_map(inner).collect()
 }
 
+/// Removes `field` (dotted), if it is there.
+pub(super) fn remove(table: &mut Table, field: &str) {
+    let mut place = table;
+    let mut parts = field.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            place.remove(part);
+            return;
+        }
+        match place.get_mut(part).and_then(Value::as_table_mut) {
+            Some(next) => place = next,
+            None => return,
+        }
+    }
+}
+
 /// Sets `field` (dotted) to `value`.
 pub(super) fn set(table: &mut Table, field: &str, value: Value) -> Result<()> {
     let mut place = table;

@@ -11,7 +11,10 @@ impl Recipe {
     /// # Errors
     /// [`palinode::Error::Config`] for an unknown model.
     pub fn resolved(mut self) -> Result<Self> {
-        // Absolute, as a run may be resumed from another directory.
+        // Absolute, and what was found by itself too, as a run may be resumed from another directory.
+        if self.data.dir.is_none() {
+            self.data.dir = self.data.name.installed();
+        }
         for path in [&mut self.data.dir, &mut self.training.start].into_iter().flatten() {
             *path = std::path::absolute(&path).map_err(Error::io(&path))?;
         }

@@ -20,6 +20,18 @@ pub enum Kind {
     OneCycle,
 }
 
+impl Kind {
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Steps => "steps",
+            Self::Cosine => "cosine",
+            Self::OneCycle => "one-cycle",
+        }
+    }
+}
+
 /// `[schedule]`: how the learning rate changes during a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -69,6 +81,11 @@ impl Schedule {
         }
         let fall = (now - rise) / (total as f64 - rise).max(1.0);
         0.5 * (1.0 + (PI * fall.min(1.0)).cos())
+    }
+
+    /// Whether the rate of a step does not depend on the number of epochs, so that a run can be trained on.
+    pub fn is_open_ended(&self) -> bool {
+        matches!(self.kind, Kind::Constant | Kind::Steps)
     }
 
     pub(super) fn validate(&self) -> Result<()> {

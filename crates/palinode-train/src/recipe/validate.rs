@@ -71,10 +71,11 @@ fn training(recipe: &TrainingRecipe) -> Result<()> {
 }
 
 fn within(field: &str, value: f64, fits: bool, range: &str) -> Result<()> {
-    if value.is_finite() && fits {
-        return Ok(());
+    match (value.is_finite(), fits) {
+        (true, true) => Ok(()),
+        (true, false) => Err(Error::config(field, format!("{value} is not {range}"))),
+        (false, _) => Err(Error::config(field, format!("{value} is not a finite number"))),
     }
-    Err(Error::config(field, format!("{value} is not {range}")))
 }
 
 fn fraction(field: &str, value: f64) -> Result<()> {

@@ -1,10 +1,10 @@
 //! The end of a run: the test, the report and the result.
 
-use super::checkpoint::Position;
 use super::evaluate::{EVALUATION_BATCH, evaluate};
 use super::metrics::Row;
 use super::observer::Observer;
 use super::outcome::Outcome;
+use super::position::Position;
 use super::state::Run;
 use crate::error::{Error, Result};
 use crate::report;
@@ -27,7 +27,7 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
         None => None,
     };
     let found = tested.as_ref().map(|(_, found)| found);
-    let Position { epoch, seconds, rows, best, .. } = &run.position;
+    let Position { epoch, seconds, rows, best, tested_after, .. } = &run.position;
     let training: Vec<&Row> = rows.iter().filter(|row| row.split == "train").collect();
     let training_seconds: f64 = training.iter().map(|row| row.seconds).sum();
     let images = training.len() * run.data.epoch_images;
@@ -42,6 +42,7 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
         images_per_second: Some(images as f64 / training_seconds),
         peak_bytes: observer.peak_bytes(),
         remarks: run.data.remarks.clone(),
+        tested_after: tested_after.clone(),
     };
     let mode = run.settings.training.mode.unwrap_or_else(|| network.config().usual_mode());
     let page = report::Report {

@@ -1,10 +1,9 @@
 //! The end of an epoch: validation, weights, figures, checkpoint.
 
-use super::checkpoint::Best;
 use super::evaluate::{EVALUATION_BATCH, evaluate};
-use super::events::event_file;
 use super::metrics::{self, Row};
 use super::observer::Observer;
+use super::position::Best;
 use super::state::Run;
 use crate::error::Result;
 use crate::report;
@@ -71,8 +70,8 @@ pub(super) fn end_epoch<R: Residual>(
     let rows = &run.position.rows;
     metrics::write(&run.directory.metrics(), rows)?;
     write_atomically(&run.directory.curves(), report::curves(rows)?.as_bytes())?;
-    let began = run.directory.began();
-    write_atomically(&run.directory.events(), &event_file(began, rows))?;
-    // Last, so that a run that is killed before this point does all of the above again.
-    run.save_checkpoint()
+    // After all of the above, so that a run that is killed before this point does it again.
+    run.save_checkpoint()?;
+    // What is missing here is added when the run goes on.
+    run.events.add(&run.position.rows)
 }

@@ -1,40 +1,208 @@
-//! Curves for TensorBoard: an event file.
+//! Curves for TensorBoard: event files.
 //!
 //! A record is its length (u64), a masked CRC-32C of the length, the data, and a masked CRC-32C of the
-//! data, all little-endian. The data are `Event` messages of protocol buffers. Sources: TensorFlow's `record_writer.cc`, `event.proto` and `summary.proto`.
+//! data, all little-endian. The data are `Event` messages of protocol buffers. Sources: TensorFlow's
+//! `record_writer.cc`, `event.proto` and `summary.proto`.
 
+use super::lock::host;
 use super::metrics::Row;
+use crate::error::{Error, Result};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The event file of a run: scalars `loss/train`, `accuracy/validation` and so on by epoch.
+/// How names of event files begin; TensorBoard recognises them by it.
+const PREFIX: &str = "events.out.tfevents.";
+
+/// The event files of a run: scalars `loss/train`, `accuracy/validation` and so on by epoch.
 ///
-/// Times are seconds of training since `began`, in seconds of Unix time.
-pub(super) fn event_file(began: f64, rows: &[Row]) -> Vec<u8> {
-    let mut file = Vec::new();
-    let mut version = number(1, &began.to_le_bytes(), DOUBLE);
+/// TensorBoard reads files to their ends, one after the other in the order of their names, and never from
+/// the beginning again. So points are appended, every process writes a file of its own, and a point that
+/// stands in one of them is never written again.
+#[derive(Debug)]
+pub(super) struct EventLog {
+    directory: PathBuf,
+    /// Made with the first point.
+    file: Option<(File, PathBuf)>,
+    /// Tag and step of every point.
+    written: BTreeSet<(String, u64)>,
+}
+
+impl EventLog {
+    /// The log of the run in `directory`. A file of an earlier process may end in the middle of a record.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Io`] where a file of it cannot be read.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let mut written = BTreeSet::new();
+        for name in names(directory)? {
+            let bytes = palinode::file::read(&directory.join(name))?;
+            written.extend(records(&bytes).filter_map(point));
+        }
+        Ok(Self { directory: directory.to_owned(), file: None, written })
+    }
+
+    /// Appends the points of `rows` that are not there yet.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Io`] naming the file.
+    pub fn add(&mut self, rows: &[Row]) -> Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let mut bytes = Vec::new();
+        for row in rows {
+            for (what, value) in [
+                ("loss", Some(row.loss)),
+                ("accuracy", Some(row.accuracy)),
+                ("learning_rate", Some(row.learning_rate)),
+                ("images_per_second", Some(row.images_per_second)),
+                ("peak_bytes", row.peak_bytes.map(|bytes| bytes as f64)),
+            ] {
+                let Some(value) = value else { continue };
+                let (tag, step) = (format!("{what}/{}", row.split), row.epoch as u64);
+                if self.written.insert((tag.clone(), step)) {
+                    append(&mut bytes, &event(now, &tag, step, value));
+                }
+            }
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let (file, path) = match self.file.take() {
+            Some(open) => self.file.insert(open),
+            None => {
+                let (path, file) = self.create(now)?;
+                let mut head = Vec::new();
+                append(&mut head, &version(now));
+                head.append(&mut bytes);
+                bytes = head;
+                self.file.insert((file, path))
+            }
+        };
+        file.write_all(&bytes).and_then(|()| file.flush()).map_err(Error::io(path))
+    }
+
+    /// A new file whose name comes after those of all others.
+    fn create(&self, now: f64) -> Result<(PathBuf, File)> {
+        let seconds = |name: &String| name.strip_prefix(PREFIX)?.get(..10)?.parse::<u64>().ok();
+        let last = names(&self.directory)?.iter().filter_map(seconds).max();
+        let begun = (now as u64).max(last.map_or(0, |last| last + 1));
+        let name = format!("{PREFIX}{begun:010}.{}.{}", host(), std::process::id());
+        let path = self.directory.join(name);
+        let file = OpenOptions::new().append(true).create_new(true).open(&path);
+        Ok((path.clone(), file.map_err(Error::io(&path))?))
+    }
+}
+
+/// The names of the event files in a directory, in order.
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io(directory)(error)),
+    };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(PREFIX)).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The message that every file begins with.
+fn version(time: f64) -> Vec<u8> {
+    let mut version = number(1, &time.to_le_bytes(), DOUBLE);
     version.extend(bytes(3, b"brain.Event:2"));
-    append(&mut file, &version);
-    let mut seconds = 0.0;
-    for row in rows {
-        seconds += row.seconds;
-        for (what, value) in [
-            ("loss", Some(row.loss)),
-            ("accuracy", Some(row.accuracy)),
-            ("learning_rate", Some(row.learning_rate)),
-            ("images_per_second", Some(row.images_per_second)),
-            ("peak_bytes", row.peak_bytes.map(|bytes| bytes as f64)),
-        ] {
-            let Some(value) = value else { continue };
-            let tag = format!("{what}/{}", row.split);
-            let mut scalar = bytes(1, tag.as_bytes());
-            scalar.extend(number(2, &(value as f32).to_le_bytes(), FLOAT));
-            let mut event = number(1, &(began + seconds).to_le_bytes(), DOUBLE);
-            event.extend(key(2, VARINT));
-            event.extend(varint(row.epoch as u64));
-            event.extend(bytes(5, &bytes(1, &scalar)));
-            append(&mut file, &event);
+    version
+}
+
+/// The message of a point.
+fn event(time: f64, tag: &str, step: u64, value: f64) -> Vec<u8> {
+    let mut scalar = bytes(1, tag.as_bytes());
+    scalar.extend(number(2, &(value as f32).to_le_bytes(), FLOAT));
+    let mut event = number(1, &time.to_le_bytes(), DOUBLE);
+    event.extend(key(2, VARINT));
+    event.extend(varint(step));
+    event.extend(bytes(5, &bytes(1, &scalar)));
+    event
+}
+
+/// The data of the whole records at the beginning of a file.
+fn records(mut file: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (&length, rest) = file.split_first_chunk::<8>()?;
+        let length = usize::try_from(u64::from_le_bytes(length)).ok()?;
+        // A checksum of four bytes in front of the data and one behind.
+        let data = rest.get(4..)?.get(..length)?;
+        let sum = rest.get(4 + length..)?.first_chunk::<4>()?;
+        if masked(data).to_le_bytes() != *sum {
+            return None;
+        }
+        file = &rest[8 + length..];
+        Some(data)
+    })
+}
+
+/// Tag and step of a record that holds a point.
+fn point(event: &[u8]) -> Option<(String, u64)> {
+    let (mut step, mut tag) = (0, None);
+    for (field, content) in fields(event) {
+        match (field, content) {
+            (2, Content::Number(number)) => step = number,
+            (5, Content::Bytes(summary)) => {
+                let (_, value) = fields(summary).find(|(field, _)| *field == 1)?;
+                let Content::Bytes(value) = value else { return None };
+                let (_, name) = fields(value).find(|(field, _)| *field == 1)?;
+                let Content::Bytes(name) = name else { return None };
+                tag = Some(String::from_utf8_lossy(name).into_owned());
+            }
+            _ => (),
         }
     }
-    file
+    tag.map(|tag| (tag, step))
+}
+
+/// What a field of a message holds.
+enum Content<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    Other,
+}
+
+/// The fields of a message, as far as it is well-formed.
+fn fields(mut message: &[u8]) -> impl Iterator<Item = (u64, Content<'_>)> {
+    fn number(message: &mut &[u8]) -> Option<u64> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = message.split_first()?;
+            *message = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+    std::iter::from_fn(move || {
+        let key = number(&mut message)?;
+        let mut take = |length: usize| {
+            let (taken, rest) = message.split_at_checked(length)?;
+            message = rest;
+            Some(taken)
+        };
+        let content = match key & 7 {
+            DOUBLE => take(8).map(|_| Content::Other)?,
+            FLOAT => take(4).map(|_| Content::Other)?,
+            VARINT => Content::Number(number(&mut message)?),
+            BYTES => {
+                let length = usize::try_from(number(&mut message)?).ok()?;
+                let (content, rest) = message.split_at_checked(length)?;
+                message = rest;
+                Content::Bytes(content)
+            }
+            _ => return None,
+        };
+        Some((key >> 3, content))
+    })
 }
 
 const VARINT: u64 = 0;
@@ -109,17 +277,74 @@ mod tests {
         ]
     }
 
+    /// The points of a row.
+    fn points(row: &Row) -> [(String, f64); 5] {
+        [
+            ("loss", row.loss),
+            ("accuracy", row.accuracy),
+            ("learning_rate", row.learning_rate),
+            ("images_per_second", row.images_per_second),
+            ("peak_bytes", row.peak_bytes.unwrap() as f64),
+        ]
+        .map(|(what, value)| (format!("{what}/{}", row.split), value))
+    }
+
     #[test]
     fn the_bytes_are_those_of_another_writer() {
-        let found = event_file(1_700_000_000.25, &rows());
+        let mut time = 1_700_000_000.25;
+        let mut found = Vec::new();
+        append(&mut found, &version(time));
+        for row in rows() {
+            time += row.seconds;
+            for (tag, value) in points(&row) {
+                append(&mut found, &event(time, &tag, row.epoch as u64, value));
+            }
+        }
         let difference = found.iter().zip(EXPECTED).position(|(found, expected)| found != expected);
         assert_eq!(difference, None, "the first byte that differs");
         assert_eq!(found.len(), EXPECTED.len());
     }
 
     #[test]
-    fn more_rows_leave_what_was_written_as_it_was() {
-        let few = event_file(5.0, &rows()[..1]);
-        assert!(event_file(5.0, &rows()).starts_with(&few));
+    fn points_are_found_again_as_far_as_a_file_is_whole() {
+        let all: Vec<(String, u64)> = records(EXPECTED).filter_map(point).collect();
+        let expected = rows().map(|row| points(&row).map(|(tag, _)| (tag, row.epoch as u64)));
+        assert_eq!(all, expected.concat());
+        for end in 0..EXPECTED.len() {
+            let found: Vec<_> = records(&EXPECTED[..end]).filter_map(point).collect();
+            assert!(all.starts_with(&found) && found.len() < all.len());
+            let mut damaged = EXPECTED.to_vec();
+            damaged[end] ^= 0x40;
+            // Whatever the bytes are, it ends.
+            records(&damaged).filter_map(point).count();
+        }
+    }
+
+    #[test]
+    fn no_point_stands_twice_and_every_process_has_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = || -> Vec<(String, u64)> {
+            let files = names(folder.path()).unwrap();
+            let files: Vec<_> =
+                files.iter().map(|name| std::fs::read(folder.path().join(name)).unwrap()).collect();
+            files.iter().flat_map(|file| records(file).filter_map(point)).collect()
+        };
+        let mut first = EventLog::open(folder.path()).unwrap();
+        first.add(&rows()[..1]).unwrap();
+        let begun = std::fs::read(folder.path().join(&names(folder.path()).unwrap()[0])).unwrap();
+        first.add(&rows()[..2]).unwrap();
+        let path = folder.path().join(&names(folder.path()).unwrap()[0]);
+        let file = std::fs::read(&path).unwrap();
+        assert!(file.starts_with(&begun), "points are appended");
+        // Killed in the middle of a record.
+        std::fs::write(&path, &file[..file.len() - 3]).unwrap();
+        let mut second = EventLog::open(folder.path()).unwrap();
+        second.add(&rows()).unwrap();
+        second.add(&rows()).unwrap();
+        assert_eq!(names(folder.path()).unwrap().len(), 2);
+        let expected = rows().map(|row| points(&row).map(|(tag, _)| (tag, row.epoch as u64)));
+        assert_eq!(found(), expected.concat());
+        EventLog::open(folder.path()).unwrap().add(&rows()).unwrap();
+        assert_eq!(names(folder.path()).unwrap().len(), 2, "nothing new, no new file");
     }
 }

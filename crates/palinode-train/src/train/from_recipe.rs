@@ -1,9 +1,11 @@
 //! Training by recipe: a network with a built-in residual on one of the known data sets.
 
 use super::directory::RunDirectory;
+use super::identity::Fields;
 use super::observer::Observer;
 use super::outcome::Outcome;
-use super::trainer::{Trainer, context};
+use super::resumed::Resumed;
+use super::trainer::{Described, Trainer, context};
 use super::training_data::{SplitOptions, TrainingData};
 use crate::data::Split;
 use crate::error::{Error, Result};
@@ -11,8 +13,32 @@ use crate::recipe::Recipe;
 use burn::tensor::Device;
 use palinode::residual::BuiltIn;
 use palinode_kernels::ContextBuilder;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What may change when a run goes on.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Epochs of the whole run, which is then trained on; `None`: as many as before.
+    pub epochs: Option<usize>,
+    /// Where the images are now; `None`: where they were.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Changes {
+    /// Sets [`epochs`](Self::epochs).
+    #[must_use]
+    pub fn with_epochs(self, epochs: Option<usize>) -> Self {
+        Self { epochs, ..self }
+    }
+
+    /// Sets [`data_dir`](Self::data_dir).
+    #[must_use]
+    pub fn with_data_dir(self, data_dir: Option<PathBuf>) -> Self {
+        Self { data_dir, ..self }
+    }
+}
 
 /// Trains by `recipe` in the new directory `out`, with the threads that `machine` chooses and the
 /// instruction set that the recipe names, if it names one.
@@ -25,6 +51,8 @@ pub fn train(
     machine: ContextBuilder,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
+    // Before many pictures are read.
+    RunDirectory::at(out).check_free()?;
     let mut recipe = recipe.resolved()?;
     // The recipe that is written down names the instruction set.
     let mut settings = recipe.settings();
@@ -34,22 +62,43 @@ pub fn train(
 }
 
 /// Continues the run in `path`, bit for bit as if it had never stopped, on the instruction set that it
-/// began with.
+/// began with. Nothing of it may have changed but what `changes` says.
 ///
 /// # Errors
-/// As [`Trainer::resume`].
+/// As [`Trainer::resume`], and where `changes` names epochs as [`Trainer::extend`].
 pub fn resume(
     path: &Path,
     machine: ContextBuilder,
+    changes: &Changes,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let directory = RunDirectory::open(path)?;
-    let recipe = Recipe::load(&directory.config(), &[])?;
-    if let Some(outcome) = Outcome::load(&directory)? {
+    let resumed = Resumed::open(path)?;
+    let mut recipe = Recipe::load(&resumed.directory.config(), &[])?;
+    let extend = changes.epochs.is_some();
+    recipe.training.epochs = changes.epochs.unwrap_or(recipe.training.epochs);
+    if let Some(directory) = &changes.data_dir {
+        recipe.data.dir = Some(std::path::absolute(directory).map_err(Error::io(directory))?);
+    }
+    let mut settings = recipe.settings();
+    settings.validate()?;
+    let fields: Fields = recipe.fields()?.into_iter().collect();
+    if let Some(outcome) = resumed.check(&fields, &settings, extend)? {
         return Ok(outcome);
     }
-    let context = context(machine, &mut recipe.settings())?;
-    context.install(|| trainer(&recipe, observer))?.with_machine(machine).resume(path, observer)
+    let context = context(machine, &mut settings)?;
+    let trainer = context.install(|| trainer(&recipe, observer)).map_err(|error| {
+        match recipe.data.dir.as_ref().filter(|directory| !directory.exists()) {
+            Some(directory) => {
+                let reason = format!(
+                    "{} is not there; name where the images are now with --data-dir",
+                    directory.display()
+                );
+                Error::config("data.dir", reason)
+            }
+            None => error,
+        }
+    })?;
+    trainer.with_machine(machine).go_on(resumed, extend, observer)
 }
 
 /// The trainer of a resolved recipe.
@@ -81,10 +130,9 @@ fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<Built
     let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
     let network = config.init(recipe.seed, mode, &Device::flex().autodiff())?;
     let title = format!("{} on {}", config.model, recipe.data.name.name());
-    Ok(Trainer::new(network, data)
-        .with_settings(recipe.settings())
-        .with_title(title)
-        .with_config(recipe.to_toml()?))
+    Ok(Trainer::new(network, data).with_settings(recipe.settings()).with_title(title).with_recipe(
+        Described { config: recipe.to_toml()?, fields: recipe.fields()?.into_iter().collect() },
+    ))
 }
 
 /// The error of a test part that cannot be read, with the way to do without.

@@ -73,11 +73,15 @@ impl Identity {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub fn check_settings(&self, now: &Fields, epochs: usize) -> Result<()> {
+    pub fn check_settings(&self, now: &Fields) -> Result<()> {
         let mut now = now.clone();
         now.retain(|name, _| !CHANGEABLE.contains(&name.as_str()));
-        difference(&self.settings, &now)?;
-        self.check_epochs(epochs)
+        difference(&self.settings, &now)
+    }
+
+    /// The settings that may not change.
+    pub fn settings(&self) -> &Fields {
+        &self.settings
     }
 
     /// Refuses another number of epochs that nobody asked for.

@@ -24,7 +24,8 @@ impl Lock {
         let path = directory.join(LOCK_FILE);
         refuse_link(&path)?;
         // The content of a lock that another process holds must stay.
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = file.map_err(Error::io(&path))?;
         let remark = match file.try_lock() {
             Ok(()) => None,
@@ -45,7 +46,9 @@ impl Lock {
             )),
         };
         let holder = format!("process {} on {}\n", std::process::id(), host());
-        file.set_len(0).and_then(|()| file.write_all(holder.as_bytes())).map_err(Error::io(&path))?;
+        file.set_len(0)
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(Error::io(&path))?;
         Ok((Self { _file: file }, remark))
     }
 }
@@ -62,7 +65,8 @@ pub(super) fn host() -> String {
 pub(super) fn refuse_link(path: &Path) -> Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => {
-            let reason = "a symbolic link; a run writes and deletes in files and folders of its own only";
+            let reason =
+                "a symbolic link; a run writes and deletes in files and folders of its own only";
             Err(Error::format(path, reason))
         }
         _ => Ok(()),

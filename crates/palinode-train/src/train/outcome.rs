@@ -3,14 +3,15 @@
 use super::directory::RunDirectory;
 use crate::error::{Error, Result};
 use palinode::file::read;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::path::{Path, PathBuf};
 
 /// The result of a finished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The run directory.
+    /// The run directory. In JSON, what is not UTF-8 in it becomes U+FFFD.
+    #[serde(serialize_with = "as_text")]
     pub run: PathBuf,
     /// Epochs that were run.
     pub epochs: usize,
@@ -33,6 +34,13 @@ pub struct Outcome {
     /// What a user should know about the images, such as which files were left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// Epochs after which the run had been finished and tested before it was trained on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tested_after: Vec<usize>,
+}
+
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl Outcome {
@@ -49,6 +57,7 @@ impl Outcome {
             images_per_second: None,
             peak_bytes: None,
             remarks,
+            tested_after: Vec::new(),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Writing the report of a finished run again.
 
-use super::checkpoint::Best;
 use super::directory::RunDirectory;
 use super::evaluate::{EVALUATION_BATCH, evaluate};
-use super::events::event_file;
+use super::events::EventLog;
 use super::metrics;
 use super::outcome::Outcome;
+use super::position::Best;
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
@@ -49,6 +49,6 @@ pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
     };
     write_atomically(&directory.report(), page.to_html()?.as_bytes())?;
     write_atomically(&directory.curves(), report::curves(&rows)?.as_bytes())?;
-    write_atomically(&directory.events(), &event_file(directory.began(), &rows))?;
+    EventLog::open(directory.path())?.add(&rows)?;
     Ok(directory.report())
 }

@@ -1,13 +1,14 @@
 //! Starting from the weights of another run, and keeping some of them.
 
+use crate::data::places_of;
 use crate::error::{Error, Result};
 use crate::recipe::{HeadStart, TrainingRecipe};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
-use palinode::network::weights::{Names, Slot, collect, replace};
-use palinode::network::{Network, load_arrays};
+use palinode::network::weights::{Array, Names, Slot, collect, replace};
+use palinode::network::{Network, NetworkConfig, WeightFile, load_arrays};
 use palinode::residual::Residual;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What became of the arrays of a weight file that training starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +22,17 @@ pub struct StartReport {
     pub initialised: Vec<(String, String)>,
     /// Arrays of the file that the network has no place for.
     pub unused: Vec<String>,
+    /// Settings of the network in which the file differs, and which give the same arrays another meaning.
+    pub differences: Vec<String>,
 }
 
 /// `network` with the weights of the file that `recipe` starts from; `None` without such a file.
+///
+/// The classes of a head that is kept are matched by name with `classes`.
 pub(super) fn start_from<R: Residual>(
     network: Network<R>,
     recipe: &TrainingRecipe,
+    classes: &[String],
 ) -> Result<(Network<R>, Option<StartReport>)> {
     let Some(file) = &recipe.start else {
         if recipe.head == HeadStart::New {
@@ -35,7 +41,25 @@ pub(super) fn start_from<R: Residual>(
         }
         return Ok((network, None));
     };
-    let (mut given, _) = load_arrays(file)?;
+    let (mut given, metadata) = load_arrays(file)?;
+    let mut differences = Vec::new();
+    // Other programs may write the arrays alone.
+    if metadata.keys().any(|key| key.starts_with("palinode.")) {
+        let there = WeightFile::load(file)?;
+        check_residual::<R>(&there, file)?;
+        differences = different_settings(&there.config, network.config());
+        if recipe.head == HeadStart::Kept {
+            let order = places_of(classes, &there.data.classes).map_err(|error| {
+                let hint = "`training.head = \"new\"` begins with a new one";
+                Error::config("training.head", format!("{}: {error}; {hint}", file.display()))
+            })?;
+            given.iter_mut().filter(|(name, _)| name.starts_with("head.")).for_each(
+                |(_, array)| {
+                    reorder(array, &order);
+                },
+            );
+        }
+    }
     let mut arrays = collect(&network);
     let (mut taken, mut initialised) = (Vec::new(), Vec::new());
     for (name, array) in &mut arrays {
@@ -71,8 +95,54 @@ pub(super) fn start_from<R: Residual>(
         return Err(Error::config("training.start", reason));
     }
     let unused = given.into_keys().collect();
-    let report = StartReport { file: file.clone(), taken, initialised, unused };
+    let report = StartReport { file: file.clone(), taken, initialised, unused, differences };
     Ok((replace(network, &arrays)?, Some(report)))
+}
+
+/// Refuses the weights of a network with another residual than `R`.
+fn check_residual<R: Residual>(there: &WeightFile, file: &Path) -> Result<()> {
+    let here = there.clone().for_residual::<R>().residual;
+    if there.residual == here {
+        return Ok(());
+    }
+    let name = |residual: &Option<String>| residual.clone().unwrap_or("built in".to_owned());
+    let reason = format!(
+        "the residual of {} is {}, that of this network is {}",
+        file.display(),
+        name(&there.residual),
+        name(&here)
+    );
+    Err(Error::config("training.start", reason))
+}
+
+/// The settings that give the same arrays another meaning, where the two networks differ in them.
+fn different_settings(there: &NetworkConfig, here: &NetworkConfig) -> Vec<String> {
+    let settings = |config: &NetworkConfig| {
+        [
+            ("layout", format!("{:?}", config.layout)),
+            ("scheme", format!("{:?}", config.scheme)),
+            ("residual", format!("{:?}", config.residual)),
+            ("activation", format!("{:?}", config.activation)),
+            ("step", config.step.to_string()),
+        ]
+    };
+    let pairs = settings(there).into_iter().zip(settings(here));
+    let different = pairs.filter(|((_, there), (_, here))| there != here);
+    different
+        .map(|((name, there), (_, here))| {
+            format!("model.{name} is {there} in the file, {here} here")
+        })
+        .collect()
+}
+
+/// Puts the rows of an array, one per class, in the order of the classes here.
+fn reorder(array: &mut Array, order: &[usize]) {
+    if array.shape.first() != Some(&order.len()) {
+        return;
+    }
+    let length = array.values.len() / order.len().max(1);
+    let row = |&place: &usize| array.values[place * length..(place + 1) * length].to_vec();
+    array.values = order.iter().flat_map(row).collect();
 }
 
 /// `network` with the parameters whose names begin with one of `prefixes` no longer trained.

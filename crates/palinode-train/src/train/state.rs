@@ -1,30 +1,39 @@
 //! A run that is under way: all that the next step depends on.
 
 use super::average::Average;
-use super::checkpoint::{self, Position};
+use super::checkpoint::{self, Checkpoint};
 use super::directory::RunDirectory;
+use super::events::EventLog;
+use super::identity::Identity;
+use super::lock::Lock;
 use super::optimizer::NetworkOptimizer;
+use super::position::Position;
 use super::training_data::TrainingData;
 use crate::error::{Error, Result};
 use crate::recipe::Settings;
 use burn::tensor::Device;
+use palinode::file::{read, write_atomically};
 use palinode::network::weights::{Arrays, collect};
 use palinode::network::{Network, WeightFile};
 use palinode::residual::Residual;
 
 /// A run between two steps.
 pub(super) struct Run<R: Residual> {
+    /// Held as long as the run is under way.
+    pub lock: Option<Lock>,
     /// Heading of the report.
     pub title: String,
     /// Content of `config.toml`.
     pub config: String,
     pub settings: Settings,
+    pub identity: Identity,
     pub directory: RunDirectory,
     pub data: TrainingData,
     pub network: Network<R>,
     pub optimizer: NetworkOptimizer,
     pub average: Option<Average>,
     pub position: Position,
+    pub events: EventLog,
 }
 
 impl<R: Residual> Run<R> {
@@ -45,7 +54,8 @@ impl<R: Residual> Run<R> {
     /// Writes a weight file: `init`, `best` or `last`.
     pub fn save_weights(&self, which: &str, arrays: &Arrays) -> Result<()> {
         let (config, data) = (self.network.config().clone(), self.data.info().clone());
-        WeightFile::new(config, data, arrays.clone()).save(&self.directory.weights(which))?;
+        let file = WeightFile::new(config, data, arrays.clone()).for_residual::<R>();
+        file.save(&self.directory.weights(which))?;
         Ok(())
     }
 
@@ -54,28 +64,43 @@ impl<R: Residual> Run<R> {
         // Before anything is written: a checkpoint with NaN in it could not be resumed.
         self.finite_weights()?;
         checkpoint::save(
-            &self.directory.checkpoint(),
+            &self.directory,
+            &self.identity,
             &self.position,
             &self.network,
             self.average.as_ref(),
             &self.optimizer,
         )
+        .map_err(|error| self.placed(error, "the state of the run"))
     }
 
-    /// Goes on from the checkpoint, if one was written before the run stopped.
-    pub fn load_checkpoint(mut self) -> Result<(Self, bool)> {
-        let file = self.directory.checkpoint();
-        if !file.is_file() {
-            return Ok((self, false));
+    /// Brings `config.toml` up to date: what may change in it has changed.
+    pub fn update_config(&self) -> Result<()> {
+        let path = self.directory.config();
+        if read(&path).is_ok_and(|there| there == self.config.as_bytes()) {
+            return Ok(());
         }
-        let (position, network) = checkpoint::load(
-            &file,
-            self.network,
-            self.average.as_mut(),
-            &mut self.optimizer,
-            &Device::flex(),
-        )?;
-        let (began, now) = (position.data, self.data.checksums);
+        Ok(write_atomically(&path, self.config.as_bytes())?)
+    }
+
+    /// Removes the result of a run that is trained on.
+    pub fn remove_result(&self) -> Result<()> {
+        let path = self.directory.result();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on from a checkpoint of this run.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Config`] where it is one of another run, or where the images are others.
+    pub fn restored(mut self, checkpoint: Checkpoint) -> Result<Self> {
+        checkpoint.identity.check(&self.identity)?;
+        let (began, now) = (checkpoint.position.data, self.data.checksums);
         for (which, same) in
             [("training", began.training == now.training), ("test", began.test == now.test)]
         {
@@ -84,8 +109,10 @@ impl<R: Residual> Run<R> {
                 return Err(Error::config("data", reason));
             }
         }
-        (self.position, self.network) = (position, network);
-        Ok((self, true))
+        let (average, optimizer) = (self.average.as_mut(), &mut self.optimizer);
+        let restored = checkpoint.restore(self.network, average, optimizer, &Device::flex())?;
+        (self.position, self.network) = restored;
+        Ok(self)
     }
 
     /// The error of a number that is not finite, at the current step.

@@ -1,12 +1,15 @@
 //! The trainer: a network, its data and its settings.
 
 use super::average::Average;
-use super::checkpoint::{Position, residual_name};
 use super::conclude::conclude;
 use super::directory::RunDirectory;
+use super::events::EventLog;
+use super::identity::{Fields, Identity, residual_name};
 use super::observer::Observer;
 use super::optimizer::NetworkOptimizer;
 use super::outcome::Outcome;
+use super::position::Position;
+use super::resumed::Resumed;
 use super::run::run_epochs;
 use super::start::{freeze, start_from};
 use super::state::Run;
@@ -14,7 +17,7 @@ use super::training_data::TrainingData;
 use crate::error::{Error, Result};
 use crate::recipe::Settings;
 use burn::module::Module;
-use palinode::file::{read, write_atomically};
+use palinode::file::write_atomically;
 use palinode::network::weights::collect;
 use palinode::network::{Network, count};
 use palinode::residual::Residual;
@@ -27,6 +30,7 @@ use std::path::Path;
 /// * [`with_settings`](Self::with_settings): how to train it
 /// * [`train`](Self::train): trains in a new run directory
 /// * [`resume`](Self::resume): continues a run that was interrupted
+/// * [`extend`](Self::extend): trains a run for more epochs
 ///
 /// The network is trained on the device that it is on. The run directory holds the weights
 /// (`weights/best.safetensors` are those of the best validation), the figures and the report.
@@ -37,7 +41,16 @@ pub struct Trainer<R: Residual> {
     settings: Settings,
     machine: ContextBuilder,
     title: Option<String>,
-    config: Option<String>,
+    recipe: Option<Described>,
+}
+
+/// A recipe as a run keeps it.
+#[derive(Clone)]
+pub(super) struct Described {
+    /// The content of `config.toml`.
+    pub config: String,
+    /// Every setting in it.
+    pub fields: Fields,
 }
 
 impl<R: Residual> Trainer<R> {
@@ -47,7 +60,7 @@ impl<R: Residual> Trainer<R> {
         let tracked = network.head.weight.val().is_autodiff();
         let network = if tracked { network } else { network.train() };
         let (settings, machine) = (Settings::default(), Context::builder());
-        Self { network, data, settings, machine, title: None, config: None }
+        Self { network, data, settings, machine, title: None, recipe: None }
     }
 
     /// Sets how the network is trained.
@@ -69,10 +82,10 @@ impl<R: Residual> Trainer<R> {
         Self { title: Some(title.into()), ..self }
     }
 
-    /// Sets the content of `config.toml`; by default the settings.
+    /// Sets what `config.toml` holds; by default the settings.
     #[must_use]
-    pub(super) fn with_config(self, config: String) -> Self {
-        Self { config: Some(config), ..self }
+    pub(super) fn with_recipe(self, recipe: Described) -> Self {
+        Self { recipe: Some(recipe), ..self }
     }
 
     /// Trains in the new directory `out`.
@@ -81,12 +94,14 @@ impl<R: Residual> Trainer<R> {
     /// Everything that can be wrong with settings, data or directory; [`Error::NonFinite`] and
     /// [`Error::Interrupted`] with the last checkpoint kept.
     pub fn train(mut self, out: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+        RunDirectory::at(out).check_free()?;
         let context = context(self.machine, &mut self.settings)?;
         context.install(|| {
-            let run = self.begin(RunDirectory::at(out), &context, observer)?;
-            RunDirectory::create(out)?;
+            let mut run = self.begin(RunDirectory::at(out), &context, true, observer)?;
+            let (directory, lock, remark) = RunDirectory::create(out)?;
+            remark.iter().for_each(|remark| observer.remark(remark));
+            (run.directory, run.lock) = (directory, Some(lock));
             write_atomically(&run.directory.config(), run.config.as_bytes())?;
-            run.directory.prepare()?;
             run.save_weights("init", &collect(&run.network))?;
             run.save_checkpoint()?;
             finish(run, observer)
@@ -99,42 +114,87 @@ impl<R: Residual> Trainer<R> {
     /// is.
     ///
     /// # Errors
-    /// As [`train`](Self::train); [`palinode::Error::Config`] where a setting or the training images differ,
-    /// [`palinode::Error::Format`] where the checkpoint is of another network or of another version.
-    pub fn resume(mut self, path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
-        let directory = RunDirectory::open(path)?;
-        if let Some(outcome) = Outcome::load(&directory)? {
-            return Ok(outcome);
+    /// As [`train`](Self::train); [`palinode::Error::Config`] where a setting or the images differ, or where
+    /// another process trains the run; [`palinode::Error::Format`] where the last two checkpoints are
+    /// damaged or of another version.
+    pub fn resume(self, path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+        self.go_on(Resumed::open(path)?, false, observer)
+    }
+
+    /// Trains the run in `path` until it has as many epochs as the settings say, which may be more than it
+    /// began with. All other settings, network and data must be those that it began with.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume); [`palinode::Error::Config`] where the schedule depends on the number of
+    /// epochs, or where more epochs are finished already.
+    pub fn extend(self, path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
+        self.go_on(Resumed::open(path)?, true, observer)
+    }
+
+    /// [`extend`](Self::extend) if `extend` says so, otherwise [`resume`](Self::resume).
+    pub(super) fn go_on(
+        mut self,
+        resumed: Resumed,
+        extend: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        if self.settings.training.isa.is_none() {
+            self.settings.training.isa = resumed.isa()?;
         }
-        if self.config.is_none() {
-            let began = read_settings(&directory)?;
-            self.settings.training.isa = began.training.isa;
-            refuse_difference(&began, &self.settings, &directory)?;
+        let settings = self.settings.clone();
+        let fields = match &self.recipe {
+            Some(recipe) => recipe.fields.clone(),
+            None => own_fields(&settings)?,
+        };
+        if let Some(outcome) = resumed.check(&fields, &settings, extend)? {
+            return Ok(outcome);
         }
         let context = context(self.machine, &mut self.settings)?;
         context.install(|| {
+            resumed.say(observer);
+            let Resumed { directory, lock, found, finished, .. } = resumed;
             directory.prepare()?;
-            let (run, found) = self.begin(directory, &context, observer)?.load_checkpoint()?;
-            if found {
-                let Position { epoch, step, .. } = run.position;
-                let epochs = run.settings.training.epochs;
-                observer.resumed((epoch + 1).min(epochs), epochs, step);
-            } else {
+            let mut run = self.begin(directory, &context, found.is_none(), observer)?;
+            run.lock = Some(lock);
+            let Some(found) = found else {
                 // Stopped before the first checkpoint: nothing is lost by starting again.
                 run.save_weights("init", &collect(&run.network))?;
+                return finish(run, observer);
+            };
+            let epochs = settings.training.epochs;
+            let changed = found.checkpoint.identity.epochs != epochs;
+            run = run.restored(found.checkpoint)?;
+            if found.damage.is_some() {
+                let (latest, aside) =
+                    (run.directory.checkpoint(), run.directory.damaged_checkpoint());
+                std::fs::rename(&latest, aside).map_err(Error::io(&latest))?;
             }
+            if let Some(finished) = finished {
+                run.position.tested_after.extend(finished.test_accuracy.map(|_| finished.epochs));
+            }
+            if changed {
+                // First the checkpoint: killed after it, the run is extended by the same command again.
+                run.save_checkpoint()?;
+            }
+            run.update_config()?;
+            run.remove_result()?;
+            let Position { epoch, step, .. } = run.position;
+            observer.resumed((epoch + 1).min(epochs), epochs, step);
+            run.events.add(&run.position.rows)?;
             finish(run, observer)
         })
     }
 
-    /// The run before its first step. Nothing is written yet.
+    /// The run before its first step. Nothing is written yet. A run that is not `fresh` has its weights in a
+    /// checkpoint.
     fn begin(
         self,
         directory: RunDirectory,
         context: &Context,
+        fresh: bool,
         observer: &mut dyn Observer,
     ) -> Result<Run<R>> {
-        let Self { mut network, data, settings, title, config, .. } = self;
+        let Self { mut network, data, settings, title, recipe, .. } = self;
         settings.validate()?;
         settings.augmentation.check(data.info().size)?;
         let described = (data.info().channels, data.info().size, data.info().classes.len());
@@ -152,24 +212,42 @@ impl<R: Residual> Trainer<R> {
             network = network.with_mode(mode)?;
         }
         network = network.with_context(context)?;
-        let (network, start) = start_from(network, training)?;
-        let network = freeze(network, &training.freeze)?;
-        if let Some(start) = start {
-            observer.started_from(&start);
+        if fresh {
+            let (started, start) = start_from(network, training, &data.info().classes)?;
+            network = started;
+            if let Some(start) = start {
+                observer.started_from(&start);
+            }
         }
+        let network = freeze(network, &training.freeze)?;
         data.remarks.iter().for_each(|remark| observer.remark(remark));
         let title = title
             .unwrap_or_else(|| format!("{} with {}", network.config().model, residual_name::<R>()));
-        let config = match config {
-            Some(config) => config,
-            None => to_toml(&settings)?,
+        let Described { config, fields } = match recipe {
+            Some(recipe) => recipe,
+            None => Described { config: to_toml(&settings)?, fields: own_fields(&settings)? },
         };
         let optimizer = NetworkOptimizer::new(&settings.optimizer, &network)
             .with_smoothness(settings.smoothness, &network);
         let decay = settings.training.average;
         let average = (decay > 0.0).then(|| Average::new(decay));
         let position = Position { data: data.checksums, ..Position::default() };
-        Ok(Run { title, config, settings, directory, data, network, optimizer, average, position })
+        let identity = Identity::of(&network, &optimizer, &fields, settings.training.epochs)?;
+        let events = EventLog::open(directory.path())?;
+        Ok(Run {
+            lock: None,
+            title,
+            config,
+            settings,
+            identity,
+            directory,
+            data,
+            network,
+            optimizer,
+            average,
+            position,
+            events,
+        })
     }
 }
 
@@ -198,26 +276,7 @@ fn to_toml(settings: &Settings) -> Result<String> {
     Ok(format!("# The network and its images come from code, not from a recipe.\n{toml}"))
 }
 
-fn read_settings(directory: &RunDirectory) -> Result<Settings> {
-    let path = directory.config();
-    let text = String::from_utf8_lossy(&read(&path)?).into_owned();
-    toml::from_str(&text).map_err(|error| Error::format(&path, error.to_string()))
-}
-
-/// Refuses to continue with settings that differ from those that the run began with.
-fn refuse_difference(began: &Settings, now: &Settings, directory: &RunDirectory) -> Result<()> {
-    if began == now {
-        return Ok(());
-    }
-    let (began, now) = (to_toml(began)?, to_toml(now)?);
-    let lines = began.lines().zip(now.lines());
-    let difference = lines.filter(|(a, b)| a != b).map(|(a, b)| format!("`{a}`, now `{b}`")).next();
-    Err(Error::config(
-        "settings",
-        format!(
-            "{} began with {}",
-            directory.path().display(),
-            difference.unwrap_or_else(|| "other settings".to_owned())
-        ),
-    ))
+/// Every setting of a run that no recipe describes.
+fn own_fields(settings: &Settings) -> Result<Fields> {
+    Ok(settings.fields()?.into_iter().collect())
 }

@@ -213,7 +213,7 @@ fn a_residual_of_ones_own_trains_reports_and_resumes_with_every_optimizer() {
         assert_eq!(checkpoint(&whole), checkpoint(&pieces));
         let field = if name == OptimizerName::AdamW { "moment_2" } else { "momentum" };
         assert!(checkpoint(&whole).contains_key(&format!("optimizer.{field}.stem.weight")));
-        for file in ["config.toml", "metrics.csv", "curves.svg", "events.out.tfevents.palinode"] {
+        for file in ["config.toml", "metrics.csv", "curves.svg", "palinode.lock"] {
             assert!(whole.join(file).is_file(), "{file} is missing");
         }
         let page = std::fs::read_to_string(whole.join("report.html")).unwrap();

@@ -54,7 +54,7 @@ fn a_network_is_fine_tuned_on_other_classes_with_frozen_parameters() {
             error.to_string()
         };
         let text = message(recipe.clone().with_head(HeadStart::Kept), "kept");
-        assert!(text.starts_with("training.head: head.bias has shape [4]"), "{text}");
+        assert!(text.starts_with("training.head: ") && text.contains("no class `3`"), "{text}");
         let text = message(recipe.clone().with_freeze(vec!["units.7".into()]), "seven");
         assert!(text.starts_with("training.freeze: `units.7` matches no parameter"), "{text}");
         let all = ["stem", "units", "head"].map(str::to_owned).to_vec();

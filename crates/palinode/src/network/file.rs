@@ -1,18 +1,22 @@
 //! Weight files: safetensors whose metadata describe the network and its images.
 //!
 //! The file alone is enough to rebuild the network and to classify an image: `palinode.config` is
-//! the [`NetworkConfig`] and `palinode.data` the [`DataInfo`], both as JSON.
+//! the [`NetworkConfig`] and `palinode.data` the [`DataInfo`], both as JSON. If the residual is not built in,
+//! `palinode.residual` is the name of its type.
 
 use super::classifier::Network;
 use super::config::NetworkConfig;
 use super::data_info::DataInfo;
+use super::init::Site;
 use super::weights::{Array, Arrays, collect, replace};
 use crate::error::{Error, Result};
 use crate::file::{read, write_atomically};
+use crate::random::Generator;
 use crate::residual::{BuiltIn, Residual};
 use crate::reversible::Differentiation;
 use burn::tensor::Device;
 use safetensors::{Dtype, SafeTensors};
+use std::any::{TypeId, type_name};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +24,8 @@ use std::path::{Path, PathBuf};
 const CONFIG: &str = "palinode.config";
 /// Metadata key of the images' description.
 const DATA: &str = "palinode.data";
+/// Metadata key of the residual's type, in files of networks with a residual that is not built in.
+const RESIDUAL: &str = "palinode.residual";
 
 /// The content of a weight file.
 #[derive(Clone, Debug)]
@@ -30,6 +36,9 @@ pub struct WeightFile {
     pub data: DataInfo,
     /// The network's weights and running statistics by name.
     pub arrays: Arrays,
+    /// The type of the network's residual, with its path; `None` for the built-in one, which `config`
+    /// describes.
+    pub residual: Option<String>,
     /// The file that the content was read from.
     origin: Option<PathBuf>,
 }
@@ -37,27 +46,70 @@ pub struct WeightFile {
 impl WeightFile {
     /// The content of a weight file for `network`.
     pub fn of<R: Residual>(network: &Network<R>, data: &DataInfo) -> Self {
-        Self::new(network.config().clone(), data.clone(), collect(network))
+        Self::new(network.config().clone(), data.clone(), collect(network)).for_residual::<R>()
     }
 
-    /// The content of a weight file with these arrays.
+    /// The content of a weight file with these arrays, of a network with the built-in residual.
     pub fn new(config: NetworkConfig, data: DataInfo, arrays: Arrays) -> Self {
-        Self { config, data, arrays, origin: None }
+        Self { config, data, arrays, residual: None, origin: None }
+    }
+
+    /// Records that the network's residual is `R`.
+    #[must_use]
+    pub fn for_residual<R: Residual>(self) -> Self {
+        let built_in = TypeId::of::<R>() == TypeId::of::<BuiltIn>();
+        Self { residual: (!built_in).then(|| type_name::<R>().to_owned()), ..self }
     }
 
     /// Rebuilds the network on `device`.
     ///
     /// # Errors
-    /// As [`NetworkConfig::init`], or [`Error::Config`] if the arrays do not match the configuration.
-    /// If the content was read from a file, every error becomes an [`Error::Format`] naming the file.
+    /// As [`NetworkConfig::init`]; [`Error::Config`] if the arrays do not match the configuration, or if the
+    /// network has a residual that is not built in. If the content was read from a file, every error
+    /// becomes an [`Error::Format`] naming the file.
     pub fn network(&self, mode: Differentiation, device: &Device) -> Result<Network<BuiltIn>> {
-        self.rebuilt(mode, device).map_err(|error| match &self.origin {
+        self.named(self.rebuilt(mode, device))
+    }
+
+    /// Rebuilds a network with your own residual on `device`. `residual` makes the residuals, as for
+    /// [`NetworkConfig::init_with`]; their parameters are then replaced by the file's.
+    ///
+    /// # Errors
+    /// As [`NetworkConfig::init_with`]; [`Error::Config`] if the arrays do not match the network, or if the
+    /// file's residual has another name than `R` (paths do not count). Errors name the file as in
+    /// [`network`](Self::network).
+    pub fn network_with<R: Residual>(
+        &self,
+        mode: Differentiation,
+        device: &Device,
+        residual: impl FnMut(Site, &mut Generator, &Device) -> R,
+    ) -> Result<Network<R>> {
+        let (found, expected) = (self.residual.as_deref(), type_name::<R>());
+        if found.map(plain_name) != Some(plain_name(expected)) {
+            let found = found.unwrap_or("built in");
+            let reason = format!("the network's residual is {found}, expected {expected}");
+            return self.named(Err(Error::config("residual", reason)));
+        }
+        let network = self.config.init_with(0, mode, device, residual);
+        self.named(network.and_then(|network| replace(network, &self.arrays)))
+    }
+
+    /// Errors name the file that the content was read from.
+    fn named<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match &self.origin {
             Some(path) => Error::format(path, error.to_string()),
             None => error,
         })
     }
 
     fn rebuilt(&self, mode: Differentiation, device: &Device) -> Result<Network<BuiltIn>> {
+        if let Some(residual) = &self.residual {
+            let reason = format!(
+                "the network's residual is {residual}, which is not built in; a program that has it loads \
+                 the file with `WeightFile::network_with`"
+            );
+            return Err(Error::config("residual", reason));
+        }
         // Checked before anything is allocated: the configuration may describe a far larger network
         // than the file has weights for.
         let held: usize = self.arrays.values().map(|array| array.values.len()).sum();
@@ -79,10 +131,13 @@ impl WeightFile {
         let as_json = |value: serde_json::Result<String>| {
             value.map_err(|error| Error::format(path, error.to_string()))
         };
-        let metadata = BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             (CONFIG.to_owned(), as_json(serde_json::to_string(&self.config))?),
             (DATA.to_owned(), as_json(serde_json::to_string(&self.data))?),
         ]);
+        if let Some(residual) = &self.residual {
+            metadata.insert(RESIDUAL.to_owned(), residual.clone());
+        }
         save_arrays(path, &self.arrays, &metadata)
     }
 
@@ -111,8 +166,15 @@ impl WeightFile {
             let reason = "`palinode.data` and `palinode.config` describe different images";
             return Err(Error::format(path, reason));
         }
-        Ok(Self { origin: Some(path.to_owned()), ..Self::new(config, data, arrays) })
+        let residual = metadata.remove(RESIDUAL);
+        Ok(Self { residual, origin: Some(path.to_owned()), ..Self::new(config, data, arrays) })
     }
+}
+
+/// The name of a type without its path and its parameters.
+fn plain_name(path: &str) -> &str {
+    let (plain, _) = path.split_once('<').unwrap_or((path, ""));
+    plain.rsplit("::").next().unwrap_or(plain)
 }
 
 /// Writes arrays as a safetensors file, atomically. The same content always gives the same bytes.

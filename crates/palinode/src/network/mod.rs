@@ -24,7 +24,7 @@ pub use config::{Layout, NetworkConfig, StemActivation, StemConfig, TransitionKi
 pub use count::{ParameterCount, count};
 pub use data_info::DataInfo;
 pub use entry::Entry;
-pub use file::{WeightFile, load_arrays, save_arrays};
+pub use file::{WeightFile, arrays_from_bytes, arrays_to_bytes, load_arrays, save_arrays};
 pub use head::Head;
 pub use init::Site;
 pub use named::{NAMED, Named};
