@@ -1,6 +1,7 @@
 //! Exit codes and the one line on stderr.
 
 use crate::output::{note, plain};
+use anyhow::Context;
 use palinode_train::Error;
 use std::process::ExitCode;
 
@@ -12,9 +13,7 @@ const NON_FINITE: u8 = 3;
 /// Prints help and version, or a mistake on the command line in one line.
 pub fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // A closed pipe is not an error.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        return report(error.print().context("standard output"), MISTAKE);
     }
     let message = error.render().to_string();
     let words: Vec<&str> = message

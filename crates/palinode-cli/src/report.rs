@@ -1,11 +1,11 @@
 //! `palinode report`.
 
-use crate::output::{say, shown};
+use crate::output::{remark, say, shown};
 use clap::Args;
 use palinode::file::write_atomically;
 use palinode_train::recipe::Recipe;
 use palinode_train::report::{Compared, comparison};
-use palinode_train::train::{Outcome, RunDirectory, read_rows, rebuild_report};
+use palinode_train::train::{Outcome, Rebuilt, RunDirectory, read_rows, rebuild_report};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -47,7 +47,18 @@ impl Report {
                 write_atomically(page, comparison(&runs)?.as_bytes())?;
                 vec![page.clone()]
             }
-            None => self.runs.iter().map(|path| rebuild_report(path)).collect::<Result<_, _>>()?,
+            None => {
+                let mut pages = Vec::new();
+                for path in &self.runs {
+                    let Rebuilt { page, untested, .. } = rebuild_report(path)?;
+                    if let Some(reason) = untested {
+                        let page = page.display();
+                        remark(&format!("{page} has no part about the test images: {reason}"));
+                    }
+                    pages.push(page);
+                }
+                pages
+            }
         };
         if self.json {
             say!(

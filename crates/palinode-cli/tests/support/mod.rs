@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A folder with a Fashion-MNIST of 100 training and 20 test images, and room for runs.
@@ -87,6 +88,50 @@ fn write_idx(folder: &Path, part: &str, count: usize) {
     }
     std::fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
     std::fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+}
+
+impl Playground {
+    /// Starts the program with the playground as its working directory.
+    pub fn spawn_inside(&self, arguments: &[String]) -> Child {
+        spawn_in(self.folder.path(), arguments)
+    }
+}
+
+/// Starts the program in a working directory.
+pub fn spawn_in(directory: &Path, arguments: &[String]) -> Child {
+    let mut command = command(arguments);
+    command.current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// Runs the program with arguments that need not be text.
+pub fn run_os(arguments: &[std::ffi::OsString]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_palinode")).args(arguments).output().unwrap()
+}
+
+/// Waits until there is a file.
+pub fn wait_for(path: &Path) {
+    let began = Instant::now();
+    while !path.is_file() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{} does not come", path.display());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Sends a signal to a process.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// A run of `epochs` epochs that was stopped by Ctrl-C in its first one.
+pub fn interrupted(bench: &Playground, out: &str, epochs: usize) -> PathBuf {
+    let run = bench.path(out);
+    let mut child = spawn(&bench.train(out, epochs));
+    wait_for(&run.join("checkpoints/latest.safetensors"));
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    run
 }
 
 /// Arguments as a list that others can be added to.

@@ -43,7 +43,7 @@ struct Page<'a> {
     title: &'a str,
     /// The most important numbers and their names.
     figures: Vec<(&'static str, String)>,
-    note: &'static str,
+    note: String,
     remarks: &'a [String],
     charts: Vec<String>,
     tested: Option<Tested>,
@@ -74,17 +74,7 @@ impl<R: Residual> Report<'_, R> {
         let page = Page {
             title: self.title,
             figures: self.figures(&counted),
-            note: match (self.tested, self.outcome.validation_accuracy) {
-                (Some(_), Some(_)) => {
-                    "The test split was read once, at the end, with the weights of the best \
-                     validation. Nothing was selected on it."
-                }
-                (Some(_), None) => {
-                    "The test split was read once, at the end, with the weights of the last epoch: no \
-                     image was held out for validation. Nothing was selected on it."
-                }
-                (None, _) => "The test split was not read.",
-            },
+            note: self.note(),
             remarks: &self.outcome.remarks,
             charts: separate_curves(self.rows)?,
             tested: self.tested.map(Tested::new).transpose()?,
@@ -93,6 +83,36 @@ impl<R: Residual> Report<'_, R> {
             config: self.config,
         };
         render(&page, "report.html")
+    }
+
+    /// What was done with the test split.
+    fn note(&self) -> String {
+        let outcome = self.outcome;
+        if self.tested.is_none() {
+            return match outcome.test_accuracy {
+                None => "The test split was not read.".to_owned(),
+                Some(_) => {
+                    "The test images could not be read when this page was written again, so it \
+                            shows no single predictions. The test accuracy is that of the run."
+                        .to_owned()
+                }
+            };
+        }
+        let weights = match outcome.validation_accuracy {
+            Some(_) => "the weights of the best validation",
+            None => "the weights of the last epoch, because no image was held out for validation",
+        };
+        let before: Vec<String> = outcome.tested_after.iter().map(usize::to_string).collect();
+        let read = match before.as_slice() {
+            [] => format!("once, at the end, with {weights}"),
+            _ => format!(
+                "{} times, because the run was trained on after it was finished: after epochs {} and at \
+                 the end, each time with {weights}",
+                before.len() + 1,
+                before.join(", ")
+            ),
+        };
+        format!("The test split was read {read}. Nothing was selected on it.")
     }
 
     fn figures(&self, counted: &ParameterCount) -> Vec<(&'static str, String)> {

@@ -39,7 +39,7 @@ pub use observer::{Observer, Progress, Unobserved};
 pub use optimizer::NetworkOptimizer;
 pub use outcome::Outcome;
 pub use position::{Best, Position};
-pub use rebuild::rebuild_report;
+pub use rebuild::{Rebuilt, rebuild_report};
 pub use smoothness::Smoothness;
 pub use start::StartReport;
 pub use trainer::Trainer;

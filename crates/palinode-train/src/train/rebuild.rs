@@ -6,7 +6,7 @@ use super::events::EventLog;
 use super::metrics;
 use super::outcome::Outcome;
 use super::position::Best;
-use crate::data::{ImageSource, Split};
+use crate::data::{ImageSource, Relabelled, Split};
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
 use crate::report;
@@ -15,11 +15,22 @@ use palinode::file::write_atomically;
 use palinode::network::WeightFile;
 use std::path::{Path, PathBuf};
 
-/// Writes the report of the finished run in `path` again.
+/// A page that was written again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Rebuilt {
+    /// The page.
+    pub page: PathBuf,
+    /// Why it has no part about the test images, where the run has tested on some.
+    pub untested: Option<String>,
+}
+
+/// Writes the report of the finished run in `path` again. Where its test images cannot be read any more, the
+/// report says so and has no part about them.
 ///
 /// # Errors
-/// [`palinode::Error::Config`] where it holds no finished run; what keeps its files or images from being read.
-pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
+/// [`palinode::Error::Config`] where it holds no finished run; what keeps its files from being read.
+pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
     let directory = RunDirectory::open(path)?;
     let recipe = Recipe::load(&directory.config(), &[])?;
     let outcome = Outcome::load(&directory)?.ok_or_else(|| {
@@ -29,14 +40,17 @@ pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
     let rows = metrics::read(&directory.metrics())?;
     let best = WeightFile::load(&directory.weights("best"))?;
     let network = best.network(best.config.usual_mode(), &Device::flex())?;
-    let tested = match recipe.training.test {
-        true => {
-            let test = recipe.data.load(Split::Test, &mut |_, _| Ok(()))?;
-            let found = evaluate(&network, &test, &best.data, EVALUATION_BATCH)?;
-            Some((test, found))
+    let (mut tested, mut untested) = (None, None);
+    if outcome.test_accuracy.is_some() {
+        let test = recipe.data.load(Split::Test, &mut |_, _| Ok(()));
+        match test.and_then(|test| Relabelled::new(test, &best.data.classes)) {
+            Ok(test) => {
+                let found = evaluate(&network, &test, &best.data, EVALUATION_BATCH)?;
+                tested = Some((test, found));
+            }
+            Err(error) => untested = Some(error.to_string()),
         }
-        false => None,
-    };
+    }
     let page = report::Report {
         title: &format!("{} on {}", best.config.model, recipe.data.name.name()),
         outcome: &outcome,
@@ -50,5 +64,5 @@ pub fn rebuild_report(path: &Path) -> Result<PathBuf> {
     write_atomically(&directory.report(), page.to_html()?.as_bytes())?;
     write_atomically(&directory.curves(), report::curves(&rows)?.as_bytes())?;
     EventLog::open(directory.path())?.add(&rows)?;
-    Ok(directory.report())
+    Ok(Rebuilt { page: directory.report(), untested })
 }
