@@ -2,6 +2,7 @@
 
 use crate::output::{note, plain};
 use anyhow::Context;
+use clap::error::ErrorKind;
 use palinode_train::Error;
 use std::process::ExitCode;
 
@@ -15,18 +16,18 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return report(error.print().context("standard output"), MISTAKE);
     }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Where even this cannot be written, the exit code is all there is to say.
+        let _ = error.print();
+        return ExitCode::from(MISTAKE);
+    }
     let message = error.render().to_string();
     let words: Vec<&str> = message
         .lines()
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
         .collect();
     let message = one_line(words.join(" ").trim_start_matches("error: "));
-    if message.is_empty() {
-        // Without a sub-command, print the overview.
-        let _ = error.print();
-    } else {
-        note(format_args!("palinode: {message}; see --help"));
-    }
+    note(format_args!("palinode: {message}; see --help"));
     ExitCode::from(MISTAKE)
 }
 

@@ -9,7 +9,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, PaddingConfig
 use burn::tensor::{Device, Tensor, activation};
 use palinode::network::{NetworkConfig, Phase, Unit};
 use palinode::random::{Generator, Purpose};
-use palinode::residual::{Effects, Pass, Residual};
+use palinode::residual::{Effects, Pass, Residual, Vjp};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, Start};
 use std::sync::Arc;
@@ -251,4 +251,78 @@ fn a_whole_network_of_user_defined_residuals_has_gradients() {
     assert!(found.iter().any(|g| *g != 0.0) && found.iter().all(|g| g.is_finite()));
     let names = palinode::network::weights::collect(&network);
     assert_eq!(names["units.0.narrow.weight"].shape, [2, 2, 2, 2, 1, 1]);
+}
+
+/// The mean over the channels: one channel, which would be broadcast to all of them.
+#[derive(Module, Debug)]
+struct Mean {
+    scale: Param<Tensor<1>>,
+    /// Whether its own vjp is what is wrong.
+    #[module(skip)]
+    in_vjp: bool,
+}
+
+impl Residual for Mean {
+    fn forward(&self, x: Tensor<4>, _: &Pass) -> Tensor<4> {
+        match self.in_vjp {
+            true => x * self.scale.val().reshape([1, 1, 1, 1]),
+            false => x.mean_dim(1) * self.scale.val().reshape([1, 1, 1, 1]),
+        }
+    }
+
+    fn vjp(&self, x: &Tensor<4>, v: &Tensor<4>, _: &Pass) -> Option<Vjp> {
+        let scale = || self.scale.val().reshape([1, 1, 1, 1]);
+        self.in_vjp.then(|| Vjp {
+            value: x.clone() * scale(),
+            input: v.clone().mean_dim(1) * scale(),
+            parameters: vec![(x.clone() * v.clone()).sum()],
+        })
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::None
+    }
+}
+
+#[test]
+fn a_residual_of_another_shape_is_refused_by_name_and_never_broadcast() {
+    let device = Device::flex().autodiff();
+    let phase = Phase::Training { seed: 0, step: 0 };
+    let modes =
+        [Differentiation::Stored, Differentiation::Checkpointed, Differentiation::Reversible];
+    let mean = |in_vjp| Mean { scale: Param::from_tensor(Tensor::ones([1], &device)), in_vjp };
+    for scheme in SchemeName::REVERSIBLE {
+        for mode in modes {
+            let scheme = scheme.with_step(0.2, Start::AtRest);
+            let residuals = (0..2 * scheme.residuals_per_block()).map(|_| mean(false)).collect();
+            let unit = Unit::new(residuals, scheme, mode).unwrap().numbered(2);
+            let x = Tensor::<4>::ones([2, 4, 3, 3], &device);
+            let message = unit.forward(x, phase).unwrap_err().to_string();
+            for words in ["Mean, residual 0 of unit 2", "[2, 1, 3, 3]", "keep shape"] {
+                assert!(message.contains(words), "{mode:?}: {message}");
+            }
+        }
+    }
+    // The first block of a baseline's unit, whose residual changes the shape.
+    let config = NetworkConfig::named("resnet-32").unwrap().for_data(1, [8, 8], 3);
+    let config = config.with_units([1, 1], [4, 8]);
+    let network =
+        config.init_with(0, Differentiation::Stored, &device, |site, _, _| mean(site.stride == 1));
+    let network = network.unwrap();
+    let message = network.forward(Tensor::ones([2, 1, 8, 8], &device), phase).unwrap_err();
+    let message = message.to_string();
+    assert!(message.contains("Mean, residual 0 of unit 1: returned"), "{message}");
+}
+
+#[test]
+#[should_panic(expected = "its vjp returned the gradient [2, 1, 3, 3]")]
+fn a_vjp_of_another_shape_is_refused_by_name() {
+    let device = Device::flex().autodiff();
+    let scale = || Param::from_tensor(Tensor::ones([1], &device));
+    let residuals = (0..2).map(|_| Mean { scale: scale(), in_vjp: true }).collect();
+    let scheme = SchemeName::Midpoint.with_step(0.2, Start::AtRest);
+    let unit = Unit::new(residuals, scheme, Differentiation::Reversible).unwrap();
+    let x = Tensor::<4>::ones([2, 4, 3, 3], &device).require_grad();
+    let output = unit.forward(x, Phase::Training { seed: 0, step: 0 }).unwrap();
+    output.sum().backward();
 }

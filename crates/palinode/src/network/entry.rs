@@ -6,7 +6,7 @@ use crate::convolution::Convolution;
 use crate::error::Result;
 use crate::pass::Pass;
 use crate::residual::Residual;
-use crate::reversible::{Evaluations, Survival, UnitSite};
+use crate::reversible::{Evaluations, Survival, UnitSite, check_like};
 use crate::scheme::{Role, Streams};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -59,12 +59,22 @@ impl<R: Residual> Entry<R> {
         let (phase, context) = (outside.phase(), outside.context());
         let mut evaluations = Evaluations::new(phase, context, self.site.clone());
         let mut added = |residual: usize, to: Tensor<4>, x: Tensor<4>| {
+            let expected = (to.dims(), to.dtype());
             evaluations.first((residual, Role::Forward), |pass, survival| {
-                let value = || self.residuals[residual].forward(x, pass);
+                let value = || -> Result<Tensor<4>> {
+                    let value = self.residuals[residual].forward(x, pass);
+                    let name = format!(
+                        "{}, residual {residual} of unit {}",
+                        std::any::type_name::<R>(),
+                        self.site.unit
+                    );
+                    check_like(&name, "returned", &value, expected)?;
+                    Ok(value)
+                };
                 Ok(match survival {
                     Survival::Dropped => to,
-                    Survival::Whole => to + value(),
-                    Survival::Expected(probability) => to + value() * probability,
+                    Survival::Whole => to + value()?,
+                    Survival::Expected(probability) => to + value()? * probability,
                 })
             })
         };

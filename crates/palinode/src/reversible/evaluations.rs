@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::pass::{Draw, Drawn, Kept, Pass, Phase, Place, Statistics};
 use crate::residual::Residual;
 use crate::scheme::{Role, Term};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use palinode_kernels::Context;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl Evaluations {
     }
 
     /// The name of a residual of this unit in messages.
-    fn name<R: Residual>(&self, residual: usize) -> String {
+    pub(crate) fn name<R: Residual>(&self, residual: usize) -> String {
         let index = self.site.first + residual;
         format!("{}, residual {index} of unit {}", std::any::type_name::<R>(), self.site.unit)
     }
@@ -150,19 +150,33 @@ pub(crate) fn value_of<R: Residual>(
     x: Tensor<4>,
     pass: &Pass,
 ) -> Result<Tensor<4>> {
-    let (shape, dtype) = (x.dims(), x.dtype());
+    let expected = (x.dims(), x.dtype());
     let value = match role {
         Role::Forward => residual.forward(x, pass),
         Role::Conjugate => residual.conjugate(x, pass),
     };
+    check_like(name, "returned", &value, expected)?;
+    Ok(value)
+}
+
+/// Checks the shape and the element type of what a residual called `name` has made; `verb` says what it did.
+///
+/// # Errors
+/// [`Error::Residual`].
+pub(crate) fn check_like(
+    name: &str,
+    verb: &str,
+    value: &Tensor<4>,
+    (shape, dtype): ([usize; 4], DType),
+) -> Result<()> {
     if (value.dims(), value.dtype()) == (shape, dtype) {
-        return Ok(value);
+        return Ok(());
     }
     Err(Error::Residual {
         residual: name.to_owned(),
         reason: format!(
-            "returned {:?} in {:?} for an input of {shape:?} in {dtype:?}; a residual must keep shape \
-             and type",
+            "{verb} {:?} in {:?} where {shape:?} in {dtype:?} is expected; a residual must keep shape and \
+             type",
             value.dims(),
             value.dtype()
         ),

@@ -3,8 +3,8 @@
 //! A node of the outer graph inside one of these graphs would deadlock. So parameters and arguments
 //! enter as fresh leaves.
 
-use super::evaluations::{Evaluations, Survival, surviving_value};
-use crate::error::Result;
+use super::evaluations::{Evaluations, Survival, check_like, surviving_value};
+use crate::error::{Error, Result};
 use crate::pass::Pass;
 use crate::residual::{Residual, Vjp};
 use crate::scheme::{Role, Term};
@@ -76,12 +76,14 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
     ) -> Result<(Tensor<4>, Tensor<4>)> {
         let own = term.residual - self.first;
         let residual = &self.residuals[own];
+        let name = self.evaluations.name::<R>(term.residual);
         let Vjp { value, input, parameters } =
             self.evaluations.again((term.residual, term.role), |pass, survival| {
                 if term.role == Role::Forward
                     && survival == Survival::Whole
                     && let Some(known) = residual.vjp(&x, &cotangent, pass)
                 {
+                    check_vjp(residual, &name, &known, &x)?;
                     return Ok(known);
                 }
                 by_autodiff(residual, term.role, x, cotangent, (pass, survival))
@@ -101,6 +103,26 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
     pub fn finish(self) -> Vec<Tensor<1>> {
         let sums = self.sums.into_iter().zip(self.residuals);
         sums.flat_map(|(sum, residual)| sum.unwrap_or_else(|| zeros(residual))).collect()
+    }
+}
+
+/// Checks the shapes of what a residual's own vjp has returned.
+fn check_vjp<R: Residual>(residual: &R, name: &str, found: &Vjp, x: &Tensor<4>) -> Result<()> {
+    let expected = (x.dims(), x.dtype());
+    check_like(name, "its vjp returned the value", &found.value, expected)?;
+    check_like(name, "its vjp returned the gradient", &found.input, expected)?;
+    let lengths = |tensors: &[Tensor<1>]| -> Vec<usize> {
+        tensors.iter().map(|tensor| tensor.dims()[0]).collect()
+    };
+    let (found, expected) = (lengths(&found.parameters), lengths(&zeros(residual)));
+    match found.is_empty() || found == expected {
+        true => Ok(()),
+        false => Err(Error::Residual {
+            residual: name.to_owned(),
+            reason: format!(
+                "its vjp returned gradients of {found:?} numbers for parameters of {expected:?}"
+            ),
+        }),
     }
 }
 
