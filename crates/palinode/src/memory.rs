@@ -1,6 +1,7 @@
 //! Checks, before anything is allocated, that enough memory is available.
 
 use crate::error::{Error, Result};
+use std::path::Path;
 
 /// Bytes that this process can still allocate: the minimum of the machine's free memory and of what
 /// remains under the limits of the control group and of the address space. `None` if the system
@@ -38,20 +39,39 @@ fn free_bytes() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What remains under the control group's limit (version 2, or else version 1).
+/// What remains under the limits of the control groups that this process is in, version 2 or 1.
 fn control_group_bytes() -> Option<u64> {
-    let read = |path: &str| -> Option<u64> {
-        std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
-    };
-    let versions = [
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        (
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        ),
-    ];
-    let left = |(limit, used): (&str, &str)| Some(read(limit)?.saturating_sub(read(used)?));
-    versions.into_iter().find_map(left)
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    // `0::/path` (version 2), `5:cpu,memory:/path` (version 1).
+    let left = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        match (number, controllers.split(',').any(|name| name == "memory")) {
+            ("0", _) => least_left("/sys/fs/cgroup", path, ["memory.max", "memory.current"]),
+            (_, true) => least_left(
+                "/sys/fs/cgroup/memory",
+                path,
+                ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+            ),
+            (_, false) => None,
+        }
+    });
+    left.min()
+}
+
+/// The least that remains under the limits of a control group and of those that it is in. `files` hold the
+/// limit and the use of a group.
+fn least_left(root: &str, group: &str, files: [&str; 2]) -> Option<u64> {
+    let groups = Path::new(group.trim_start_matches('/')).ancestors();
+    let left = groups.filter_map(|group| {
+        let read = |file: &str| -> Option<u64> {
+            let path = Path::new(root).join(group).join(file);
+            // Without a limit, the file says "max", which does not parse.
+            std::fs::read_to_string(path).ok()?.trim().parse().ok()
+        };
+        Some(read(files[0])?.saturating_sub(read(files[1])?))
+    });
+    left.min()
 }
 
 /// What remains under the limit on the address space (`ulimit -v`).
@@ -69,6 +89,28 @@ fn address_space_bytes() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_narrowest_of_the_enclosing_groups_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |group: &str, max: &str, current: &str| {
+            let group = root.path().join(group);
+            std::fs::create_dir_all(&group).unwrap();
+            std::fs::write(group.join("max"), max).unwrap();
+            std::fs::write(group.join("current"), current).unwrap();
+        };
+        let left =
+            |group: &str| least_left(root.path().to_str().unwrap(), group, ["max", "current"]);
+        write("a/b/c", "max\n", "5\n");
+        assert_eq!(left("/a/b/c"), None);
+        write("a/b", "100\n", "30\n");
+        write("a", "50\n", "60\n");
+        assert_eq!((left("/a/b/c"), left("/a/b")), (Some(0), Some(0)));
+        write("a", "5000\n", "60\n");
+        assert_eq!(left("/a/b/c"), Some(70));
+        write("", "90\n", "60\n");
+        assert_eq!((left("/a/b/c"), left("/")), (Some(30), Some(30)));
+    }
 
     #[test]
     fn more_memory_than_any_machine_has_is_refused_with_the_sizes() {

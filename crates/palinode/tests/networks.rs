@@ -13,6 +13,7 @@ use palinode::network::{
 };
 use palinode::pass::Pass;
 use palinode::random::{Generator, Purpose};
+use palinode::residual::{BuiltIn, Effects, Residual};
 use palinode::reversible::Differentiation;
 use support::cross_entropy;
 
@@ -264,6 +265,64 @@ fn a_weight_file_rebuilds_the_network_and_classifies_an_image() {
             assert_eq!(std::fs::read(&path).unwrap(), bytes, "same content, other bytes");
         }
     }
+}
+
+/// −K'σ(Kx + b): the arrays of a built-in residual, with another meaning.
+#[derive(Module, Debug)]
+struct Negative {
+    inner: BuiltIn,
+}
+
+impl Residual for Negative {
+    fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        self.inner.forward(x, pass).neg()
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::None
+    }
+}
+
+#[test]
+fn a_file_of_a_residual_of_ones_own_is_no_file_of_the_built_in_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.safetensors");
+    let (config, device) = (small("hamiltonian", Layout::Report), Device::flex());
+    let make = |mode, seed| {
+        let built_in = config.init(seed, mode, &device).unwrap();
+        let mut inner =
+            built_in.units.iter().flat_map(|unit| unit.residuals.clone()).collect::<Vec<_>>();
+        inner.reverse();
+        config.init_with(seed, mode, &device, |_, _, _| Negative { inner: inner.pop().unwrap() })
+    };
+    let network = make(Differentiation::Stored, 7).unwrap();
+    let mut file = WeightFile::of(&network, &info(&config));
+    // With the very names of the built-in one.
+    let plain = |name: &String| name.replace(".inner.", ".");
+    file.arrays = file.arrays.iter().map(|(name, array)| (plain(name), array.clone())).collect();
+    file.save(&path).unwrap();
+    let read = WeightFile::load(&path).unwrap();
+    let message = read.network(Differentiation::Stored, &device).unwrap_err().to_string();
+    assert!(message.contains("own.safetensors: residual: the network's residual is"), "{message}");
+    assert!(message.contains("Negative, which is not built in"), "{message}");
+
+    WeightFile::of(&network, &info(&config)).save(&path).unwrap();
+    let read = WeightFile::load(&path).unwrap();
+    let mut other = make(Differentiation::Stored, 8).unwrap().units.into_iter();
+    let mut residuals: Vec<Negative> = other.by_ref().flat_map(|unit| unit.residuals).collect();
+    residuals.reverse();
+    let again =
+        read.network_with(Differentiation::Stored, &device, |_, _, _| residuals.pop().unwrap());
+    let image: Tensor<4> = Generator::new(1, Purpose::Input).normal([1, 1, 16, 16], 1.0, &device);
+    let logits = |network: &Network<Negative>| {
+        support::values(network.forward(image.clone(), Phase::Inference).unwrap())
+    };
+    assert_eq!(logits(&network), logits(&again.unwrap()));
+    let refused = read.network_with(Differentiation::Stored, &device, |site, generator, device| {
+        palinode::residual::SymmetricConfig::new(site.channels).init(generator, device)
+    });
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("Negative, expected") && message.contains("Symmetric"), "{message}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::recipe::OptimizerRecipe;
 use crate::train::{NetworkOptimizer, ParameterGradients, cross_entropy};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use palinode::Context;
+use palinode::memory::check_available;
 use palinode::network::{Network, NetworkConfig, Phase, count};
 use palinode::pass::Statistics;
 use palinode::random::{Generator, Purpose};
@@ -83,6 +84,9 @@ impl<'a> StepBench<'a> {
         meter: &'a dyn Meter,
         context: &Context,
     ) -> Result<Self> {
+        config.validate()?;
+        let parts = config.step_bytes(config.parameter_count().total, mode, batch_size);
+        check_available(&parts)?;
         let device = Device::flex().autodiff();
         let before = meter.current();
         let network = config.init(seed, mode, &device)?.with_context(context)?;

@@ -1,6 +1,7 @@
 //! `[optimizer]` and `[smoothness]`: how weights are updated, and a penalty on rough ones.
 
 use super::setters::setters;
+use palinode::network::Parts;
 use serde::{Deserialize, Serialize};
 
 /// One of Burn's optimisers.
@@ -75,6 +76,19 @@ impl Default for OptimizerRecipe {
             decayed: Decayed::Kernels,
             clip_norm: 0.0,
         }
+    }
+}
+
+impl OptimizerRecipe {
+    /// The memory that a step needs, the optimiser's state included: one or two numbers per parameter.
+    pub(crate) fn with_state(&self, mut parts: Parts) -> Parts {
+        let weights = parts.first().map_or(0, |&(_, bytes)| bytes);
+        let states = match self.name {
+            OptimizerName::Sgd | OptimizerName::Muon => 1,
+            OptimizerName::AdamW => 2,
+        };
+        parts.push(("the optimiser's state", weights.saturating_mul(states)));
+        parts
     }
 }
 

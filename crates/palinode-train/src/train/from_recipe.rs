@@ -7,10 +7,11 @@ use super::outcome::Outcome;
 use super::resumed::Resumed;
 use super::trainer::{Described, Trainer, context};
 use super::training_data::{SplitOptions, TrainingData};
-use crate::data::Split;
+use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
 use burn::tensor::Device;
+use palinode::memory::check_available;
 use palinode::residual::BuiltIn;
 use palinode_kernels::ContextBuilder;
 use std::path::{Path, PathBuf};
@@ -128,6 +129,9 @@ fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<Built
     let info = data.info();
     let config = recipe.network(info.channels, info.size, info.classes.len())?;
     let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
+    let images = recipe.training.batch_size.min(data.training.len());
+    let parts = config.step_bytes(config.parameter_count().total, mode, images);
+    check_available(&recipe.optimizer.with_state(parts))?;
     let network = config.init(recipe.seed, mode, &Device::flex().autodiff())?;
     let title = format!("{} on {}", config.model, recipe.data.name.name());
     Ok(Trainer::new(network, data).with_settings(recipe.settings()).with_title(title).with_recipe(

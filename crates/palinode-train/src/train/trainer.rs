@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::recipe::Settings;
 use burn::module::Module;
 use palinode::file::write_atomically;
+use palinode::memory::check_available;
 use palinode::network::weights::collect;
 use palinode::network::{Network, count};
 use palinode::residual::Residual;
@@ -211,6 +212,11 @@ impl<R: Residual> Trainer<R> {
         if let Some(mode) = training.mode {
             network = network.with_mode(mode)?;
         }
+        let mode = training.mode.unwrap_or_else(|| network.config().usual_mode());
+        let images = training.batch_size.min(data.training.len());
+        let parts = network.config().step_bytes(count(&network).total, mode, images);
+        // The weights are there already.
+        check_available(&settings.optimizer.with_state(parts)[1..])?;
         network = network.with_context(context)?;
         if fresh {
             let (started, start) = start_from(network, training, &data.info().classes)?;

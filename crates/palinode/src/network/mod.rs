@@ -6,6 +6,7 @@ mod config;
 mod count;
 mod data_info;
 mod entry;
+mod estimate;
 mod file;
 mod head;
 mod init;
@@ -24,6 +25,7 @@ pub use config::{Layout, NetworkConfig, StemActivation, StemConfig, TransitionKi
 pub use count::{ParameterCount, count};
 pub use data_info::DataInfo;
 pub use entry::Entry;
+pub use estimate::Parts;
 pub use file::{WeightFile, arrays_from_bytes, arrays_to_bytes, load_arrays, save_arrays};
 pub use head::Head;
 pub use init::Site;

@@ -1,0 +1,104 @@
+//! How much memory a network needs, before it is built.
+
+use super::config::NetworkConfig;
+use crate::reversible::Differentiation;
+use crate::scheme::Streams;
+
+/// Named amounts of memory in bytes, for [`check_available`](crate::memory::check_available).
+pub type Parts = Vec<(&'static str, u64)>;
+
+impl NetworkConfig {
+    /// The least that a training step on `batch` images needs in mode `mode`: weights and gradients, for
+    /// `parameters` parameters, the images, and the activations. Residuals with norms or of your own, and
+    /// the working memory, need more.
+    ///
+    /// Source of the formulas: `docs/memory.md`.
+    pub fn step_bytes(&self, parameters: usize, mode: Differentiation, batch: usize) -> Parts {
+        let state = |unit: usize| {
+            // One state, or two: midpoint and leapfrog keep the state before it as well.
+            let states = if self.streams() == Streams::Two { 1 } else { 2 };
+            self.map_bytes(unit, batch).saturating_mul(states)
+        };
+        let blocks = self.blocks_per_unit();
+        let of_unit = |(unit, &blocks): (usize, &usize)| {
+            let blocks = blocks as u64;
+            match mode {
+                // x, and what σ needs.
+                Differentiation::Stored => {
+                    self.map_bytes(unit, batch).saturating_mul(2_u64.saturating_mul(blocks))
+                }
+                Differentiation::Checkpointed => {
+                    let root = blocks.isqrt();
+                    let segment = root + u64::from(root * root < blocks);
+                    state(unit).saturating_mul(blocks.div_ceil(segment.max(1)))
+                }
+                Differentiation::Reversible => state(unit),
+            }
+        };
+        let activations = blocks.iter().enumerate().map(of_unit).fold(0_u64, u64::saturating_add);
+        let numbers = 4_u64.saturating_mul(parameters as u64);
+        vec![
+            ("weights", numbers),
+            ("gradients", numbers),
+            ("images", self.image_bytes(batch)),
+            ("activations", activations),
+        ]
+    }
+
+    /// The least that the network's answer to `batch` images needs: the images, and the largest map before
+    /// and after a block.
+    pub fn forward_bytes(&self, batch: usize) -> Parts {
+        let maps = (0..self.widths.len()).map(|unit| self.map_bytes(unit, batch));
+        let largest = maps.max().unwrap_or(0).saturating_mul(2);
+        vec![("images", self.image_bytes(batch)), ("the largest maps", largest)]
+    }
+
+    /// Bytes of `batch` images in f32.
+    fn image_bytes(&self, batch: usize) -> u64 {
+        let [rows, columns] = self.size;
+        [self.channels, rows, columns]
+            .iter()
+            .fold(4_u64.saturating_mul(batch as u64), |product, &extent| {
+                product.saturating_mul(extent as u64)
+            })
+    }
+
+    /// Bytes of the map of all channels in unit `unit`.
+    fn map_bytes(&self, unit: usize, batch: usize) -> u64 {
+        let [rows, columns] = self.map_of(unit);
+        [self.width(unit), rows, columns]
+            .iter()
+            .fold(4_u64.saturating_mul(batch as u64), |product, &extent| {
+                product.saturating_mul(extent as u64)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_those_of_the_formulas() {
+        let config = NetworkConfig::named("hamiltonian-74").unwrap().for_data(3, [32, 32], 10);
+        let config = config.with_units([6, 6, 6], [32, 64, 128]);
+        let parts = |mode| config.step_bytes(1000, mode, 16);
+        // 4 bytes · 16 images · channels · pixels: each unit has half of what the one before it has.
+        let first = 4 * 16 * 32 * 32 * 32_u64;
+        let all = first + first / 2 + first / 4;
+        assert_eq!(
+            parts(Differentiation::Reversible),
+            [
+                ("weights", 4000),
+                ("gradients", 4000),
+                ("images", 4 * 16 * 3 * 1024),
+                ("activations", all)
+            ]
+        );
+        assert_eq!(parts(Differentiation::Checkpointed)[3].1, 2 * all, "segments of three");
+        assert_eq!(parts(Differentiation::Stored)[3].1, 12 * all);
+        assert_eq!(config.forward_bytes(16)[1].1, 2 * first);
+        let huge = config.step_bytes(usize::MAX, Differentiation::Stored, usize::MAX);
+        assert!(huge.iter().all(|part| part.1 > 1 << 62), "{huge:?}");
+    }
+}
