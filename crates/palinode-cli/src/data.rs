@@ -99,6 +99,8 @@ impl Info {
             (Ok(train), Ok(test)) => (Some(train), Some(test)),
             (Ok(train), Err(error)) if is_missing(&error) => (Some(train), None),
             (Err(error), Ok(test)) if is_missing(&error) => (None, Some(test)),
+            // What is wrong with a split that is there, rather than that the other one is missing.
+            (Err(missing), Err(error)) if is_missing(&missing) => return Err(error.into()),
             (Err(error), _) | (_, Err(error)) => return Err(error.into()),
         };
         let Some(described) = train.as_ref().or(test.as_ref()) else {

@@ -4,7 +4,9 @@
 mod allocator;
 mod arrays;
 mod bench;
+mod completions;
 mod data;
+mod doctor;
 mod eval;
 mod experiment;
 mod gradients;
@@ -20,7 +22,7 @@ mod report;
 mod signals;
 mod train;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use machine::Machine;
 use options::at_most;
 use palinode::Isa;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 
 /// Reversible residual networks: train them without storing activations.
 #[derive(Debug, Parser)]
-#[command(name = "palinode", version, about, propagate_version = true)]
+#[command(name = "palinode", version, propagate_version = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -67,6 +69,12 @@ enum Command {
     Bench(bench::Bench),
     /// Write a recipe that shows every setting with its default.
     InitRecipe(init_recipe::InitRecipe),
+    /// Say what this program finds on this machine: instruction sets, threads, memory, data sets.
+    Doctor(doctor::Doctor),
+    /// Print the script that completes commands and options in a shell.
+    Completions(completions::Completions),
+    /// Print the manual page, for instance to read it with `palinode man | man -l -`.
+    Man,
 }
 
 fn main() -> ExitCode {
@@ -106,5 +114,8 @@ fn run(arguments: Arguments, signals: &Signals) -> anyhow::Result<()> {
         Command::Params(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::InitRecipe(command) => command.run(),
+        Command::Doctor(command) => machine.run(|context| command.run(context)),
+        Command::Completions(command) => command.run(Arguments::command()),
+        Command::Man => completions::man(Arguments::command()),
     }
 }

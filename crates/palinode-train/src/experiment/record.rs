@@ -58,11 +58,34 @@ impl From<&TableRow> for TableRecord {
     }
 }
 
+/// What a spreadsheet takes for the beginning of a formula.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// A name that a spreadsheet shows and does not compute: an apostrophe stands before what it would take for a
+/// formula.
+fn no_formula(name: &str) -> String {
+    match is_formula(name) {
+        true => format!("'{name}"),
+        false => name.to_owned(),
+    }
+}
+
+/// The name that [`no_formula`] was given.
+fn plain(name: &str) -> &str {
+    name.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(name)
+}
+
+/// Whether a name begins like a formula, behind any apostrophes.
+fn is_formula(name: &str) -> bool {
+    name.trim_start_matches('\'').starts_with(FORMULA)
+}
+
 /// The text of `table.csv`.
 pub(super) fn as_csv(records: &[TableRecord]) -> Result<String> {
     let failed = |reason: String| Error::format("table.csv", reason);
     let mut writer = csv::Writer::from_writer(Vec::new());
     for record in records {
+        let record = TableRecord { model: no_formula(&record.model), ..record.clone() };
         writer.serialize(record).map_err(|error| failed(error.to_string()))?;
     }
     let bytes = writer.into_inner().map_err(|error| failed(error.to_string()))?;
@@ -76,9 +99,13 @@ pub(super) fn as_csv(records: &[TableRecord]) -> Result<String> {
 pub fn read_table(path: &Path) -> Result<Vec<TableRecord>> {
     let text = palinode::file::read(path)?;
     let records = csv::Reader::from_reader(text.as_slice()).into_deserialize();
-    records
+    let mut records: Vec<TableRecord> = records
         .collect::<std::result::Result<_, _>>()
-        .map_err(|error| Error::format(path, error.to_string()))
+        .map_err(|error| Error::format(path, error.to_string()))?;
+    for record in &mut records {
+        record.model = plain(&record.model).to_owned();
+    }
+    Ok(records)
 }
 
 #[cfg(test)]
@@ -105,7 +132,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.csv");
         std::fs::write(&path, as_csv(std::slice::from_ref(&record)).unwrap()).unwrap();
-        assert_eq!(read_table(&path).unwrap(), [record]);
+        assert_eq!(read_table(&path).unwrap(), [record.clone()]);
+        let odd = ["=HYPERLINK(1)", "+1", "'plain", "'=", "two\nlines", "\u{1b}[31m"];
+        let records = odd.map(|name| TableRecord { model: name.to_owned(), ..record.clone() });
+        let text = as_csv(&records).unwrap();
+        assert!(text.contains("\n'=HYPERLINK(1),") && text.contains("\n'+1,"), "{text}");
+        std::fs::write(&path, text).unwrap();
+        let found = read_table(&path).unwrap();
+        assert_eq!(found, records);
         std::fs::write(&path, "model,units\na,b\n").unwrap();
         assert!(read_table(&path).unwrap_err().to_string().contains("table.csv"));
     }

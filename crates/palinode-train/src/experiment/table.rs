@@ -142,18 +142,28 @@ pub(super) const EXPLANATION: &str = "Means over seeds, ± their standard deviat
      many images as the whole training split, also on a subset. The test split, where it was read, was \
      read once per run, with the weights of the best validation.";
 
+/// Text that stays on one line of Markdown, in one cell of a table, and is no HTML.
+fn markdown(text: &str) -> String {
+    let escape = |c: char| match c {
+        '|' | '\\' | '`' | '<' => format!("\\{c}"),
+        c if c.is_control() => " ".to_owned(),
+        c => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
 /// The table as Markdown. `failed` lists the trials that did not finish, and why.
 pub(super) fn as_markdown(title: &str, rows: &[TableRow], failed: &[String]) -> String {
-    let mut text = format!("# {title}\n\n{EXPLANATION}\n\n");
+    let mut text = format!("# {}\n\n{EXPLANATION}\n\n", markdown(title));
     let heads = COLUMNS.map(str::to_owned);
     let rule = ["---"; COLUMNS.len()].map(str::to_owned);
     for row in [heads, rule].into_iter().chain(rows.iter().map(cells)) {
-        let row = row.map(|cell| cell.replace('|', "\\|"));
+        let row = row.map(|cell| markdown(&cell));
         let _ = writeln!(text, "| {} |", row.join(" | "));
     }
     if !failed.is_empty() {
         text += "\nThese runs did not finish:\n\n";
-        failed.iter().for_each(|run| text += &format!("* {run}\n"));
+        failed.iter().for_each(|run| text += &format!("* {}\n", markdown(run)));
     }
     text
 }
@@ -161,6 +171,14 @@ pub(super) fn as_markdown(title: &str, rows: &[TableRow], failed: &[String]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_stay_in_their_cells() {
+        let odd = "a|b\n<script>`x`\\";
+        assert_eq!(markdown(odd), "a\\|b \\<script>\\`x\\`\\\\");
+        let text = as_markdown("two\nlines", &[], &[odd.to_owned()]);
+        assert!(text.starts_with("# two lines\n\n") && text.lines().count() == 10, "{text}");
+    }
 
     #[test]
     fn deviations_are_those_of_samples() {

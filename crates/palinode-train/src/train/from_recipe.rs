@@ -113,12 +113,12 @@ fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<Built
         observer.loading(done, pictures);
         Ok(())
     };
+    let training = recipe.data.load(Split::Train, &mut progress)?;
     // The test images now, not after the last epoch: can they be read, and did nobody train on them?
     let test = match recipe.training.test {
         true => Some(recipe.data.load(Split::Test, &mut progress).map_err(untested)?),
         false => None,
     };
-    let training = recipe.data.load(Split::Train, &mut progress)?;
     let mut data = TrainingData::split_shared(Arc::new(training), options)?;
     if let Some(test) = test {
         let remarks = data.remarks().to_vec();
