@@ -1,29 +1,38 @@
 //! `.npy` files in and out.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use npyz::WriterBuilder;
 use palinode::file::write_atomically;
 use palinode::network::Network;
+use palinode_train::data::DECODER_THREAD;
 use std::path::Path;
+use std::thread::Builder;
 
 /// Reads a little-endian array with its shape.
-pub fn read<T: npyz::Deserialize>(path: &Path) -> anyhow::Result<(Vec<usize>, Vec<T>)> {
-    let place = || path.display().to_string();
-    let bytes = std::fs::read(path).with_context(place)?;
-    let file = npyz::NpyFile::new(&bytes[..]).with_context(place)?;
+pub fn read<T: npyz::Deserialize + Send>(path: &Path) -> anyhow::Result<(Vec<usize>, Vec<T>)> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    // A header may name extents whose product is too large for the parser: its panic becomes an error.
+    let parsed = std::thread::scope(|threads| {
+        let parser = Builder::new().name(DECODER_THREAD.to_owned());
+        let parser = parser.spawn_scoped(threads, || parse(&bytes))?;
+        parser.join().unwrap_or_else(|_| Err(anyhow!("the header of the array is not valid")))
+    });
+    parsed.with_context(|| path.display().to_string())
+}
+
+fn parse<T: npyz::Deserialize>(bytes: &[u8]) -> anyhow::Result<(Vec<usize>, Vec<T>)> {
+    let file = npyz::NpyFile::new(bytes)?;
     ensure!(
         file.order() == npyz::Order::C || file.shape().len() < 2,
-        "{}: the array is in Fortran order, expected C order",
-        path.display()
+        "the array is in Fortran order, expected C order"
     );
     let shape: Vec<usize> = file.shape().iter().map(|&extent| extent as usize).collect();
     let elements = shape.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent));
-    let values = file.into_vec::<T>().with_context(place)?;
     let announced = elements.and_then(|n| n.checked_mul(size_of::<T>()));
+    let values = file.into_vec::<T>()?;
     ensure!(
-        elements == Some(values.len()) && announced == Some(bytes.len() - header_len(&bytes)),
-        "{}: shape {shape:?} does not fit the {} bytes of the file",
-        path.display(),
+        elements == Some(values.len()) && announced == Some(bytes.len() - header_len(bytes)),
+        "shape {shape:?} does not fit the {} bytes of the file",
         bytes.len()
     );
     Ok((shape, values))

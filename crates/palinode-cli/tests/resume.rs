@@ -7,7 +7,7 @@ use palinode::network::load_arrays;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::{Playground, json, palinode, spawn};
+use support::{Moments, Playground, json, palinode, spawn};
 
 /// What draws random numbers or remembers something from step to step.
 const EVERYTHING: [&str; 18] = [
@@ -145,30 +145,6 @@ fn a_killed_run_resumes_to_the_same_bits() {
         assert_eq!(json(&resume), resumed);
     }
     assert!(landed >= 2, "only {landed} of the kills hit a run under way");
-}
-
-/// Random moments. The seed is printed; `PALINODE_TEST_SEED` sets another one.
-struct Moments(u64);
-
-impl Moments {
-    fn seeded() -> Self {
-        let seed = match std::env::var("PALINODE_TEST_SEED") {
-            Ok(seed) => seed.parse().unwrap(),
-            Err(_) => 1,
-        };
-        println!("PALINODE_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    /// A moment within a duration (splitmix64).
-    fn within(&mut self, whole: Duration) -> Duration {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        whole.mul_f64((bits >> 11) as f64 / (1_u64 << 53) as f64)
-    }
 }
 
 #[test]

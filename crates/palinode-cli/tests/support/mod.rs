@@ -172,3 +172,32 @@ pub fn failure<S: AsRef<str>>(arguments: &[S]) -> (i32, String) {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code().unwrap(), error)
 }
+
+/// Random moments. The seed is printed; `PALINODE_TEST_SEED` sets another one.
+pub struct Moments(u64);
+
+impl Moments {
+    pub fn seeded() -> Self {
+        let seed = match std::env::var("PALINODE_TEST_SEED") {
+            Ok(seed) => seed.parse().unwrap(),
+            Err(_) => 1,
+        };
+        println!("PALINODE_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// A moment within a duration.
+    pub fn within(&mut self, whole: Duration) -> Duration {
+        whole.mul_f64(self.share())
+    }
+
+    /// A random number in 0…1 (splitmix64).
+    pub fn share(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        (bits >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}

@@ -111,6 +111,14 @@ pub(super) fn find(directory: &RunDirectory) -> Result<Option<Found>> {
     }
 }
 
+/// Where the run stands that wrote the checkpoint `path`.
+///
+/// # Errors
+/// [`palinode::Error::Io`] and [`palinode::Error::Format`] naming the file.
+pub fn read_position(path: &Path) -> Result<Position> {
+    Ok(Checkpoint::read(path)?.position)
+}
+
 impl Checkpoint {
     /// Reads what [`save`] wrote.
     fn read(path: &Path) -> Result<Self> {

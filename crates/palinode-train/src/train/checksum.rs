@@ -22,6 +22,10 @@ pub(super) fn seal(bytes: &mut [u8], mark: &str, path: &Path) -> Result<()> {
 /// # Errors
 /// [`palinode::Error::Format`] where it has none, or another one than its bytes have.
 pub(super) fn verify(bytes: &[u8], mark: &str, path: &Path) -> Result<()> {
+    if cfg!(fuzzing) {
+        // No input of a fuzzer would get past the checksum.
+        return Ok(());
+    }
     let place = place(bytes, mark, path)?;
     let written = String::from_utf8_lossy(&bytes[place..place + PLACEHOLDER.len()]).into_owned();
     let sum = crc32c::crc32c(&bytes[..place]);

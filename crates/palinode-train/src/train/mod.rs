@@ -28,6 +28,7 @@ mod trainer;
 mod training_data;
 
 pub use average::Average;
+pub use checkpoint::read_position;
 pub use directory::RunDirectory;
 pub(crate) use evaluate::most_probable;
 pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate, smoothed_cross_entropy};
