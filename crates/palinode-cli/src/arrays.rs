@@ -8,6 +8,10 @@ use palinode_train::data::DECODER_THREAD;
 use std::path::Path;
 use std::thread::Builder;
 
+/// Brackets in the header of an array of numbers: a dictionary and a tuple. Where they are nested, the parser's
+/// time doubles with each of them.
+const MOST_BRACKETS: usize = 4;
+
 /// Reads a little-endian array with its shape.
 pub fn read<T: npyz::Deserialize + Send>(path: &Path) -> anyhow::Result<(Vec<usize>, Vec<T>)> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
@@ -21,6 +25,12 @@ pub fn read<T: npyz::Deserialize + Send>(path: &Path) -> anyhow::Result<(Vec<usi
 }
 
 fn parse<T: npyz::Deserialize>(bytes: &[u8]) -> anyhow::Result<(Vec<usize>, Vec<T>)> {
+    let header = &bytes[..header_len(bytes).min(bytes.len())];
+    let opened = header.iter().filter(|byte| b"([{".contains(byte)).count();
+    ensure!(
+        opened <= MOST_BRACKETS,
+        "its header opens {opened} brackets; that of an array of numbers has {MOST_BRACKETS} at the most"
+    );
     let file = npyz::NpyFile::new(bytes)?;
     ensure!(
         file.order() == npyz::Order::C || file.shape().len() < 2,
@@ -99,6 +109,10 @@ mod tests {
                 Err(error) => assert!(format!("{error:#}").contains("array.npy"), "{error:#}"),
             }
         };
+        let nested = [&whole[..30], &[b'{'; 40], &whole[70..]].concat();
+        std::fs::write(&path, nested).unwrap();
+        let message = format!("{:#}", read::<f32>(&path).unwrap_err());
+        assert!(message.contains("array.npy: its header opens 41 brackets"), "{message}");
         for end in 0..whole.len() {
             damaged(&whole[..end]);
         }
