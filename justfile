@@ -40,3 +40,8 @@ sanitize:
 # Licences and advisories of all dependencies
 deny:
     cargo deny check
+
+# The long storms: fuzzers (cargo-fuzz), signals at random moments, full disks (as root)
+storm:
+    fuzz/run.sh
+    PALINODE_STORM=long cargo test --workspace --test storm -- --nocapture

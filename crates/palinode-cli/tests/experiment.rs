@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 use std::time::SystemTime;
-use support::{Playground, failure, json};
+use support::{Playground, failure, json, palinode, spawn, wait_for};
 
 const RECIPE: &str = "recipe_version = 1
 [model]
@@ -74,10 +74,22 @@ fn an_experiment_runs_once_and_writes_table_figures_and_pages() {
         assert_eq!(again["rows"][row]["test_accuracy"], first["rows"][row]["test_accuracy"]);
     }
 
+    // One process at a time (case 15).
+    std::fs::remove_dir_all(out.join("runs/two-seed3")).unwrap();
+    let mut first = spawn(&[&arguments[..], &["--threads", "1"]].concat());
+    wait_for(&out.join("runs/two-seed3/palinode.lock"));
+    let (code, message) = failure(&arguments);
+    assert!(
+        code == 2 && message.contains(&format!("in use by process {}", first.id())),
+        "{message}"
+    );
+    assert!(first.wait().unwrap().success());
+
     // Another recipe under the name of a run that is there.
     experiment(&bench, "0.2");
     let (code, message) = failure(&arguments);
     assert!(code == 2 && message.contains("two-seed3 was run with another recipe"), "{message}");
+    assert!(message.contains("optimizer.learning_rate is 0.1 there, 0.2 here"), "{message}");
 }
 
 #[test]
@@ -94,6 +106,18 @@ fn pages_are_rebuilt_and_compared() {
     let (a, b) = (first.display().to_string(), second.display().to_string());
     json(&["report", &a, "--json"]);
     assert!(page == std::fs::read(first.join("report.html")).unwrap(), "another page than before");
+
+    // Without the images, the page has no part about them and says so (case 29).
+    std::fs::rename(bench.data(), bench.path("moved")).unwrap();
+    let output = palinode(&["report", &a]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && message.contains("no part about the test images"),
+        "{message}"
+    );
+    let text = std::fs::read_to_string(first.join("report.html")).unwrap();
+    assert!(text.contains("could not be read when this page was written again"));
+    assert!(text.contains("Test accuracy") && !text.contains("Confusion matrix"));
 
     let compare = bench.path("compare.html");
     json(&["report", &a, &b, "--compare", &compare.display().to_string(), "--json"]);

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Playground, failure, owned};
+use support::{Playground, failure, json, owned};
 
 /// One line, the right exit code, and words that name the trouble.
 #[test]
@@ -33,6 +33,8 @@ fn mistakes_are_one_clear_line() {
     let magic = broken("magic", &|b| b[2] = 9, images);
     let label = broken("label", &|b| b[8 + 17] = 10, labels);
     let empty = path("nowhere");
+    std::fs::write(bench.path("empty.toml"), "").unwrap();
+    let on_cifar = |dir: &str| owned(&["data", "info", "cifar-10", "--data-dir", dir]);
     let on = |dir: &str| {
         let mut arguments = bench.train("unused", 1);
         let place = arguments.iter().position(|a| a == "--data-dir").unwrap() + 1;
@@ -76,6 +78,23 @@ fn mistakes_are_one_clear_line() {
         (owned(&["params", "--model", "hamiltonian-75"]), &["hamiltonian-75"]),
         (owned(&["params", "--model", "midpoint", "--blocks", "1,2"]), &["--blocks"]),
         (owned(&["--threads", "0", "params", "--model", "midpoint"]), &["--threads"]),
+        (
+            with(&["--set", "augmentation.crop_padding=1000"]),
+            &["crop_padding: 1000 pixels", "32×32"],
+        ),
+        (with(&["--set", "augmentation.cutout=100"]), &["augmentation.cutout: 100 pixels"]),
+        (with(&["--set", "optimizer.learning_rate=inf"]), &["learning_rate: inf is not a finite"]),
+        (with(&["--set", "training.epochs=many"]), &["training.epochs", "a whole number"]),
+        (with(&["--set", "optimizer=3"]), &["optimizer", "expected a table"]),
+        (
+            owned(&["train", "--recipe", &path("empty.toml")]),
+            &["empty.toml", "`recipe_version = 1`"],
+        ),
+        (on_cifar(&empty), &["nowhere", "`palinode data fetch cifar-10`"]),
+        (
+            owned(&["predict", "--weights", &path("no.w"), "--top", "0", "a.png"]),
+            &["--top", "1..=256"],
+        ),
     ];
     for (arguments, words) in cases {
         let (code, message) = failure(&arguments);
@@ -174,4 +193,58 @@ fn a_data_set_comes_from_a_mirror_or_says_why_not() {
     assert!(code == 2 && message.contains("SHA-256"), "{code} {message}");
     assert!(server.join().unwrap().starts_with("GET /mirror/train-images-idx3-ubyte.gz "));
     assert!(!bench.path("fetched").exists(), "an empty directory looks like a data set");
+}
+
+/// Case 12: what the command line says wins over a file in which every choice is written out.
+#[test]
+fn flags_win_over_the_recipe_of_a_run() {
+    let bench = Playground::new();
+    let first = bench.path("first");
+    let untrained = |more: &[&str], out: &str| {
+        let (data, out_path) = (bench.data(), bench.path(out));
+        let (data, out_path) = (data.display().to_string(), out_path.display().to_string());
+        let begin =
+            ["train", "--epochs", "0", "--json", "--data", "fashion-mnist", "--data-dir", &data];
+        json(&[&begin[..], &["--out", &out_path], more].concat());
+        std::fs::read_to_string(bench.path(out).join("config.toml")).unwrap()
+    };
+    untrained(&["--model", "hamiltonian-74"], "first");
+    let recipe = first.join("config.toml").display().to_string();
+    let config = untrained(&["--recipe", &recipe, "--isa", "portable"], "portable");
+    assert!(config.contains("isa = \"portable\""), "{config}");
+    let config = untrained(&["--recipe", &recipe, "--model", "resnet-32"], "resnet");
+    assert!(config.contains("mode = \"stored\"") && config.contains("widths = [\n"), "{config}");
+    let resnet = bench.path("resnet/config.toml").display().to_string();
+    let config = untrained(&["--recipe", &resnet, "--model", "midpoint-26"], "midpoint");
+    assert!(
+        config.contains("mode = \"reversible\"") && config.contains("\"midpoint\""),
+        "{config}"
+    );
+    let chosen = ["--recipe", &resnet, "--model", "midpoint-26", "--mode", "checkpointed"];
+    assert!(untrained(&chosen, "chosen").contains("mode = \"checkpointed\""));
+    let config = untrained(&["--recipe", &recipe, "--variant", "regularized"], "variant");
+    assert!(config.contains("dropout = 0.4") && config.contains("norm = true"), "{config}");
+    // A run that goes on keeps its instruction set.
+    let run = first.display().to_string();
+    let (code, message) = failure(&["train", "--resume", &run, "--isa", "portable"]);
+    assert!(code == 2 && message.contains("--isa: the run began on "), "{message}");
+}
+
+#[test]
+fn a_data_set_that_does_not_come_leaves_no_folder() {
+    let bench = Playground::new();
+    let folder = bench.path("new/data/cifar-10").display().to_string();
+    let fetch = [
+        "data",
+        "fetch",
+        "cifar-10",
+        "--data-dir",
+        &folder,
+        "--quiet",
+        "--url",
+        "http://127.0.0.1:9/x",
+    ];
+    let (code, message) = failure(&fetch);
+    assert!(code == 2 && message.contains("127.0.0.1:9"), "{message}");
+    assert!(!bench.path("new").exists(), "empty folders are left behind");
 }

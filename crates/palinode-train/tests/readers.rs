@@ -5,12 +5,15 @@ use palinode::network::WeightFile;
 use palinode::network::{DataInfo, NetworkConfig, save_arrays};
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
-use palinode_train::data::{SourceName, Split, load_pictures};
+use palinode_train::data::{Dataset, SourceName, Split, load_pictures};
 use palinode_train::experiment::Plan;
-use palinode_train::recipe::{QUICK_START, Recipe};
-use palinode_train::train::read_rows;
+use palinode_train::recipe::{QUICK_START, Recipe, Settings};
+use palinode_train::train::{
+    SplitOptions, Trainer, TrainingData, Unobserved, read_position, read_rows,
+};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// What a reader makes of a file: nothing, or its complaint.
 type Reader = fn(&Path) -> Result<(), String>;
@@ -71,11 +74,37 @@ fn weight_file() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+/// The checkpoint of a run of one epoch on eight images.
+fn checkpoint() -> Vec<u8> {
+    static CHECKPOINT: OnceLock<Vec<u8>> = OnceLock::new();
+    let train = || {
+        let mut config = NetworkConfig::named("midpoint").unwrap().for_data(1, [8, 8], 2);
+        config = config.with_units([1], [2]);
+        let device = Device::flex().autodiff();
+        let network = config.init(0, Differentiation::Reversible, &device).unwrap();
+        let (images, labels) =
+            ((0..8 * 64).map(|i| (i * 37) as u8).collect(), vec![0, 1, 0, 1, 0, 1, 0, 1]);
+        let classes = vec!["a".to_owned(), "b".to_owned()];
+        let images = Dataset::new(images, labels, 1, [8, 8], classes);
+        let data = TrainingData::split(images, SplitOptions::default()).unwrap();
+        let settings = Settings::default();
+        let training = settings.training.clone().with_epochs(1);
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let trainer = Trainer::new(network, data).with_settings(settings.with_training(training));
+        trainer.train(&run, &mut Unobserved).unwrap();
+        std::fs::read(run.join("checkpoints/latest.safetensors")).unwrap()
+    };
+    CHECKPOINT.get_or_init(train).clone()
+}
+
 /// A small picture in the format that its name ends in.
 fn picture(name: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
-    image::GrayImage::from_fn(9, 7, |x, y| image::Luma([(x * y) as u8])).save(&path).unwrap();
+    image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([(x * y) as u8, x as u8, y as u8]))
+        .save(&path)
+        .unwrap();
     std::fs::read(path).unwrap()
 }
 
@@ -156,8 +185,13 @@ fn formats() -> Vec<Format> {
               1,train,0.5,0.9,0.1,2.0,30.0,1000\n"
                 .to_vec(),
         ),
+        format("latest.safetensors", |path| said(read_position(path)), checkpoint()),
         format("picture.png", from_picture, picture("p.png")),
         format("picture.jpg", from_picture, picture("p.jpg")),
+        format("picture.webp", from_picture, picture("p.webp")),
+        format("picture.bmp", from_picture, picture("p.bmp")),
+        format("picture.gif", from_picture, picture("p.gif")),
+        format("picture.tiff", from_picture, picture("p.tiff")),
     ]
 }
 

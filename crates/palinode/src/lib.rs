@@ -39,6 +39,8 @@ mod pages {
     struct CrateReadme;
     #[doc = include_str!("../../../docs/your-own-residual.md")]
     struct YourOwnResidual;
+    #[doc = include_str!("../../../docs/upstream.md")]
+    struct Upstream;
 }
 
 pub mod activation;

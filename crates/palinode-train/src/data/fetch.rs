@@ -96,11 +96,14 @@ pub fn fetch(
         return Err(Error::config("data.name", reason));
     };
     let base = mirror.unwrap_or(official).trim_end_matches('/');
+    let new: Vec<&Path> = directory.ancestors().take_while(|path| !path.exists()).collect();
     std::fs::create_dir_all(directory).map_err(Error::io(directory))?;
     let fetched = fetch_files(base, files, directory, patience, progress);
     if fetched.is_err() {
         // An empty directory would look like a data set. One with files in it stays.
-        let _ = std::fs::remove_dir(directory);
+        for made in new {
+            let _ = std::fs::remove_dir(made);
+        }
     }
     fetched
 }
