@@ -13,7 +13,7 @@ const LARGEST_BYTES: u64 = 1 << 30;
 
 /// A format of pictures that this crate reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::data) struct Kind {
+pub struct Kind {
     format: ImageFormat,
     /// Its name in messages.
     pub name: &'static str,
