@@ -31,14 +31,20 @@ fn figure(rows: &[Row]) -> Figure {
     let both = |value: Value| {
         let train = Series::new("train", Look::nth(0).dashed(), of("train", value));
         let validation = Series::new("validation", Look::nth(1), of("validation", value));
-        vec![train, Series { ring: ring.clone(), ..validation }]
+        // Nothing may have been held out.
+        match validation.points.is_empty() {
+            true => vec![train],
+            false => vec![train, Series { ring: ring.clone(), ..validation }],
+        }
     };
+    let validated = rows.iter().any(|row| row.split == "validation");
+    let splits = if validated { "train and validation" } else { "train" };
     let rates = of("train", |row| row.learning_rate);
     let rate = Series { name: None, ..Series::new("learning rate", Look::nth(3), rates) };
     Figure::new(vec![
-        over_epochs("Loss, train and validation", loss_axis(), both(|row| row.loss)),
+        over_epochs(&format!("Loss, {splits}"), loss_axis(), both(|row| row.loss)),
         over_epochs(
-            "Accuracy, train and validation",
+            &format!("Accuracy, {splits}"),
             Axis::new("accuracy, %"),
             both(|row| 100.0 * row.accuracy),
         ),
@@ -128,7 +134,7 @@ mod tests {
     #[test]
     fn a_run_without_validation_has_curves_and_no_mark() {
         let svg = curves(&[row(1, "train", 0.5), row(2, "train", 0.6)]).unwrap();
-        assert!(svg.contains("Learning rate") && !svg.contains("best validation"));
+        assert!(svg.contains("Learning rate") && !svg.contains("validation"));
         assert!(curves(&[]).unwrap().contains("there are no values to draw"));
     }
 

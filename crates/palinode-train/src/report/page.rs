@@ -106,10 +106,10 @@ impl<R: Residual> Report<'_, R> {
         let read = match before.as_slice() {
             [] => format!("once, at the end, with {weights}"),
             _ => format!(
-                "{} times, because the run was trained on after it was finished: after epochs {} and at \
-                 the end, each time with {weights}",
+                "{} times, after epoch {} and at the end, because the run was trained on after it had \
+                 finished. Each time it was read with {weights}",
                 before.len() + 1,
-                before.join(", ")
+                before.join(", after epoch ")
             ),
         };
         format!("The test split was read {read}. Nothing was selected on it.")
