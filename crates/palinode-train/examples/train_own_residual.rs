@@ -4,8 +4,8 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, activation::gelu, module::conv2d, ops::ConvOptions};
-use palinode::network::weights::replace;
-use palinode::network::{Network, NetworkConfig, WeightFile};
+use palinode::network::{NetworkConfig, Site, WeightFile};
+use palinode::random::Generator;
 use palinode::residual::{Effects, Pass, Residual};
 use palinode::reversible::Differentiation;
 use palinode_train::data::{SourceName, Split};
@@ -28,13 +28,9 @@ impl Residual for Gelu {
     }
 }
 
-fn network(classes: usize, device: &Device) -> palinode::Result<Network<Gelu>> {
-    let config = NetworkConfig::named("leapfrog")?.for_data(1, [32, 32], classes);
-    let config = config.with_units([1, 1, 1], [8, 8, 8]);
-    config.init_with(1, Differentiation::Reversible, device, |site, generator, device| {
-        let shape = [site.channels, site.channels, 3, 3];
-        Gelu { kernel: Param::from_tensor(generator.normal(shape, 0.1, device)) }
-    })
+fn residual(site: Site, generator: &mut Generator, device: &Device) -> Gelu {
+    let shape = [site.channels, site.channels, 3, 3];
+    Gelu { kernel: Param::from_tensor(generator.normal(shape, 0.1, device)) }
 }
 
 fn main() -> palinode_train::Result<()> {
@@ -46,11 +42,15 @@ fn main() -> palinode_train::Result<()> {
         .with_optimizer(optimizer.with_learning_rate(1e-2))
         .with_training(TrainingRecipe::default().with_epochs(1).with_batch_size(64));
     let out = std::env::temp_dir().join(format!("own-residual-{}", std::process::id()));
-    let trainer = Trainer::new(network(10, &Device::flex().autodiff())?, data);
+    let config = NetworkConfig::named("leapfrog")?.for_data(1, [32, 32], 10);
+    let config = config.with_units([1, 1, 1], [8, 8, 8]);
+    let device = Device::flex().autodiff();
+    let network = config.init_with(1, Differentiation::Reversible, &device, residual)?;
+    let trainer = Trainer::new(network, data);
     trainer.with_settings(settings).train(&out, &mut Unobserved)?;
 
     let file = WeightFile::load(&out.join("weights/best.safetensors"))?;
-    let loaded = replace(network(10, &Device::flex())?, &file.arrays)?;
+    let loaded = file.network_with(Differentiation::Stored, &Device::flex(), residual)?;
     let found = evaluate(&loaded, &test, &file.data, 100)?;
     println!("test accuracy {:.1} %, run in {}", 100.0 * found.accuracy, out.display());
     Ok(())
