@@ -16,7 +16,6 @@ import time
 import urllib.error
 import urllib.request
 
-EPOCHS = 10
 TAGS = [f"{what}/{split}" for what in ("loss", "accuracy", "learning_rate") for split in ("train", "validation")]
 
 
@@ -62,8 +61,9 @@ def check(palinode, *options):
         board = Board(folder, *options)
         try:
             board_is_up(board)
-            train = [palinode, "train", "--epochs", str(EPOCHS), "--quiet", "--out", str(run), "--set", "data.subset=0.1"]
+            train = [palinode, "train", "--epochs", "100000", "--quiet", "--out", str(run), "--set", "data.subset=0.1"]
             train += ["--set", "schedule.kind=constant", "--set", "model.blocks=[1, 1, 1]"]
+            train += ["--set", "training.test=false"]
             process = subprocess.Popen(train, stdout=subprocess.DEVNULL)
             seen = board.wait("loss/train", 2, 120)
             if process.poll() is not None:
@@ -71,10 +71,14 @@ def check(palinode, *options):
             process.send_signal(signal.SIGKILL)
             process.wait()
             print(f"{options}: {len(seen)} points were there when the run was killed")
-            subprocess.run([palinode, "train", "--resume", str(run), "--quiet"], check=True, stdout=subprocess.DEVNULL)
+            # What was written before the kill, and a few epochs more.
+            begun = sum(1 for line in (run / "metrics.csv").open() if ",train," in line)
+            epochs = begun + 5
+            resume = [palinode, "train", "--resume", str(run), "--epochs", str(epochs), "--quiet"]
+            subprocess.run(resume, check=True, stdout=subprocess.DEVNULL)
             for tag in TAGS:
-                steps = board.wait(tag, EPOCHS, 60)
-                if steps != list(range(1, EPOCHS + 1)):
+                steps = board.wait(tag, epochs, 60)
+                if steps != list(range(1, epochs + 1)):
                     raise SystemExit(f"{options}: the steps of {tag} are {steps}")
             files = sorted(path.name for path in run.glob("events.out.tfevents.*"))
             if len(files) != 2:

@@ -5,7 +5,7 @@
 # panics, needs more than a gigabyte or ten seconds is kept in fuzz/artifacts/.
 set -euo pipefail
 cd "$(dirname "$0")"
-runs="${1:-115000}"
+runs="${1:-120000}"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 # Options of the compiler that it takes for unstable, let through by the variable. The readers are safe Rust: no sanitizer.

@@ -6,5 +6,5 @@ use palinode_fuzz::read;
 use palinode_train::train::read_position;
 
 fuzz_target!(|bytes: &[u8]| {
-    read("latest.safetensors", bytes, |path| read_position(path).map_err(|error| error.to_string()));
+    read("q7x.safetensors", bytes, |path| read_position(path).map_err(|error| error.to_string()));
 });

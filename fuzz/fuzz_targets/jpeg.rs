@@ -5,5 +5,5 @@ use libfuzzer_sys::fuzz_target;
 use palinode_fuzz::{let_panics_unwind, read_picture};
 
 fuzz_target!(init: let_panics_unwind(), |bytes: &[u8]| {
-    read_picture("picture.jpg", bytes);
+    read_picture("q7x.jpg", bytes);
 });

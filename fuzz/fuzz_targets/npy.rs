@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use palinode_fuzz::{let_panics_unwind, read};
 
 fuzz_target!(init: let_panics_unwind(), |bytes: &[u8]| {
-    read("array.npy", bytes, |path| {
+    read("q7x.npy", bytes, |path| {
         let labels = arrays::read::<i64>(path).map_err(|error| format!("{error:#}"));
         arrays::read::<f32>(path).map_err(|error| format!("{error:#}"))?;
         labels

@@ -7,12 +7,12 @@ use palinode_train::experiment::Plan;
 use palinode_train::recipe::Recipe;
 
 fuzz_target!(|bytes: &[u8]| {
-    read("recipe.toml", bytes, |path| {
+    read("q7x.toml", bytes, |path| {
         let recipe = Recipe::load(path, &[]).map_err(|error| error.to_string())?;
         // A model that does not exist, or does not fit, is named by its field.
         let _ = recipe.network(3, [32, 32], 10);
         let _ = recipe.resolved();
         Ok(())
     });
-    read("experiment.toml", bytes, |path| Plan::load(path).map_err(|error| error.to_string()));
+    read("q7y.toml", bytes, |path| Plan::load(path).map_err(|error| error.to_string()));
 });

@@ -8,7 +8,7 @@ use palinode::tensor::Device;
 use palinode_fuzz::read;
 
 fuzz_target!(|bytes: &[u8]| {
-    read("weights.safetensors", bytes, |path| {
+    read("q7x.safetensors", bytes, |path| {
         let file = WeightFile::load(path).map_err(|error| error.to_string())?;
         file.network(Differentiation::Stored, &Device::flex()).map_err(|error| error.to_string())
     });

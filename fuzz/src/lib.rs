@@ -12,8 +12,7 @@ pub fn read<T>(name: &str, bytes: &[u8], reader: impl FnOnce(&Path) -> Result<T,
     let path = folder().join(name);
     std::fs::write(&path, bytes).expect("the temporary folder can be written to");
     if let Err(message) = reader(&path) {
-        let stem = name.split('.').next().unwrap_or(name);
-        assert!(message.contains(stem), "the error does not name {name}: {message}");
+        assert!(message.contains(name), "the error does not name {name}: {message}");
     }
 }
 

@@ -94,15 +94,15 @@ impl Fetch {
 impl Info {
     fn run(self) -> anyhow::Result<()> {
         let source = SourceName::parse(&self.name)?;
-        let load = |split| source.load(self.data_dir.as_deref(), split);
-        let (train, test) = match (load(Split::Train), load(Split::Test)) {
-            (Ok(train), Ok(test)) => (Some(train), Some(test)),
-            (Ok(train), Err(error)) if is_missing(&error) => (Some(train), None),
-            (Err(error), Ok(test)) if is_missing(&error) => (None, Some(test)),
-            // What is wrong with a split that is there, rather than that the other one is missing.
-            (Err(missing), Err(error)) if is_missing(&missing) => return Err(error.into()),
-            (Err(error), _) | (_, Err(error)) => return Err(error.into()),
-        };
+        let directory = self.data_dir.as_deref();
+        let load = |split| source.load(directory, split);
+        let (train, test) =
+            match [Split::Train, Split::Test].map(|split| source.holds(directory, split)) {
+                [true, false] => (Some(load(Split::Train)?), None),
+                [false, true] => (None, Some(load(Split::Test)?)),
+                // Where there is neither, the error says what was looked for.
+                _ => (Some(load(Split::Train)?), Some(load(Split::Test)?)),
+            };
         let Some(described) = train.as_ref().or(test.as_ref()) else {
             anyhow::bail!("{}: there are no images", self.name);
         };
@@ -110,17 +110,10 @@ impl Info {
         let splits = [train.as_ref(), test.as_ref()];
         let mut remarks: Vec<String> =
             splits.iter().flatten().flat_map(|split| split.remarks.clone()).collect();
-        let known = train.as_ref().map(Known::new).transpose()?;
-        if let Some(known) = &known {
-            let twins = known.in_two_classes()?;
-            if !twins.is_empty() {
-                let named = twins.named(described, described);
-                remarks.push(format!(
-                    "the same image in two classes ({} times): {named}",
-                    twins.len()
-                ));
-            }
+        for split in splits.into_iter().flatten() {
+            remarks.extend(Known::new(split)?.in_two_classes()?.remark(split));
         }
+        let known = train.as_ref().map(Known::new).transpose()?;
         let shared = match (&known, &test) {
             (Some(known), Some(test)) => Some(known.shared_with(test)?),
             _ => None,
@@ -174,16 +167,5 @@ impl Info {
             say!("{:<16}{train:>8}{test:>8}", plain(name))?;
         }
         remarks.iter().try_for_each(|remark| say!("note: {}", plain(remark)))
-    }
-}
-
-/// Whether an error says that there is no such split.
-fn is_missing(error: &palinode_train::Error) -> bool {
-    match error {
-        palinode_train::Error::Library(palinode::Error::Io { reason, .. }) => {
-            reason.kind() == std::io::ErrorKind::NotFound
-        }
-        palinode_train::Error::Library(palinode::Error::Format { path, .. }) => !path.exists(),
-        _ => false,
     }
 }

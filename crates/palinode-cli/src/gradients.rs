@@ -6,6 +6,7 @@ use crate::output::say;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use palinode::Context;
+use palinode::memory::check_available;
 use palinode::network::weights::{Array, collect_gradients};
 use palinode::network::{Phase, WeightFile, save_arrays};
 use palinode::tensor::{Device, Tensor, TensorData};
@@ -55,6 +56,8 @@ impl GradientsCommand {
         if let Some(wrong) = labels.iter().find(|l| !(0..classes as i64).contains(l)) {
             anyhow::bail!("{place}: label {wrong} is not in 0…{}", classes - 1);
         }
+        let parameters = file.config.parameter_count().total;
+        check_available(&file.config.step_bytes(parameters, mode, shape[0])[1..])?;
         let images = Tensor::<4>::from_data(TensorData::new(images, shape), &device).require_grad();
         let labels = Tensor::from_data(TensorData::new(labels, [shape[0]]), &device);
         let logits = network.forward(images.clone(), Phase::BatchStatistics)?;

@@ -6,6 +6,7 @@ use crate::output::{plain, say, shown};
 use anyhow::ensure;
 use clap::Args;
 use palinode::Context;
+use palinode::memory::check_available;
 use palinode::network::{Network, Phase, WeightFile};
 use palinode::reversible::Differentiation;
 use palinode::tensor::{Device, Tensor, TensorData};
@@ -106,6 +107,8 @@ impl Predict {
     /// Logits of an array of images.
     fn forward(&self, network: &Network, path: &Path) -> anyhow::Result<Vec<f32>> {
         let (shape, values) = read_images(path, network)?;
+        let batch = self.batch_size.min(shape[0]);
+        check_available(&network.config().forward_bytes(batch))?;
         let length: usize = shape[1..].iter().product();
         let mut logits = Vec::new();
         for chunk in values.chunks(length * self.batch_size.max(1)) {

@@ -33,7 +33,10 @@ impl Signals {
 
     /// From now on, the first signal only asks to stop.
     pub fn listen(&self) {
-        self.at_once.store(false, Ordering::SeqCst);
+        // A signal that came before stays the first one.
+        if !self.stop_requested() {
+            self.at_once.store(false, Ordering::SeqCst);
+        }
     }
 
     /// Whether a run is to save and stop.

@@ -10,7 +10,7 @@ use palinode::network::Variant;
 use palinode_train::data::SourceName;
 use palinode_train::recipe::{DEFAULTS, Override, QUICK_START, Recipe, Value, parse_override};
 use palinode_train::report::loss;
-use palinode_train::train::{Changes, Outcome, RunDirectory, resume, train};
+use palinode_train::train::{Changes, Outcome, Place, RunDirectory, resume, train};
 use std::path::{Path, PathBuf};
 
 /// Options of `palinode train`.
@@ -78,11 +78,8 @@ impl Train {
                     None => {
                         let (model, data) = (&recipe.model.name, recipe.data.name.name());
                         let name = format!("{model}-{data}-seed{}", recipe.seed);
-                        let out = RunDirectory::claim(Path::new("runs"), &name)?;
-                        train(recipe, &out, machine.threads(), &mut display).inspect_err(|_| {
-                            // Only where the run never began: a directory that is not empty stays.
-                            let _ = std::fs::remove_dir(&out);
-                        })?
+                        let out = Place::New { parent: Path::new("runs"), name: &name };
+                        train(recipe, out, machine.threads(), &mut display)?
                     }
                 }
             }

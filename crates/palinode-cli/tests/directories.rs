@@ -239,11 +239,34 @@ fn a_run_killed_before_its_first_step_is_begun_again() {
     }
     let run = leave("d", &["palinode.lock", "config.toml"]);
     json(&resume(&run, &[]));
+    // Killed again, in the epoch before its first checkpoint would have come: it has one from the beginning.
+    let run = leave("d2", &["palinode.lock", "config.toml"]);
+    let mut child = spawn(&resume(&run, &[]));
+    wait_for(&run.join("checkpoints/latest.safetensors"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    json(&resume(&run, &[]));
+    assert_eq!(bytes(&run, last), bytes(&bench.path("whole"), last));
+    // More epochs than the recipe says: the recipe says so from then on.
+    std::fs::remove_dir_all(bench.path("d2")).unwrap();
+    json(&steps(&bench, "steps", 2));
+    let run = bench.path("d2");
+    for folder in ["weights", "checkpoints"] {
+        std::fs::create_dir_all(run.join(folder)).unwrap();
+    }
+    for file in ["palinode.lock", "config.toml"] {
+        std::fs::copy(bench.path("steps").join(file), run.join(file)).unwrap();
+    }
+    assert_eq!(json(&resume(&run, &["--epochs", "3"]))["epochs"], 3);
+    assert_eq!(json(&resume(&run, &[]))["epochs"], 3);
     let run = leave("e", &["palinode.lock"]);
     assert!(failure(&resume(&run, &[])).1.contains("begin it again with --out"));
-    // A folder of the user's own with a recipe in it is no leftover.
+    // A folder of the user's own with a recipe in it is no leftover, nor are the weights of a finished run.
     leave("f", &["config.toml"]);
-    assert!(failure(&bench.train("f", 2)).1.contains("not empty"));
+    leave("g", &["palinode.lock", "config.toml", "weights/best.safetensors"]);
+    for name in ["f", "g"] {
+        assert!(failure(&bench.train(name, 2)).1.contains("not empty"));
+    }
 }
 
 /// Case 24: links lead out of the run directory.

@@ -47,11 +47,15 @@ fn control_group_bytes() -> Option<u64> {
         let mut fields = line.splitn(3, ':');
         let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
         match (number, controllers.split(',').any(|name| name == "memory")) {
-            ("0", _) => least_left("/sys/fs/cgroup", path, ["memory.max", "memory.current"]),
+            ("0", _) => least_left(
+                "/sys/fs/cgroup",
+                path,
+                ["memory.max", "memory.current", "inactive_file"],
+            ),
             (_, true) => least_left(
                 "/sys/fs/cgroup/memory",
                 path,
-                ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+                ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"],
             ),
             (_, false) => None,
         }
@@ -59,9 +63,10 @@ fn control_group_bytes() -> Option<u64> {
     left.min()
 }
 
-/// The least that remains under the limits of a control group and of those that it is in. `files` hold the
-/// limit and the use of a group.
-fn least_left(root: &str, group: &str, files: [&str; 2]) -> Option<u64> {
+/// The least that remains under the limits of a control group and of those that it is in. The first two of
+/// `names` are the files with the limit and the use of a group. The third is the line of `memory.stat` with the
+/// part of the use that the system gives back when memory is short: cached files.
+fn least_left(root: &str, group: &str, names: [&str; 3]) -> Option<u64> {
     let groups = Path::new(group.trim_start_matches('/')).ancestors();
     let left = groups.filter_map(|group| {
         let read = |file: &str| -> Option<u64> {
@@ -69,7 +74,13 @@ fn least_left(root: &str, group: &str, files: [&str; 2]) -> Option<u64> {
             // Without a limit, the file says "max", which does not parse.
             std::fs::read_to_string(path).ok()?.trim().parse().ok()
         };
-        Some(read(files[0])?.saturating_sub(read(files[1])?))
+        let statistics = std::fs::read_to_string(Path::new(root).join(group).join("memory.stat"));
+        let statistics = statistics.unwrap_or_default();
+        let cached =
+            statistics.lines().find_map(|line| line.strip_prefix(names[2])?.strip_prefix(' '));
+        let cached = cached.and_then(|bytes| bytes.parse::<u64>().ok()).unwrap_or(0);
+        let used = read(names[1])?.saturating_sub(cached);
+        Some(read(names[0])?.saturating_sub(used))
     });
     left.min()
 }
@@ -99,8 +110,9 @@ mod tests {
             std::fs::write(group.join("max"), max).unwrap();
             std::fs::write(group.join("current"), current).unwrap();
         };
-        let left =
-            |group: &str| least_left(root.path().to_str().unwrap(), group, ["max", "current"]);
+        let left = |group: &str| {
+            least_left(root.path().to_str().unwrap(), group, ["max", "current", "cached"])
+        };
         write("a/b/c", "max\n", "5\n");
         assert_eq!(left("/a/b/c"), None);
         write("a/b", "100\n", "30\n");
@@ -108,6 +120,9 @@ mod tests {
         assert_eq!((left("/a/b/c"), left("/a/b")), (Some(0), Some(0)));
         write("a", "5000\n", "60\n");
         assert_eq!(left("/a/b/c"), Some(70));
+        let statistics = "cached_other 7\ncached 20\n";
+        std::fs::write(root.path().join("a/b/memory.stat"), statistics).unwrap();
+        assert_eq!(left("/a/b/c"), Some(90), "cached files are given back");
         write("", "90\n", "60\n");
         assert_eq!((left("/a/b/c"), left("/")), (Some(30), Some(30)));
     }

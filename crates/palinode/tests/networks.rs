@@ -322,7 +322,12 @@ fn a_file_of_a_residual_of_ones_own_is_no_file_of_the_built_in_one() {
         palinode::residual::SymmetricConfig::new(site.channels).init(generator, device)
     });
     let message = refused.unwrap_err().to_string();
-    assert!(message.contains("Negative, expected") && message.contains("Symmetric"), "{message}");
+    assert!(message.contains("residual is Negative, expected Symmetric"), "{message}");
+    let built_in = config.init(0, Differentiation::Stored, &device).unwrap();
+    let file = WeightFile::of(&built_in, &info(&config));
+    let mut residuals = built_in.units.iter().flat_map(|unit| unit.residuals.clone());
+    file.network_with(Differentiation::Stored, &device, |_, _, _| residuals.next().unwrap())
+        .unwrap();
 }
 
 #[test]

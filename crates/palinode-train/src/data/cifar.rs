@@ -65,10 +65,10 @@ impl Cifar {
         if inner.is_dir() { inner } else { directory.to_owned() }
     }
 
-    /// Whether `directory` holds the test images.
-    pub fn is_in(self, directory: &Path) -> bool {
+    /// Whether `directory` holds a file of the split.
+    pub fn holds(self, directory: &Path, split: Split) -> bool {
         let folder = self.folder(directory);
-        self.files(Split::Test).iter().all(|file| folder.join(file).is_file())
+        self.files(split).iter().any(|file| folder.join(file).is_file())
     }
 
     /// Class names from the archive's text file, or its authors' names where there is no such file.

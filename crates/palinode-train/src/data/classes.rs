@@ -16,16 +16,27 @@ pub struct Relabelled<S> {
 impl<S: ImageSource> Relabelled<S> {
     /// The images of `source` with labels that count `classes`.
     ///
-    /// Names are the same where they are equal, but for characters that a folder's name cannot have or
-    /// usually does not: `T-shirt/top` is also `T-shirt_top`. Folders that are called 0, 1, 2 … stand for
-    /// the classes in their order, and a remark says so.
+    /// A class may also be called by a name that a folder can have: `_`, `-` or a space stands for a space or
+    /// for a character that file systems do not take, so `T-shirt_top` is `T-shirt/top`. Folders that are
+    /// called 0, 1, 2 … stand for the classes in their order. Remarks say what was taken for what.
     ///
     /// # Errors
     /// [`palinode::Error::Config`] about `data`, naming a class that only one of the two has.
     pub fn new(source: S, classes: &[String]) -> Result<Self> {
         let (mut remarks, found) = (source.remarks(), source.classes());
         let labels = match places_of(found, classes) {
-            Ok(labels) => labels,
+            Ok(labels) => {
+                let pairs =
+                    found.iter().zip(&labels).filter(|(name, label)| **name != classes[**label]);
+                let other: Vec<String> = pairs
+                    .map(|(name, label)| format!("`{name}` as `{}`", classes[*label]))
+                    .collect();
+                if !other.is_empty() {
+                    let other = other.join(", ");
+                    remarks.push(format!("classes were taken by similar names: {other}"));
+                }
+                labels
+            }
             Err(_) if numbered(found) && found.len() == classes.len() => {
                 remarks.push(format!(
                     "classes 0 to {} were taken as `{}` to `{}`, in this order",
@@ -81,7 +92,11 @@ impl<S: ImageSource> ImageSource for Relabelled<S> {
 pub(crate) fn places_of(found: &[String], expected: &[String]) -> Result<Vec<usize>> {
     let place = |name: &String| {
         let same = expected.iter().position(|other| other == name);
-        same.or_else(|| expected.iter().position(|other| plain(other) == plain(name)))
+        same.or_else(|| {
+            let fits = |&place: &usize| is_folder_of(name, &expected[place]);
+            let mut similar = (0..expected.len()).filter(fits);
+            similar.next().filter(|_| similar.next().is_none())
+        })
     };
     let places: Vec<Option<usize>> = found.iter().map(place).collect();
     let quoted = |names: Vec<&String>| {
@@ -118,9 +133,13 @@ pub(crate) fn places_of(found: &[String], expected: &[String]) -> Result<Vec<usi
     }
 }
 
-/// A name without the characters that are replaced or left out where it becomes a folder's.
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+/// Whether a folder called `folder` can stand for the class `class`.
+fn is_folder_of(folder: &str, class: &str) -> bool {
+    let stands_for = |(found, meant): (char, char)| {
+        found == meant || ("_- ".contains(found) && " /\\:*?\"<>|".contains(meant))
+    };
+    folder.chars().count() == class.chars().count()
+        && folder.chars().zip(class.chars()).all(stands_for)
 }
 
 /// Whether the names are 0, 1, 2 … in any order.
@@ -154,6 +173,9 @@ mod tests {
         assert_eq!(labels(&["Ankle_boot", "T-shirt", "T-shirt_top"], &weights).unwrap(), [1, 2, 0]);
         assert_eq!(labels(&["0", "1", "2"], &weights).unwrap(), [0, 1, 2]);
         assert_eq!(labels(&["2", "0", "1"], &["0", "1", "2"]).unwrap(), [2, 0, 1]);
+        let source = Dataset::new(vec![0], vec![0], 1, [1, 1], names(&["a_b", "c"]));
+        let remarks = Relabelled::new(source, &names(&["a/b", "c"])).unwrap().remarks();
+        assert_eq!(remarks, ["classes were taken by similar names: `a_b` as `a/b`"]);
     }
 
     #[test]
@@ -166,6 +188,13 @@ mod tests {
         assert!(eel.contains("`eel`") && !eel.contains("`dog`"), "{eel}");
         assert!(message(&["cat"], &["cat", "dog"]).contains("no class `dog`"));
         assert!(message(&["0", "1"], &["cat", "dog", "eel"]).contains("no class `cat`"));
-        assert!(message(&["a b", "a-b"], &["ab", "c"]).contains("no class `c`"));
+        // Similar is not the same.
+        let pairs = [("c#", "c++"), ("-1", "1"), ("Cat", "cat"), ("a", "a/"), ("a_b", "a-b")];
+        for (found, expected) in pairs {
+            let message = message(&[found, "x"], &[expected, "x"]);
+            assert!(message.contains(&format!("`{found}` is not")), "{message}");
+        }
+        let either = message(&["a_b", "x"], &["a/b", "a:b"]);
+        assert!(either.contains("`a_b`"), "two classes could be meant: {either}");
     }
 }

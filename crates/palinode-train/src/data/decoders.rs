@@ -20,9 +20,9 @@ const NAMED: usize = 10;
 /// where it fails, the work stops.
 ///
 /// # Errors
-/// The error of `progress`. Where `read` failed: its error if there was one, and otherwise
-/// [`palinode::Error::Format`] naming the first ten, in the order of the images. Then all images have
-/// been tried.
+/// The error of `progress`. Where `read` failed once, its error; where it failed for several images,
+/// [`palinode::Error::Config`] naming the first ten, in the order of the images. All images have then been
+/// tried.
 pub(super) fn decode_all(
     count: usize,
     length: usize,

@@ -26,19 +26,17 @@ const CLASSES: [&str; 10] = [
 
 /// Reads one split from a directory of IDX files, gzipped or not; images are padded to 32×32.
 pub(super) fn load(directory: &Path, split: Split) -> Result<Dataset> {
-    let stem = match split {
-        Split::Train => "train",
-        Split::Test => "t10k",
-    };
-    let images = find(directory, stem, "images", 3)?;
-    let labels = find(directory, stem, "labels", 1)?;
+    let images = find(directory, split, "images", 3)?;
+    let labels = find(directory, split, "labels", 1)?;
     let open = |path: &Path| File::open(path).map(BufReader::new).map_err(Error::io(path));
     assemble((open(&images)?, &images), (open(&labels)?, &labels))
 }
 
-/// Whether `directory` holds the training or the test images.
-pub(super) fn is_in(directory: &Path) -> bool {
-    ["train", "t10k"].iter().any(|stem| find(directory, stem, "images", 3).is_ok())
+/// Whether `directory` holds a file of the split.
+pub(super) fn holds(directory: &Path, split: Split) -> bool {
+    [("images", 3), ("labels", 1)]
+        .iter()
+        .any(|(what, dimensions)| find(directory, split, what, *dimensions).is_ok())
 }
 
 /// The file of a split's images or labels.
@@ -46,7 +44,11 @@ pub(super) fn is_in(directory: &Path) -> bool {
 /// It is called `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, with or without `.gz`; it may be
 /// in a folder of its own name, as Kaggle packs it; and all may be in `raw` or `FashionMNIST/raw`, where
 /// PyTorch puts them.
-fn find(directory: &Path, stem: &str, what: &str, dimensions: usize) -> Result<PathBuf> {
+fn find(directory: &Path, split: Split, what: &str, dimensions: usize) -> Result<PathBuf> {
+    let stem = match split {
+        Split::Train => "train",
+        Split::Test => "t10k",
+    };
     let folders = ["", "raw", "FashionMNIST/raw"].map(|folder| directory.join(folder));
     for folder in &folders {
         for separator in ["-", "."] {
@@ -122,11 +124,14 @@ mod tests {
             "FashionMNIST/raw/t10k-images-idx3-ubyte.gz",
         ] {
             let folder = tempfile::tempdir().unwrap();
-            assert!(!is_in(folder.path()));
+            assert!(!holds(folder.path(), Split::Test));
             write(&folder.path().join(name), &[2, 28, 28], 2 * 28 * 28);
             let labels = name.replace("images", "labels").replace("idx3", "idx1");
             write(&folder.path().join(labels), &[2], 2);
-            assert!(is_in(folder.path()), "{name}");
+            assert!(
+                holds(folder.path(), Split::Test) && !holds(folder.path(), Split::Train),
+                "{name}"
+            );
             let found = load(folder.path(), Split::Test).unwrap();
             assert_eq!((found.len(), found.labels.clone()), (2, vec![1, 1]), "{name}");
             let message = load(folder.path(), Split::Train).unwrap_err().to_string();

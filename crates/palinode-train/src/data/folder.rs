@@ -9,6 +9,7 @@ use palinode::memory::check_available;
 use palinode::network::DataInfo;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// `[data.folder]`: the form that pictures in folders are brought to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,10 +68,7 @@ pub(super) fn load(
         let reason = format!("{:?}: expected rows and columns from 1 to 4096", options.size);
         return Err(Error::config("data.folder.size", reason));
     }
-    let (name, other) = match split {
-        Split::Train => ("train", "test"),
-        Split::Test => ("test", "train"),
-    };
+    let (name, other) = names(split);
     let root = root(directory)?;
     let own = root.join(name);
     let mut left_out = LeftOut::default();
@@ -102,10 +100,11 @@ pub(super) fn load(
     let form = options.form();
     let bytes = (paths.len() as u64).saturating_mul(form.len() as u64);
     check_available(&[("the pictures", bytes)])?;
+    let turns = Mutex::new(());
     let decode = |index: usize, into: &mut [u8]| {
         let (path, kind) = &paths[index];
         kind.check_content(path)?;
-        read(path, form, into)
+        read(path, form, &turns, into)
     };
     let images = decode_all(paths.len(), form.len(), decode, progress)?;
     Ok(Dataset {
@@ -114,6 +113,19 @@ pub(super) fn load(
         background: Some(options.background),
         ..Dataset::new(images, labels, form.channels, options.size, classes)
     })
+}
+
+/// The names of the split's folder and of the other one's.
+fn names(split: Split) -> (&'static str, &'static str) {
+    match split {
+        Split::Train => ("train", "test"),
+        Split::Test => ("test", "train"),
+    }
+}
+
+/// Whether `directory` holds the split's folder.
+pub(super) fn holds(directory: &Path, split: Split) -> bool {
+    root(directory).is_ok_and(|root| root.join(names(split).0).is_dir())
 }
 
 /// The folder that holds `train` or `test`: `directory`, or the only folder in it, as archives are often

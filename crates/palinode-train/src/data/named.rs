@@ -147,6 +147,20 @@ impl SourceName {
         Relabelled::new(dataset, &info.classes)
     }
 
+    /// Whether a file of a split is in `directory`, or where the data set is usually installed.
+    pub fn holds(self, directory: Option<&Path>, split: Split) -> bool {
+        let directory = directory.map(Path::to_owned).or_else(|| self.installed());
+        match (self, directory) {
+            (Self::FashionMnistMini, _) => true,
+            (_, None) => false,
+            (Self::FashionMnist, Some(directory)) => fashion_mnist::holds(&directory, split),
+            (Self::Cifar10, Some(directory)) => Cifar::Ten.holds(&directory, split),
+            (Self::Cifar100, Some(directory)) => Cifar::Hundred.holds(&directory, split),
+            (Self::Stl10, Some(directory)) => stl10::holds(&directory, split),
+            (Self::Folder, Some(directory)) => folder::holds(&directory, split),
+        }
+    }
+
     fn not_installed(self) -> Error {
         let name = self.name();
         let reason = format!(
@@ -186,11 +200,17 @@ impl SourceName {
         match self {
             Self::FashionMnist => {
                 let places = [fetched, PathBuf::from(fashion_mnist::DEBIAN)];
-                places.into_iter().find(|place| fashion_mnist::is_in(place))
+                places.into_iter().find(|place| {
+                    [Split::Train, Split::Test]
+                        .iter()
+                        .any(|split| fashion_mnist::holds(place, *split))
+                })
             }
-            Self::Cifar10 => Some(fetched).filter(|place| Cifar::Ten.is_in(place)),
-            Self::Cifar100 => Some(fetched).filter(|place| Cifar::Hundred.is_in(place)),
-            Self::Stl10 => Some(fetched).filter(|place| stl10::is_in(place)),
+            Self::Cifar10 => Some(fetched).filter(|place| Cifar::Ten.holds(place, Split::Test)),
+            Self::Cifar100 => {
+                Some(fetched).filter(|place| Cifar::Hundred.holds(place, Split::Test))
+            }
+            Self::Stl10 => Some(fetched).filter(|place| stl10::holds(place, Split::Test)),
             Self::FashionMnistMini | Self::Folder => None,
         }
     }

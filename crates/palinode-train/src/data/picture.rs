@@ -8,11 +8,12 @@ pub(super) use decode::Kind;
 use super::dataset::Dataset;
 use super::decoders::decode_all;
 use crate::error::{Error, Result};
-use decode::decode;
+use decode::{Decoded, decode};
 use image::imageops::{FilterType, resize};
 use image::{GenericImageView, ImageBuffer, Rgba, RgbaImage};
 use palinode::network::DataInfo;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use upright::Upright;
 
 /// What pictures are laid on where they are transparent, unless a recipe says otherwise: white.
@@ -49,20 +50,27 @@ impl Form {
 /// Pictures of more than `largest_side` rows or columns (default: 16,384) are refused.
 ///
 /// # Errors
-/// [`palinode::Error::Format`] naming the files that are no such pictures, the first ten of them;
-/// [`palinode::Error::Io`] for a file that cannot be read.
+/// [`palinode::Error::Format`] or [`palinode::Error::Io`] for a file that is no such picture or cannot be read;
+/// [`palinode::Error::Config`] naming the first ten where there are several, and for a network that expects
+/// neither 1 nor 3 channels.
 pub fn load_pictures(
     paths: &[PathBuf],
     info: &DataInfo,
     largest_side: Option<u32>,
 ) -> Result<Dataset> {
+    if ![1, 3].contains(&info.channels) {
+        let reason =
+            format!("the network expects {} channels; pictures have 1 or 3", info.channels);
+        return Err(Error::config("channels", reason));
+    }
     let form = Form {
         channels: info.channels,
         size: info.size.map(|extent| extent.saturating_sub(2 * info.padding)),
         background: info.background.unwrap_or(BACKGROUND),
         largest_side: largest_side.unwrap_or(LARGEST_SIDE),
     };
-    let read = |index: usize, into: &mut [u8]| read(&paths[index], form, into);
+    let turns = Mutex::new(());
+    let read = |index: usize, into: &mut [u8]| read(&paths[index], form, &turns, into);
     let images = decode_all(paths.len(), form.len(), read, &mut |_, _| Ok(()))?;
     let dataset = Dataset {
         names: paths.iter().map(|path| path.display().to_string()).collect(),
@@ -71,10 +79,11 @@ pub fn load_pictures(
     Ok(dataset.padded(info.padding))
 }
 
-/// Writes the picture in `path` to `into`, `[channels, rows, columns]`.
-pub(super) fn read(path: &Path, form: Form, into: &mut [u8]) -> Result<()> {
-    let (picture, orientation) = decode(path, form.largest_side)?;
-    let whole = Upright::new(&picture, orientation, form.background);
+/// Writes the picture in `path` to `into`, `[channels, rows, columns]`. Large pictures, which take `turns`, are
+/// not decoded beside each other.
+pub(super) fn read(path: &Path, form: Form, turns: &Mutex<()>, into: &mut [u8]) -> Result<()> {
+    let Decoded { picture, orientation, .. } = &decode(path, form.largest_side, turns)?;
+    let whole = Upright::new(picture, *orientation, form.background);
     let [rows, columns] = form.size.map(|extent| extent as u32);
     if whole.dimensions() == (columns, rows) {
         let pixels = whole.pixels().map(|(_, _, pixel)| pixel);

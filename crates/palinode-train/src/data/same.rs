@@ -48,13 +48,14 @@ impl<S: ImageSource> Known<S> {
         let mut image = vec![0; image_len(other)];
         for index in 0..other.len() {
             other.read(index, &mut image)?;
-            let found = self.find(&image, |_| true)?;
+            let found = self.find(&image)?;
             pairs.extend(found.map(|known| (known, index)));
         }
         Ok(Twins(pairs))
     }
 
-    /// Images with the same pixels and different classes: pairs of indices, the lower one first.
+    /// Images with the same pixels and different classes: pairs of indices, the lower one first. Of several such
+    /// images in one class, the first is named.
     ///
     /// # Errors
     /// As [`ImageSource::read`].
@@ -62,22 +63,31 @@ impl<S: ImageSource> Known<S> {
         let mut pairs = Vec::new();
         let mut image = vec![0; image_len(&self.source)];
         for candidates in self.by_hash.values().filter(|candidates| candidates.len() > 1) {
+            // One image of every content in every class: the first.
+            let mut first: Vec<(Vec<u8>, Vec<usize>)> = Vec::new();
             for &index in candidates {
                 self.source.read(index, &mut image)?;
                 let label = self.source.label(index);
-                let earlier = |other: usize| other < index && self.source.label(other) != label;
-                pairs.extend(self.find(&image, earlier)?.map(|other| (other, index)));
+                let Some((_, images)) = first.iter_mut().find(|(content, _)| *content == image)
+                else {
+                    first.push((image.clone(), vec![index]));
+                    continue;
+                };
+                if images.iter().all(|&other| self.source.label(other) != label) {
+                    pairs.push((images[0], index));
+                    images.push(index);
+                }
             }
         }
         pairs.sort_unstable();
         Ok(Twins(pairs))
     }
 
-    /// The first of these images with the bytes `image` that `fits`.
-    fn find(&self, image: &[u8], fits: impl Fn(usize) -> bool) -> Result<Option<usize>> {
+    /// The first of these images with the bytes `image`.
+    fn find(&self, image: &[u8]) -> Result<Option<usize>> {
         let candidates = self.by_hash.get(&hash(image)).into_iter().flatten();
         let mut other = vec![0; image.len()];
-        for &candidate in candidates.filter(|&&candidate| fits(candidate)) {
+        for &candidate in candidates {
             self.source.read(candidate, &mut other)?;
             if other == image {
                 return Ok(Some(candidate));
@@ -96,6 +106,12 @@ impl Twins {
     /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// What a user should know of images in two classes of `source`; `None` where there are none.
+    pub fn remark(&self, source: &dyn ImageSource) -> Option<String> {
+        let named = (!self.is_empty()).then(|| self.named(source, source))?;
+        Some(format!("the same image in two classes ({} times): {named}", self.len()))
     }
 
     /// The first ten pairs by the names of their images, the first of a pair in `first`.

@@ -25,20 +25,24 @@ fn folder(directory: &Path) -> PathBuf {
     if inner.is_dir() { inner } else { directory.to_owned() }
 }
 
-/// Whether `directory` holds the test images.
-pub(super) fn is_in(directory: &Path) -> bool {
-    folder(directory).join("test_X.bin").is_file()
+/// Whether `directory` holds a file of the split.
+pub(super) fn holds(directory: &Path, split: Split) -> bool {
+    files(directory, split).iter().any(|file| file.is_file())
 }
 
-/// Reads one split from a directory.
-pub(super) fn load(directory: &Path, split: Split) -> Result<Dataset> {
+/// The files of a split: images and labels.
+fn files(directory: &Path, split: Split) -> [PathBuf; 2] {
     let folder = folder(directory);
     let stem = match split {
         Split::Train => "train",
         Split::Test => "test",
     };
-    let (images, labels) =
-        (folder.join(format!("{stem}_X.bin")), folder.join(format!("{stem}_y.bin")));
+    ["X", "y"].map(|what| folder.join(format!("{stem}_{what}.bin")))
+}
+
+/// Reads one split from a directory.
+pub(super) fn load(directory: &Path, split: Split) -> Result<Dataset> {
+    let [images, labels] = files(directory, split);
     assemble((&read(&images)?, &images), (&read(&labels)?, &labels))
 }
 

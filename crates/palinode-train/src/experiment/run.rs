@@ -53,10 +53,17 @@ pub fn run<O: Observer>(
     results.write()?;
     for number in missing {
         let trial = &trials[number];
+        if observer.stop_requested() {
+            return Err(Error::Interrupted { run: out.to_owned() });
+        }
         before(observer, (number + 1, trials.len()), trial);
         let path = directory.join(&trial.directory);
         let ran = match RunDirectory::at(&path).config().is_file() {
-            true => resume(&path, machine, &Changes::default(), observer),
+            // The images may have moved.
+            true => {
+                let changes = Changes::default().with_data_dir(trial.recipe.data.dir.clone());
+                resume(&path, machine, &changes, observer)
+            }
             false => train(trial.recipe.clone(), &path, machine, observer),
         };
         match ran {
@@ -80,18 +87,19 @@ pub fn run<O: Observer>(
 fn check_data<'a>(trials: impl Iterator<Item = &'a Trial>) -> Result<()> {
     /// Channels, size and classes.
     type Kind = (usize, [usize; 2], usize);
-    let mut known: Vec<(DataRecipe, Kind)> = Vec::new();
+    let mut known: Vec<(DataRecipe, bool, Kind)> = Vec::new();
     for trial in trials {
         let data = DataRecipe { subset: 1.0, ..trial.recipe.data.clone() };
-        let kind = match known.iter().find(|(of, _)| *of == data) {
-            Some((_, kind)) => *kind,
+        let test = trial.recipe.training.test;
+        let kind = match known.iter().find(|(of, tested, _)| *of == data && *tested == test) {
+            Some((_, _, kind)) => *kind,
             None => {
-                if trial.recipe.training.test {
+                if test {
                     data.load(Split::Test, &mut |_, _| Ok(()))?;
                 }
                 let images = data.load(Split::Train, &mut |_, _| Ok(()))?;
                 let kind = (images.channels, images.size, images.classes.len());
-                known.push((data, kind));
+                known.push((data, test, kind));
                 kind
             }
         };
@@ -110,8 +118,10 @@ fn check(trial: &Trial, path: &Path) -> Result<()> {
     // Resolved, for a field that is younger than the run.
     let there = Recipe::load(&config, &[])?.resolved()?.fields()?;
     let here = trial.recipe.fields()?;
-    // Where the images are, and what the machine has, may have changed.
-    let compared = |name: &str| !["data.dir", "training.isa"].contains(&name);
+    // Where the images are, and what the machine has, may have changed. An instruction set that was asked for
+    // is part of the recipe.
+    let isa = trial.recipe.training.isa;
+    let compared = |name: &str| name != "data.dir" && (name != "training.isa" || isa.is_some());
     let value = |fields: &[(String, String)], name: &str| {
         let found = fields.iter().find(|(field, _)| field == name);
         found.map_or("unset".to_owned(), |(_, value)| value.clone())

@@ -40,19 +40,22 @@ pub(super) fn replaced_fields(table: &Table, overrides: &[Override]) -> Vec<&'st
     let there = |section: &str, field: &str| table.get(section).and_then(|table| table.get(field));
     let large = |value: Option<&Value>| value.and_then(Value::as_str) == Some("inception-large");
     let mut fields = Vec::new();
-    if given("model.name").is_some() {
+    let changes = |section: &str, field: &str| {
+        given(&format!("{section}.{field}")).filter(|value| Some(*value) != there(section, field))
+    };
+    if changes("model", "name").is_some() {
         fields.extend(OF_MODEL);
     }
-    if let Some(variant) = given("model.variant") {
+    if let Some(variant) = changes("model", "variant") {
         fields.extend(OF_VARIANT);
         if large(Some(variant)) || large(there("model", "variant")) {
             fields.extend(OF_LARGE);
         }
     }
-    if given("model.scheme").is_some_and(|scheme| Some(scheme) != there("model", "scheme")) {
+    if changes("model", "scheme").is_some() {
         fields.extend(OF_SCHEME);
     }
-    if given("data.name").is_some_and(|name| Some(name) != there("data", "name")) {
+    if changes("data", "name").is_some() {
         fields.extend(OF_DATA);
     }
     fields

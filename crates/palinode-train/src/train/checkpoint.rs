@@ -103,6 +103,8 @@ pub(super) fn find(directory: &RunDirectory) -> Result<Option<Found>> {
     };
     match first {
         Ok(checkpoint) => Ok(Some(Found { checkpoint, damage: None })),
+        // The disk's errors are not the checkpoint's.
+        Err(error @ Error::Library(palinode::Error::Io { .. })) => Err(error),
         Err(error) => match Checkpoint::read(&previous) {
             Ok(checkpoint) => Ok(Some(Found { checkpoint, damage: Some(error.to_string()) })),
             // The latest one is what there should be.

@@ -10,10 +10,55 @@ use std::path::{Path, PathBuf};
 /// Paths of one run.
 ///
 /// `config.toml` (the recipe, resolved), `metrics.csv`, `weights/{init,best,last}.safetensors`,
-/// `checkpoints/{latest,previous}.safetensors`, `result.json`, `curves.svg`, `events.out.tfevents.*` (for
+/// `checkpoints/{latest,previous,damaged}.safetensors`, `result.json`, `curves.svg`, `events.out.tfevents.*` (for
 /// TensorBoard), `report.html`, and `palinode.lock`, which is locked while a process works in the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDirectory(PathBuf);
+
+/// Where a new run is to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// In this directory, which must be free ([`RunDirectory::check_free`]).
+    At(&'a Path),
+    /// In `parent/name`, or `parent/name-2`, `-3`, …: the first that does not exist. No other process gets
+    /// the same one.
+    New {
+        /// The directory that it is made in.
+        parent: &'a Path,
+        /// Its name.
+        name: &'a str,
+    },
+}
+
+impl<'a> From<&'a Path> for Place<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self::At(path)
+    }
+}
+
+impl<'a> From<&'a PathBuf> for Place<'a> {
+    fn from(path: &'a PathBuf) -> Self {
+        Self::At(path)
+    }
+}
+
+impl<'a> Place<'a> {
+    /// Checks that a run can begin there, as far as that is known before it does.
+    pub(super) fn check_free(self) -> Result<()> {
+        match self {
+            Self::At(path) => RunDirectory::at(path).check_free(),
+            Self::New { .. } => Ok(()),
+        }
+    }
+
+    /// The directory, or the one that it is made in.
+    pub(super) fn path(self) -> &'a Path {
+        match self {
+            Self::At(path) => path,
+            Self::New { parent, .. } => parent,
+        }
+    }
+}
 
 impl RunDirectory {
     /// Makes a new run directory and locks it. What a run that never started left there is removed.
@@ -21,10 +66,16 @@ impl RunDirectory {
     /// # Errors
     /// As [`check_free`](Self::check_free); [`palinode::Error::Config`] where another process uses it,
     /// [`palinode::Error::Io`] where it cannot be made.
-    pub(super) fn create(path: &Path) -> Result<(Self, Lock, Option<String>)> {
+    pub(super) fn create(place: Place<'_>) -> Result<(Self, Lock, Option<String>)> {
+        let path = &match place {
+            Place::At(path) => {
+                Self::at(path).check_free()?;
+                std::fs::create_dir_all(path).map_err(Error::io(path))?;
+                path.to_owned()
+            }
+            Place::New { parent, name } => Self::claim(parent, name)?,
+        };
         let directory = Self::at(path);
-        directory.check_free()?;
-        std::fs::create_dir_all(path).map_err(Error::io(path))?;
         let (lock, remark) = Lock::take(path)?;
         // Another process may have begun a run since.
         directory.check_free()?;
@@ -50,17 +101,26 @@ impl RunDirectory {
         // A run makes its lock file first: without one, nothing here is a run's.
         let begun = names.iter().any(|name| name == LOCK_FILE);
         let fits = |name: &OsStr| {
-            let known = ["config.toml", "weights", "checkpoints", LOCK_FILE];
-            is_leftover(name) || (begun && known.iter().any(|known| name == *known))
+            let file = name == "config.toml" || name == LOCK_FILE;
+            let folder = (name == "weights" && self.holds_only(name, "init.safetensors"))
+                || (name == "checkpoints" && self.holds_only(name, ""));
+            is_leftover(name) || (begun && (file || folder))
         };
-        let started =
-            [self.checkpoint(), self.previous_checkpoint()].iter().any(|path| path.exists());
-        if names.iter().all(|name| fits(name)) && !started {
+        if names.iter().all(|name| fits(name)) {
             return Ok(());
         }
         let reason =
             format!("{} is not empty; name a new directory or --resume it", self.0.display());
         Err(Error::config("out", reason))
+    }
+
+    /// Whether a folder in the directory holds nothing but temporary files and the file `only`.
+    fn holds_only(&self, folder: &OsStr, only: &str) -> bool {
+        let Ok(entries) = std::fs::read_dir(self.0.join(folder)) else { return false };
+        entries
+            .flatten()
+            .map(|entry| entry.file_name())
+            .all(|name| name == only || is_leftover(&name))
     }
 
     /// Makes the folders inside, and removes temporary files of a killed process. The directory must be
@@ -106,10 +166,7 @@ impl RunDirectory {
 
     /// Makes the directory `parent/name`, or `parent/name-2`, `-3`, … where there is one already. No other
     /// process gets the same one.
-    ///
-    /// # Errors
-    /// [`palinode::Error::Io`] where it cannot be made.
-    pub fn claim(parent: &Path, name: &str) -> Result<PathBuf> {
+    fn claim(parent: &Path, name: &str) -> Result<PathBuf> {
         std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
         let mut path = parent.join(name);
         let mut number = 2;
@@ -197,13 +254,19 @@ mod tests {
         std::fs::write(run.weights("init"), "half a file").unwrap();
         std::fs::write(run.path().join(".palinode-1-2.tmp"), "").unwrap();
         run.check_free().unwrap();
-        let (_, lock, _) = RunDirectory::create(run.path()).unwrap();
+        let (_, lock, _) = RunDirectory::create(Place::At(run.path())).unwrap();
         assert!(!run.config().exists());
-        let message = RunDirectory::create(run.path()).unwrap_err().to_string();
+        let message = RunDirectory::create(Place::At(run.path())).unwrap_err().to_string();
         assert!(message.contains("in use by process"), "{message}");
         drop(lock);
-        std::fs::write(run.checkpoint(), "").unwrap();
-        assert!(run.check_free().is_err(), "a run that has a checkpoint has started");
+        for started in
+            [run.checkpoint(), run.previous_checkpoint(), run.weights("best"), run.metrics()]
+        {
+            std::fs::write(&started, "").unwrap();
+            assert!(run.check_free().is_err(), "{started:?} is of a run that has started");
+            std::fs::remove_file(started).unwrap();
+        }
+        run.check_free().unwrap();
     }
 
     #[test]

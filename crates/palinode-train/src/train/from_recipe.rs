@@ -1,6 +1,6 @@
 //! Training by recipe: a network with a built-in residual on one of the known data sets.
 
-use super::directory::RunDirectory;
+use super::directory::Place;
 use super::identity::Fields;
 use super::observer::Observer;
 use super::outcome::Outcome;
@@ -41,19 +41,20 @@ impl Changes {
     }
 }
 
-/// Trains by `recipe` in the new directory `out`, with the threads that `machine` chooses and the
+/// Trains by `recipe` in the new directory `out` (a path, or a [`Place::New`]), with the threads that `machine` chooses and the
 /// instruction set that the recipe names, if it names one.
 ///
 /// # Errors
 /// As [`Trainer::train`], and where recipe and data do not fit.
-pub fn train(
+pub fn train<'a>(
     recipe: Recipe,
-    out: &Path,
+    out: impl Into<Place<'a>>,
     machine: ContextBuilder,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
+    let out = out.into();
     // Before many pictures are read.
-    RunDirectory::at(out).check_free()?;
+    out.check_free()?;
     let mut recipe = recipe.resolved()?;
     // The recipe that is written down names the instruction set.
     let mut settings = recipe.settings();

@@ -3,7 +3,7 @@
 use super::optimizer::NetworkOptimizer;
 use crate::error::{Error, Result};
 use palinode::network::Network;
-use palinode::residual::Residual;
+use palinode::residual::{Residual, residual_name};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub(super) struct Identity {
     /// The network's description.
     network: Value,
     settings: Fields,
-    /// Epochs of the whole run.
+    /// Epochs of the whole run, as they were last asked for.
     pub epochs: usize,
 }
 
@@ -40,7 +40,7 @@ impl Identity {
         let mut settings = settings.clone();
         settings.retain(|name, _| !CHANGEABLE.contains(&name.as_str()));
         Ok(Self {
-            residual: residual_name::<R>(),
+            residual: residual_name::<R>().to_owned(),
             optimizer: optimizer.name().name().to_owned(),
             network: described,
             settings,
@@ -93,7 +93,7 @@ impl Identity {
             return Ok(());
         }
         let reason = format!(
-            "{} when the run began, now {epochs}; `--resume DIR --epochs {epochs}` trains on",
+            "{} so far, now {epochs}; `--resume DIR --epochs {epochs}` trains on",
             self.epochs
         );
         Err(Error::config("training.epochs", reason))
@@ -113,11 +113,4 @@ fn difference(began: &Fields, now: &Fields) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The name of a residual's type, without its path.
-pub(super) fn residual_name<R: Residual>() -> String {
-    let path = std::any::type_name::<R>();
-    let (plain, _) = path.split_once('<').unwrap_or((path, ""));
-    plain.rsplit("::").next().unwrap_or(plain).to_owned()
 }

@@ -29,7 +29,7 @@ mod training_data;
 
 pub use average::Average;
 pub use checkpoint::read_position;
-pub use directory::RunDirectory;
+pub use directory::{Place, RunDirectory};
 pub(crate) use evaluate::most_probable;
 pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate, smoothed_cross_entropy};
 pub use from_recipe::{Changes, resume, train};

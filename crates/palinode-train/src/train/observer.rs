@@ -14,8 +14,8 @@ pub trait Observer: Send {
     /// Before the first step of a run that goes on: in epoch `epoch` (from 1) of `epochs`, after `step` of
     /// its steps.
     fn resumed(&mut self, _epoch: usize, _epochs: usize, _step: usize) {}
-    /// Before the first step. From now on, [`stop_requested`](Self::stop_requested) is asked after every
-    /// step.
+    /// Before the first file of a run is written. From now on, [`stop_requested`](Self::stop_requested) is
+    /// asked after every step.
     fn begins(&mut self) {}
     /// After every step.
     fn step(&mut self, _progress: &Progress) {}

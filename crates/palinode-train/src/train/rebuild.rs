@@ -1,5 +1,6 @@
 //! Writing the report of a finished run again.
 
+use super::checkpoint;
 use super::directory::RunDirectory;
 use super::evaluate::{EVALUATION_BATCH, evaluate};
 use super::events::EventLog;
@@ -25,13 +26,16 @@ pub struct Rebuilt {
     pub untested: Option<String>,
 }
 
-/// Writes the report of the finished run in `path` again. Where its test images cannot be read any more, the
-/// report says so and has no part about them.
+/// Writes the report of the finished run in `path` again. Where its test images cannot be read any more or have
+/// changed, the report says so and has no part about them.
 ///
 /// # Errors
-/// [`palinode::Error::Config`] where it holds no finished run; what keeps its files from being read.
+/// [`palinode::Error::Config`] where it holds no finished run, or where another process works in it; what keeps
+/// its files from being read.
 pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
     let directory = RunDirectory::open(path)?;
+    let (_lock, _) = directory.lock()?;
+    let began = checkpoint::find(&directory)?.and_then(|found| found.checkpoint.position.data.test);
     let recipe = Recipe::load(&directory.config(), &[])?;
     let outcome = Outcome::load(&directory)?.ok_or_else(|| {
         let reason = format!("{} is not finished; go on with train --resume", path.display());
@@ -44,6 +48,9 @@ pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
     if outcome.test_accuracy.is_some() {
         let test = recipe.data.load(Split::Test, &mut |_, _| Ok(()));
         match test.and_then(|test| Relabelled::new(test, &best.data.classes)) {
+            Ok(test) if began.is_some_and(|began| test.checksum().ok() != Some(began)) => {
+                untested = Some("the images are not those that the run was tested on".to_owned());
+            }
             Ok(test) => {
                 let found = evaluate(&network, &test, &best.data, EVALUATION_BATCH)?;
                 tested = Some((test, found));

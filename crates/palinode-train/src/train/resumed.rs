@@ -70,7 +70,7 @@ impl Resumed {
             let began = checkpoint.identity.epochs;
             if began != epochs && !settings.schedule.is_open_ended() {
                 let reason = format!(
-                    "{began} when the run began: its schedule `{}` spreads over all epochs, so with {epochs} \
+                    "{began} so far: its schedule `{}` spreads over all epochs, so with {epochs} \
                      every step so far would have had another learning rate. Runs with `constant` and \
                      `steps` can be trained on",
                     settings.schedule.kind.name()

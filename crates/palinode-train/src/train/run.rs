@@ -27,7 +27,6 @@ pub(super) fn run_epochs<R: Residual>(
     mut run: Run<R>,
     observer: &mut dyn Observer,
 ) -> Result<Run<R>> {
-    observer.begins();
     let (settings, device) = (run.settings.clone(), run.device());
     let (seed, training) = (settings.seed, settings.training);
     let classes = run.network.config().classes;

@@ -105,7 +105,8 @@ fn check_residual<R: Residual>(there: &WeightFile, file: &Path) -> Result<()> {
     if there.residual == here {
         return Ok(());
     }
-    let name = |residual: &Option<String>| residual.clone().unwrap_or("built in".to_owned());
+    let name =
+        |residual: &Option<String>| residual.clone().unwrap_or("the built-in one".to_owned());
     let reason = format!(
         "the residual of {} is {}, that of this network is {}",
         file.display(),

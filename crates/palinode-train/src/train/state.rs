@@ -109,10 +109,35 @@ impl<R: Residual> Run<R> {
                 return Err(Error::config("data", reason));
             }
         }
+        self.check_position(&checkpoint.position)?;
         let (average, optimizer) = (self.average.as_mut(), &mut self.optimizer);
         let restored = checkpoint.restore(self.network, average, optimizer, &Device::flex())?;
         (self.position, self.network) = restored;
         Ok(self)
+    }
+
+    /// Refuses a position that this run cannot have reached.
+    fn check_position(&self, position: &Position) -> Result<()> {
+        let training = &self.settings.training;
+        let batches = self.data.epoch_images.div_ceil(training.batch_size);
+        let steps = batches.div_ceil(training.accumulate);
+        let Position { epoch, step, seen, loss_sum, .. } = position;
+        let fits = *epoch <= training.epochs
+            && *step <= steps
+            && (*step == 0) == (*seen == 0)
+            && *seen <= self.data.epoch_images
+            && loss_sum.is_finite();
+        match fits {
+            true => Ok(()),
+            false => {
+                let reason = format!(
+                    "stands at epoch {epoch}, step {step}, after {seen} images; the run has {} epochs of \
+                     {steps} steps and {} images",
+                    training.epochs, self.data.epoch_images
+                );
+                Err(Error::format(self.directory.checkpoint(), reason))
+            }
+        }
     }
 
     /// The error of a number that is not finite, at the current step.

@@ -2,9 +2,9 @@
 
 use super::average::Average;
 use super::conclude::conclude;
-use super::directory::RunDirectory;
+use super::directory::{Place, RunDirectory};
 use super::events::EventLog;
-use super::identity::{Fields, Identity, residual_name};
+use super::identity::{Fields, Identity};
 use super::observer::Observer;
 use super::optimizer::NetworkOptimizer;
 use super::outcome::Outcome;
@@ -21,7 +21,7 @@ use palinode::file::write_atomically;
 use palinode::memory::check_available;
 use palinode::network::weights::collect;
 use palinode::network::{Network, count};
-use palinode::residual::Residual;
+use palinode::residual::{Residual, residual_name};
 use palinode_kernels::{Context, ContextBuilder};
 use std::path::Path;
 
@@ -89,18 +89,25 @@ impl<R: Residual> Trainer<R> {
         Self { recipe: Some(recipe), ..self }
     }
 
-    /// Trains in the new directory `out`.
+    /// Trains in the new directory `out`: a path, or a [`Place::New`].
     ///
     /// # Errors
     /// Everything that can be wrong with settings, data or directory; [`Error::NonFinite`] and
     /// [`Error::Interrupted`] with the last checkpoint kept.
-    pub fn train(mut self, out: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
-        RunDirectory::at(out).check_free()?;
+    pub fn train<'a>(
+        mut self,
+        out: impl Into<Place<'a>>,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        let out = out.into();
+        out.check_free()?;
         let context = context(self.machine, &mut self.settings)?;
         context.install(|| {
-            let mut run = self.begin(RunDirectory::at(out), &context, true, observer)?;
+            let mut run = self.begin(RunDirectory::at(out.path()), &context, true, observer)?;
+            observer.begins();
             let (directory, lock, remark) = RunDirectory::create(out)?;
             remark.iter().for_each(|remark| observer.remark(remark));
+            run.events = EventLog::open(directory.path())?;
             (run.directory, run.lock) = (directory, Some(lock));
             write_atomically(&run.directory.config(), run.config.as_bytes())?;
             run.save_weights("init", &collect(&run.network))?;
@@ -157,9 +164,12 @@ impl<R: Residual> Trainer<R> {
             directory.prepare()?;
             let mut run = self.begin(directory, &context, found.is_none(), observer)?;
             run.lock = Some(lock);
+            observer.begins();
             let Some(found) = found else {
                 // Stopped before the first checkpoint: nothing is lost by starting again.
+                run.update_config()?;
                 run.save_weights("init", &collect(&run.network))?;
+                run.save_checkpoint()?;
                 return finish(run, observer);
             };
             let epochs = settings.training.epochs;
@@ -170,14 +180,16 @@ impl<R: Residual> Trainer<R> {
                     (run.directory.checkpoint(), run.directory.damaged_checkpoint());
                 std::fs::rename(&latest, aside).map_err(Error::io(&latest))?;
             }
-            if let Some(finished) = finished {
-                run.position.tested_after.extend(finished.test_accuracy.map(|_| finished.epochs));
+            if let Some(finished) = finished.filter(|finished| finished.test_accuracy.is_some())
+                && !run.position.tested_after.contains(&finished.epochs)
+            {
+                run.position.tested_after.push(finished.epochs);
             }
+            // Killed between any two of these, the run is extended by the same command again.
+            run.update_config()?;
             if changed {
-                // First the checkpoint: killed after it, the run is extended by the same command again.
                 run.save_checkpoint()?;
             }
-            run.update_config()?;
             run.remove_result()?;
             let Position { epoch, step, .. } = run.position;
             observer.resumed((epoch + 1).min(epochs), epochs, step);

@@ -110,11 +110,7 @@ impl TrainingData {
         let epoch_images = training.len();
         let known = Known::new(Arc::clone(&all))?;
         let mut remarks = all.remarks();
-        let twins = known.in_two_classes()?;
-        if !twins.is_empty() {
-            let named = twins.named(&all, &all);
-            remarks.push(format!("the same image in two classes ({} times): {named}", twins.len()));
-        }
+        remarks.extend(known.in_two_classes()?.remark(&all));
         remarks.extend(split_remarks(&all, &labels, &chosen, &validation, options.validation));
         let training = Selection::new(Arc::clone(&all), chosen)?;
         let validation = Selection::new(Arc::clone(&all), validation)?;
@@ -168,6 +164,7 @@ impl TrainingData {
             return Err(Error::config("data", reason));
         }
         self.remarks.extend(test.remarks());
+        self.remarks.extend(Known::new(&test)?.in_two_classes()?.remark(&test));
         self.checksums.test = Some(test.checksum()?);
         self.test = Some(Arc::new(test));
         Ok(self)

@@ -44,7 +44,7 @@ pub fn check_residual<R: Residual>(
     let phase = Phase::Training { seed: 1, step: 0 };
     let place = Place::Unit { unit: 0, function: 0 };
     let evaluate = |role, pass: &Pass| {
-        let value = value_of((residual, name), role, x.clone(), pass)?;
+        let value = value_of((residual, &name), role, x.clone(), pass)?;
         pass.check()?;
         Ok::<_, Error>(value)
     };

@@ -6,10 +6,11 @@ use crate::convolution::Convolution;
 use crate::error::Result;
 use crate::pass::Pass;
 use crate::residual::Residual;
-use crate::reversible::{Evaluations, Survival, UnitSite, check_like};
+use crate::reversible::{Evaluations, ResidualPlace, Survival, UnitSite, check_like};
 use crate::scheme::{Role, Streams};
 use burn::module::Module;
 use burn::tensor::Tensor;
+use std::any::type_name;
 use std::sync::Arc;
 
 /// A block whose residual halves the resolution or increases the number of channels. It has no inverse.
@@ -63,11 +64,8 @@ impl<R: Residual> Entry<R> {
             evaluations.first((residual, Role::Forward), |pass, survival| {
                 let value = || -> Result<Tensor<4>> {
                     let value = self.residuals[residual].forward(x, pass);
-                    let name = format!(
-                        "{}, residual {residual} of unit {}",
-                        std::any::type_name::<R>(),
-                        self.site.unit
-                    );
+                    let (unit, index) = (self.site.unit, residual);
+                    let name = ResidualPlace { residual: type_name::<R>(), index, unit };
                     check_like(&name, "returned", &value, expected)?;
                     Ok(value)
                 };

@@ -12,11 +12,11 @@ use super::weights::{Array, Arrays, collect, replace};
 use crate::error::{Error, Result};
 use crate::file::{read, write_atomically};
 use crate::random::Generator;
-use crate::residual::{BuiltIn, Residual};
+use crate::residual::{BuiltIn, Residual, residual_name};
 use crate::reversible::Differentiation;
 use burn::tensor::Device;
 use safetensors::{Dtype, SafeTensors};
-use std::any::{TypeId, type_name};
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ pub struct WeightFile {
     pub data: DataInfo,
     /// The network's weights and running statistics by name.
     pub arrays: Arrays,
-    /// The type of the network's residual, with its path; `None` for the built-in one, which `config`
+    /// The name of the residual's type ([`residual_name`]); `None` for the built-in one, which `config`
     /// describes.
     pub residual: Option<String>,
     /// The file that the content was read from.
@@ -58,7 +58,7 @@ impl WeightFile {
     #[must_use]
     pub fn for_residual<R: Residual>(self) -> Self {
         let built_in = TypeId::of::<R>() == TypeId::of::<BuiltIn>();
-        Self { residual: (!built_in).then(|| type_name::<R>().to_owned()), ..self }
+        Self { residual: (!built_in).then(|| residual_name::<R>().to_owned()), ..self }
     }
 
     /// Rebuilds the network on `device`.
@@ -76,7 +76,8 @@ impl WeightFile {
     ///
     /// # Errors
     /// As [`NetworkConfig::init_with`]; [`Error::Config`] if the arrays do not match the network, or if the
-    /// file's residual has another name than `R` (paths do not count). Errors name the file as in
+    /// file's residual has another name than `R`, or if it holds fewer numbers than stem, head and blocks
+    /// need. Errors name the file as in
     /// [`network`](Self::network).
     pub fn network_with<R: Residual>(
         &self,
@@ -84,14 +85,33 @@ impl WeightFile {
         device: &Device,
         residual: impl FnMut(Site, &mut Generator, &Device) -> R,
     ) -> Result<Network<R>> {
-        let (found, expected) = (self.residual.as_deref(), type_name::<R>());
-        if found.map(plain_name) != Some(plain_name(expected)) {
-            let found = found.unwrap_or("built in");
+        let expected = self.clone().for_residual::<R>().residual;
+        if self.residual != expected {
+            let name = |residual: Option<String>| residual.unwrap_or("the built-in one".to_owned());
+            let (found, expected) = (name(self.residual.clone()), name(expected));
             let reason = format!("the network's residual is {found}, expected {expected}");
             return self.named(Err(Error::config("residual", reason)));
         }
+        let parts = self.config.parameter_count().parts;
+        let fixed = parts.iter().filter(|(part, _)| part == "stem" || part == "head");
+        // At least one number for each block: a residual may have few parameters, but it has some.
+        let least = fixed.map(|(_, count)| count).sum::<usize>()
+            + self.config.blocks_per_unit().iter().sum::<usize>();
+        self.named(self.check_holds(least))?;
         let network = self.config.init_with(0, mode, device, residual);
         self.named(network.and_then(|network| replace(network, &self.arrays)))
+    }
+
+    /// Checks, before anything is allocated, that the file holds the numbers of the network it describes.
+    fn check_holds(&self, described: usize) -> Result<()> {
+        let held: usize = self.arrays.values().map(|array| array.values.len()).sum();
+        match described <= held {
+            true => Ok(()),
+            false => Err(Error::config(
+                "weights",
+                format!("{held} numbers, but the network they describe has {described} parameters"),
+            )),
+        }
     }
 
     /// Errors name the file that the content was read from.
@@ -110,16 +130,7 @@ impl WeightFile {
             );
             return Err(Error::config("residual", reason));
         }
-        // Checked before anything is allocated: the configuration may describe a far larger network
-        // than the file has weights for.
-        let held: usize = self.arrays.values().map(|array| array.values.len()).sum();
-        let described = self.config.parameter_count().total;
-        if described > held {
-            return Err(Error::config(
-                "weights",
-                format!("{held} numbers, but the network they describe has {described} parameters"),
-            ));
-        }
+        self.check_holds(self.config.parameter_count().total)?;
         replace(self.config.init(0, mode, device)?, &self.arrays)
     }
 
@@ -169,12 +180,6 @@ impl WeightFile {
         let residual = metadata.remove(RESIDUAL);
         Ok(Self { residual, origin: Some(path.to_owned()), ..Self::new(config, data, arrays) })
     }
-}
-
-/// The name of a type without its path and its parameters.
-fn plain_name(path: &str) -> &str {
-    let (plain, _) = path.split_once('<').unwrap_or((path, ""));
-    plain.rsplit("::").next().unwrap_or(plain)
 }
 
 /// Writes arrays as a safetensors file, atomically. The same content always gives the same bytes.

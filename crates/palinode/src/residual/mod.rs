@@ -36,6 +36,14 @@ use burn::tensor::Tensor;
 use palinode_kernels::Activation;
 pub use palinode_kernels::Form;
 
+/// The name of a residual's type, without its path and its parameters: files and messages use it, so that a
+/// residual may move to another module.
+pub fn residual_name<R: Residual>() -> &'static str {
+    let path = std::any::type_name::<R>();
+    let (plain, _) = path.split_once('<').unwrap_or((path, ""));
+    plain.rsplit("::").next().unwrap_or(plain)
+}
+
 /// Whether evaluating a residual twice on the same input gives the same result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effects {

@@ -7,6 +7,7 @@ use crate::scheme::{Role, Term};
 use burn::tensor::{DType, Tensor};
 use palinode_kernels::Context;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// The position of a unit's residuals in a network, and the probabilities of stochastic depth.
@@ -108,9 +109,12 @@ impl Evaluations {
     }
 
     /// The name of a residual of this unit in messages.
-    pub(crate) fn name<R: Residual>(&self, residual: usize) -> String {
-        let index = self.site.first + residual;
-        format!("{}, residual {index} of unit {}", std::any::type_name::<R>(), self.site.unit)
+    pub(crate) fn name<R: Residual>(&self, residual: usize) -> ResidualPlace {
+        ResidualPlace {
+            residual: std::any::type_name::<R>(),
+            index: self.site.first + residual,
+            unit: self.site.unit,
+        }
     }
 
     /// The first evaluation of F(x) or F*(x), under stochastic depth.
@@ -140,12 +144,28 @@ impl Evaluations {
     }
 }
 
+/// The name of a residual in messages, written only where there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct ResidualPlace {
+    /// Its type.
+    pub residual: &'static str,
+    /// Its index in the unit, the entry's residuals counted too.
+    pub index: usize,
+    pub unit: usize,
+}
+
+impl fmt::Display for ResidualPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, residual {} of unit {}", self.residual, self.index, self.unit)
+    }
+}
+
 /// F(x) or F*(x) of `residual`, which messages call `name`.
 ///
 /// # Errors
 /// [`Error::Residual`] if the value does not have the shape and the element type of x.
 pub(crate) fn value_of<R: Residual>(
-    (residual, name): (&R, &str),
+    (residual, name): (&R, &dyn fmt::Display),
     role: Role,
     x: Tensor<4>,
     pass: &Pass,
@@ -164,7 +184,7 @@ pub(crate) fn value_of<R: Residual>(
 /// # Errors
 /// [`Error::Residual`].
 pub(crate) fn check_like(
-    name: &str,
+    name: &dyn fmt::Display,
     verb: &str,
     value: &Tensor<4>,
     (shape, dtype): ([usize; 4], DType),
@@ -173,7 +193,7 @@ pub(crate) fn check_like(
         return Ok(());
     }
     Err(Error::Residual {
-        residual: name.to_owned(),
+        residual: name.to_string(),
         reason: format!(
             "{verb} {:?} in {:?} where {shape:?} in {dtype:?} is expected; a residual must keep shape and \
              type",
@@ -185,7 +205,7 @@ pub(crate) fn check_like(
 
 /// [`value_of`] under stochastic depth.
 pub(crate) fn surviving_value<R: Residual>(
-    residual: (&R, &str),
+    residual: (&R, &dyn fmt::Display),
     role: Role,
     x: Tensor<4>,
     (pass, survival): (&Pass, Survival),

@@ -10,6 +10,7 @@ use crate::residual::{Residual, Vjp};
 use crate::scheme::{Role, Term};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
+use std::fmt;
 
 /// Whether any parameter is tracked by autodiff.
 pub(super) fn any_tracked<R: Residual>(residuals: &[R]) -> bool {
@@ -107,18 +108,29 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
 }
 
 /// Checks the shapes of what a residual's own vjp has returned.
-fn check_vjp<R: Residual>(residual: &R, name: &str, found: &Vjp, x: &Tensor<4>) -> Result<()> {
+fn check_vjp<R: Residual>(
+    residual: &R,
+    name: &dyn fmt::Display,
+    found: &Vjp,
+    x: &Tensor<4>,
+) -> Result<()> {
     let expected = (x.dims(), x.dtype());
     check_like(name, "its vjp returned the value", &found.value, expected)?;
     check_like(name, "its vjp returned the gradient", &found.input, expected)?;
-    let lengths = |tensors: &[Tensor<1>]| -> Vec<usize> {
-        tensors.iter().map(|tensor| tensor.dims()[0]).collect()
-    };
-    let (found, expected) = (lengths(&found.parameters), lengths(&zeros(residual)));
+    struct Lengths(Vec<usize>);
+    impl ModuleVisitor for Lengths {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.lazy_shape().num_elements());
+        }
+    }
+    let mut expected = Lengths(Vec::new());
+    residual.visit(&mut expected);
+    let expected = expected.0;
+    let found: Vec<usize> = found.parameters.iter().map(|tensor| tensor.dims()[0]).collect();
     match found.is_empty() || found == expected {
         true => Ok(()),
         false => Err(Error::Residual {
-            residual: name.to_owned(),
+            residual: name.to_string(),
             reason: format!(
                 "its vjp returned gradients of {found:?} numbers for parameters of {expected:?}"
             ),
@@ -151,7 +163,7 @@ fn by_autodiff<R: Residual>(
     let residual = with_fresh_leaves(residual);
     let x = x.autodiff().require_grad();
     let name = std::any::type_name::<R>();
-    let output = surviving_value((&residual, name), role, x.clone(), conditions)?;
+    let output = surviving_value((&residual, &name), role, x.clone(), conditions)?;
     let value = output.clone().inner();
     if !output.is_tracked() {
         // A constant residual: neither x nor a parameter was used.

@@ -25,7 +25,7 @@ mod stored;
 pub(crate) use blocks::Blocks;
 pub use differentiation::Differentiation;
 pub use evaluations::Evaluations;
-pub(crate) use evaluations::{Survival, UnitSite, check_like, value_of};
+pub(crate) use evaluations::{ResidualPlace, Survival, UnitSite, check_like, value_of};
 pub(crate) use forward::forward;
 pub(crate) use fused::check_context;
 pub(crate) use local::vjp_by_autodiff;

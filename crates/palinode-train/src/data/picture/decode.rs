@@ -4,12 +4,18 @@
 use crate::error::{Error, Result};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
-use std::io::Cursor;
+use palinode::memory::check_available;
+use std::fs::File;
+use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a decoded picture, and of its file. A larger one is refused before it is decoded.
 const LARGEST_BYTES: u64 = 1 << 30;
+
+/// Bytes of a decoded picture above which it is decoded alone.
+const LARGE_BYTES: u64 = 1 << 26;
 
 /// A format of pictures that this crate reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +56,8 @@ impl Kind {
     /// [`palinode::Error::Format`] naming both formats; [`palinode::Error::Io`].
     pub fn check_content(self, path: &Path) -> Result<()> {
         let mut start = Vec::new();
-        std::fs::File::open(path)
-            .and_then(|file| {
-                std::io::Read::read_to_end(&mut std::io::Read::take(file, 64), &mut start)
-            })
+        File::open(path)
+            .and_then(|file| file.take(64).read_to_end(&mut start))
             .map_err(Error::io(path))?;
         match Self::by_content(&start) {
             Some(content) if content != self => {
@@ -68,16 +72,29 @@ impl Kind {
     }
 }
 
-/// The picture in `path` and how it has to be turned.
-pub(super) fn decode(path: &Path, largest_side: u32) -> Result<(DynamicImage, Orientation)> {
+/// A decoded picture.
+pub(super) struct Decoded<'a> {
+    pub picture: DynamicImage,
+    /// How it has to be turned.
+    pub orientation: Orientation,
+    /// Held by a large picture: no other large one is decoded beside it.
+    _turn: Option<MutexGuard<'a, ()>>,
+}
+
+/// The picture in `path`. Large pictures take turns.
+pub(super) fn decode<'a>(
+    path: &Path,
+    largest_side: u32,
+    turns: &'a Mutex<()>,
+) -> Result<Decoded<'a>> {
     let refuse = |reason: String| Err(Error::format(path, reason));
-    let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if length > LARGEST_BYTES {
-        return refuse(format!(
-            "{length} bytes; a picture of more than {LARGEST_BYTES} is refused"
-        ));
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(Error::io(path))?;
+    if bytes.len() as u64 > LARGEST_BYTES {
+        return refuse(format!("a picture file of more than {LARGEST_BYTES} bytes is refused"));
     }
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let Some(kind) = Kind::by_content(&bytes) else {
         let names = KINDS.map(|(_, name, _)| name).join(", ");
         return refuse(format!("not a picture in one of the formats {names}"));
@@ -86,7 +103,7 @@ pub(super) fn decode(path: &Path, largest_side: u32) -> Result<(DynamicImage, Or
         return refuse(format!("cut off: the end of a {} file is missing", kind.name));
     }
     // A decoder that panics has met a file that its authors did not think of. It keeps nothing.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(kind, &bytes, largest_side)));
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(kind, &bytes, largest_side, turns)));
     match decoded {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(reason)) => refuse(reason),
@@ -95,11 +112,12 @@ pub(super) fn decode(path: &Path, largest_side: u32) -> Result<(DynamicImage, Or
 }
 
 /// Decodes a picture of format `kind`.
-fn decode_as(
+fn decode_as<'a>(
     kind: Kind,
     bytes: &[u8],
     largest_side: u32,
-) -> std::result::Result<(DynamicImage, Orientation), String> {
+    turns: &'a Mutex<()>,
+) -> std::result::Result<Decoded<'a>, String> {
     let broken = |error: image::ImageError| format!("not a valid {} picture: {error}", kind.name);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), kind.format);
     let mut limits = Limits::default();
@@ -119,6 +137,12 @@ fn decode_as(
             decoder.total_bytes()
         ));
     }
+    let large = decoder.total_bytes() > LARGE_BYTES;
+    let turn = large.then(|| turns.lock().unwrap_or_else(PoisonError::into_inner));
+    if large {
+        let bytes = decoder.total_bytes();
+        check_available(&[("the decoded picture", bytes)]).map_err(|error| error.to_string())?;
+    }
     let orientation = match kind.format {
         // It may also come after the pixels, where the decoder does not see it.
         ImageFormat::Png => png_chunk(bytes, b"eXIf").and_then(Orientation::from_exif_chunk),
@@ -127,7 +151,8 @@ fn decode_as(
         _ => Some(decoder.orientation().map_err(broken)?),
     };
     let picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    Ok((picture, orientation.unwrap_or(Orientation::NoTransforms)))
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    Ok(Decoded { picture, orientation, _turn: turn })
 }
 
 /// Whether the file has an end, as far as its format tells. Decoders accept some that have none.

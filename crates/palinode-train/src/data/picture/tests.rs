@@ -30,7 +30,7 @@ impl Folder {
 
 fn planes(path: &Path, form: Form) -> Result<Vec<u8>> {
     let mut into = vec![0; form.len()];
-    read(path, form, &mut into)?;
+    read(path, form, &Mutex::new(()), &mut into)?;
     Ok(into)
 }
 
