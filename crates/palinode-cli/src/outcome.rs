@@ -43,7 +43,7 @@ pub fn report(result: anyhow::Result<()>, stopped: u8) -> ExitCode {
     note(format_args!("palinode: {}", one_line(&format!("{error:#}"))));
     ExitCode::from(match error.downcast_ref::<Error>() {
         Some(Error::NonFinite { .. }) => NON_FINITE,
-        Some(Error::Interrupted { .. }) => stopped,
+        Some(Error::Interrupted { .. } | Error::ExperimentInterrupted) => stopped,
         _ => MISTAKE,
     })
 }

@@ -96,6 +96,9 @@ impl Observer for Display {
     fn loading(&mut self, done: usize, pictures: usize) {
         if !self.lines {
             self.show("loading".to_owned(), done as u64, pictures as u64, "pictures".to_owned());
+        } else if self.last_line.is_none() {
+            // Few pictures need no line.
+            self.last_line = Some(Instant::now());
         } else if done < pictures && self.is_due() {
             self.line(&format!("loading  {done} of {pictures} pictures"));
         }

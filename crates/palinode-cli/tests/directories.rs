@@ -321,3 +321,51 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_it() {
     let (code, message) = failure(&resume(&run, &[]));
     assert!(code == 2 && message.contains("latest.safetensors: damaged"), "{message}");
 }
+
+/// The best weights belong to the run that wrote them.
+#[test]
+fn best_weights_of_another_run_are_not_reported() {
+    let bench = Playground::new();
+    json(&steps(&bench, "whole", 6));
+    json(&[steps(&bench, "other", 1), owned(&["--seed", "9"])].concat());
+    let best = "weights/best.safetensors";
+    // Stopped in the middle of an epoch that is not the first.
+    let stopped = |name: &str| {
+        let run = bench.path(name);
+        let mut child = spawn(&steps(&bench, name, 6));
+        wait_for(&run.join("metrics.csv"));
+        support::signal(&child, "TERM");
+        child.wait().unwrap();
+        run
+    };
+    let run = stopped("kept");
+    json(&resume(&run, &[]));
+    assert_eq!(bytes(&run, best), bytes(&bench.path("whole"), best));
+    for (name, content) in [("missing", None), ("foreign", Some(bytes(&bench.path("other"), best)))]
+    {
+        let run = stopped(name);
+        match content {
+            None => std::fs::remove_file(run.join(best)).unwrap(),
+            Some(content) => std::fs::write(run.join(best), content).unwrap(),
+        }
+        let output = palinode(&resume(&run, &["--quiet"]));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{message}");
+        // Either the checkpoint has the same weights, or the loss is said.
+        let recovered = bytes(&run, best) == bytes(&bench.path("whole"), best);
+        assert!(recovered || message.contains("is lost, and the best of the epochs"), "{message}");
+        assert_eq!(
+            bytes(&run, "weights/last.safetensors"),
+            bytes(&bench.path("whole"), "weights/last.safetensors")
+        );
+    }
+    // A result that is older than the checkpoint is no result.
+    let run = stopped("stale");
+    std::fs::copy(bench.path("whole/result.json"), run.join("result.json")).unwrap();
+    json(&resume(&run, &[]));
+    assert_eq!(bytes(&run, best), bytes(&bench.path("whole"), best));
+    let (_, message) = failure(&resume(&run, &["--data-dir", "/nowhere"]));
+    assert!(message.contains("data.dir: the run is finished"), "{message}");
+    std::fs::write(run.join("result.json"), "{").unwrap();
+    assert!(failure(&resume(&run, &[])).1.contains("without this file, the run is finished again"));
+}

@@ -85,6 +85,23 @@ fn an_experiment_runs_once_and_writes_table_figures_and_pages() {
     );
     assert!(first.wait().unwrap().success());
 
+    // Other images than a finished run was trained on.
+    std::fs::remove_dir_all(out.join("runs/two-seed3")).unwrap();
+    let images = bench.data().join("train-images-idx3-ubyte");
+    let whole = std::fs::read(&images).unwrap();
+    let mut changed_images = whole.clone();
+    changed_images[5000] ^= 1;
+    std::fs::write(&images, changed_images).unwrap();
+    let (code, message) = failure(&arguments);
+    assert!(code == 2 && message.contains("was trained on other images"), "{message}");
+    std::fs::write(&images, whole).unwrap();
+    json(&arguments);
+    let config = out.join("runs/one-seed0/config.toml");
+    let kept_config = std::fs::read(&config).unwrap();
+    std::fs::remove_file(&config).unwrap();
+    assert!(failure(&arguments).1.contains("not the recipe it was run with"));
+    std::fs::write(&config, kept_config).unwrap();
+
     // Another recipe under the name of a run that is there.
     experiment(&bench, "0.2");
     let (code, message) = failure(&arguments);
@@ -106,6 +123,19 @@ fn pages_are_rebuilt_and_compared() {
     let (a, b) = (first.display().to_string(), second.display().to_string());
     json(&["report", &a, "--json"]);
     assert!(page == std::fs::read(first.join("report.html")).unwrap(), "another page than before");
+
+    // On other images, the page has no part about them.
+    let images = bench.data().join("t10k-images-idx3-ubyte");
+    let whole = std::fs::read(&images).unwrap();
+    std::fs::write(
+        &images,
+        whole.iter().map(|byte| byte ^ u8::from(*byte > 100)).collect::<Vec<_>>(),
+    )
+    .unwrap();
+    let message = palinode(&["report", &a]).stderr;
+    let message = String::from_utf8_lossy(&message).into_owned();
+    assert!(message.contains("the images are not those that the run was tested on"), "{message}");
+    std::fs::write(&images, whole).unwrap();
 
     // Without the images, the page has no part about them and says so (case 29).
     std::fs::rename(bench.data(), bench.path("moved")).unwrap();

@@ -25,6 +25,9 @@ pub enum Error {
         /// At which step it happened, and where the last good state is.
         place: String,
     },
+    /// The user asked to stop an experiment; it can be resumed.
+    #[error("interrupted; the same command goes on where the experiment stopped")]
+    ExperimentInterrupted,
     /// The user asked to stop; the run can be resumed.
     #[error("interrupted; continue with --resume {run}", run = run.display())]
     Interrupted {

@@ -58,6 +58,7 @@ pub mod random;
 pub mod residual;
 pub mod reversible;
 pub mod scheme;
+pub mod wording;
 
 pub use activation::Activation;
 /// Burn, in the version that this library uses.

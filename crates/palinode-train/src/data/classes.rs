@@ -37,7 +37,7 @@ impl<S: ImageSource> Relabelled<S> {
                 }
                 labels
             }
-            Err(_) if numbered(found) && found.len() == classes.len() => {
+            Err(_) if found.len() == classes.len() && numbered(found) && !any_number(classes) => {
                 remarks.push(format!(
                     "classes 0 to {} were taken as `{}` to `{}`, in this order",
                     classes.len() - 1,
@@ -144,9 +144,12 @@ fn is_folder_of(folder: &str, class: &str) -> bool {
 
 /// Whether the names are 0, 1, 2 … in any order.
 fn numbered(names: &[String]) -> bool {
-    let mut numbers: Vec<Option<usize>> = names.iter().map(|name| name.parse().ok()).collect();
-    numbers.sort_unstable();
-    numbers.into_iter().enumerate().all(|(place, number)| number == Some(place))
+    (0..names.len()).all(|number| names.contains(&number.to_string()))
+}
+
+/// Whether a name is a number itself, and so means something else than a place.
+fn any_number(names: &[String]) -> bool {
+    names.iter().any(|name| name.parse::<f64>().is_ok())
 }
 
 #[cfg(test)]
@@ -188,6 +191,9 @@ mod tests {
         assert!(eel.contains("`eel`") && !eel.contains("`dog`"), "{eel}");
         assert!(message(&["cat"], &["cat", "dog"]).contains("no class `dog`"));
         assert!(message(&["0", "1"], &["cat", "dog", "eel"]).contains("no class `cat`"));
+        assert!(message(&["0", "1"], &["1", "2"]).contains("`0` is not"), "numbers are names here");
+        assert!(message(&["00", "01"], &["0", "1"]).contains("`00`, `01` are not"));
+        assert!(message(&["00", "01"], &["cat", "dog"]).contains("`00`"));
         // Similar is not the same.
         let pairs = [("c#", "c++"), ("-1", "1"), ("Cat", "cat"), ("a", "a/"), ("a_b", "a-b")];
         for (found, expected) in pairs {

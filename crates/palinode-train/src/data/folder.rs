@@ -99,7 +99,11 @@ pub(super) fn load(
     }
     let form = options.form();
     let bytes = (paths.len() as u64).saturating_mul(form.len() as u64);
-    check_available(&[("the pictures", bytes)])?;
+    // Every thread scales a picture, in f32 and then in bytes.
+    let scaled =
+        options.size.iter().fold(20_u64, |bytes, &extent| bytes.saturating_mul(extent as u64));
+    let threads = rayon::current_num_threads() as u64;
+    check_available(&[("the pictures", bytes), ("scaling", scaled.saturating_mul(threads))])?;
     let turns = Mutex::new(());
     let decode = |index: usize, into: &mut [u8]| {
         let (path, kind) = &paths[index];
@@ -201,7 +205,9 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in listed {
         let entry = entry.map_err(Error::io(directory))?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
+        let name = entry.file_name();
+        // Archives of macOS hold a folder of hidden files under that name.
+        if !name.to_string_lossy().starts_with('.') && name != "__MACOSX" {
             paths.push(entry.path());
         }
     }

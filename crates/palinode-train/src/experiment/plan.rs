@@ -1,7 +1,8 @@
 //! The experiment file.
 
 use crate::error::{Error, Result};
-use crate::recipe::{DEFAULTS, Override, Recipe, Value, in_words, parse_override};
+use crate::recipe::{DEFAULTS, Override, Recipe, Value, parse_override};
+use palinode::wording::in_words;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -164,7 +165,12 @@ pub(super) fn percent(share: f64) -> String {
 /// A name that every file system takes.
 fn slug(name: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() || "-._".contains(c) { c } else { '-' };
-    name.chars().map(plain).collect()
+    let name: String = name.chars().map(plain).collect();
+    // A leading dot would hide it.
+    match name.strip_prefix('.') {
+        Some(rest) => format!("-{rest}"),
+        None => name,
+    }
 }
 
 #[cfg(test)]

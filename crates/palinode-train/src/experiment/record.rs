@@ -59,14 +59,19 @@ impl From<&TableRow> for TableRecord {
 }
 
 /// What a spreadsheet takes for the beginning of a formula.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+const FORMULA: [char; 4] = ['=', '+', '-', '@'];
 
-/// A name that a spreadsheet shows and does not compute: an apostrophe stands before what it would take for a
-/// formula.
+/// A name that a spreadsheet shows and does not compute, on one line: an apostrophe stands before what it would
+/// take for a formula, and control characters are written out.
 fn no_formula(name: &str) -> String {
-    match is_formula(name) {
+    let visible = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    let name: String = name.chars().map(visible).collect();
+    match is_formula(&name) {
         true => format!("'{name}"),
-        false => name.to_owned(),
+        false => name,
     }
 }
 
@@ -133,13 +138,14 @@ mod tests {
         let path = folder.path().join("table.csv");
         std::fs::write(&path, as_csv(std::slice::from_ref(&record)).unwrap()).unwrap();
         assert_eq!(read_table(&path).unwrap(), std::slice::from_ref(&record));
-        let odd = ["=HYPERLINK(1)", "+1", "'plain", "'=", "two\nlines", "\u{1b}[31m"];
+        let odd = ["=HYPERLINK(1)", "+1", "'plain", "'=", "''-", "\tx"];
         let records = odd.map(|name| TableRecord { model: name.to_owned(), ..record.clone() });
         let text = as_csv(&records).unwrap();
         assert!(text.contains("\n'=HYPERLINK(1),") && text.contains("\n'+1,"), "{text}");
         std::fs::write(&path, text).unwrap();
         let found = read_table(&path).unwrap();
-        assert_eq!(found, records);
+        assert_eq!(found[..5], records[..5]);
+        assert_eq!(found[5].model, "\\tx", "control characters are written out");
         std::fs::write(&path, "model,units\na,b\n").unwrap();
         assert!(read_table(&path).unwrap_err().to_string().contains("table.csv"));
     }

@@ -6,10 +6,10 @@ use super::page::experiment_page;
 use super::plan::{Plan, Trial};
 use super::record::{TableRecord, as_csv};
 use super::table::{as_markdown, table_rows};
-use crate::data::Split;
+use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::recipe::{DataRecipe, Recipe};
-use crate::train::{Changes, Lock, Observer, Outcome, RunDirectory, resume, train};
+use crate::train::{Changes, Lock, Observer, Outcome, RunDirectory, read_position, resume, train};
 use palinode::file::write_atomically;
 use palinode_kernels::ContextBuilder;
 use std::collections::BTreeMap;
@@ -49,12 +49,15 @@ pub fn run<O: Observer>(
     let missing: Vec<usize> =
         (0..trials.len()).filter(|number| !results.finished.contains_key(number)).collect();
     // Mistakes are reported now, not after hours of training.
-    check_data(missing.iter().map(|&number| &trials[number]))?;
+    let known = check_data(missing.iter().map(|&number| &trials[number]))?;
+    for &number in results.finished.keys() {
+        check_images(&trials[number], &directory.join(&trials[number].directory), &known)?;
+    }
     results.write()?;
     for number in missing {
         let trial = &trials[number];
         if observer.stop_requested() {
-            return Err(Error::Interrupted { run: out.to_owned() });
+            return Err(Error::ExperimentInterrupted);
         }
         before(observer, (number + 1, trials.len()), trial);
         let path = directory.join(&trial.directory);
@@ -73,6 +76,7 @@ pub fn run<O: Observer>(
             Err(error @ Error::NonFinite { .. }) => {
                 results.failed.push(format!("{}: {error}", trial.directory));
             }
+            Err(Error::Interrupted { .. }) => return Err(Error::ExperimentInterrupted),
             Err(error) => return Err(error),
         }
         results.write()?;
@@ -83,36 +87,78 @@ pub fn run<O: Observer>(
     }
 }
 
+/// The images of some trials.
+struct KnownData {
+    /// Where they are from, on all of them.
+    recipe: DataRecipe,
+    tested: bool,
+    channels: usize,
+    size: [usize; 2],
+    classes: usize,
+    /// Checksum of the training split.
+    checksum: u32,
+}
+
 /// Whether the images of all trials can be read and suit their networks.
-fn check_data<'a>(trials: impl Iterator<Item = &'a Trial>) -> Result<()> {
-    /// Channels, size and classes.
-    type Kind = (usize, [usize; 2], usize);
-    let mut known: Vec<(DataRecipe, bool, Kind)> = Vec::new();
+fn check_data<'a>(trials: impl Iterator<Item = &'a Trial>) -> Result<Vec<KnownData>> {
+    let mut known: Vec<KnownData> = Vec::new();
     for trial in trials {
-        let data = DataRecipe { subset: 1.0, ..trial.recipe.data.clone() };
-        let test = trial.recipe.training.test;
-        let kind = match known.iter().find(|(of, tested, _)| *of == data && *tested == test) {
-            Some((_, _, kind)) => *kind,
+        let (recipe, tested) = (on_all_images(trial), trial.recipe.training.test);
+        let found = known.iter().position(|data| data.recipe == recipe && data.tested == tested);
+        let place = match found {
+            Some(place) => place,
             None => {
-                if test {
-                    data.load(Split::Test, &mut |_, _| Ok(()))?;
+                if tested {
+                    recipe.load(Split::Test, &mut |_, _| Ok(()))?;
                 }
-                let images = data.load(Split::Train, &mut |_, _| Ok(()))?;
-                let kind = (images.channels, images.size, images.classes.len());
-                known.push((data, test, kind));
-                kind
+                let images = recipe.load(Split::Train, &mut |_, _| Ok(()))?;
+                known.push(KnownData {
+                    recipe,
+                    tested,
+                    channels: images.channels,
+                    size: images.size,
+                    classes: images.classes.len(),
+                    checksum: images.checksum()?,
+                });
+                known.len() - 1
             }
         };
-        trial.recipe.network(kind.0, kind.1, kind.2)?;
-        trial.recipe.augmentation.check(kind.1)?;
+        let KnownData { channels, size, classes, .. } = known[place];
+        trial.recipe.network(channels, size, classes)?;
+        trial.recipe.augmentation.check(size)?;
     }
-    Ok(())
+    Ok(known)
+}
+
+/// The trial's images, whatever share of them it trains on.
+fn on_all_images(trial: &Trial) -> DataRecipe {
+    DataRecipe { subset: 1.0, validation: 0.1, ..trial.recipe.data.clone() }
+}
+
+/// Whether a finished run in `path` was trained on the images that the trials to come are trained on.
+fn check_images(trial: &Trial, path: &Path, known: &[KnownData]) -> Result<()> {
+    let recipe = on_all_images(trial);
+    let Some(data) = known.iter().find(|data| data.recipe == recipe) else { return Ok(()) };
+    let checkpoint = RunDirectory::at(path).checkpoint();
+    if !checkpoint.is_file() || read_position(&checkpoint)?.training_checksum() == data.checksum {
+        return Ok(());
+    }
+    let reason = format!(
+        "{} was trained on other images than are there now; remove it, or name another directory",
+        path.display()
+    );
+    Err(Error::config("data", reason))
 }
 
 /// Whether a run that is already there is one of this trial.
 fn check(trial: &Trial, path: &Path) -> Result<()> {
     let config = RunDirectory::at(path).config();
     if !config.is_file() {
+        let directory = RunDirectory::at(path);
+        if directory.result().is_file() || directory.checkpoint().is_file() {
+            let reason = "there is a run in this directory, but not the recipe it was run with";
+            return Err(Error::format(config, reason));
+        }
         return Ok(());
     }
     // Resolved, for a field that is younger than the run.

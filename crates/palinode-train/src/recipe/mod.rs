@@ -11,7 +11,6 @@ mod setters;
 mod settings;
 mod training;
 mod validate;
-mod wording;
 
 pub use document::{DEFAULTS, QUICK_START, RECIPE_VERSION, Recipe, TEMPLATE};
 pub use optimizer::{Decayed, OptimizerName, OptimizerRecipe, SmoothnessKind, SmoothnessRecipe};
@@ -22,4 +21,3 @@ pub use settings::Settings;
 /// A TOML value.
 pub use toml::Value;
 pub use training::{HeadStart, TrainingRecipe};
-pub(crate) use wording::in_words;

@@ -19,6 +19,11 @@ pub fn parse_override(text: &str) -> Result<Override> {
         .ok()
         .filter(|table| table.len() == 1)
         .and_then(|mut table| table.remove("value"));
+    if parsed.is_none() && value.parse::<f64>().is_ok() {
+        let reason =
+            format!("{value} is a number that is too large, or not written as TOML has it");
+        return Err(Error::config(field.trim(), reason));
+    }
     Ok((field.trim().to_owned(), parsed.unwrap_or_else(|| Value::String(value.to_owned()))))
 }
 

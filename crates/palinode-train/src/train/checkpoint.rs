@@ -143,6 +143,11 @@ impl Checkpoint {
         })
     }
 
+    /// The file that it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Brings a network, an average and an optimiser of the same kind into the state of the checkpoint.
     ///
     /// # Errors

@@ -16,7 +16,13 @@ use palinode::residual::Residual;
 
 /// Tests the weights of the best validation, if the settings say so, and writes report and result.
 pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -> Result<Outcome> {
-    let best = WeightFile::load(&run.directory.weights("best"))?;
+    let path = run.directory.weights("best");
+    if !run.best_is_there() {
+        let reason =
+            "missing, or not the file that this run wrote; put it back and go on with --resume";
+        return Err(Error::format(path, reason));
+    }
+    let best = WeightFile::load(&path)?;
     let network = replace(run.network.valid(), &best.arrays)?;
     let test = run.data.test.as_ref().filter(|_| run.settings.training.test);
     let tested = match test {

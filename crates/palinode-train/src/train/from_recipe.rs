@@ -85,6 +85,10 @@ pub fn resume(
     settings.validate()?;
     let fields: Fields = recipe.fields()?.into_iter().collect();
     if let Some(outcome) = resumed.check(&fields, &settings, extend)? {
+        if changes.data_dir.is_some() {
+            let reason = "the run is finished, so its images are not read again";
+            return Err(Error::config("data.dir", reason));
+        }
         return Ok(outcome);
     }
     let context = context(machine, &mut settings)?;

@@ -70,8 +70,10 @@ impl Outcome {
         if !path.is_file() {
             return Ok(None);
         }
-        let outcome = serde_json::from_slice(&read(&path)?)
-            .map_err(|error| Error::format(&path, error.to_string()))?;
+        let outcome = serde_json::from_slice(&read(&path)?).map_err(|error| {
+            let hint = "without this file, the run is finished again";
+            Error::format(&path, format!("{error}; {hint}"))
+        })?;
         Ok(Some(Self { run: directory.path().to_owned(), ..outcome }))
     }
 }

@@ -22,6 +22,8 @@ pub struct Position {
     pub seen: usize,
     /// The best validation so far.
     pub best: Option<Best>,
+    /// Checksum of the file with its weights.
+    pub(super) best_file: Option<u32>,
     /// Wall time so far, before and after interruptions.
     pub seconds: f64,
     /// Wall time of the current epoch so far.
@@ -35,6 +37,11 @@ pub struct Position {
 }
 
 impl Position {
+    /// Checksum of the images for training and validation.
+    pub(crate) fn training_checksum(&self) -> u32 {
+        self.data.training
+    }
+
     /// The beginning of the epoch after `finished` ones, the last of which added `rows`.
     pub(super) fn begin_epoch(&mut self, finished: usize, mut rows: Vec<Row>) {
         self.rows.append(&mut rows);

@@ -37,6 +37,10 @@ pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
     let (_lock, _) = directory.lock()?;
     let began = checkpoint::find(&directory)?.and_then(|found| found.checkpoint.position.data.test);
     let recipe = Recipe::load(&directory.config(), &[])?;
+    if recipe.training.epochs == 0 {
+        let reason = format!("{} was run for 0 epochs: there is nothing to report", path.display());
+        return Err(Error::config("run", reason));
+    }
     let outcome = Outcome::load(&directory)?.ok_or_else(|| {
         let reason = format!("{} is not finished; go on with train --resume", path.display());
         Error::config("run", reason)

@@ -86,7 +86,8 @@ impl Resumed {
         } else {
             checkpoint.identity.check_epochs(epochs)?;
         }
-        Ok(self.finished.clone().filter(|finished| finished.epochs == epochs))
+        let reached = checkpoint.position.epoch;
+        Ok(self.finished.clone().filter(|finished| [finished.epochs, reached] == [epochs; 2]))
     }
 
     /// Says what a user should know.

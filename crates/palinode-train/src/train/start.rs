@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use palinode::network::weights::{Array, Names, Slot, collect, replace};
 use palinode::network::{Network, NetworkConfig, WeightFile, load_arrays};
 use palinode::residual::Residual;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What became of the arrays of a weight file that training starts from.
@@ -170,9 +171,9 @@ pub(super) fn freeze<R: Residual>(network: Network<R>, prefixes: &[String]) -> R
     };
     for prefix in prefixes {
         if !slots.iter().any(|slot| begins(slot, prefix)) {
-            let mut names: Vec<&str> =
+            let names: BTreeSet<&str> =
                 slots.iter().filter(|slot| slot.trainable).map(|slot| slot.name.as_str()).collect();
-            names.dedup();
+            let names: Vec<&str> = names.into_iter().collect();
             let reason = format!("`{prefix}` matches no parameter of {}", names.join(", "));
             return Err(Error::config("training.freeze", reason));
         }

@@ -53,10 +53,52 @@ impl<R: Residual> Run<R> {
 
     /// Writes a weight file: `init`, `best` or `last`.
     pub fn save_weights(&self, which: &str, arrays: &Arrays) -> Result<()> {
+        write_atomically(&self.directory.weights(which), &self.weight_file(which, arrays)?)?;
+        Ok(())
+    }
+
+    /// The bytes of a weight file.
+    pub fn weight_file(&self, which: &str, arrays: &Arrays) -> Result<Vec<u8>> {
         let (config, data) = (self.network.config().clone(), self.data.info().clone());
         let file = WeightFile::new(config, data, arrays.clone()).for_residual::<R>();
-        file.save(&self.directory.weights(which))?;
-        Ok(())
+        Ok(file.to_bytes(&self.directory.weights(which))?)
+    }
+
+    /// Whether the file with the best weights is the one that the run wrote.
+    pub fn best_is_there(&self) -> bool {
+        let found = read(&self.directory.weights("best"));
+        found.is_ok_and(|bytes| Some(crc32c::crc32c(&bytes)) == self.position.best_file)
+    }
+
+    /// Makes sure that the best weights so far are there when a run goes on. Where they are those of the
+    /// checkpoint, they are written again. Where they are lost, the best of the epochs that follow counts, and a
+    /// remark says so. `behind` says that the checkpoint is not the latest one: then the file may be of an epoch
+    /// that is trained again.
+    pub fn recover_best(&mut self, behind: bool) -> Result<Option<String>> {
+        let Some(best) = self.position.best else { return Ok(None) };
+        let file = self.directory.weights("best");
+        if self.best_is_there() || (behind && WeightFile::load(&file).is_ok()) {
+            return Ok(None);
+        }
+        if self.position.step == 0 && best.epoch == self.position.epoch {
+            let weights = match &self.average {
+                Some(average) => average.arrays().clone(),
+                None => collect(&self.network),
+            };
+            self.save_weights("best", &weights)?;
+            return Ok(None);
+        }
+        let what = format!(
+            "{} is not the file that this run wrote: the best validation so far, of epoch {}, is lost",
+            file.display(),
+            best.epoch
+        );
+        if self.position.epoch >= self.settings.training.epochs {
+            let reason = "not the file that this run wrote, or missing; put it back, or train on with --epochs";
+            return Err(Error::format(file, reason));
+        }
+        (self.position.best, self.position.best_file) = (None, None);
+        Ok(Some(format!("{what}, and the best of the epochs that follow counts")))
     }
 
     /// Writes everything that resuming needs.

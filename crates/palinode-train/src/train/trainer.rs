@@ -174,7 +174,12 @@ impl<R: Residual> Trainer<R> {
             };
             let epochs = settings.training.epochs;
             let changed = found.checkpoint.identity.epochs != epochs;
+            let behind = found.checkpoint.path() != run.directory.checkpoint();
             run = run.restored(found.checkpoint)?;
+            if let Some(remark) = run.recover_best(behind)? {
+                observer.remark(&remark);
+                run.data.remarks.push(remark);
+            }
             if found.damage.is_some() {
                 let (latest, aside) =
                     (run.directory.checkpoint(), run.directory.damaged_checkpoint());
@@ -192,7 +197,9 @@ impl<R: Residual> Trainer<R> {
             }
             run.remove_result()?;
             let Position { epoch, step, .. } = run.position;
-            observer.resumed((epoch + 1).min(epochs), epochs, step);
+            if epoch < epochs {
+                observer.resumed(epoch + 1, epochs, step);
+            }
             run.events.add(&run.position.rows)?;
             finish(run, observer)
         })

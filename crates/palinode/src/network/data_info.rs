@@ -51,6 +51,10 @@ impl DataInfo {
         if self.size.iter().any(|&extent| self.padding >= extent.div_ceil(2)) {
             return refuse("padding leaves no room for an image");
         }
+        let distinct: std::collections::BTreeSet<&String> = self.classes.iter().collect();
+        if distinct.len() < self.classes.len() {
+            return refuse("two classes have the same name");
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use crate::file::{read, write_atomically};
 use crate::random::Generator;
 use crate::residual::{BuiltIn, Residual, residual_name};
 use crate::reversible::Differentiation;
+use crate::wording::in_words;
 use burn::tensor::Device;
 use safetensors::{Dtype, SafeTensors};
 use std::any::TypeId;
@@ -139,6 +140,14 @@ impl WeightFile {
     /// # Errors
     /// [`Error::Io`] naming the path; [`Error::Format`] if the metadata cannot be written as JSON.
     pub fn save(&self, path: &Path) -> Result<()> {
+        write_atomically(path, &self.to_bytes(path)?)
+    }
+
+    /// The bytes of the file; `path` is for messages. The same content always gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if the metadata cannot be written as JSON.
+    pub fn to_bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let as_json = |value: serde_json::Result<String>| {
             value.map_err(|error| Error::format(path, error.to_string()))
         };
@@ -149,7 +158,7 @@ impl WeightFile {
         if let Some(residual) = &self.residual {
             metadata.insert(RESIDUAL.to_owned(), residual.clone());
         }
-        save_arrays(path, &self.arrays, &metadata)
+        Ok(arrays_to_bytes(&self.arrays, &metadata))
     }
 
     /// Reads a file.
@@ -165,7 +174,9 @@ impl WeightFile {
         };
         let (config, data) = (take(CONFIG)?, take(DATA)?);
         let bad = |key: &'static str| {
-            move |error: serde_json::Error| Error::format(path, format!("`{key}`: {error}"))
+            move |error: serde_json::Error| {
+                Error::format(path, in_words(&format!("`{key}`: {error}")))
+            }
         };
         let config: NetworkConfig = serde_json::from_str(&config).map_err(bad(CONFIG))?;
         let data: DataInfo = serde_json::from_str(&data).map_err(bad(DATA))?;

@@ -38,7 +38,7 @@ impl Differentiation {
             return Ok(());
         }
         if self == Self::Reversible && !scheme.is_reversible() {
-            let reason = format!("{scheme:?} has no inverse; use mode `stored` or `checkpointed`");
+            let reason = "the scheme has no inverse; use mode `stored` or `checkpointed`";
             return Err(Error::config("training.mode", reason));
         }
         for residual in residuals {

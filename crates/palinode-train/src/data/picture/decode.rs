@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use palinode::memory::check_available;
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -88,12 +88,18 @@ pub(super) fn decode<'a>(
     turns: &'a Mutex<()>,
 ) -> Result<Decoded<'a>> {
     let refuse = |reason: String| Err(Error::format(path, reason));
+    if !std::fs::metadata(path).map_err(Error::io(path))?.is_file() {
+        return refuse("no regular file".to_owned());
+    }
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes))
         .map_err(Error::io(path))?;
     if bytes.len() as u64 > LARGEST_BYTES {
         return refuse(format!("a picture file of more than {LARGEST_BYTES} bytes is refused"));
+    }
+    if bytes.is_empty() {
+        return refuse("an empty file".to_owned());
     }
     let Some(kind) = Kind::by_content(&bytes) else {
         let names = KINDS.map(|(_, name, _)| name).join(", ");
@@ -118,7 +124,12 @@ fn decode_as<'a>(
     largest_side: u32,
     turns: &'a Mutex<()>,
 ) -> std::result::Result<Decoded<'a>, String> {
-    let broken = |error: image::ImageError| format!("not a valid {} picture: {error}", kind.name);
+    let broken = |error: image::ImageError| match error {
+        ImageError::Unsupported(error) => {
+            format!("a {} that cannot be read here: {error}", kind.name)
+        }
+        error => format!("not a valid {} picture: {error}", kind.name),
+    };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), kind.format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(LARGEST_BYTES);

@@ -16,8 +16,8 @@ const WORDS: [(&str, &str); 12] = [
     ("a string", "text"),
 ];
 
-/// A message of serde or of the TOML parser without the names of Rust's types.
-pub(crate) fn in_words(message: &str) -> String {
+/// A message of serde, or of a parser on it, without the names of Rust's types.
+pub fn in_words(message: &str) -> String {
     let mut parts = message.split("expected ");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
