@@ -310,6 +310,14 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_it() {
         assert_eq!(bytes(&run, "checkpoints/damaged.safetensors"), damaged);
         assert_eq!(bytes(&run, last), bytes(&whole, last));
     }
+    // A finished run has its result without them; it cannot be trained on.
+    for which in ["latest", "previous"] {
+        std::fs::write(whole.join(format!("checkpoints/{which}.safetensors")), "old").unwrap();
+    }
+    assert_eq!(json(&resume(&whole, &[]))["epochs"], 3);
+    let (code, message) = failure(&resume(&whole, &["--epochs", "5"]));
+    assert!(code == 2 && message.contains("latest.safetensors: not a safetensors"), "{message}");
+    assert!(palinode(&["report", &whole.display().to_string()]).status.success());
     let run = interrupted(&bench, "both", 3);
     for which in ["latest", "previous"] {
         let path = run.join(format!("checkpoints/{which}.safetensors"));

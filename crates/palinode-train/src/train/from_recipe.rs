@@ -74,7 +74,7 @@ pub fn resume(
     changes: &Changes,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let resumed = Resumed::open(path)?;
+    let mut resumed = Resumed::open(path)?;
     let mut recipe = Recipe::load(&resumed.directory.config(), &[])?;
     let extend = changes.epochs.is_some();
     recipe.training.epochs = changes.epochs.unwrap_or(recipe.training.epochs);

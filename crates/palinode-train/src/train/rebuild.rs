@@ -35,7 +35,9 @@ pub struct Rebuilt {
 pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
     let directory = RunDirectory::open(path)?;
     let (_lock, _) = directory.lock()?;
-    let began = checkpoint::find(&directory)?.and_then(|found| found.checkpoint.position.data.test);
+    // Runs of older versions have no checksum, or a checkpoint that cannot be read.
+    let found = checkpoint::find(&directory).ok().flatten();
+    let began = found.and_then(|found| found.checkpoint.position.data.test);
     let recipe = Recipe::load(&directory.config(), &[])?;
     if recipe.training.epochs == 0 {
         let reason = format!("{} was run for 0 epochs: there is nothing to report", path.display());

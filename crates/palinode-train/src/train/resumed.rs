@@ -18,6 +18,8 @@ pub(super) struct Resumed {
     /// What a user should know about the lock.
     remark: Option<String>,
     pub found: Option<Found>,
+    /// Why the checkpoint of a finished run cannot be read. Its result is all that is asked for, perhaps.
+    unreadable: Option<Error>,
     /// The result, where the run was finished.
     pub finished: Option<Outcome>,
 }
@@ -27,18 +29,17 @@ impl Resumed {
     ///
     /// # Errors
     /// [`palinode::Error::Config`] where it holds no run or another process uses it;
-    /// [`palinode::Error::Format`] where neither of its last two checkpoints can be read, or where it has
-    /// results but no checkpoint.
+    /// [`palinode::Error::Format`] where it is not finished and neither of its last two checkpoints can be read.
     pub fn open(path: &Path) -> Result<Self> {
         let directory = RunDirectory::open(path)?;
         let (lock, remark) = directory.lock()?;
-        let found = checkpoint::find(&directory)?;
         let finished = Outcome::load(&directory)?;
-        if found.is_none() && directory.metrics().is_file() {
-            let reason = "there is no checkpoint to go on from";
-            return Err(Error::format(directory.checkpoint(), reason));
-        }
-        Ok(Self { directory, lock, remark, found, finished })
+        let (found, unreadable) = match checkpoint::find(&directory) {
+            Ok(found) => (found, None),
+            Err(error) if finished.is_some() => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { directory, lock, remark, found, unreadable, finished })
     }
 
     /// The instruction set that the run computes with.
@@ -54,16 +55,16 @@ impl Resumed {
     ///
     /// # Errors
     /// [`palinode::Error::Config`] naming the first setting that differs; with `extend`, where the number of
-    /// epochs cannot be changed.
+    /// epochs cannot be changed; [`palinode::Error::Format`] where there is no checkpoint to go on from.
     pub fn check(
-        &self,
+        &mut self,
         fields: &Fields,
         settings: &Settings,
         extend: bool,
     ) -> Result<Option<Outcome>> {
         let epochs = settings.training.epochs;
         let Some(Found { checkpoint, .. }) = &self.found else {
-            return Ok(self.finished.clone());
+            return self.without_checkpoint(epochs);
         };
         checkpoint.identity.check_settings(fields)?;
         if extend {
@@ -88,6 +89,22 @@ impl Resumed {
         }
         let reached = checkpoint.position.epoch;
         Ok(self.finished.clone().filter(|finished| [finished.epochs, reached] == [epochs; 2]))
+    }
+
+    /// What is left of a run without a checkpoint: its result, or nothing at all.
+    fn without_checkpoint(&mut self, epochs: usize) -> Result<Option<Outcome>> {
+        if let Some(finished) = self.finished.as_ref().filter(|finished| finished.epochs == epochs)
+        {
+            return Ok(Some(finished.clone()));
+        }
+        match self.unreadable.take() {
+            Some(error) => Err(error),
+            None if self.finished.is_some() || self.directory.metrics().is_file() => {
+                let reason = "there is no checkpoint to go on from";
+                Err(Error::format(self.directory.checkpoint(), reason))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Says what a user should know.

@@ -142,7 +142,7 @@ impl<R: Residual> Trainer<R> {
     /// [`extend`](Self::extend) if `extend` says so, otherwise [`resume`](Self::resume).
     pub(super) fn go_on(
         mut self,
-        resumed: Resumed,
+        mut resumed: Resumed,
         extend: bool,
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
