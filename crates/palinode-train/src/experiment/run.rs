@@ -49,7 +49,7 @@ pub fn run<O: Observer>(
     let missing: Vec<usize> =
         (0..trials.len()).filter(|number| !results.finished.contains_key(number)).collect();
     // Mistakes are reported now, not after hours of training.
-    let known = check_data(missing.iter().map(|&number| &trials[number]))?;
+    let known = check_data(missing.iter().map(|&number| &trials[number]), observer)?;
     for &number in results.finished.keys() {
         check_images(&trials[number], &directory.join(&trials[number].directory), &known)?;
     }
@@ -100,7 +100,14 @@ struct KnownData {
 }
 
 /// Whether the images of all trials can be read and suit their networks.
-fn check_data<'a>(trials: impl Iterator<Item = &'a Trial>) -> Result<Vec<KnownData>> {
+fn check_data<'a>(
+    trials: impl Iterator<Item = &'a Trial>,
+    observer: &mut dyn Observer,
+) -> Result<Vec<KnownData>> {
+    let mut progress = |done, pictures| {
+        observer.loading(done, pictures);
+        Ok(())
+    };
     let mut known: Vec<KnownData> = Vec::new();
     for trial in trials {
         let (recipe, tested) = (on_all_images(trial), trial.recipe.training.test);
@@ -109,9 +116,9 @@ fn check_data<'a>(trials: impl Iterator<Item = &'a Trial>) -> Result<Vec<KnownDa
             Some(place) => place,
             None => {
                 if tested {
-                    recipe.load(Split::Test, &mut |_, _| Ok(()))?;
+                    recipe.load(Split::Test, &mut progress)?;
                 }
-                let images = recipe.load(Split::Train, &mut |_, _| Ok(()))?;
+                let images = recipe.load(Split::Train, &mut progress)?;
                 known.push(KnownData {
                     recipe,
                     tested,
