@@ -146,8 +146,9 @@ fn on_all_images(trial: &Trial) -> DataRecipe {
 fn check_images(trial: &Trial, path: &Path, known: &[KnownData]) -> Result<()> {
     let recipe = on_all_images(trial);
     let Some(data) = known.iter().find(|data| data.recipe == recipe) else { return Ok(()) };
-    let checkpoint = RunDirectory::at(path).checkpoint();
-    if !checkpoint.is_file() || read_position(&checkpoint)?.training_checksum() == data.checksum {
+    // Runs of older versions have a checkpoint that cannot be read.
+    let Ok(position) = read_position(&RunDirectory::at(path).checkpoint()) else { return Ok(()) };
+    if position.training_checksum() == data.checksum {
         return Ok(());
     }
     let reason = format!(

@@ -61,9 +61,9 @@ pub(super) fn end_epoch<R: Residual>(
         }
     }
     rows.iter().for_each(|row| observer.row(row, epochs));
-    let best_file = best.is_some().then(|| run.weight_file("best", &weights)).transpose()?;
-    if let Some(bytes) = &best_file {
-        (run.position.best, run.position.best_file) = (best, Some(crc32c::crc32c(bytes)));
+    if best.is_some() {
+        let sum = crc32c::crc32c(&run.weight_file("best", &weights)?);
+        (run.position.best, run.position.best_file) = (best, Some(sum));
     }
     run.save_weights("last", &weights)?;
     run.position.begin_epoch(epoch, rows);
@@ -73,8 +73,8 @@ pub(super) fn end_epoch<R: Residual>(
     // After all of the above, so that a run that is killed before this point does it again.
     run.save_checkpoint()?;
     // A run that is killed here still has these weights in its checkpoint.
-    if let Some(bytes) = best_file {
-        write_atomically(&run.directory.weights("best"), &bytes)?;
+    if best.is_some() {
+        run.save_weights("best", &weights)?;
     }
     // What is missing here is added when the run goes on.
     run.events.add(&run.position.rows)

@@ -18,7 +18,8 @@ pub(super) struct Resumed {
     /// What a user should know about the lock.
     remark: Option<String>,
     pub found: Option<Found>,
-    /// Why the checkpoint of a finished run cannot be read. Its result is all that is asked for, perhaps.
+    /// Why the checkpoint of a finished run cannot be read. That does not matter where only its result is asked
+    /// for.
     unreadable: Option<Error>,
     /// The result, where the run was finished.
     pub finished: Option<Outcome>,
