@@ -254,4 +254,23 @@ mod tests {
         picture(&at("test/dog/1.png"), 8, 8, [1, 2, 3]);
         assert!(message(Split::Test).contains("`dog`"));
     }
+
+    #[test]
+    fn a_folder_in_the_folder_is_found_and_what_archives_add_is_not_a_class() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("archive");
+        for class in ["cat", "dog"] {
+            picture(&inner.join("train").join(class).join("1.png"), 8, 8, [9, 9, 9]);
+        }
+        std::fs::create_dir_all(inner.join("train/__MACOSX")).unwrap();
+        let options = FolderOptions { size: [8, 8], ..FolderOptions::default() };
+        let read = |split| load(root.path(), split, options, &mut |_, _| Ok(()));
+        assert_eq!(read(Split::Train).unwrap().classes, ["cat", "dog"]);
+        assert!(holds(root.path(), Split::Train) && !holds(root.path(), Split::Test));
+        assert!(read(Split::Test).unwrap_err().to_string().contains("there is no such folder"));
+        // Two folders: which one is meant?
+        std::fs::create_dir(root.path().join("other")).unwrap();
+        let message = read(Split::Train).unwrap_err().to_string();
+        assert!(message.contains("there is no train/CLASS/"), "{message}");
+    }
 }
