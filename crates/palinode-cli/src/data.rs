@@ -110,11 +110,14 @@ impl Info {
         let splits = [train.as_ref(), test.as_ref()];
         let mut remarks: Vec<String> =
             splits.iter().flatten().flat_map(|split| split.remarks.clone()).collect();
-        for split in splits.into_iter().flatten() {
-            remarks.extend(Known::new(split)?.in_two_classes()?.remark(split));
+        let known_train = train.as_ref().map(Known::new).transpose()?;
+        let known_test = test.as_ref().map(Known::new).transpose()?;
+        for (split, known) in splits.into_iter().zip([&known_train, &known_test]) {
+            if let (Some(split), Some(known)) = (split, known) {
+                remarks.extend(known.in_two_classes()?.remark(split));
+            }
         }
-        let known = train.as_ref().map(Known::new).transpose()?;
-        let shared = match (&known, &test) {
+        let shared = match (&known_train, &test) {
             (Some(known), Some(test)) => Some(known.shared_with(test)?),
             _ => None,
         };

@@ -1,6 +1,7 @@
 //! What the program writes: results on stdout, everything else on stderr.
 
 use anyhow::Context;
+pub use palinode::wording::plain;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
@@ -31,24 +32,4 @@ pub fn remark(text: &str) {
 /// A path as text, for JSON; what is not UTF-8 in it becomes U+FFFD.
 pub fn shown(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// Text without control characters, which a terminal would obey: they are written as `\u{1b}`.
-pub fn plain(text: &str) -> String {
-    let visible = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(visible).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_obeys_nothing_in_plain_text() {
-        assert_eq!(plain("a b\t\u{1b}[31mred"), "a b\\t\\u{1b}[31mred");
-        assert_eq!(plain("Ångström – 猫"), "Ångström – 猫");
-    }
 }

@@ -1,4 +1,4 @@
-//! Messages of parsers in words for people.
+//! Words for people: messages of parsers, names from files, and long lists.
 
 /// What parsers call a type, and what people call it.
 const WORDS: [(&str, &str); 12] = [
@@ -18,19 +18,19 @@ const WORDS: [(&str, &str); 12] = [
 
 /// A message of serde, or of a parser on it, without the names of Rust's types.
 pub fn in_words(message: &str) -> String {
+    let in_a_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut parts = message.split("expected ");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         text += "expected ";
         if let Some(rest) = part.strip_prefix("struct ") {
-            let name = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').count();
             text += "a table";
-            text += &rest[name..];
+            text += rest.trim_start_matches(in_a_name);
             continue;
         }
         let found = WORDS.iter().find(|(name, _)| {
             let rest = part.strip_prefix(name);
-            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+            rest.is_some_and(|rest| !rest.starts_with(in_a_name))
         });
         match found {
             Some((name, words)) => text += &part.replacen(name, words, 1),
@@ -40,9 +40,47 @@ pub fn in_words(message: &str) -> String {
     text
 }
 
+/// Text without control characters, which a terminal would obey: they are written as `\u{1b}`.
+pub fn plain(text: &str) -> String {
+    let visible = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(visible).collect()
+}
+
+/// The first ten of `items`, and how many follow: "and 7 `more`". `separator` stands between all of them.
+pub fn first_ten(
+    items: impl ExactSizeIterator<Item = String>,
+    separator: &str,
+    more: &str,
+) -> String {
+    const NAMED: usize = 10;
+    let count = items.len();
+    let mut named: Vec<String> = items.take(NAMED).collect();
+    if count > NAMED {
+        named.push(format!("and {} {more}", count - NAMED));
+    }
+    named.join(separator)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_in_plain_text() {
+        assert_eq!(plain("a b\t\u{1b}[31mred"), "a b\\t\\u{1b}[31mred");
+        assert_eq!(plain("Ångström – 猫"), "Ångström – 猫");
+    }
+
+    #[test]
+    fn a_long_list_ends_with_the_number_of_the_others() {
+        let list = |count: usize| first_ten((0..count).map(|n| n.to_string()), "; ", "more");
+        assert_eq!(list(0), "");
+        assert_eq!(list(10), "0; 1; 2; 3; 4; 5; 6; 7; 8; 9");
+        assert_eq!(list(12), "0; 1; 2; 3; 4; 5; 6; 7; 8; 9; and 2 more");
+    }
 
     #[test]
     fn types_have_names_that_people_know() {

@@ -37,16 +37,18 @@ impl<S: ImageSource> Relabelled<S> {
                 }
                 labels
             }
-            Err(_) if found.len() == classes.len() && numbered(found) && !any_number(classes) => {
+            Err(error) => {
+                let places = numbers(found)
+                    .filter(|places| places.len() == classes.len() && !any_number(classes));
+                let Some(places) = places else { return Err(error) };
                 remarks.push(format!(
                     "classes 0 to {} were taken as `{}` to `{}`, in this order",
                     classes.len() - 1,
                     classes[0],
                     classes[classes.len() - 1]
                 ));
-                found.iter().map(|name| name.parse().unwrap_or_default()).collect()
+                places
             }
-            Err(error) => return Err(error),
         };
         Ok(Self { source, classes: classes.to_vec(), labels, remarks })
     }
@@ -142,9 +144,10 @@ fn is_folder_of(folder: &str, class: &str) -> bool {
         && folder.chars().zip(class.chars()).all(stands_for)
 }
 
-/// Whether the names are 0, 1, 2 … in any order.
-fn numbered(names: &[String]) -> bool {
-    (0..names.len()).all(|number| names.contains(&number.to_string()))
+/// The numbers that the names are, if they are 0, 1, 2 … in any order.
+fn numbers(names: &[String]) -> Option<Vec<usize>> {
+    let numbered = (0..names.len()).all(|number| names.contains(&number.to_string()));
+    names.iter().map(|name| name.parse().ok().filter(|_| numbered)).collect()
 }
 
 /// Whether a name is a number itself, and so means something else than a place.

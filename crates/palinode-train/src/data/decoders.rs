@@ -1,6 +1,7 @@
 //! The threads that decode pictures.
 
 use crate::error::{Error, Result};
+use palinode::wording::first_ten;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +10,6 @@ use std::thread::{Builder, scope};
 /// The name of the threads that decode pictures. A decoder that panics on a broken file panics there, and
 /// the panic becomes an error: a program may keep its panic hook from writing about them.
 pub const DECODER_THREAD: &str = "palinode-decoder";
-
-/// Bad files that a message names.
-const NAMED: usize = 10;
 
 /// Fills `count` images of `length` bytes: `read` writes image `index`. The images are in the order of
 /// their indices.
@@ -72,10 +70,6 @@ pub(super) fn decode_all(
 
 /// One error for several files.
 fn all(errors: Vec<Error>) -> Error {
-    let count = errors.len();
-    let mut named: Vec<String> = errors.iter().take(NAMED).map(ToString::to_string).collect();
-    if count > NAMED {
-        named.push(format!("and {} more", count - NAMED));
-    }
-    Error::config(format!("{count} pictures cannot be read"), named.join("; "))
+    let named = first_ten(errors.iter().map(ToString::to_string), "; ", "more");
+    Error::config(format!("{} pictures cannot be read", errors.len()), named)
 }

@@ -2,11 +2,9 @@
 
 use super::image_source::{ImageSource, image_len};
 use crate::error::Result;
+use palinode::wording::first_ten;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-
-/// Pairs of images that messages name.
-const NAMED: usize = 10;
 
 /// The images of a source, found again by their pixels.
 #[derive(Clone, Debug)]
@@ -117,11 +115,7 @@ impl Twins {
     /// The first ten pairs by the names of their images, the first of a pair in `first`.
     pub fn named(&self, first: &dyn ImageSource, second: &dyn ImageSource) -> String {
         let pair = |&(a, b): &(usize, usize)| format!("{} = {}", first.name(a), second.name(b));
-        let mut pairs: Vec<String> = self.0.iter().take(NAMED).map(pair).collect();
-        if self.len() > NAMED {
-            pairs.push(format!("and {} more", self.len() - NAMED));
-        }
-        pairs.join(", ")
+        first_ten(self.0.iter().map(pair), ", ", "more")
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::table::{TableRow, dashed, mean_and_deviation};
 use crate::error::{Error, Result};
+use palinode::wording::plain;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -64,11 +65,7 @@ const FORMULA: [char; 4] = ['=', '+', '-', '@'];
 /// A name that a spreadsheet shows and does not compute, on one line: an apostrophe stands before what it would
 /// take for a formula, and control characters are written out.
 fn no_formula(name: &str) -> String {
-    let visible = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    let name: String = name.chars().map(visible).collect();
+    let name = plain(name);
     match is_formula(&name) {
         true => format!("'{name}"),
         false => name,
@@ -76,7 +73,7 @@ fn no_formula(name: &str) -> String {
 }
 
 /// The name that [`no_formula`] was given.
-fn plain(name: &str) -> &str {
+fn given(name: &str) -> &str {
     name.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(name)
 }
 
@@ -108,7 +105,7 @@ pub fn read_table(path: &Path) -> Result<Vec<TableRecord>> {
         .collect::<std::result::Result<_, _>>()
         .map_err(|error| Error::format(path, error.to_string()))?;
     for record in &mut records {
-        record.model = plain(&record.model).to_owned();
+        record.model = given(&record.model).to_owned();
     }
     Ok(records)
 }

@@ -1,7 +1,7 @@
 //! A recipe as a TOML document: reading, overriding, writing.
 
 use super::optimizer::{OptimizerRecipe, SmoothnessRecipe};
-use super::overrides::{Override, flatten, remove, set};
+use super::overrides::{Override, fields_of, remove, set};
 use super::replaced::replaced_fields;
 use super::schedule::Schedule;
 use super::sections::{DataRecipe, ModelRecipe};
@@ -141,10 +141,7 @@ impl Recipe {
     /// # Errors
     /// As [`to_toml`](Self::to_toml).
     pub fn fields(&self) -> Result<Vec<(String, String)>> {
-        let path = Path::new("recipe");
-        let table = toml::from_str::<Table>(&self.to_toml()?)
-            .map_err(|error| Error::format(path, error.to_string()))?;
-        Ok(flatten("", &table))
+        fields_of(self, "recipe")
     }
 }
 

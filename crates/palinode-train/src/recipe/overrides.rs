@@ -1,6 +1,7 @@
 //! Single fields of a recipe by their dotted names.
 
 use crate::error::{Error, Result};
+use serde::Serialize;
 use toml::{Table, Value};
 
 /// A field (dotted) and its value.
@@ -25,6 +26,17 @@ pub fn parse_override(text: &str) -> Result<Override> {
         return Err(Error::config(field.trim(), reason));
     }
     Ok((field.trim().to_owned(), parsed.unwrap_or_else(|| Value::String(value.to_owned()))))
+}
+
+/// Every field of `recipe` by its dotted name, with its value as text; `name` is for messages.
+///
+/// # Errors
+/// [`palinode::Error::Config`] where a value has no TOML form (a seed beyond 2⁶³).
+pub(super) fn fields_of(recipe: &impl Serialize, name: &str) -> Result<Vec<(String, String)>> {
+    let failed = |error: String| Error::config(name, error);
+    let text = toml::to_string(recipe).map_err(|error| failed(error.to_string()))?;
+    let table = toml::from_str::<Table>(&text).map_err(|error| failed(error.to_string()))?;
+    Ok(flatten("", &table))
 }
 
 /// The values of a table and of the tables inside it, by their dotted names.

@@ -1,14 +1,13 @@
 //! How a network is trained: a recipe without the sections for model and data.
 
 use super::optimizer::{OptimizerRecipe, SmoothnessRecipe};
-use super::overrides::flatten;
+use super::overrides::fields_of;
 use super::schedule::Schedule;
 use super::setters::setters;
 use super::training::TrainingRecipe;
 use crate::data::Augmentation;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
-use toml::Table;
 
 /// How a network is trained, whatever the network and its images.
 ///
@@ -47,9 +46,6 @@ impl Settings {
     /// # Errors
     /// [`palinode::Error::Config`] where a value has no TOML form (a seed beyond 2⁶³).
     pub fn fields(&self) -> Result<Vec<(String, String)>> {
-        let failed = |error: String| Error::config("settings", error);
-        let text = toml::to_string(self).map_err(|error| failed(error.to_string()))?;
-        let table = toml::from_str::<Table>(&text).map_err(|error| failed(error.to_string()))?;
-        Ok(flatten("", &table))
+        fields_of(self, "settings")
     }
 }

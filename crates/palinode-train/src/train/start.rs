@@ -102,17 +102,10 @@ pub(super) fn start_from<R: Residual>(
 
 /// Refuses the weights of a network with another residual than `R`.
 fn check_residual<R: Residual>(there: &WeightFile, file: &Path) -> Result<()> {
-    let here = there.clone().for_residual::<R>().residual;
-    if there.residual == here {
-        return Ok(());
-    }
-    let name =
-        |residual: &Option<String>| residual.clone().unwrap_or("the built-in one".to_owned());
+    let Some([found, expected]) = there.residual_mismatch::<R>() else { return Ok(()) };
     let reason = format!(
-        "the residual of {} is {}, that of this network is {}",
-        file.display(),
-        name(&there.residual),
-        name(&here)
+        "the residual of {} is {found}, that of this network is {expected}",
+        file.display()
     );
     Err(Error::config("training.start", reason))
 }

@@ -6,6 +6,7 @@ use crate::data::{
 };
 use crate::error::{Error, Result};
 use palinode::network::DataInfo;
+use palinode::wording::first_ten;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -203,15 +204,9 @@ fn split_remarks(
         if classes.is_empty() {
             return;
         }
-        let named = classes
-            .iter()
-            .take(10)
-            .map(|&class| format!("{} (of {})", all.classes()[class], images[class]));
-        let mut named: Vec<String> = named.collect();
-        if classes.len() > named.len() {
-            named.push(format!("and {} more classes", classes.len() - named.len()));
-        }
-        remarks.push(format!("{what}: {}", named.join(", ")));
+        let named =
+            classes.iter().map(|&class| format!("{} (of {})", all.classes()[class], images[class]));
+        remarks.push(format!("{what}: {}", first_ten(named, ", ", "more classes")));
     };
     let classes = 0..images.len();
     say(classes.clone().filter(|&class| trained[class] == 0).collect(), "no image to train on");

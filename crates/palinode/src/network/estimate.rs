@@ -56,22 +56,19 @@ impl NetworkConfig {
     /// Bytes of `batch` images in f32.
     fn image_bytes(&self, batch: usize) -> u64 {
         let [rows, columns] = self.size;
-        [self.channels, rows, columns]
-            .iter()
-            .fold(4_u64.saturating_mul(batch as u64), |product, &extent| {
-                product.saturating_mul(extent as u64)
-            })
+        bytes_of([batch, self.channels, rows, columns])
     }
 
     /// Bytes of the map of all channels in unit `unit`.
     fn map_bytes(&self, unit: usize, batch: usize) -> u64 {
         let [rows, columns] = self.map_of(unit);
-        [self.width(unit), rows, columns]
-            .iter()
-            .fold(4_u64.saturating_mul(batch as u64), |product, &extent| {
-                product.saturating_mul(extent as u64)
-            })
+        bytes_of([batch, self.width(unit), rows, columns])
     }
+}
+
+/// Bytes of an f32 array of this shape; the largest number where there is none for it.
+fn bytes_of(shape: [usize; 4]) -> u64 {
+    shape.iter().fold(4, |product: u64, &extent| product.saturating_mul(extent as u64))
 }
 
 #[cfg(test)]

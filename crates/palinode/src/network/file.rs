@@ -58,8 +58,13 @@ impl WeightFile {
     /// Records that the network's residual is `R`.
     #[must_use]
     pub fn for_residual<R: Residual>(self) -> Self {
-        let built_in = TypeId::of::<R>() == TypeId::of::<BuiltIn>();
-        Self { residual: (!built_in).then(|| residual_name::<R>().to_owned()), ..self }
+        Self { residual: recorded_name::<R>().map(str::to_owned), ..self }
+    }
+
+    /// What people call the residual of the file's network and `R`, in this order, where the two differ.
+    pub fn residual_mismatch<R: Residual>(&self) -> Option<[&str; 2]> {
+        let (there, here) = (self.residual.as_deref(), recorded_name::<R>());
+        (there != here).then(|| [there, here].map(|name| name.unwrap_or("the built-in one")))
     }
 
     /// Rebuilds the network on `device`.
@@ -86,10 +91,7 @@ impl WeightFile {
         device: &Device,
         residual: impl FnMut(Site, &mut Generator, &Device) -> R,
     ) -> Result<Network<R>> {
-        let expected = self.clone().for_residual::<R>().residual;
-        if self.residual != expected {
-            let name = |residual: Option<String>| residual.unwrap_or("the built-in one".to_owned());
-            let (found, expected) = (name(self.residual.clone()), name(expected));
+        if let Some([found, expected]) = self.residual_mismatch::<R>() {
             let reason = format!("the network's residual is {found}, expected {expected}");
             return self.named(Err(Error::config("residual", reason)));
         }
@@ -191,6 +193,11 @@ impl WeightFile {
         let residual = metadata.remove(RESIDUAL);
         Ok(Self { residual, origin: Some(path.to_owned()), ..Self::new(config, data, arrays) })
     }
+}
+
+/// The name that files record for the residual `R`; `None` for the built-in one.
+fn recorded_name<R: Residual>() -> Option<&'static str> {
+    (TypeId::of::<R>() != TypeId::of::<BuiltIn>()).then(residual_name::<R>)
 }
 
 /// Writes arrays as a safetensors file, atomically. The same content always gives the same bytes.

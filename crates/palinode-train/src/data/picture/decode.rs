@@ -109,26 +109,29 @@ pub(super) fn decode<'a>(
         return refuse(format!("cut off: the end of a {} file is missing", kind.name));
     }
     // A decoder that panics has met a file that its authors did not think of. It keeps nothing.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(kind, &bytes, largest_side, turns)));
-    match decoded {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(reason)) => refuse(reason),
-        Err(_) => refuse(format!("not a valid {} picture (its decoder failed)", kind.name)),
-    }
+    let decoded =
+        catch_unwind(AssertUnwindSafe(|| decode_as(kind, &bytes, path, largest_side, turns)));
+    decoded.unwrap_or_else(|_| {
+        refuse(format!("not a valid {} picture (its decoder failed)", kind.name))
+    })
 }
 
-/// Decodes a picture of format `kind`.
+/// Decodes a picture of format `kind`; `path` is for messages.
 fn decode_as<'a>(
     kind: Kind,
     bytes: &[u8],
+    path: &Path,
     largest_side: u32,
     turns: &'a Mutex<()>,
-) -> std::result::Result<Decoded<'a>, String> {
-    let broken = |error: image::ImageError| match error {
-        ImageError::Unsupported(error) => {
-            format!("a {} that cannot be read here: {error}", kind.name)
-        }
-        error => format!("not a valid {} picture: {error}", kind.name),
+) -> Result<Decoded<'a>> {
+    let broken = |error: ImageError| {
+        let reason = match error {
+            ImageError::Unsupported(error) => {
+                format!("a {} that cannot be read here: {error}", kind.name)
+            }
+            error => format!("not a valid {} picture: {error}", kind.name),
+        };
+        Error::format(path, reason)
     };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), kind.format);
     let mut limits = Limits::default();
@@ -137,22 +140,25 @@ fn decode_as<'a>(
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
     if width.max(height) > largest_side {
-        return Err(format!(
+        let reason = format!(
             "{width}×{height} pixels; pictures of more than {largest_side} a side are refused \
              (data.folder.largest_side, --largest-side)"
-        ));
+        );
+        return Err(Error::format(path, reason));
     }
     if decoder.total_bytes() > LARGEST_BYTES {
-        return Err(format!(
+        let reason = format!(
             "{width}×{height} pixels need {} bytes; more than {LARGEST_BYTES} are refused",
             decoder.total_bytes()
-        ));
+        );
+        return Err(Error::format(path, reason));
     }
     let large = decoder.total_bytes() > LARGE_BYTES;
     let turn = large.then(|| turns.lock().unwrap_or_else(PoisonError::into_inner));
     if large {
         let bytes = decoder.total_bytes();
-        check_available(&[("the decoded picture", bytes)]).map_err(|error| error.to_string())?;
+        check_available(&[("the decoded picture", bytes)])
+            .map_err(|error| Error::format(path, error.to_string()))?;
     }
     let orientation = match kind.format {
         // It may also come after the pixels, where the decoder does not see it.

@@ -1,6 +1,6 @@
 //! What a recipe reads, refuses and writes.
 
-use super::super::overrides::parse_override;
+use super::super::overrides::{flatten, parse_override};
 use super::*;
 use crate::data::SourceName;
 use palinode::network::TransitionKind;
