@@ -1,7 +1,8 @@
 //! The program's memory: its counting allocator, and what the operating system says.
 
 use palinode::heap::Heap;
-use palinode_train::bench::Meter;
+use palinode::tensor::Device;
+use palinode_train::bench::{DeviceMeter, Meter};
 
 /// Counts live bytes, so that reported peaks are measured.
 #[global_allocator]
@@ -21,6 +22,14 @@ impl Meter for Allocator {
 
     fn reset_peak(&self) {
         MEMORY.reset_peak();
+    }
+}
+
+/// What counts the memory that is used by computing on `device`.
+pub fn meter_of(device: &Device) -> Box<dyn Meter> {
+    match DeviceMeter::new(device) {
+        Some(meter) => Box::new(meter),
+        None => Box::new(Allocator),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::output::{plain, say, shown};
 use clap::Args;
+use palinode::device::{DeviceInfo, Runtime, devices};
 use palinode::memory::available_bytes;
 use palinode::{Context, Isa};
 use palinode_train::data::SourceName;
@@ -28,6 +29,7 @@ impl Doctor {
             .filter_map(|source| Some((source.name(), source.installed()?)))
             .collect();
         let refusal = refusal(&self.directory);
+        let devices = devices();
         if self.json {
             let data: serde_json::Map<_, _> = found
                 .iter()
@@ -41,6 +43,7 @@ impl Doctor {
                     "isa": context.isa(),
                     "threads": context.threads(),
                     "available_bytes": available_bytes(),
+                    "devices": devices.iter().map(as_json).collect::<Vec<_>>(),
                     "data": data,
                     "directory": shown(&self.directory),
                     "writable": refusal.is_none(),
@@ -54,6 +57,15 @@ impl Doctor {
             Some(bytes) => say!("free memory       {:.0} MB", bytes as f64 / 1e6)?,
             None => say!("free memory       unknown")?,
         }
+        for (number, device) in devices.iter().enumerate() {
+            let label = if number == 0 { "devices" } else { "" };
+            say!("{label:<17} {}", in_words(device))?;
+        }
+        let missing: Vec<&str> =
+            Runtime::ALL.into_iter().filter(|r| !r.is_built()).map(Runtime::name).collect();
+        if !missing.is_empty() {
+            say!("                  (built without {})", missing.join(", "))?;
+        }
         say!("data              fashion-mnist-mini: in the program")?;
         for (name, directory) in &found {
             say!("                  {name}: in {}", plain(&shown(directory)))?;
@@ -64,6 +76,29 @@ impl Doctor {
             Some(reason) => say!("directory         {directory}: not writable ({reason})"),
         }
     }
+}
+
+fn as_json(device: &DeviceInfo) -> serde_json::Value {
+    json!({
+        "name": device.name,
+        "hardware": device.hardware,
+        "memory_bytes": device.memory,
+        "shared_memory_bytes": device.shared_memory,
+        "types": device.types.iter().map(|dtype| dtype.name()).collect::<Vec<_>>(),
+    })
+}
+
+/// A device in one line.
+fn in_words(device: &DeviceInfo) -> String {
+    let types: Vec<&str> = device.types.iter().map(|dtype| dtype.name()).collect();
+    let memory = device.memory.map(|bytes| format!(", {:.0} MB", bytes as f64 / 1e6));
+    let shared = device.shared_memory.map(|b| format!(", {} KB shared", b / 1024));
+    format!(
+        "{device}: {}{}{}",
+        types.join(", "),
+        memory.unwrap_or_else(|| ", memory unknown".to_owned()),
+        shared.unwrap_or_default()
+    )
 }
 
 /// Why nothing can be written to a directory, or to where it would be made.

@@ -1,12 +1,11 @@
 //! `palinode eval`.
 
-use crate::options::{DataSplit, at_most};
+use crate::options::{DataSplit, OnDevice, at_most};
 use crate::output::say;
 use clap::Args;
 use palinode::Context;
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
-use palinode::tensor::Device;
 use palinode_train::data::ImageSource;
 use palinode_train::report::loss;
 use palinode_train::train::{EVALUATION_BATCH, evaluate};
@@ -24,6 +23,8 @@ pub struct Eval {
     /// Batch size.
     #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH, value_parser = at_most(65_536))]
     batch_size: usize,
+    #[command(flatten)]
+    device: OnDevice,
     /// Print the result as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -32,8 +33,9 @@ pub struct Eval {
 impl Eval {
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let file = WeightFile::load(&self.weights)?;
+        let device = self.device.open()?;
         let dataset = self.data.load(&file)?;
-        let network = file.network(Differentiation::Stored, &Device::flex())?;
+        let network = file.network(Differentiation::Stored, &device)?;
         let network = network.with_context(context)?;
         let found = evaluate(&network, &dataset, &file.data, self.batch_size)?;
         if self.json {

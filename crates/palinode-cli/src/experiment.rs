@@ -1,6 +1,7 @@
 //! `palinode experiment`.
 
 use crate::machine::Machine;
+use crate::options::OnDevice;
 use crate::output::{say, shown};
 use crate::progress::Display;
 use crate::signals::Signals;
@@ -19,6 +20,8 @@ pub struct Experiment {
     /// there is not run again, and what was interrupted goes on.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    device: OnDevice,
     /// Say what would be run, and stop.
     #[arg(long)]
     dry_run: bool,
@@ -36,6 +39,11 @@ impl Experiment {
         if let Some(isa) = machine.isa {
             // After everything that the file says.
             plan.rows.iter_mut().for_each(|row| row.set.push(format!("training.isa={isa}")));
+        }
+        if let Some(device) = self.device.name {
+            plan.rows
+                .iter_mut()
+                .for_each(|row| row.set.push(format!("training.device=\"{device}\"")));
         }
         let recipes = self.file.parent().unwrap_or(Path::new("."));
         let name = self.file.file_stem().unwrap_or_default();

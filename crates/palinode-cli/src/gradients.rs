@@ -1,15 +1,15 @@
 //! `palinode gradients`.
 
 use crate::arrays::{self, read_images};
-use crate::options::Mode;
+use crate::options::{Mode, OnDevice};
 use crate::output::say;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use palinode::Context;
-use palinode::memory::check_available;
+use palinode::device::{check_available, read};
 use palinode::network::weights::{Array, collect_gradients};
 use palinode::network::{Phase, WeightFile, save_arrays};
-use palinode::tensor::{Device, Tensor, TensorData};
+use palinode::tensor::{Tensor, TensorData};
 use palinode_train::train::cross_entropy;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -30,6 +30,8 @@ pub struct GradientsCommand {
     /// stored, checkpointed or reversible (default: reversible, where the network has an inverse).
     #[arg(long, value_enum)]
     mode: Option<Mode>,
+    #[command(flatten)]
+    device: OnDevice,
     /// File for the gradients: one array per parameter, under its name, and `input`.
     #[arg(long, value_name = "G.safetensors")]
     out: PathBuf,
@@ -41,7 +43,7 @@ pub struct GradientsCommand {
 impl GradientsCommand {
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let file = WeightFile::load(&self.weights)?;
-        let device = Device::flex().autodiff();
+        let device = self.device.open()?.autodiff();
         let mode = self.mode.map_or_else(|| file.config.usual_mode(), Into::into);
         let network = file.network(mode, &device)?.with_context(context)?;
         let (shape, images) = read_images(&self.input, &network)?;
@@ -57,12 +59,12 @@ impl GradientsCommand {
             anyhow::bail!("{place}: label {wrong} is not in 0…{}", classes - 1);
         }
         let parameters = file.config.parameter_count().total;
-        check_available(&file.config.step_bytes(parameters, mode, shape[0])[1..])?;
+        check_available(&device, &file.config.step_bytes(parameters, mode, shape[0])[1..])?;
         let images = Tensor::<4>::from_data(TensorData::new(images, shape), &device).require_grad();
         let labels = Tensor::from_data(TensorData::new(labels, [shape[0]]), &device);
         let logits = network.forward(images.clone(), Phase::BatchStatistics)?;
         let loss = cross_entropy(logits, labels);
-        let value = loss.clone().inner().into_scalar::<f64>();
+        let value = read(loss.clone())?.into_iter().sum::<f64>();
         if !value.is_finite() {
             let place = format!("gradients of {}", self.input.display());
             return Err(palinode_train::Error::NonFinite { what: "the loss", place }.into());

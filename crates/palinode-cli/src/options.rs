@@ -3,7 +3,9 @@
 use crate::output::remark;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use palinode::device::DeviceName;
 use palinode::network::{Layout, NetworkConfig, Variant, WeightFile};
+use palinode::tensor::Device;
 use palinode_train::data::{self, Dataset, ImageSource, Relabelled, SourceName};
 use std::path::PathBuf;
 
@@ -69,6 +71,31 @@ impl From<Mode> for palinode::reversible::Differentiation {
             Mode::Reversible => Self::Reversible,
         }
     }
+}
+
+/// What a sub-command computes on.
+#[derive(Debug, Args)]
+pub struct OnDevice {
+    /// What to compute on: cpu, or wgpu, vulkan, cuda, metal or rocm where the program was built with that
+    /// feature, with a number where there are several: cuda:1 [default: cpu].
+    #[arg(id = "device", long = "device", value_name = "DEVICE", value_parser = device)]
+    pub name: Option<DeviceName>,
+}
+
+impl OnDevice {
+    /// The device, without autodiff.
+    pub fn open(&self) -> anyhow::Result<Device> {
+        Ok(self.name.unwrap_or_default().open()?)
+    }
+}
+
+/// A device by its name.
+pub fn device(name: &str) -> Result<DeviceName, String> {
+    name.parse().map_err(|error| match error {
+        // The option is named already.
+        palinode::Error::Config { reason, .. } => reason,
+        error => error.to_string(),
+    })
 }
 
 /// A split of a data set.

@@ -1,12 +1,12 @@
 //! `palinode predict`.
 
 use crate::arrays::{self, read_images};
-use crate::options::{DataSplit, at_most};
+use crate::options::{DataSplit, OnDevice, at_most};
 use crate::output::{plain, say, shown};
 use anyhow::ensure;
 use clap::Args;
 use palinode::Context;
-use palinode::memory::check_available;
+use palinode::device::{check_available, read};
 use palinode::network::{Network, Phase, WeightFile};
 use palinode::reversible::Differentiation;
 use palinode::tensor::{Device, Tensor, TensorData};
@@ -42,6 +42,8 @@ pub struct Predict {
     /// Batch size.
     #[arg(long, value_name = "N", default_value_t = EVALUATION_BATCH, value_parser = at_most(65_536))]
     batch_size: usize,
+    #[command(flatten)]
+    device: OnDevice,
     /// Print the result as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -55,7 +57,7 @@ impl Predict {
             "--data: give only one of a data set, an array (--input) and pictures"
         );
         let file = WeightFile::load(&self.weights)?;
-        let network = file.network(Differentiation::Stored, &Device::flex())?;
+        let network = file.network(Differentiation::Stored, &self.device.open()?)?;
         let network = network.with_context(context)?;
         let classes = file.data.classes.len();
         if !self.pictures.is_empty() {
@@ -108,15 +110,16 @@ impl Predict {
     fn forward(&self, network: &Network, path: &Path) -> anyhow::Result<Vec<f32>> {
         let (shape, values) = read_images(path, network)?;
         let batch = self.batch_size.min(shape[0]);
-        check_available(&network.config().forward_bytes(batch))?;
+        let device = network.head.weight.val().device();
+        check_available(&device, &network.config().forward_bytes(batch))?;
         let length: usize = shape[1..].iter().product();
         let mut logits = Vec::new();
         for chunk in values.chunks(length * self.batch_size.max(1)) {
             let shape = [chunk.len() / length, shape[1], shape[2], shape[3]];
             let images = TensorData::new(chunk.to_vec(), shape);
-            let images = Tensor::from_data(images, &Device::flex());
+            let images = Tensor::from_data(images, &device);
             let output = network.forward(images, Phase::Inference)?;
-            logits.extend(output.into_data().convert::<f32>().try_to_vec::<f32>()?);
+            logits.extend(read(output)?.into_iter().map(|logit| logit as f32));
         }
         if let Some(place) = logits.iter().position(|logit| !logit.is_finite()) {
             let classes = network.config().classes;

@@ -1,11 +1,13 @@
 //! `palinode train`.
 
 use crate::machine::Machine;
+use crate::options::device;
 use crate::output::say;
 use crate::progress::Display;
 use crate::signals::Signals;
 use clap::Args;
 use palinode::Isa;
+use palinode::device::DeviceName;
 use palinode::network::Variant;
 use palinode_train::data::SourceName;
 use palinode_train::recipe::{DEFAULTS, Override, QUICK_START, Recipe, Value, parse_override};
@@ -46,14 +48,18 @@ pub struct Train {
     /// stored, checkpointed or reversible (training.mode).
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
+    /// What to compute on (training.device): cpu, or wgpu, vulkan, cuda, metal or rocm where the program was
+    /// built with that feature, with a number where there are several: cuda:1. With --resume: from now on.
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    device: Option<DeviceName>,
     /// Any field of the recipe, for instance optimizer.learning_rate=0.05; may be repeated.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     set: Vec<String>,
     /// Run directory (default: a new one in runs/).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Continue the run in DIR where it stopped, bit for bit. Of its settings, only --epochs and --data-dir
-    /// can be changed.
+    /// Continue the run in DIR where it stopped, bit for bit. Of its settings, only --epochs, --data-dir and
+    /// --device can be changed.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "recipe", "model", "layout", "variant", "data", "batch_size", "seed", "mode", "set", "out",
     ])]
@@ -97,7 +103,10 @@ impl Train {
             );
         }
         let epochs = self.epochs.map(|epochs| epochs as usize);
-        let changes = Changes::default().with_epochs(epochs).with_data_dir(self.data_dir.clone());
+        let changes = Changes::default()
+            .with_epochs(epochs)
+            .with_data_dir(self.data_dir.clone())
+            .with_device(self.device);
         Ok(resume(run, machine.threads(), &changes, &mut Display::new(self.quiet, signals)?)?)
     }
 
@@ -132,6 +141,7 @@ impl Train {
             ("training.batch_size", number(self.batch_size)),
             ("seed", self.seed.map(Value::Integer)),
             ("training.mode", text(&self.mode)),
+            ("training.device", self.device.map(|device| Value::String(device.to_string()))),
             ("training.isa", machine.isa.map(|isa| Value::String(isa.name().to_owned()))),
         ]
         .into_iter()

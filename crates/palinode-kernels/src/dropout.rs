@@ -34,21 +34,25 @@ pub struct Mask {
     pub rate: f64,
 }
 
+/// What a graphics card needs to draw a [`Mask`].
+#[cfg(feature = "cube")]
+pub(crate) struct Drawn {
+    /// The first block of the generator before its rounds. Word 12 counts the blocks from here on.
+    pub block: [u32; 16],
+    /// The smallest word whose element is kept.
+    pub threshold: u32,
+    /// What a kept element is multiplied by.
+    pub kept: f32,
+}
+
 impl Mask {
     /// Sets every element of `mask`, of up to 2⁴⁰ elements.
     ///
     /// # Errors
     /// [`Error::Rate`] or [`Error::Place`], if one of them is out of its range.
     pub fn fill(&self, context: &Context, mask: &mut [f32]) -> Result<(), Error> {
-        let Self { place, rate, .. } = *self;
-        if !(0.0..1.0).contains(&rate) {
-            return Err(Error::Rate { rate });
-        }
-        if place >= PLACES {
-            return Err(Error::Place { place, end: PLACES });
-        }
-        let kept = (1.0 / (1.0 - rate)) as f32;
-        let threshold = (rate * (f64::from(u32::MAX) + 1.0)) as u32;
+        self.check()?;
+        let (threshold, kept) = self.decision();
         context.install(|| {
             mask.par_chunks_mut(STRETCH).enumerate().for_each(|(stretch, mask)| {
                 let mut words = self.words(stretch * STRETCH);
@@ -58,6 +62,44 @@ impl Mask {
             });
         });
         Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let Self { place, rate, .. } = *self;
+        if !(0.0..1.0).contains(&rate) {
+            return Err(Error::Rate { rate });
+        }
+        if place >= PLACES {
+            return Err(Error::Place { place, end: PLACES });
+        }
+        Ok(())
+    }
+
+    /// The smallest word whose element is kept, and what a kept element becomes.
+    fn decision(&self) -> (u32, f32) {
+        let threshold = (self.rate * (f64::from(u32::MAX) + 1.0)) as u32;
+        (threshold, (1.0 / (1.0 - self.rate)) as f32)
+    }
+
+    /// What a graphics card needs to draw the mask.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    #[cfg(feature = "cube")]
+    pub(crate) fn drawn(&self) -> Result<Drawn, Error> {
+        self.check()?;
+        let words = self.words(0);
+        let (threshold, kept) = self.decision();
+        let mut block = [0; 16];
+        // "expand 32-byte k"
+        block[..4].copy_from_slice(&[0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574]);
+        let seed = words.get_seed();
+        let (key, _) = seed.as_chunks::<4>();
+        block[4..12].iter_mut().zip(key).for_each(|(word, &key)| *word = u32::from_le_bytes(key));
+        // The place is at least 36 bits from the lowest of the 64 that count blocks.
+        block[13] = (self.place << (ELEMENTS - 36)) as u32;
+        (block[14], block[15]) = (self.stream as u32, (self.stream >> 32) as u32);
+        Ok(Drawn { block, threshold, kept })
     }
 
     /// The words of the elements from `element` on.

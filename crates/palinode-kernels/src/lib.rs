@@ -31,6 +31,8 @@ mod algorithm;
 mod amx;
 mod context;
 pub mod convolution;
+#[cfg(feature = "cube")]
+pub mod cube;
 pub mod dropout;
 mod element;
 mod error;

@@ -6,7 +6,8 @@
 use palinode::Context;
 use palinode::network::NetworkConfig;
 use palinode::reversible::Differentiation;
-use palinode_train::bench::{Meter, StepMeasurement, measure_step};
+use palinode::tensor::Device;
+use palinode_train::bench::{Meter, StepMeasurement, StepPlan, measure_step};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -44,9 +45,13 @@ fn one_thread() -> Context {
     Context::builder().threads(1).build().unwrap()
 }
 
+fn plan(mode: Differentiation) -> StepPlan {
+    StepPlan { mode, batch_size: BATCH, seed: 1, device: Device::flex() }
+}
+
 fn measure(mode: Differentiation) -> Vec<StepMeasurement> {
     let step =
-        |&blocks| measure_step(&config(blocks), mode, BATCH, 1, &Allocator, &one_thread()).unwrap();
+        |&blocks| measure_step(&config(blocks), &plan(mode), &Allocator, &one_thread()).unwrap();
     DEPTHS.iter().map(step).collect()
 }
 
@@ -60,7 +65,7 @@ fn excess(from: &StepMeasurement, to: &StepMeasurement) -> f64 {
 #[test]
 fn reversible_grows_with_the_parameters_alone_and_checkpointed_with_the_root_of_depth() {
     // Warm up: thread pools and lazily made tables belong to the process, not to a step.
-    measure_step(&config(2), Differentiation::Reversible, BATCH, 1, &Allocator, &one_thread())
+    measure_step(&config(2), &plan(Differentiation::Reversible), &Allocator, &one_thread())
         .unwrap();
     // Bytes of one state of every unit together: half the pixels' extents and twice the channels
     // from one unit to the next.

@@ -126,7 +126,7 @@ fn smoothness_across_steps_sees_the_weights_before_the_previous_step() {
     for _ in 0..3 {
         let loss = network.stem.weight.val().sum();
         let gradients = ParameterGradients::take(&network, &mut loss.backward());
-        network = optimizer.step(network, gradients, 0.1).unwrap();
+        (network, _) = optimizer.step(network, gradients, 0.1).unwrap();
         seen.push(first(&network));
     }
     let second = seen[1] - 0.1 * (1.0 + 4.0 * (seen[1] - seen[0]));

@@ -60,8 +60,8 @@ impl Dropout {
         let kept = context.clone();
         let vjp = move |gradient, _| [Some(Variable::Array(masked(&kept, gradient, rate, draw)))];
         let recorded = record(&context, Section::Dropouts, parents, value, vjp);
-        // On other backends our node cannot be recorded: Burn keeps the mask and differentiates the
-        // product.
+        // On devices that this library was not built for, our node cannot be recorded: Burn keeps the mask
+        // and differentiates the product.
         recorded.unwrap_or_else(|_| {
             let mask = masked(&context, x.clone().inner().ones_like(), rate, draw);
             x * mask.autodiff()
@@ -71,6 +71,10 @@ impl Dropout {
 
 /// x times the mask of `draw`.
 fn masked(context: &Context, x: Tensor<4>, rate: f64, draw: Draw) -> Tensor<4> {
+    #[cfg(feature = "cube")]
+    if crate::cube::is_cube(&x.device()) {
+        return crate::cube::drop_elements(x, draw.mask(rate));
+    }
     let shape = x.dims();
     let mut mask = vec![0.0_f32; shape.iter().product()];
     draw.mask(rate).fill(context, &mut mask).expect("the rate is in 0…1, the place below 2²⁸");

@@ -68,15 +68,20 @@ pub enum Error {
         /// The available memory.
         available: String,
     },
+    /// A device could not do what it was given, for instance because its memory is full.
+    #[error("the device failed: {0}")]
+    Device(String),
     /// An inverse was requested, but the scheme has none.
     #[error("the scheme has no inverse; use mode `stored` or `checkpointed`")]
     NoInverse,
     /// `palinode-kernels` returned an error.
     #[error(transparent)]
     Kernels(#[from] palinode_kernels::Error),
-    /// The tensor is on a backend that does not support the reversible and checkpointed modes.
+    /// The tensor is on a device for which this library was not built, so that the reversible and
+    /// checkpointed modes cannot record their nodes there.
     #[error(
-        "reversible and checkpointed modes run on the Flex (CPU) backend; this tensor is on {0}"
+        "reversible and checkpointed modes were not built for the device of this tensor, {0}; build \
+         palinode with the feature of the device: wgpu, vulkan, cuda, metal or rocm"
     )]
     Backend(String),
 }

@@ -47,6 +47,9 @@ pub mod activation;
 mod autodiff;
 pub mod check;
 pub mod convolution;
+#[cfg(feature = "cube")]
+mod cube;
+pub mod device;
 pub mod dropout;
 mod error;
 pub mod file;

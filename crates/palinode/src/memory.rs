@@ -10,17 +10,22 @@ pub fn available_bytes() -> Option<u64> {
     [free_bytes(), control_group_bytes(), address_space_bytes()].into_iter().flatten().min()
 }
 
-/// Checks that the sum of `parts`, each given as (name, bytes), is available, with a sixteenth and 16 MiB to
-/// spare. The check passes if the system does not report its memory.
+/// Checks that the sum of `parts`, each given as (name, bytes), is available to this process, with a sixteenth
+/// and 16 MiB to spare. The check passes if the system does not report its memory.
 ///
 /// # Errors
 /// [`Error::Memory`] if the sum is not available. The message lists every part.
 pub fn check_available(parts: &[(&str, u64)]) -> Result<()> {
+    check_fits(parts, available_bytes())
+}
+
+/// [`check_available`] for `available` bytes; `None` if nobody knows.
+pub(crate) fn check_fits(parts: &[(&str, u64)], available: Option<u64>) -> Result<()> {
     let needed = parts.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
     // The estimates are lower bounds: a sixteenth and 16 MiB are for what they leave out.
     let spare = (needed / 16).saturating_add(16 << 20);
     let too_little = |&available: &u64| needed.saturating_add(spare) > available;
-    let Some(available) = available_bytes().filter(too_little) else {
+    let Some(available) = available.filter(too_little) else {
         return Ok(());
     };
     let parts: Vec<String> =

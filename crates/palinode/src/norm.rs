@@ -2,7 +2,7 @@
 
 use crate::activation::{Activation, activate};
 use crate::autodiff::{Variable, on_kernels, record, tensor, values, view};
-use crate::pass::{Pass, Phase, Statistics};
+use crate::pass::{Moments, Pass, Phase, Statistics};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::batch_norm;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -67,42 +67,42 @@ impl BatchNorm {
     }
 
     fn normalise(&self, x: Tensor<4>, pass: &Pass, relu: bool) -> Tensor<4> {
-        let statistics = match pass.phase() {
+        let batch = match pass.phase() {
             Phase::Inference => None,
             Phase::Training { .. } | Phase::BatchStatistics => {
-                let compute = || self.statistics(&x, pass.context());
-                let known = pass.batch_statistics(self.weight.id, compute);
+                let compute = || self.moments(&x, pass.context());
+                let known = pass.batch_moments(self.weight.id, compute);
                 if pass.moves_running_statistics() {
                     self.update(&x, &known);
                 }
                 Some(known)
             }
         };
-        let statistics = statistics.as_deref();
-        if on_kernels(&x)
-            && let Some(y) = self.by_kernel(&x, statistics, relu, pass.context())
-        {
+        let channels = match &batch {
+            Some(Moments::OnHost(channels)) => Some(&**channels),
+            _ => None,
+        };
+        let for_kernel = on_kernels(&x) && channels.is_some() == batch.is_some();
+        if for_kernel && let Some(y) = self.by_kernel(&x, channels, relu, pass.context()) {
             return y;
         }
-        let y = self.by_tensors(x, statistics);
+        let y = match batch {
+            Some(batch) => self.by_batch(x, batch),
+            None => self.by_running(x),
+        };
         if relu { activate(Activation::Relu, y) } else { y }
     }
 
     /// Mean and variance of every channel of `x`.
-    fn statistics(&self, x: &Tensor<4>, context: &Context) -> Vec<Statistics> {
+    fn moments(&self, x: &Tensor<4>, context: &Context) -> Moments {
         let [images, channels, height, width] = x.dims();
         if on_kernels(x) {
             let kernel = self.kernel([images, channels, height * width], false);
             let compute = || kernel.statistics(context, &view(x.clone()));
             let found = context.profile().time(Section::Norms, compute);
-            return found.expect("the shape is that of x");
+            return Moments::OnHost(found.expect("the shape is that of x").into());
         }
-        let (mean, variance) = moments(x.clone().inner());
-        let numbers = |tensor: Tensor<4>| -> Vec<f64> {
-            tensor.into_data().convert::<f64>().try_to_vec().expect("converted to f64")
-        };
-        let pairs = numbers(mean).into_iter().zip(numbers(variance));
-        pairs.map(|(mean, variance)| Statistics { mean, variance }).collect()
+        Moments::OnDevice(moments(x.clone().inner()).into())
     }
 
     fn kernel(&self, [images, channels, area]: [usize; 3], relu: bool) -> BatchNormKernel {
@@ -160,25 +160,35 @@ impl BatchNorm {
         record(context, Section::Norms, parents, output, vjp).ok()
     }
 
-    /// The norm by Burn's operations, without the ReLU.
-    fn by_tensors(&self, x: Tensor<4>, batch: Option<&[Statistics]>) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        let Some(batch) = batch else {
-            let (mean, variance) = (self.running_mean.value(), self.running_var.value());
-            return batch_norm(x, weight, bias, mean, variance, self.epsilon);
+    /// The norm with the running statistics, by Burn's operations, without the ReLU.
+    fn by_running(&self, x: Tensor<4>) -> Tensor<4> {
+        let (mean, variance) = (self.running_mean.value(), self.running_var.value());
+        batch_norm(x, self.weight.val(), self.bias.val(), mean, variance, self.epsilon)
+    }
+
+    /// The norm with the moments of a batch, by Burn's operations, without the ReLU.
+    fn by_batch(&self, x: Tensor<4>, batch: Moments) -> Tensor<4> {
+        let [mean, variance] = match batch {
+            Moments::OnDevice(moments) => moments.as_ref().clone(),
+            Moments::OnHost(channels) => {
+                let tensor = |of: fn(&Statistics) -> f64| {
+                    let values: Vec<f64> = channels.iter().map(of).collect();
+                    let data = TensorData::new(values, [1, channels.len(), 1, 1]);
+                    Tensor::from_data(data, (&x.clone().inner().device(), x.dtype()))
+                };
+                [tensor(|s| s.mean), tensor(|s| s.variance)]
+            }
         };
-        // The values are those of `batch`; the gradients are those of the moments of x.
-        let known = |of: fn(&Statistics) -> f64, moment: &Tensor<4>| -> Tensor<4> {
-            let values: Vec<f64> = batch.iter().map(of).collect();
-            let data = TensorData::new(values, moment.dims());
-            Tensor::from_data(data, (&x.device(), x.dtype()))
+        // The values are the given ones; the gradients are those of the moments of x.
+        let of = |moment: Tensor<4>, known: Tensor<4>| match moment.is_autodiff() {
+            true => moment.clone() - moment.detach() + known.autodiff(),
+            false => known,
         };
-        let (mean, variance) = moments(x.clone());
-        let mean = mean.clone() - mean.clone().detach() + known(|s| s.mean, &mean);
-        let variance =
-            variance.clone() - variance.clone().detach() + known(|s| s.variance, &variance);
+        let [own_mean, own_variance] = moments(x.clone());
+        let (mean, variance) = (of(own_mean, mean), of(own_variance, variance));
         let per_channel = |vector: Tensor<1>| vector.reshape([1, -1, 1, 1]);
-        (x - mean) / (variance + self.epsilon).sqrt() * per_channel(weight) + per_channel(bias)
+        let (weight, bias) = (per_channel(self.weight.val()), per_channel(self.bias.val()));
+        (x - mean) / (variance + self.epsilon).sqrt() * weight + bias
     }
 
     /// The running statistics.
@@ -189,17 +199,26 @@ impl BatchNorm {
     }
 
     /// Moves the running statistics towards those of the batch `x`.
-    fn update(&self, x: &Tensor<4>, batch: &[Statistics]) {
+    fn update(&self, x: &Tensor<4>, batch: &Moments) {
         let [images, channels, height, width] = x.dims();
         let count = (images * height * width) as f64;
         let unbiased = count / (count - 1.0).max(1.0);
-        let vector = |value: &dyn Fn(&Statistics) -> f64| -> Tensor<1> {
-            let values: Vec<f64> = batch.iter().map(value).collect();
-            let device = x.clone().inner().device();
-            Tensor::from_data(TensorData::new(values, [channels]), (&device, x.dtype()))
+        let [mean, variance] = match batch {
+            Moments::OnHost(batch) => {
+                let vector = |value: &dyn Fn(&Statistics) -> f64| -> Tensor<1> {
+                    let values: Vec<f64> = batch.iter().map(value).collect();
+                    let device = x.clone().inner().device();
+                    Tensor::from_data(TensorData::new(values, [channels]), (&device, x.dtype()))
+                };
+                [vector(&|s| s.mean), vector(&|s| s.variance * unbiased)]
+            }
+            Moments::OnDevice(moments) => {
+                let [mean, variance] = moments.as_ref().clone();
+                [mean.reshape([channels]), variance.reshape([channels]) * unbiased]
+            }
         };
-        self.move_towards(&self.running_mean, vector(&|s| s.mean));
-        self.move_towards(&self.running_var, vector(&|s| s.variance * unbiased));
+        self.move_towards(&self.running_mean, mean);
+        self.move_towards(&self.running_var, variance);
     }
 
     fn move_towards(&self, state: &RunningState<Tensor<1>>, batch: Tensor<1>) {
@@ -211,9 +230,9 @@ impl BatchNorm {
 }
 
 /// Mean and biased variance of every channel, each `[1, C, 1, 1]`, by Burn's operations.
-fn moments(x: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+fn moments(x: Tensor<4>) -> [Tensor<4>; 2] {
     let over_pixels = |x: Tensor<4>| x.mean_dim(0).mean_dim(2).mean_dim(3);
     let mean = over_pixels(x.clone());
     let variance = over_pixels((x - mean.clone()).powi_scalar(2));
-    (mean, variance)
+    [mean, variance]
 }

@@ -10,6 +10,7 @@
 use crate::error::{Error, Result};
 use crate::random::{Generator, Purpose};
 use burn::module::ParamId;
+use burn::tensor::Tensor;
 use palinode_kernels::Context;
 use palinode_kernels::dropout::Mask;
 pub use palinode_kernels::norm::Statistics;
@@ -43,11 +44,28 @@ pub(crate) enum Place {
     Unit { unit: usize, function: usize },
 }
 
-/// Statistics of one norm over a batch, shared by the evaluations that use them.
-pub(crate) type Shared = Arc<[Statistics]>;
+/// Mean and biased variance of every channel of a norm's input, over a batch. The evaluations that use them
+/// share them.
+#[derive(Clone, Debug)]
+pub(crate) enum Moments {
+    /// For the kernels.
+    OnHost(Arc<[Statistics]>),
+    /// Mean and variance in the type and on the device of the input, each `[1, C, 1, 1]`, outside any graph.
+    OnDevice(Arc<[Tensor<4>; 2]>),
+}
 
-/// The statistics that the norms of one evaluation computed, by the parameter ID of the norm's weight.
-pub(crate) type Kept = BTreeMap<u64, Shared>;
+impl Moments {
+    /// Their size in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::OnHost(channels) => channels.len() * size_of::<Statistics>(),
+            Self::OnDevice(moments) => 2 * moments[0].dims()[1] * moments[0].dtype().size(),
+        }
+    }
+}
+
+/// The moments that the norms of one evaluation computed, by the parameter ID of the norm's weight.
+pub(crate) type Kept = BTreeMap<u64, Moments>;
 
 /// One evaluation of a residual, or of the layers outside the units.
 ///
@@ -111,25 +129,25 @@ impl Pass {
         matches!(self.phase, Phase::Training { .. }) && self.repeated.is_none()
     }
 
-    /// The batch statistics of norm `norm`. A first evaluation computes and keeps them; a second one
+    /// The moments of the batch for norm `norm`. A first evaluation computes and keeps them; a second one
     /// returns the kept ones.
-    pub(crate) fn batch_statistics(
+    pub(crate) fn batch_moments(
         &self,
         norm: ParamId,
-        compute: impl FnOnce() -> Vec<Statistics>,
-    ) -> Shared {
+        compute: impl FnOnce() -> Moments,
+    ) -> Moments {
         let id = norm.val();
         if !self.norms.borrow_mut().insert(id) {
             self.refuse("a batch norm was evaluated twice; use a separate norm at each position");
         }
         if let Some(kept) = &self.repeated {
             if let Some(known) = kept.get(&id) {
-                return Arc::clone(known);
+                return known.clone();
             }
             self.refuse("a batch norm was used in the second evaluation but not in the first");
         }
-        let found: Shared = compute().into();
-        self.computed.borrow_mut().insert(id, Arc::clone(&found));
+        let found = compute();
+        self.computed.borrow_mut().insert(id, found.clone());
         found
     }
 
@@ -232,8 +250,8 @@ impl Draw {
 mod tests {
     use super::*;
 
-    fn statistics(mean: f64) -> Vec<Statistics> {
-        vec![Statistics { mean, variance: 1.0 }]
+    fn moments(mean: f64) -> Moments {
+        Moments::OnHost([Statistics { mean, variance: 1.0 }].into())
     }
 
     #[test]
@@ -244,13 +262,16 @@ mod tests {
         let pass = Pass::first(phase, &context, place);
         assert!(pass.moves_running_statistics());
         for (norm, mean) in [(a, 1.0), (b, 2.0)] {
-            pass.batch_statistics(norm, || statistics(mean));
+            pass.batch_moments(norm, || moments(mean));
         }
         pass.check().unwrap();
         let kept = pass.into_kept();
         let again = Pass::again(phase, &context, place, kept);
         assert!(!again.moves_running_statistics());
-        let mean = |norm| again.batch_statistics(norm, || statistics(9.0))[0].mean;
+        let mean = |norm| match again.batch_moments(norm, || moments(9.0)) {
+            Moments::OnHost(channels) => channels[0].mean,
+            Moments::OnDevice(_) => f64::NAN,
+        };
         assert_eq!((mean(b), mean(a)), (2.0, 1.0));
         again.check().unwrap();
         mean(c);

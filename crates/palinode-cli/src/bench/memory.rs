@@ -1,13 +1,13 @@
 //! `palinode bench memory`.
 
-use crate::allocator::Allocator;
-use crate::options::{Mode, Model, at_most};
+use crate::allocator::meter_of;
+use crate::options::{Mode, Model, OnDevice, at_most};
 use crate::output::say;
 use clap::Args;
 use palinode::Context;
 use palinode::file::write_atomically;
 use palinode::reversible::Differentiation;
-use palinode_train::bench::{StepMeasurement, measure_step, memory_chart};
+use palinode_train::bench::{StepMeasurement, StepPlan, measure_step, memory_chart};
 use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -34,6 +34,8 @@ pub struct Memory {
     /// Seed of weights and images.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    device: OnDevice,
     /// Write the rows to this file as CSV.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -47,6 +49,8 @@ pub struct Memory {
 
 impl Memory {
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
+        let device = self.device.open()?;
+        let meter = meter_of(&device);
         let mut rows = Vec::new();
         for &blocks in &self.blocks {
             let mut config = self.model.config()?;
@@ -57,14 +61,13 @@ impl Memory {
                     // A scheme without inverse is measured in the other modes.
                     continue;
                 }
-                let row = measure_step(
-                    &config,
-                    mode.into(),
-                    self.batch_size,
-                    self.seed,
-                    &Allocator,
-                    context,
-                )?;
+                let plan = StepPlan {
+                    mode: mode.into(),
+                    batch_size: self.batch_size,
+                    seed: self.seed,
+                    device: device.clone(),
+                };
+                let row = measure_step(&config, &plan, meter.as_ref(), context)?;
                 if !self.json {
                     print_row(&row, rows.is_empty())?;
                 }

@@ -1,13 +1,12 @@
 //! `palinode bench reversal`.
 
-use crate::options::{DataSplit, at_most};
+use crate::options::{DataSplit, OnDevice, at_most};
 use crate::output::{say, shown};
 use clap::Args;
 use palinode::Context;
 use palinode::check::reversal_errors;
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
-use palinode::tensor::Device;
 use palinode_train::Error;
 use palinode_train::data::Batches;
 use serde_json::json;
@@ -25,6 +24,8 @@ pub struct Reversal {
     /// Images: the first of the data set.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_most(4096))]
     batch_size: usize,
+    #[command(flatten)]
+    device: OnDevice,
     /// Print the result as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -32,7 +33,7 @@ pub struct Reversal {
 
 impl Reversal {
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
-        let device = Device::flex();
+        let device = self.device.open()?;
         let mut rows = Vec::new();
         for path in &self.weights {
             let file = WeightFile::load(path)?;

@@ -1,14 +1,14 @@
 //! `palinode bench step`.
 
 use super::timing::{Repeats, Seconds};
-use crate::allocator::{Allocator, resident_bytes};
-use crate::options::{Mode, Model};
+use crate::allocator::{meter_of, resident_bytes};
+use crate::options::{Mode, Model, OnDevice};
 use crate::output::say;
 use clap::Args;
 use palinode::network::Variant;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
 use palinode::{Context, Isa};
-use palinode_train::bench::{PeakBytes, StepBench, measured_peak};
+use palinode_train::bench::{PeakBytes, StepBench, StepPlan, measured_peak};
 use serde::Serialize;
 
 /// Options of `palinode bench step`.
@@ -29,6 +29,8 @@ pub struct Step {
     /// What the factors of the products for gradients are rounded to: f32 or bf16.
     #[arg(long, value_name = "PRECISION", default_value_t)]
     gradients: Precision,
+    #[command(flatten)]
+    device: OnDevice,
     /// What is timed, and how often.
     #[command(flatten)]
     repeats: Repeats,
@@ -86,9 +88,13 @@ impl Step {
         // meters count.
         let mut small = config.clone();
         small.blocks.fill(1);
-        StepBench::new(&small, mode, 1, seed, &Allocator, context)?.step()?;
+        let device = self.device.open()?;
+        let meter = meter_of(&device);
+        let plan = StepPlan { mode, batch_size: 1, seed, device };
+        StepBench::new(&small, &plan, meter.as_ref(), context)?.step()?;
         let resident_before = resident_bytes();
-        let mut bench = StepBench::new(&config, mode, batch_size, seed, &Allocator, context)?;
+        let plan = StepPlan { batch_size, ..plan };
+        let mut bench = StepBench::new(&config, &plan, meter.as_ref(), context)?;
         for _ in 0..warm_up {
             bench = bench.step()?.0;
         }

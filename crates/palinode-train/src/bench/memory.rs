@@ -1,6 +1,7 @@
 //! Peak memory and time of a whole training step against depth.
 
-use super::step::{Meter, PeakBytes, StepBench, Stepped};
+use super::meter::Meter;
+use super::step::{PeakBytes, StepBench, StepPlan, Stepped};
 use crate::error::Result;
 use palinode::Context;
 use palinode::network::NetworkConfig;
@@ -22,20 +23,19 @@ pub struct StepMeasurement {
     pub peak_bytes: PeakBytes,
 }
 
-/// Measures the second training step of a network on `batch_size` random images (in the first one
-/// the optimiser makes its state).
+/// Measures the second training step of a network on random images (in the first one the optimiser makes its
+/// state).
 ///
 /// # Errors
 /// As [`NetworkConfig::init`].
 pub fn measure_step(
     config: &NetworkConfig,
-    mode: Differentiation,
-    batch_size: usize,
-    seed: u64,
+    plan: &StepPlan,
     meter: &dyn Meter,
     context: &Context,
 ) -> Result<StepMeasurement> {
-    let (bench, _) = StepBench::new(config, mode, batch_size, seed, meter, context)?.step()?;
+    let mode = plan.mode;
+    let (bench, _) = StepBench::new(config, plan, meter, context)?.step()?;
     let (_, Stepped { seconds, peak_bytes, .. }) = bench.step()?;
     let (blocks, layers) = (config.blocks[0], config.layers());
     Ok(StepMeasurement { blocks, layers, mode, seconds, peak_bytes })

@@ -3,10 +3,12 @@
 mod chart;
 mod convolutions;
 mod memory;
+mod meter;
 mod step;
 
 pub use chart::memory_chart;
 pub use convolutions::ConvolutionStack;
 pub use memory::{StepMeasurement, measure_step};
+pub use meter::{DeviceMeter, Meter};
 pub use palinode_kernels::peak::measured_peak;
-pub use step::{Meter, PeakBytes, StepBench, Stepped};
+pub use step::{PeakBytes, StepBench, StepPlan, Stepped};

@@ -1,27 +1,18 @@
 //! Training steps on random images, one after the other, with the clock and the allocator watched.
 
+use super::meter::Meter;
 use crate::error::Result;
 use crate::recipe::OptimizerRecipe;
 use crate::train::{NetworkOptimizer, ParameterGradients, cross_entropy};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use palinode::Context;
-use palinode::memory::check_available;
+use palinode::device::{check_available, synchronize};
 use palinode::network::{Network, NetworkConfig, Phase, count};
 use palinode::pass::Statistics;
 use palinode::random::{Generator, Purpose};
 use palinode::reversible::Differentiation;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
-
-/// A counter of live bytes: the counting allocator of a program.
-pub trait Meter {
-    /// Live bytes now.
-    fn current(&self) -> usize;
-    /// The most live bytes since the last [`reset_peak`](Meter::reset_peak).
-    fn peak(&self) -> usize;
-    /// Starts a new peak from the live bytes now.
-    fn reset_peak(&self);
-}
 
 /// The peak of the live bytes during a training step, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,10 +46,24 @@ pub struct Stepped {
     pub side_state: usize,
 }
 
+/// What is measured: a step in one mode on a batch of random images, on one device.
+#[derive(Clone, Debug)]
+pub struct StepPlan {
+    /// How units are differentiated.
+    pub mode: Differentiation,
+    /// Images.
+    pub batch_size: usize,
+    /// Seed of weights and images.
+    pub seed: u64,
+    /// Without autodiff.
+    pub device: Device,
+}
+
 /// A network in training on one batch of random images.
 pub struct StepBench<'a> {
     network: Network,
     optimizer: NetworkOptimizer,
+    device: Device,
     images: Tensor<4>,
     labels: Tensor<1, Int>,
     meter: &'a dyn Meter,
@@ -69,25 +74,26 @@ pub struct StepBench<'a> {
     /// 4 bytes × parameters.
     bytes: usize,
     side_state: usize,
+    /// Live bytes after the forward pass because of it.
+    activations: usize,
 }
 
 impl<'a> StepBench<'a> {
-    /// A network of `config` and `batch_size` random images, both drawn with `seed`.
+    /// A network of `config` and random images. `meter` watches the memory of the plan's device.
     ///
     /// # Errors
     /// As [`NetworkConfig::init`] and [`Network::with_context`].
     pub fn new(
         config: &NetworkConfig,
-        mode: Differentiation,
-        batch_size: usize,
-        seed: u64,
+        plan: &StepPlan,
         meter: &'a dyn Meter,
         context: &Context,
     ) -> Result<Self> {
+        let StepPlan { mode, batch_size, seed, .. } = *plan;
         config.validate()?;
         let parts = config.step_bytes(config.parameter_count().total, mode, batch_size);
-        check_available(&parts)?;
-        let device = Device::flex().autodiff();
+        check_available(&plan.device, &parts)?;
+        let device = plan.device.clone().autodiff();
         let before = meter.current();
         let network = config.init(seed, mode, &device)?.with_context(context)?;
         let optimizer = NetworkOptimizer::new(&OptimizerRecipe::default(), &network);
@@ -104,27 +110,47 @@ impl<'a> StepBench<'a> {
         let labels: Vec<i64> =
             (0..batch_size).map(|_| i64::from(generator.below(config.classes as u32))).collect();
         let labels = Tensor::from_data(TensorData::new(labels, [batch_size]), &device);
-        Ok(Self { network, optimizer, images, labels, meter, steps: 0, before, bytes, side_state })
+        let device = plan.device.clone();
+        Ok(Self {
+            network,
+            optimizer,
+            device,
+            images,
+            labels,
+            meter,
+            steps: 0,
+            before,
+            bytes,
+            side_state,
+            activations: 0,
+        })
     }
 
-    /// One step. (In the first one the optimiser makes its state.)
+    /// One step. (In the first one the optimiser makes its state.) The clock stops when the device has
+    /// finished.
     ///
     /// # Errors
-    /// As [`Network::forward`].
+    /// As [`Network::forward`], and [`palinode::Error::Device`] if the device fails.
     pub fn step(mut self) -> Result<(Self, Stepped)> {
-        self.meter.reset_peak();
+        // The time of the first two steps does not count where a reading would wait.
+        if !self.meter.waits() || self.steps < 2 {
+            self.meter.reset_peak();
+        }
         let before = self.network.context().profile().seconds();
         let phase = Phase::Training { seed: 0, step: self.steps };
         self.steps += 1;
         let (began, start) = (Instant::now(), self.meter.current());
         let logits = self.network.forward(self.images.clone(), phase)?;
         let loss = cross_entropy(logits, self.labels.clone());
-        let activations = self.meter.current().saturating_sub(start);
+        if !self.meter.waits() || self.steps <= 2 {
+            self.activations = self.meter.current().saturating_sub(start);
+        }
         let mut gradients = loss.backward();
         drop(loss);
         let updating = Instant::now();
         let gradients = ParameterGradients::take(&self.network, &mut gradients);
-        self.network = self.optimizer.step(self.network, gradients, 1e-3)?;
+        (self.network, _) = self.optimizer.step(self.network, gradients, 1e-3)?;
+        synchronize(&self.device)?;
         let optimizer = updating.elapsed().as_secs_f64();
         let seconds = began.elapsed().as_secs_f64();
 
@@ -135,7 +161,7 @@ impl<'a> StepBench<'a> {
         parts.push(("rest", (seconds - known).max(0.0)));
 
         let total = self.meter.peak().saturating_sub(self.before);
-        let bytes = self.bytes;
+        let (bytes, activations) = (self.bytes, self.activations);
         let peak_bytes = PeakBytes {
             total,
             parameters: bytes,

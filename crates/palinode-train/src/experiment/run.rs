@@ -64,7 +64,9 @@ pub fn run<O: Observer>(
         let ran = match RunDirectory::at(&path).config().is_file() {
             // The images may have moved.
             true => {
-                let changes = Changes::default().with_data_dir(trial.recipe.data.dir.clone());
+                let changes = Changes::default()
+                    .with_data_dir(trial.recipe.data.dir.clone())
+                    .with_device(trial.recipe.training.device);
                 resume(&path, machine, &changes, observer)
             }
             false => train(trial.recipe.clone(), &path, machine, observer),
@@ -175,7 +177,11 @@ fn check(trial: &Trial, path: &Path) -> Result<()> {
     // Where the images are, and what the machine has, may have changed. An instruction set that was asked for
     // is part of the recipe.
     let isa = trial.recipe.training.isa;
-    let compared = |name: &str| name != "data.dir" && (name != "training.isa" || isa.is_some());
+    let compared = |name: &str| match name {
+        "data.dir" | "training.device" => false,
+        "training.isa" => isa.is_some(),
+        _ => true,
+    };
     let value = |fields: &[(String, String)], name: &str| {
         let found = fields.iter().find(|(field, _)| field == name);
         found.map_or("unset".to_owned(), |(_, value)| value.clone())

@@ -20,6 +20,7 @@ impl Recipe {
         }
         let config = self.base()?;
         self.training.mode.get_or_insert(config.usual_mode());
+        self.training.device.get_or_insert_default();
         let model = &mut self.model;
         model.layout.get_or_insert(config.layout);
         model.scheme.get_or_insert(config.scheme);

@@ -2,6 +2,7 @@
 
 use super::setters::setters;
 use crate::error::{Error, Result};
+use palinode::device::DeviceName;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
 use palinode::{Context, ContextBuilder};
 use palinode_kernels::Isa;
@@ -48,6 +49,10 @@ pub struct TrainingRecipe {
     pub head: HeadStart,
     /// Parameters that are not trained, by the beginnings of their names (`stem`, `units.0`).
     pub freeze: Vec<String>,
+    /// What the network is computed on. Unset, a recipe means the CPU, and a
+    /// [`Trainer`](crate::train::Trainer) the device that the network is on. A run may go on on another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceName>,
     /// How units are differentiated; unset: reversible where the scheme is, otherwise stored.
     pub mode: Option<Differentiation>,
     /// Instruction set of the kernels. A run records the one it began with.
@@ -98,6 +103,7 @@ impl Default for TrainingRecipe {
             start: None,
             head: HeadStart::Kept,
             freeze: Vec::new(),
+            device: None,
             mode: None,
             isa: None,
             algorithm: None,
@@ -118,5 +124,6 @@ setters!(TrainingRecipe {
     with_start => start: Option<PathBuf>,
     with_head => head: HeadStart,
     with_freeze => freeze: Vec<String>,
+    with_device => device: Option<DeviceName>,
     with_mode => mode: Option<Differentiation>,
 });

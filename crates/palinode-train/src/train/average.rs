@@ -1,9 +1,10 @@
 //! The exponential moving average of a network's weights and running statistics.
 
 use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
 use palinode::Result;
 use palinode::network::Network;
-use palinode::network::weights::{Arrays, Names, collect, replace};
+use palinode::network::weights::{Arrays, Names, flat, replace, to_f32};
 use palinode::residual::Residual;
 
 /// w̄ ← d·w̄ + (1 − d)·w after every step, with d = min(decay, (1 + t)/(10 + t)) at step t.
@@ -13,30 +14,28 @@ use palinode::residual::Residual;
 pub struct Average {
     decay: f64,
     steps: u64,
-    /// w̄; empty before the first step.
-    arrays: Arrays,
+    /// w̄ on the device, flat, in the order of a visit; empty before the first step.
+    values: Vec<Tensor<1>>,
 }
 
 impl Average {
     /// An average before the first step.
     pub fn new(decay: f64) -> Self {
-        Self { decay, steps: 0, arrays: Arrays::new() }
+        Self { decay, steps: 0, values: Vec::new() }
     }
 
     /// Adds the weights after a step.
     pub fn update<R: Residual>(&mut self, network: &Network<R>) {
-        let now = collect(network);
+        let now = flat(network);
         let steps = self.steps as f64;
         self.steps += 1;
-        if self.arrays.is_empty() {
-            self.arrays = now;
+        if self.values.is_empty() {
+            self.values = now;
             return;
         }
         let kept = self.decay.min((1.0 + steps) / (10.0 + steps)) as f32;
-        for (average, now) in self.arrays.values_mut().zip(now.values()) {
-            for (average, now) in average.values.iter_mut().zip(&now.values) {
-                *average = kept * *average + (1.0 - kept) * now;
-            }
+        for (average, now) in self.values.iter_mut().zip(now) {
+            *average = average.clone() * kept + now * (1.0 - kept);
         }
     }
 
@@ -47,32 +46,45 @@ impl Average {
     /// [`Error::Config`](palinode::Error::Config) where the averages are another network's.
     pub fn applied<R: Residual>(&self, network: &Network<R>) -> Result<Network<R>> {
         // Clones of a Burn module share its running statistics; `valid` makes new ones.
-        match self.arrays.is_empty() {
+        match self.values.is_empty() {
             true => Ok(network.valid()),
-            false => replace(network.valid(), &self.arrays),
+            false => replace(network.valid(), &self.arrays(network)),
         }
     }
 
-    /// w̄, empty before the first step.
-    pub fn arrays(&self) -> &Arrays {
-        &self.arrays
+    /// w̄ by the names of `network`, empty before the first step.
+    pub fn arrays<R: Residual>(&self, network: &Network<R>) -> Arrays {
+        match self.values.is_empty() {
+            true => Arrays::new(),
+            false => {
+                let values = self.values.iter().cloned().map(to_f32).collect();
+                Names::of(network).stack(values)
+            }
+        }
     }
 
-    /// Continues after `steps` steps with the averages `arrays`.
+    /// Continues after `steps` steps with the averages `arrays`, on `device`.
     ///
     /// # Errors
     /// [`Error::Config`](palinode::Error::Config) naming the first array that `network` does not have or
     /// that is missing.
     pub fn restore<R: Residual>(
         &mut self,
-        arrays: Arrays,
+        arrays: &Arrays,
         steps: u64,
         network: &Network<R>,
+        device: &Device,
     ) -> Result<()> {
+        self.values.clear();
         if steps > 0 || !arrays.is_empty() {
-            Names::of(network).unstack("average", &arrays)?;
+            let values = Names::of(network).unstack("average", arrays)?.into_iter();
+            let tensor = |values: Vec<f32>| {
+                let length = [values.len()];
+                Tensor::from_data(TensorData::new(values, length), device)
+            };
+            self.values = values.map(tensor).collect();
         }
-        (self.arrays, self.steps) = (arrays, steps);
+        self.steps = steps;
         Ok(())
     }
 }
@@ -80,8 +92,8 @@ impl Average {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
     use palinode::network::NetworkConfig;
+    use palinode::network::weights::collect;
     use palinode::reversible::Differentiation;
 
     fn network(value: f32) -> Network {
@@ -110,9 +122,10 @@ mod tests {
         average.applied(&live).unwrap();
         assert!(collect(&live).values().flat_map(|array| &array.values).all(|&value| value == 9.0));
         let mut again = Average::new(0.15);
-        again.restore(average.arrays().clone(), 3, &network(0.0)).unwrap();
+        let (arrays, like) = (average.arrays(&live), network(0.0));
+        again.restore(&arrays, 3, &like, &Device::flex()).unwrap();
         average.update(&network(7.0));
         again.update(&network(7.0));
-        assert_eq!(average.arrays(), again.arrays());
+        assert_eq!(average.arrays(&live), again.arrays(&like));
     }
 }

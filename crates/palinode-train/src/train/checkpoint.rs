@@ -72,7 +72,7 @@ pub(super) fn save<R: Residual>(
     ]);
     let mut arrays = prefixed("weights", collect(network));
     if let Some(average) = average {
-        arrays.append(&mut prefixed("average", average.arrays().clone()));
+        arrays.append(&mut prefixed("average", average.arrays(network)));
     }
     arrays.append(&mut prefixed("optimizer", optimizer.state()?));
     let infinite = |values: &[f32]| values.iter().any(|value| !value.is_finite());
@@ -166,7 +166,9 @@ impl Checkpoint {
         let averages = take("average", arrays);
         match average {
             Some(average) => {
-                average.restore(averages, position.total_steps, &network).map_err(misfit)?;
+                average
+                    .restore(&averages, position.total_steps, &network, device)
+                    .map_err(misfit)?;
             }
             None if averages.is_empty() => (),
             None => {

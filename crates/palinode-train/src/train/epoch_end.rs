@@ -19,7 +19,7 @@ pub(super) fn end_epoch<R: Residual>(
 ) -> Result<()> {
     let weights = run.finite_weights()?;
     let (validated, weights) = match &run.average {
-        Some(average) => (average.applied(&run.network)?, average.arrays().clone()),
+        Some(average) => (average.applied(&run.network)?, average.arrays(&run.network)),
         None => (run.network.clone(), weights),
     };
     let training = &run.settings.training;

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
-use palinode::memory::check_available;
+use palinode::device::check_available;
 use palinode::network::weights::to_f32;
 use palinode::network::{DataInfo, Network, Phase};
 use palinode::residual::Residual;
@@ -116,7 +116,7 @@ pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
         let reason = format!("an image has label {label}, but the network has {classes} classes");
         return Err(Error::config("data", reason));
     }
-    check_available(&network.config().forward_bytes(batch_size.min(source.len())))?;
+    check_available(&device, &network.config().forward_bytes(batch_size.min(source.len())))?;
     let mut logits = Vec::with_capacity(source.len() * classes);
     let mut batches = Batches::in_order(source, info, batch_size);
     while let Some(batch) = batches.next_on(&device)? {

@@ -10,8 +10,7 @@ use super::training_data::{SplitOptions, TrainingData};
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
-use burn::tensor::Device;
-use palinode::memory::check_available;
+use palinode::device::{DeviceName, check_available};
 use palinode::residual::BuiltIn;
 use palinode_kernels::ContextBuilder;
 use std::path::{Path, PathBuf};
@@ -25,6 +24,8 @@ pub struct Changes {
     pub epochs: Option<usize>,
     /// Where the images are now; `None`: where they were.
     pub data_dir: Option<PathBuf>,
+    /// What the run is computed on from now on; `None`: as before.
+    pub device: Option<DeviceName>,
 }
 
 impl Changes {
@@ -38,6 +39,12 @@ impl Changes {
     #[must_use]
     pub fn with_data_dir(self, data_dir: Option<PathBuf>) -> Self {
         Self { data_dir, ..self }
+    }
+
+    /// Sets [`device`](Self::device).
+    #[must_use]
+    pub fn with_device(self, device: Option<DeviceName>) -> Self {
+        Self { device, ..self }
     }
 }
 
@@ -81,6 +88,8 @@ pub fn resume(
     if let Some(directory) = &changes.data_dir {
         recipe.data.dir = Some(std::path::absolute(directory).map_err(Error::io(directory))?);
     }
+    let (before, device) = (recipe.training.device.unwrap_or_default(), changes.device);
+    recipe.training.device = Some(device.unwrap_or(before));
     let mut settings = recipe.settings();
     settings.validate()?;
     let fields: Fields = recipe.fields()?.into_iter().collect();
@@ -90,6 +99,12 @@ pub fn resume(
             return Err(Error::config("data.dir", reason));
         }
         return Ok(outcome);
+    }
+    if let Some(now) = device.filter(|now| *now != before) {
+        observer.remark(&format!(
+            "the run was computed on {before} so far and goes on on {now}; its bits are no longer those of \
+             one device"
+        ));
     }
     let context = context(machine, &mut settings)?;
     let trainer = context.install(|| trainer(&recipe, observer)).map_err(|error| {
@@ -109,6 +124,7 @@ pub fn resume(
 
 /// The trainer of a resolved recipe.
 fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<BuiltIn>> {
+    let device = recipe.training.device.unwrap_or_default().open()?;
     let options = SplitOptions::default()
         .with_validation(recipe.data.validation)
         .with_subset(recipe.data.subset)
@@ -136,8 +152,8 @@ fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<Built
     let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
     let images = recipe.training.batch_size.min(data.training.len());
     let parts = config.step_bytes(config.parameter_count().total, mode, images);
-    check_available(&recipe.optimizer.with_state(parts))?;
-    let network = config.init(recipe.seed, mode, &Device::flex().autodiff())?;
+    check_available(&device, &recipe.optimizer.with_state(parts))?;
+    let network = config.init(recipe.seed, mode, &device.autodiff())?;
     let title = format!("{} on {}", config.model, recipe.data.name.name());
     Ok(Trainer::new(network, data).with_settings(recipe.settings()).with_title(title).with_recipe(
         Described { config: recipe.to_toml()?, fields: recipe.fields()?.into_iter().collect() },

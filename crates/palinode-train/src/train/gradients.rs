@@ -36,37 +36,26 @@ impl ParameterGradients {
         self.0
     }
 
-    /// Scales all gradients so that their common norm is at most `limit`; 0: no limit.
+    /// Scales all gradients so that their common norm is at most `limit`; 0: no limit. Returns the norm
+    /// before that, `[1]`, which is not finite if a gradient is not; `None` without a limit.
     ///
-    /// The squares of each gradient are summed on the device in its own precision. These sums are read
-    /// back together and added in f64, in the order of the parameters.
-    ///
-    /// # Errors
-    /// [`Error::NonFinite`] where the norm is not finite.
-    pub fn clip(&mut self, limit: f64) -> Result<()> {
+    /// Everything stays on the device and in the precision of the gradients. A norm below the limit leaves
+    /// every bit as it is.
+    pub fn clip(&mut self, limit: f64) -> Option<Tensor<1>> {
         if limit == 0.0 {
-            return Ok(());
+            return None;
         }
         let squares: Vec<Tensor<1>> =
             self.0.iter().flatten().map(|gradient| gradient.clone().powi_scalar(2).sum()).collect();
         if squares.is_empty() {
-            return Ok(());
+            return None;
         }
-        let squares = Tensor::cat(squares, 0).into_data().convert::<f64>();
-        let squares = squares
-            .try_to_vec::<f64>()
-            .map_err(|error| Error::config("gradient", error.to_string()))?;
-        let norm = squares.iter().sum::<f64>().sqrt();
-        if !norm.is_finite() {
-            let place = format!("optimizer.clip_norm {limit} cannot limit it");
-            return Err(Error::NonFinite { what: "the norm of the gradient", place });
+        let norm = Tensor::cat(squares, 0).sum().sqrt();
+        let scale = norm.full_like(limit) / norm.clone().clamp_min(limit);
+        for gradient in self.0.iter_mut().flatten() {
+            *gradient = gradient.clone() * scale.clone();
         }
-        if norm > limit {
-            for gradient in self.0.iter_mut().flatten() {
-                *gradient = gradient.clone() * (limit / norm);
-            }
-        }
-        Ok(())
+        Some(norm)
     }
 }
 

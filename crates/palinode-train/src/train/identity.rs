@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 /// Every setting of a run by its dotted name, with its value as text.
 pub(super) type Fields = BTreeMap<String, String>;
 
-/// Settings that may change between two parts of a run: where its images are, and (on request) how long it
-/// trains. Threads are no setting.
-const CHANGEABLE: [&str; 2] = ["data.dir", "training.epochs"];
+/// Settings that may change between two parts of a run: where its images are, what it is computed on, and (on
+/// request) how long it trains. Threads are no setting.
+const CHANGEABLE: [&str; 3] = ["data.dir", "training.device", "training.epochs"];
 
 /// What a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

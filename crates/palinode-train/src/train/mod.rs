@@ -17,6 +17,7 @@ mod observer;
 mod optimizer;
 mod outcome;
 mod position;
+mod readings;
 mod rebuild;
 mod resumed;
 mod rule;

@@ -12,7 +12,7 @@ use crate::recipe::{OptimizerName, OptimizerRecipe, SmoothnessKind, SmoothnessRe
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use palinode::network::Network;
-use palinode::network::weights::{Arrays, Names};
+use palinode::network::weights::{Arrays, Names, flat};
 use palinode::residual::Residual;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,33 +93,32 @@ impl NetworkOptimizer {
         self.steps
     }
 
-    /// One step at learning rate `rate`. Parameters without a gradient stay as they are.
+    /// One step at learning rate `rate`. Parameters without a gradient stay as they are. Where the norm of the
+    /// gradient is limited, the norm before that is returned too, `[1]`. If it is not finite, the weights
+    /// are not either.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] where the norm of the gradient must be limited and is not finite;
     /// [`palinode::Error::Config`] where the gradients are another network's.
     pub fn step<R: Residual>(
         &mut self,
         network: Network<R>,
         mut gradients: ParameterGradients,
         rate: f64,
-    ) -> Result<Network<R>> {
+    ) -> Result<(Network<R>, Option<Tensor<1>>)> {
         let (found, expected) = (gradients.as_slice().len(), self.rules.len());
         if found != expected {
             let reason = format!("{found} gradients for {expected} parameters");
             return Err(Error::config("gradient", reason));
         }
         if let Some(smoothness) = &mut self.smoothness {
-            let mut weights = Flat(Vec::with_capacity(expected));
-            network.visit(&mut weights);
-            smoothness.add_gradient(&weights.0, gradients.as_mut_slice());
+            smoothness.add_gradient(&flat(&network), gradients.as_mut_slice());
         }
-        gradients.clip(self.clip_norm)?;
+        let norm = gradients.clip(self.clip_norm);
         let gradients = gradients.into_vec().into_iter();
         let mut update = Update { rules: self.rules.iter_mut().zip(gradients), rate };
         let network = network.map(&mut update);
         self.steps += 1;
-        Ok(network)
+        Ok((network, norm))
     }
 
     /// What it remembers, by field and parameter: `momentum.stem.weight`, `moment_1.head.bias`. Empty
@@ -241,15 +240,6 @@ impl NetworkOptimizer {
             arrays.insert(name, array);
         }
         Ok(self.names.unstack(&format!("optimizer, {field}"), &arrays)?)
-    }
-}
-
-/// All weights, flat and outside the graph, in the order of a visit.
-struct Flat(Vec<Tensor<1>>);
-
-impl ModuleVisitor for Flat {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.push(param.val().inner().reshape([-1]));
     }
 }
 

@@ -1,14 +1,14 @@
 //! The training loop.
 
 use super::epoch_end::end_epoch;
-use super::evaluate::{correct, smoothed_cross_entropy};
+use super::evaluate::smoothed_cross_entropy;
 use super::gradients::{GradientMean, ParameterGradients};
 use super::observer::{Observer, Progress};
-use super::state::{Run, not_finite};
-use crate::data::{Batches, Epoch, ImageSource};
+use super::readings::Readings;
+use super::state::Run;
+use crate::data::{Batches, Epoch};
 use crate::error::{Error, Result};
 use palinode::network::Phase;
-use palinode::network::weights::to_f32;
 use palinode::residual::Residual;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,6 @@ pub(super) fn run_epochs<R: Residual>(
 ) -> Result<Run<R>> {
     let (settings, device) = (run.settings.clone(), run.device());
     let (seed, training) = (settings.seed, settings.training);
-    let classes = run.network.config().classes;
     while run.position.epoch < training.epochs {
         // The epoch's batches in the order that the seed says, without those of finished steps.
         let epoch = run.position.epoch;
@@ -50,6 +49,7 @@ pub(super) fn run_epochs<R: Residual>(
                 settings.schedule.factor_at(epoch, epoch * steps + step, training.epochs * steps);
             settings.optimizer.learning_rate * factor
         };
+        let mut readings = Readings::on(&device);
         let (mut saved, mut since) = (Instant::now(), Instant::now());
 
         while run.position.step < steps {
@@ -57,20 +57,14 @@ pub(super) fn run_epochs<R: Residual>(
             let first = run.position.step * training.accumulate;
             for (number, batch) in (first..).zip(batches.by_ref().take(training.accumulate)) {
                 let batch = batch?;
-                let images = batch.indices.len();
-                let labels: Vec<usize> =
-                    batch.indices.iter().map(|&index| run.data.training.label(index)).collect();
+                let (images, labels) = (batch.indices.len(), batch.labels);
 
-                let step = (epoch * batches_per_epoch + number) as u64;
-                let logits = run.network.forward(batch.images, Phase::Training { seed, step })?;
-                run.position.correct += correct(&to_f32(logits.clone()), &labels, classes);
-                let loss = smoothed_cross_entropy(logits, batch.labels, training.label_smoothing);
-                let value = loss.clone().inner().into_scalar::<f64>();
-                if !value.is_finite() {
-                    return Err(run.not_finite("the loss"));
-                }
-                run.position.loss_sum += value * images as f64;
-                run.position.seen += images;
+                let phase =
+                    Phase::Training { seed, step: (epoch * batches_per_epoch + number) as u64 };
+                let logits = run.network.forward(batch.images, phase)?;
+                let smoothing = training.label_smoothing;
+                let loss = smoothed_cross_entropy(logits.clone(), labels.clone(), smoothing);
+                readings.add_batch(run.position.step, &loss, logits, labels);
 
                 let gradients = ParameterGradients::take(&run.network, &mut loss.backward());
                 mean.add(gradients, images)?;
@@ -79,18 +73,19 @@ pub(super) fn run_epochs<R: Residual>(
                 return Err(Error::config("data", "the batches end before the epoch does"));
             };
             let rate = rate_at(run.position.step);
-            let stepped = run.optimizer.step(run.network, gradients, rate);
-            run.network = stepped.map_err(|error| match error {
-                Error::NonFinite { what, .. } => not_finite(what, &run.position, &run.directory),
-                error => error,
-            })?;
+            let (network, norm) = run.optimizer.step(run.network, gradients, rate)?;
+            run.network = network;
+            readings.add_norm(run.position.step, norm);
             if let Some(average) = &mut run.average {
                 average.update(&run.network);
             }
 
+            run.position.step += 1;
+            run.position.total_steps += 1;
+            if readings.step() || run.position.step == steps {
+                run.read(&mut readings)?;
+            }
             let position = &mut run.position;
-            position.step += 1;
-            position.total_steps += 1;
             let passed = since.elapsed().as_secs_f64();
             since = Instant::now();
             position.seconds += passed;
@@ -100,12 +95,13 @@ pub(super) fn run_epochs<R: Residual>(
                 epochs: training.epochs,
                 step: position.step,
                 steps,
-                loss: position.loss_sum / position.seen as f64,
-                accuracy: position.correct as f64 / position.seen as f64,
+                loss: position.loss_sum / position.seen.max(1) as f64,
+                accuracy: position.correct as f64 / position.seen.max(1) as f64,
                 images_per_second: position.seen as f64 / position.epoch_seconds,
             });
             let stop = observer.stop_requested();
             if stop || saved.elapsed() > CHECKPOINT_INTERVAL {
+                run.read(&mut readings)?;
                 run.save_checkpoint()?;
                 saved = Instant::now();
             }

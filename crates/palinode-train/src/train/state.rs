@@ -8,6 +8,7 @@ use super::identity::Identity;
 use super::lock::Lock;
 use super::optimizer::NetworkOptimizer;
 use super::position::Position;
+use super::readings::{NotFinite, Readings};
 use super::training_data::TrainingData;
 use crate::error::{Error, Result};
 use crate::recipe::Settings;
@@ -82,7 +83,7 @@ impl<R: Residual> Run<R> {
         }
         if self.position.step == 0 && best.epoch == self.position.epoch {
             let weights = match &self.average {
-                Some(average) => average.arrays().clone(),
+                Some(average) => average.arrays(&self.network),
                 None => collect(&self.network),
             };
             self.save_weights("best", &weights)?;
@@ -152,8 +153,9 @@ impl<R: Residual> Run<R> {
             }
         }
         self.check_position(&checkpoint.position)?;
+        let device = self.device().inner();
         let (average, optimizer) = (self.average.as_mut(), &mut self.optimizer);
-        let restored = checkpoint.restore(self.network, average, optimizer, &Device::flex())?;
+        let restored = checkpoint.restore(self.network, average, optimizer, &device)?;
         (self.position, self.network) = restored;
         Ok(self)
     }
@@ -182,9 +184,31 @@ impl<R: Residual> Run<R> {
         }
     }
 
+    /// Adds the readings to the position.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] naming the step; [`palinode::Error::Device`].
+    pub fn read(&mut self, readings: &mut Readings) -> Result<()> {
+        match readings.read(&mut self.position)? {
+            Some(NotFinite { what, step }) => Err(self.not_finite_at(what, step)),
+            None => Ok(()),
+        }
+    }
+
     /// The error of a number that is not finite, at the current step.
     pub fn not_finite(&self, what: &'static str) -> Error {
-        not_finite(what, &self.position, &self.directory)
+        self.not_finite_at(what, self.position.step)
+    }
+
+    /// The error of a number that is not finite, at a step of this epoch, from 0.
+    fn not_finite_at(&self, what: &'static str, step: usize) -> Error {
+        let place = format!(
+            "epoch {}, step {}; the last good checkpoint is kept in {}",
+            self.position.epoch + 1,
+            step + 1,
+            self.directory.path().display()
+        );
+        Error::NonFinite { what, place }
     }
 
     /// The error of an evaluation, where it is one of a number that is not finite with the current step.
@@ -199,19 +223,4 @@ impl<R: Residual> Run<R> {
     pub fn interrupted(&self) -> Error {
         Error::Interrupted { run: self.directory.path().to_owned() }
     }
-}
-
-/// The error of a number that is not finite.
-pub(super) fn not_finite(
-    what: &'static str,
-    position: &Position,
-    directory: &RunDirectory,
-) -> Error {
-    let place = format!(
-        "epoch {}, step {}; the last good checkpoint is kept in {}",
-        position.epoch + 1,
-        position.step + 1,
-        directory.path().display()
-    );
-    Error::NonFinite { what, place }
 }

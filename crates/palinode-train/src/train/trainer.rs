@@ -17,8 +17,8 @@ use super::training_data::TrainingData;
 use crate::error::{Error, Result};
 use crate::recipe::Settings;
 use burn::module::Module;
+use palinode::device::check_available;
 use palinode::file::write_atomically;
-use palinode::memory::check_available;
 use palinode::network::weights::collect;
 use palinode::network::{Network, count};
 use palinode::residual::{Residual, residual_name};
@@ -33,7 +33,7 @@ use std::path::Path;
 /// * [`resume`](Self::resume): continues a run that was interrupted
 /// * [`extend`](Self::extend): trains a run for more epochs
 ///
-/// The network is trained on the device that it is on. The run directory holds the weights
+/// The network is trained on the device that it is on, or on the one that the settings name. The run directory holds the weights
 /// (`weights/best.safetensors` are those of the best validation), the figures and the report.
 #[derive(Clone)]
 pub struct Trainer<R: Residual> {
@@ -228,6 +228,13 @@ impl<R: Residual> Trainer<R> {
             return Err(Error::config("data", reason));
         }
         let training = &settings.training;
+        let mut device = network.head.weight.val().device();
+        if let Some(wanted) = training.device {
+            let wanted = wanted.open()?.autodiff();
+            if wanted != device {
+                (network, device) = (network.fork(&wanted), wanted);
+            }
+        }
         if let Some(mode) = training.mode {
             network = network.with_mode(mode)?;
         }
@@ -235,7 +242,7 @@ impl<R: Residual> Trainer<R> {
         let images = training.batch_size.min(data.training.len());
         let parts = network.config().step_bytes(count(&network).total, mode, images);
         // The weights are there already.
-        check_available(&settings.optimizer.with_state(parts)[1..])?;
+        check_available(&device, &settings.optimizer.with_state(parts)[1..])?;
         network = network.with_context(context)?;
         if fresh {
             let (started, start) = start_from(network, training, &data.info().classes)?;

@@ -113,7 +113,7 @@ fn step_down(
     rate: f64,
 ) -> Network {
     let gradients = ParameterGradients::take(&network, &mut loss.backward());
-    optimizer.step(network, gradients, rate).unwrap()
+    optimizer.step(network, gradients, rate).unwrap().0
 }
 
 fn sgd() -> OptimizerRecipe {

@@ -1,5 +1,6 @@
 //! Custom nodes in Burn's autodiff graph, and access to tensors as slices for the kernels.
 
+mod backend;
 mod node;
 mod parameters;
 mod view;

@@ -1,6 +1,7 @@
 //! Custom nodes of Burn's autodiff graph: a few parents, one output, and a vjp (vector–Jacobian product)
 //! written with ordinary tensors.
 
+use super::backend::{Holds, on_backend};
 use crate::error::{Error, Result};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -9,7 +10,7 @@ use burn::backend::autodiff::checkpoint::strategy::{
 };
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::{Autodiff, BackendTypes, DispatchKindConversion, DispatchTensor, Flex};
+use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 use burn::tensor::{GradientCheckpointingStrategy, Tensor};
 use palinode_kernels::Context;
 use palinode_kernels::profile::Section;
@@ -37,7 +38,7 @@ type Vjp<const N: usize> =
 /// The time of `vjp` counts towards `section` in the profile of `context`.
 ///
 /// # Errors
-/// [`Error::Backend`] if the tensors are not on the Flex backend.
+/// [`Error::Backend`] if the library was built without the backend of the tensors' device.
 pub(crate) fn record<const N: usize>(
     context: &Context,
     section: Section,
@@ -73,61 +74,64 @@ pub(crate) fn record_into<const N: usize>(
         };
         strategy == Some(GradientCheckpointingStrategy::Balanced)
     });
-    if balanced {
-        record_with::<BalancedCheckpointing, N>(parents, output, state)
+    on_backend!(output.device(), B => if balanced {
+        record_on::<B, BalancedCheckpointing, N>(parents, output, state)
     } else {
-        record_with::<NoCheckpointing, N>(parents, output, state)
-    }
+        record_on::<B, NoCheckpointing, N>(parents, output, state)
+    })?
 }
 
-fn record_with<C: CheckpointStrategy, const N: usize>(
+fn record_on<B: Backend, C: CheckpointStrategy, const N: usize>(
     parents: [Variable; N],
     output: Tensor<4>,
     state: Kept<N>,
 ) -> Result<Tensor<4>>
 where
-    DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
+    DispatchTensor: Holds<B, C>,
 {
     let refused = |reason| Error::Backend(format!("{reason:?}"));
     let nodes: Result<Vec<_>> = parents
         .into_iter()
         .map(|parent| {
             let primitive = match parent {
-                Variable::Vector(tensor) => tensor.try_into_primitive::<Autodiff<Flex, C>>(),
-                Variable::Array(tensor) => tensor.try_into_primitive::<Autodiff<Flex, C>>(),
+                Variable::Vector(tensor) => tensor.try_into_primitive::<Autodiff<B, C>>(),
+                Variable::Array(tensor) => tensor.try_into_primitive::<Autodiff<B, C>>(),
             };
             Ok(primitive.map_err(refused)?.into_parts().1)
         })
         .collect();
     let nodes = nodes?.try_into().expect("as many nodes as parents");
-    let output = output.try_into_primitive::<Flex>().map_err(refused)?;
+    let output = output.try_into_primitive::<B>().map_err(refused)?;
     let recorded = match CustomNode.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(preparation) => preparation.finish(state, output),
         OpsKind::UnTracked(preparation) => preparation.finish(output),
     };
-    Ok(Tensor::from_primitive::<Autodiff<Flex, C>>(recorded))
+    Ok(Tensor::from_primitive::<Autodiff<B, C>>(recorded))
 }
 
 #[derive(Debug)]
 struct CustomNode;
 
-impl<const N: usize> Backward<Flex, N> for CustomNode {
+impl<B: Backend, const N: usize> Backward<B, N> for CustomNode
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
     type State = Kept<N>;
 
     fn backward(self, ops: Ops<Kept<N>, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let kept = ops.state.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Burn consumes a node's step before it runs, so the vjp is called once.
         let Some(vjp) = kept else { return };
-        let gradient = gradients.consume::<Flex>(&ops.node);
+        let gradient = gradients.consume::<B>(&ops.node);
         let wanted = std::array::from_fn(|parent| ops.parents[parent].is_some());
-        let found = vjp(Tensor::from_primitive::<Flex>(gradient), wanted, gradients);
+        let found = vjp(Tensor::from_primitive::<B>(gradient), wanted, gradients);
         for (node, gradient) in ops.parents.into_iter().zip(found) {
             let (Some(node), Some(gradient)) = (node, gradient) else { continue };
             let gradient = match gradient {
-                Variable::Vector(tensor) => flex_primitive(tensor),
-                Variable::Array(tensor) => flex_primitive(tensor),
+                Variable::Vector(tensor) => primitive::<B, 1>(tensor),
+                Variable::Array(tensor) => primitive::<B, 4>(tensor),
             };
-            gradients.register::<Flex>(node.id, gradient);
+            gradients.register::<B>(node.id, gradient);
         }
     }
 }
@@ -141,24 +145,46 @@ impl<const N: usize> fmt::Debug for Kept<N> {
     }
 }
 
-/// The Flex primitive of a gradient.
+/// The primitive of a gradient.
 ///
 /// # Panics
-/// Never: a node's output is on Flex, so its vjp computes there.
-pub(crate) fn flex_primitive<const D: usize>(
-    tensor: Tensor<D>,
-) -> <Flex as BackendTypes>::FloatTensorPrimitive {
-    tensor.try_into_primitive::<Flex>().expect("the vjp of a node on Flex computes on Flex")
+/// Never: the vjp of a node computes where the node's output is.
+fn primitive<B: Backend, const D: usize>(tensor: Tensor<D>) -> B::FloatTensorPrimitive
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    tensor.try_into_primitive::<B>().expect("a vjp computes on the device of its node")
 }
 
-/// The graph node of an autodiff tensor; `None` if it is not on Flex.
-pub(crate) fn node_id<const D: usize>(tensor: &Tensor<D>) -> Option<NodeId> {
-    let tensor = tensor.clone();
-    if tensor.gradient_checkpointing_strategy() == Some(GradientCheckpointingStrategy::Balanced) {
-        let primitive = tensor.try_into_primitive::<Autodiff<Flex, BalancedCheckpointing>>();
-        primitive.ok().map(|primitive| primitive.id())
+/// Adds `gradient` to the gradient of leaf `id`.
+///
+/// # Panics
+/// If the library was built without the backend of the gradient's device. The node that calls this could
+/// not have been recorded there.
+pub(crate) fn register<const D: usize>(graph: &mut Gradients, id: NodeId, gradient: Tensor<D>) {
+    let device = gradient.device();
+    let registered = on_backend!(device, B => graph.register::<B>(id, primitive::<B, D>(gradient)));
+    registered.expect("a node was recorded on this device");
+}
+
+/// The graph node of an autodiff tensor.
+///
+/// # Errors
+/// [`Error::Backend`] if the library was built without the backend of the tensor's device.
+pub(crate) fn node_id<const D: usize>(tensor: &Tensor<D>) -> Result<NodeId> {
+    let balanced =
+        tensor.gradient_checkpointing_strategy() == Some(GradientCheckpointingStrategy::Balanced);
+    on_backend!(tensor.device(), B => if balanced {
+        id_on::<B, BalancedCheckpointing, D>(tensor.clone())
     } else {
-        let primitive = tensor.try_into_primitive::<Autodiff<Flex, NoCheckpointing>>();
-        primitive.ok().map(|primitive| primitive.id())
-    }
+        id_on::<B, NoCheckpointing, D>(tensor.clone())
+    })?
+}
+
+fn id_on<B: Backend, C: CheckpointStrategy, const D: usize>(tensor: Tensor<D>) -> Result<NodeId>
+where
+    DispatchTensor: Holds<B, C>,
+{
+    let primitive = tensor.try_into_primitive::<Autodiff<B, C>>();
+    Ok(primitive.map_err(|reason| Error::Backend(format!("{reason:?}")))?.id())
 }

@@ -1,9 +1,8 @@
 //! The parameters of modules as parents of one node of the graph, and their values.
 
-use super::node::{Variable, flex_primitive, node_id, record_into};
+use super::node::{self, Variable, node_id, record_into};
 use super::view::{View, view};
 use crate::error::{Error, Result};
-use burn::backend::Flex;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::grads::Gradients;
 use burn::module::{Module, ModuleVisitor, Param};
@@ -44,7 +43,8 @@ enum Leaf {
 /// in visiting order).
 ///
 /// # Errors
-/// [`Error::Backend`](crate::Error::Backend) if the tensors are not on the Flex backend.
+/// [`Error::Backend`](crate::Error::Backend) if the library was built without the
+/// backend of the tensors' device.
 pub(crate) fn record_modules<M: Module>(
     (context, section): (&Context, Section),
     input: Tensor<4>,
@@ -75,7 +75,7 @@ impl Parameters {
                 modules.iter().for_each(|module| module.visit(&mut all));
                 Ok(Self { parent: Tensor::cat(all.0, 0), rest: Rest::Joined })
             }
-            Kind::Elsewhere(device) => Err(Error::Backend(device)),
+            Kind::Elsewhere(error) => Err(error),
         }
     }
 }
@@ -113,8 +113,8 @@ enum Kind {
     Leaves,
     /// Some are computed from others.
     Computed,
-    /// One is on this device, where custom nodes cannot be recorded.
-    Elsewhere(String),
+    /// One is where custom nodes cannot be recorded.
+    Elsewhere(Error),
 }
 
 impl ModuleVisitor for Collect {
@@ -128,13 +128,13 @@ impl ModuleVisitor for Collect {
             self.kind = Kind::Computed;
         }
         self.leaves.push(match node_id(&value) {
-            Some(id) if self.parent.is_some() => Leaf::Other(register::<D>(id, value.dims())),
-            Some(_) => {
+            Ok(id) if self.parent.is_some() => Leaf::Other(register::<D>(id, value.dims())),
+            Ok(_) => {
                 self.parent = Some(value.reshape([-1]));
                 Leaf::Parent
             }
-            None => {
-                self.kind = Kind::Elsewhere(format!("{:?}", value.device()));
+            Err(error) => {
+                self.kind = Kind::Elsewhere(error);
                 Leaf::Constant
             }
         });
@@ -153,7 +153,7 @@ impl ModuleVisitor for Flatten {
 /// A function that adds a flattened gradient to the gradient of leaf `id`.
 fn register<const D: usize>(id: NodeId, shape: [usize; D]) -> Register {
     Box::new(move |gradient, graph| {
-        graph.register::<Flex>(id, flex_primitive(gradient.reshape(shape)));
+        node::register(graph, id, gradient.reshape(shape));
     })
 }
 

@@ -21,6 +21,20 @@ pub fn collect<R: Residual>(network: &Network<R>) -> Arrays {
     Names::of(network).stack(visitor.0)
 }
 
+/// The network's weights and running statistics where they are, flat and outside any graph, in the order of
+/// a visit.
+pub fn flat<R: Residual>(network: &Network<R>) -> Vec<Tensor<1>> {
+    struct Visitor(Vec<Tensor<1>>);
+    impl ModuleVisitor for Visitor {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().inner().reshape([-1]));
+        }
+    }
+    let mut visitor = Visitor(Vec::new());
+    network.visit(&mut visitor);
+    visitor.0
+}
+
 /// The gradients of a network's parameters by name, with zeros for parameters that were not used.
 pub fn collect_gradients<R: Residual>(network: &Network<R>, gradients: &Gradients) -> Arrays {
     struct Visitor<'a>(&'a Gradients, Vec<Vec<f32>>);

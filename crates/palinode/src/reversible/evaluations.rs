@@ -1,7 +1,7 @@
 //! First evaluations of a unit's residuals, and second evaluations that give the same values.
 
 use crate::error::{Error, Result};
-use crate::pass::{Draw, Drawn, Kept, Pass, Phase, Place, Statistics};
+use crate::pass::{Draw, Drawn, Kept, Moments, Pass, Phase, Place};
 use crate::residual::Residual;
 use crate::scheme::{Role, Term};
 use burn::tensor::{DType, Tensor};
@@ -73,8 +73,7 @@ impl Evaluations {
 
     /// The size of the kept statistics in bytes.
     pub fn bytes(&self) -> usize {
-        let statistics = self.kept.values().flat_map(BTreeMap::values).map(|norm| norm.len());
-        statistics.sum::<usize>() * size_of::<Statistics>()
+        self.kept.values().flat_map(BTreeMap::values).map(Moments::bytes).sum()
     }
 
     /// Makes the first evaluation of a residual, by `evaluate`, and keeps its statistics.

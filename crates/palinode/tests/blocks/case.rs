@@ -1,4 +1,5 @@
 //! Test cases: residuals, units of residuals, and inputs.
+#![allow(dead_code)] // the tests of devices use a part of this
 
 use crate::support::values;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};

@@ -1,0 +1,67 @@
+//! Outputs and gradients of units.
+
+use crate::device::{device, moved};
+use crate::support::{Case, UnitGradients};
+use burn::tensor::FloatDType;
+use palinode::Activation;
+use palinode::residual::BuiltInConfig;
+use palinode::reversible::Differentiation;
+use palinode::scheme::SchemeName;
+
+/// The largest relative difference between the device and the CPU, by mode.
+fn differences(case: Case) -> Option<[f64; 3]> {
+    let device = device()?;
+    Some(Differentiation::ALL.map(|mode| {
+        let unit = case.unit(mode);
+        let truth = UnitGradients::of(&unit, case.input(), case.cotangent());
+        let input = case.input().to_device(&device);
+        let cotangent = case.cotangent().to_device(&device);
+        UnitGradients::of(&moved(&unit, &device), input, cotangent).error(&truth)
+    }))
+}
+
+fn case(scheme: SchemeName, residual: BuiltInConfig, activation: Activation) -> Case {
+    let dtype = FloatDType::F32;
+    let base = Case { residual, activation, dtype, ..Case::new(scheme) };
+    Case { channels: 4, height: 8, width: 6, batch: 3, blocks: 4, ..base }
+}
+
+#[test]
+fn every_scheme_and_mode_agrees_with_the_cpu() {
+    for scheme in SchemeName::REVERSIBLE {
+        for activation in [Activation::Tanh, Activation::Softplus] {
+            let case = case(scheme, BuiltInConfig::usual_for(scheme), activation);
+            let Some(found) = differences(case) else { return };
+            println!("{scheme:?} {activation:?}: {found:?}");
+            assert!(found.iter().all(|error| *error <= 1e-5), "{case:?}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn relu_agrees_on_seeds_where_the_modes_of_the_cpu_agree() {
+    for scheme in SchemeName::REVERSIBLE {
+        let mut agreed = 0;
+        for seed in 1..=5 {
+            let case = case(scheme, BuiltInConfig::usual_for(scheme), Activation::Relu);
+            let case = Case { seed, ..case };
+            let truth = UnitGradients::of(
+                &case.unit(Differentiation::Stored),
+                case.input(),
+                case.cotangent(),
+            );
+            let own = UnitGradients::of(
+                &case.unit(Differentiation::Reversible),
+                case.input(),
+                case.cotangent(),
+            );
+            if own.error(&truth) > 1e-5 {
+                continue;
+            }
+            agreed += 1;
+            let Some(found) = differences(case) else { return };
+            assert!(found.iter().all(|error| *error <= 1e-5), "{case:?}: {found:?}");
+        }
+        assert!(agreed >= 3, "{scheme:?}: the CPU's modes agree on {agreed} of 5 seeds");
+    }
+}
