@@ -8,5 +8,7 @@
 //! called *units* in CubeCL, which have nothing to do with the units of a network.
 
 mod dropout;
+mod unit;
 
 pub use dropout::drop_elements;
+pub use unit::{CubeUnit, Limits, UnitOf};

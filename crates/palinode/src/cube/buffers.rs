@@ -25,3 +25,9 @@ pub fn of_shape(x: &CubeTensor, shape: Shape) -> CubeTensor {
 pub fn element(x: &CubeTensor) -> ElemType {
     burn::backend::cubecl::dtype_to_elem_type(x.dtype)
 }
+
+/// The same tensor in a buffer that nobody else reads, row-major and without gaps.
+pub fn owned(x: CubeTensor) -> CubeTensor {
+    let x = contiguous(x);
+    if x.can_mut() { x } else { x.copy() }
+}

@@ -1,6 +1,7 @@
 //! The devices of this machine and what they can do.
 
-use super::{DeviceName, Runtime};
+use super::name::DeviceName;
+use super::runtime::Runtime;
 use crate::error::Result;
 use crate::memory::{available_bytes, check_fits};
 use burn::tensor::{DType, Device};

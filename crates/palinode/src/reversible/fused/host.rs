@@ -1,22 +1,18 @@
-//! Units that `palinode-kernels` computes as a whole.
-//!
-//! These are units of residuals with a kernel form, in f32 on the CPU, under any built-in reversible
-//! scheme. All other units are computed block by block.
+//! Units that the CPU computes as a whole.
 
-use super::blocks::Blocks;
-use super::differentiation::Differentiation;
-use super::last_state::LastState;
+use super::super::blocks::Blocks;
+use super::super::last_state::LastState;
+use super::plan::Plan;
 use crate::autodiff::{View, on_kernels, tensor, values, views};
 use crate::error::{Error, Result};
 use crate::residual::{KernelForm, Residual};
 use crate::scheme::{Scheme, State, Streams, Update, sweep};
 use burn::tensor::{Device, Tensor};
-use palinode_kernels::recurrence::check_updates;
 use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Algorithm, Context, Precision};
 
-/// A unit that the kernels can compute.
-pub(super) struct Fused {
+/// A unit that the CPU's kernels can compute.
+pub struct Host {
     updates: Vec<Update>,
     /// The form of all residuals, except for `input_bias`, which may differ between them.
     form: KernelForm,
@@ -25,23 +21,18 @@ pub(super) struct Fused {
     context: Context,
 }
 
-impl Fused {
-    /// The unit, if the kernels can compute it on `input`.
-    pub fn of<R: Residual>(blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
+impl Host {
+    /// The unit of `plan`, if the kernels can compute it on `input`.
+    pub fn of<R: Residual>(plan: Plan, blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
         if !on_kernels(input) {
             return None;
         }
-        let (updates, form) = plan(blocks)?;
+        let Plan { updates, form } = plan;
         let [.., height, width] = input.dims();
         let (algorithm, gradients) = (blocks.context.algorithm(), blocks.context.gradients());
         let algorithm = algorithm.unwrap_or_else(|| Algorithm::quickest([height, width]));
         let context = blocks.context.clone();
         Some(Self { updates, form, algorithm, gradients, context })
-    }
-
-    /// Whether the kernels can compute a unit on input in f32 on the CPU.
-    pub fn knows<R: Residual>(blocks: &Blocks<'_, R>) -> bool {
-        blocks.residuals.is_empty() || plan(blocks).is_some()
     }
 
     /// The same unit, computed by `algorithm`.
@@ -154,44 +145,6 @@ impl Fused {
             parameters,
         }
     }
-}
-
-/// Refuses a context that asks for an algorithm or a precision that would have no effect on a unit.
-pub(crate) fn check_context<R: Residual>(
-    blocks: &Blocks<'_, R>,
-    mode: Differentiation,
-) -> Result<()> {
-    let field = match (blocks.context.algorithm(), blocks.context.gradients()) {
-        (None, Precision::F32) => return Ok(()),
-        (_, Precision::F32) => "training.algorithm",
-        _ => "training.gradients",
-    };
-    if mode == Differentiation::Reversible && Fused::knows(blocks) {
-        return Ok(());
-    }
-    let reason = "applies to units that the kernels compute as a whole: units of the built-in residuals \
-                  without norm and dropout, in mode `reversible`";
-    Err(Error::config(field, reason))
-}
-
-/// The update of each block and the form of all residuals; `None` if the kernels do not support them.
-fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<(Vec<Update>, KernelForm)> {
-    let Blocks { residuals, scheme, site, .. } = blocks;
-    // The kernels cannot drop residuals, as stochastic depth does.
-    if !site.survival.is_empty() {
-        return None;
-    }
-    let forms: Vec<KernelForm> =
-        residuals.iter().map(Residual::kernel_form).collect::<Option<_>>()?;
-    let same = |a: &KernelForm, b: &KernelForm| (a.form, a.activation) == (b.form, b.activation);
-    let form = *forms.first()?;
-    if !forms.iter().all(|other| same(other, &form)) {
-        return None;
-    }
-    let updates: Vec<Update> = (0..blocks.count()).map(|block| scheme.update(block)).collect();
-    // The kernels may not support a user-defined scheme.
-    check_updates(&updates, residuals.len()).ok()?;
-    Some((updates, form))
 }
 
 /// The values of K, b and, if present, a of all residuals, read without copies where possible.

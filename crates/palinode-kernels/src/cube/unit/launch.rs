@@ -1,0 +1,223 @@
+//! Launches of the kernels for units.
+
+use super::backward::backward_kernel;
+use super::forward::forward_kernel;
+use super::gradient::sum_kernel;
+use super::shape::{Limits, UnitOf, UnitShape};
+use crate::error::Error;
+use crate::form::Form;
+use crate::recurrence::{Drift, Role, Term, Update, check_updates};
+use cubecl::calculate_cube_count_elemwise;
+use cubecl::client::Client;
+use cubecl::prelude::*;
+use cubecl::server::Handle;
+
+/// Images are shared out to so many cubes in the backward pass. Fixed, as the bits of the gradients depend on it.
+const CUBES: usize = 128;
+
+/// Bytes that the cubes' own gradients may take: as many evaluations are undone in one launch as fit.
+const PARTIAL_BYTES: usize = 64 << 20;
+
+/// A unit on a graphics card, its blocks as evaluations of residuals.
+#[derive(Clone, Debug)]
+pub struct CubeUnit {
+    shape: UnitShape,
+    residuals: usize,
+    evaluations: Vec<Term>,
+}
+
+impl CubeUnit {
+    /// The unit of `updates` with `residuals` residuals, on a device with `limits`; `None` if the device or these
+    /// kernels cannot compute it.
+    pub fn new(unit: UnitOf, updates: &[Update], residuals: usize, limits: Limits) -> Option<Self> {
+        check_updates(updates, residuals).ok()?;
+        let mut evaluations = Vec::with_capacity(2 * updates.len());
+        let mut drifts = Vec::new();
+        for update in updates {
+            match *update {
+                Update::TwoStream { first, second } => {
+                    drifts.push(Drift::Previous);
+                    evaluations.extend([first, second]);
+                }
+                Update::TwoStep { drift, residual } => {
+                    drifts.push(drift);
+                    evaluations.push(residual);
+                }
+                Update::OneStep { .. } => return None,
+            }
+        }
+        // The streams take turns in every unit of one kind.
+        let kind = std::mem::discriminant(updates.first()?);
+        let same = updates.iter().all(|update| std::mem::discriminant(update) == kind);
+        let drift = *drifts.first()?;
+        if !same || drifts.iter().any(|other| *other != drift) {
+            return None;
+        }
+        let shape = UnitShape::fitting(unit, drift, limits)?;
+        Some(Self { shape, residuals, evaluations })
+    }
+
+    /// The evaluations of residuals, in their order.
+    pub fn evaluations(&self) -> &[Term] {
+        &self.evaluations
+    }
+
+    /// Whether the newest state ends in the first stream of a one-state scheme, rather than in the second.
+    pub fn ends_in_first(&self) -> bool {
+        self.evaluations.len() % 2 == 1
+    }
+
+    /// Numbers of the gradients of one evaluation: `[c][c][9]` for the convolution before σ, then `[c]` for b and, with
+    /// biases before K, `[c]` for them.
+    pub fn parameters(&self) -> usize {
+        self.shape.parameters()
+    }
+
+    /// Takes the states of `images` images, `[images][2][c][rows][columns]`, through all blocks, in place.
+    ///
+    /// `weights` is `[2][residuals][inputs][9][outputs]`: the arrays of the convolutions before σ, then those of
+    /// their adjoints. `biases` is `[residuals][c]`, and `input_biases` likewise or, without biases before K, not read.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if a buffer has another length.
+    pub fn forward(
+        &self,
+        client: &Client,
+        images: usize,
+        state: &Handle,
+        parameters: [&Handle; 3],
+    ) -> Result<(), Error> {
+        let Self { shape, residuals, .. } = *self;
+        let (plan, scales) = self.plan(client);
+        let [weights, biases, input_biases] = self.parameter_args(parameters)?;
+        let state = arg("state", state, images * 2 * shape.stream())?;
+        let evaluations = self.evaluations.len();
+        if images == 0 || evaluations == 0 {
+            return Ok(());
+        }
+        forward_kernel::launch(
+            client,
+            CubeCount::Static(images as u32, 1, 1),
+            CubeDim::new_1d(shape.threads as u32),
+            state,
+            weights,
+            biases,
+            input_biases,
+            arg("plan", &plan, 2 * evaluations)?,
+            arg("scales", &scales, evaluations)?,
+            evaluations as u32,
+            residuals as u32,
+            shape,
+        );
+        Ok(())
+    }
+
+    /// Takes the states and the gradients with respect to them back through all blocks, both in place, and puts
+    /// the gradients of every evaluation to `found`, `[evaluations][parameters]`.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn backward(
+        &self,
+        client: &Client,
+        images: usize,
+        [state, gradient, found]: [&Handle; 3],
+        parameters: [&Handle; 3],
+    ) -> Result<(), Error> {
+        let Self { shape, residuals, .. } = *self;
+        let (numbers, evaluations) = (shape.parameters(), self.evaluations.len());
+        arg("found", found, evaluations * numbers)?;
+        if images == 0 || evaluations == 0 {
+            return Ok(());
+        }
+        let (plan, scales) = self.plan(client);
+        let cubes = images.min(CUBES);
+        let count = (PARTIAL_BYTES / (4 * cubes * numbers)).clamp(1, evaluations);
+        let scratch = client.empty(4 * cubes * 2 * shape.stream());
+        let partial = client.empty(4 * cubes * count * numbers);
+        let mut left = evaluations;
+        while left > 0 {
+            let count = count.min(left);
+            left -= count;
+            let [weights, biases, input_biases] = self.parameter_args(parameters)?;
+            backward_kernel::launch(
+                client,
+                CubeCount::Static(cubes as u32, 1, 1),
+                CubeDim::new_1d(shape.threads as u32),
+                arg("state", state, images * 2 * shape.stream())?,
+                arg("gradient", gradient, images * 2 * shape.stream())?,
+                arg("scratch", &scratch, cubes * 2 * shape.stream())?,
+                part("partial", &partial, cubes * count * numbers)?,
+                weights,
+                biases,
+                input_biases,
+                arg("plan", &plan, 2 * evaluations)?,
+                arg("scales", &scales, evaluations)?,
+                images as u32,
+                left as u32,
+                count as u32,
+                residuals as u32,
+                shape,
+            );
+            let dim = CubeDim::new(client, count * numbers);
+            sum_kernel::launch(
+                client,
+                calculate_cube_count_elemwise(client, count * numbers, dim),
+                dim,
+                part("partial", &partial, cubes * count * numbers)?,
+                arg("found", found, evaluations * numbers)?,
+                cubes as u32,
+                (count * numbers) as u32,
+                (left * numbers) as u32,
+            );
+        }
+        Ok(())
+    }
+
+    /// The residuals and the factors of all evaluations, on the device.
+    fn plan(&self, client: &Client) -> (Handle, Handle) {
+        let swapped = |term: &Term| term.role == Role::Conjugate && self.shape.form == Form::Layer;
+        let plan: Vec<u32> = self
+            .evaluations
+            .iter()
+            .flat_map(|term| [term.residual as u32, u32::from(swapped(term))])
+            .collect();
+        let scales: Vec<f32> = self.evaluations.iter().map(|term| term.scale as f32).collect();
+        let [plan, scales] = [bytemuck::cast_slice(&plan), bytemuck::cast_slice(&scales)];
+        (client.create_from_slice(plan), client.create_from_slice(scales))
+    }
+
+    /// The arguments for weights, biases and biases before K; without the last, the biases stand in for them.
+    fn parameter_args(&self, buffers: [&Handle; 3]) -> Result<[BufferArg; 3], Error> {
+        let [weights, biases, input_biases] = buffers;
+        let UnitShape { channels, input_bias, .. } = self.shape;
+        let kernels = 2 * self.residuals * channels * channels * 9;
+        let all = self.residuals * channels;
+        let input_biases = if input_bias { input_biases } else { biases };
+        Ok([
+            arg("weights", weights, kernels)?,
+            arg("biases", biases, all)?,
+            arg("input biases", input_biases, all)?,
+        ])
+    }
+}
+
+/// A buffer of exactly `length` f32 or u32 as the argument of a kernel.
+fn arg(what: &'static str, buffer: &Handle, length: usize) -> Result<BufferArg, Error> {
+    match buffer.size_in_used() as usize == 4 * length {
+        true => part(what, buffer, length),
+        false => {
+            Err(Error::Length { what, expected: length, found: buffer.size_in_used() as usize / 4 })
+        }
+    }
+}
+
+/// The first `length` f32 or u32 of a buffer as the argument of a kernel.
+fn part(what: &'static str, buffer: &Handle, length: usize) -> Result<BufferArg, Error> {
+    let found = buffer.size_in_used() as usize / 4;
+    if found < length {
+        return Err(Error::Length { what, expected: length, found });
+    }
+    // SAFETY: the buffer holds at least `length` numbers of four bytes, as has just been checked.
+    Ok(unsafe { BufferArg::from_raw_parts(buffer.clone(), length) })
+}

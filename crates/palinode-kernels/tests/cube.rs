@@ -1,0 +1,299 @@
+//! The kernels for graphics cards against the naive reference in f64. Debian's software Vulkan is enough.
+#![cfg(feature = "wgpu")]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use cubecl::Device;
+use cubecl::client::Client;
+use palinode_kernels::cube::{CubeUnit, Limits, UnitOf};
+use palinode_kernels::recurrence::{Drift, Role, Term, Update};
+use palinode_kernels::reference::{Recurrence, ReferenceUnit, Shape};
+use palinode_kernels::{Activation, Form};
+use support::{noise, wide};
+
+/// The device, or `None` with a remark if there is none here.
+fn client() -> Option<Client> {
+    match Device::wgpu(cubecl::device::WgpuDeviceKind::DefaultDevice) {
+        Ok(device) => Some(device.client()),
+        Err(error) => {
+            assert!(std::env::var("PALINODE_DEVICE").is_err(), "{error}");
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    recurrence: Recurrence,
+    form: Form,
+    activation: Activation,
+    input_bias: bool,
+    shape: Shape,
+    blocks: usize,
+    /// Threads of a cube at most; 0: as many as the device has.
+    threads: usize,
+}
+
+impl Case {
+    fn updates(&self, h: f64) -> Vec<Update> {
+        let pair = |scales: [f64; 2], j: usize| Update::TwoStream {
+            first: Term::new(scales[0], 2 * j),
+            second: Term::new(scales[1], 2 * j + 1),
+        };
+        let two_step = |drift, scale, j| Update::TwoStep { drift, residual: Term::new(scale, j) };
+        let update = |j: usize| match self.recurrence {
+            Recurrence::Verlet => pair([h, -h], j),
+            Recurrence::Coupling => pair([1.0, 1.0], j),
+            Recurrence::Hamiltonian => Update::TwoStream {
+                first: Term::new(h, j),
+                second: Term { role: Role::Conjugate, ..Term::new(-h, j) },
+            },
+            Recurrence::Midpoint => two_step(Drift::Previous, if j == 0 { h } else { 2.0 * h }, j),
+            Recurrence::Leapfrog => two_step(Drift::Extrapolated, -h * h, j),
+        };
+        (0..self.blocks).map(update).collect()
+    }
+
+    fn reference(&self, h: f64, parameters: &[Vec<f32>; 3]) -> ReferenceUnit<f64> {
+        let [kernels, biases, input_biases] = parameters.each_ref().map(|values| wide(values));
+        let Self { recurrence, form, activation, shape, blocks, .. } = *self;
+        let step = h;
+        ReferenceUnit {
+            recurrence,
+            form,
+            activation,
+            step,
+            shape,
+            blocks,
+            kernels,
+            biases,
+            input_biases,
+        }
+    }
+
+    /// The largest relative errors of the last state, the reconstructed state, the gradient of the state, and the
+    /// gradients of kernels, biases and input biases.
+    fn errors(&self, client: &Client) -> Vec<(&'static str, f64)> {
+        const H: f64 = 0.2;
+        let Shape { batch, channels: c, height, width } = self.shape;
+        let residuals = self.blocks * self.recurrence.residuals_per_block();
+        let deviation = 0.3 * (2.0 / (9 * c) as f64).sqrt();
+        let a = if self.input_bias { 0.3 } else { 0.0 };
+        let parameters = [
+            noise(residuals * c * c * 9, 1, deviation),
+            noise(residuals * c, 2, 0.3),
+            noise(residuals * c, 7, a),
+        ];
+        let [first, second] = [3, 4].map(|seed| noise(self.shape.len(), seed, 1.0));
+        let [g_first, g_second] = [5, 6].map(|seed| noise(self.shape.len(), seed, 1.0));
+
+        let Self { form, activation, input_bias, .. } = *self;
+        let unit = UnitOf { channels: c, size: [height, width], form, activation, input_bias };
+        let mut limits = Limits::of(client);
+        if self.threads > 0 {
+            limits.threads = self.threads;
+        }
+        let unit = CubeUnit::new(unit, &self.updates(H), residuals, limits).unwrap();
+
+        // [images][2][c][h][w]
+        let image = c * height * width;
+        let joined = |first: &[f32], second: &[f32]| -> Vec<f32> {
+            let both = first.chunks(image).zip(second.chunks(image));
+            both.flat_map(|(first, second)| first.iter().chain(second).copied()).collect()
+        };
+        let upload = |values: &[f32]| client.create_from_slice(bytemuck::cast_slice(values));
+        let read = |handle| -> Vec<f32> {
+            bytemuck::pod_collect_to_vec(&client.read_one(handle).unwrap())
+        };
+        let state = upload(&joined(&first, &second));
+        let arrays = arrays(form, c, &parameters[0]);
+        let [weights, biases, input_biases] =
+            [&arrays, &parameters[1], &parameters[2]].map(|values| upload(values));
+        let operands = [&weights, &biases, &input_biases];
+        unit.forward(client, batch, &state, operands).unwrap();
+        let last = read(state.clone());
+        let gradient = upload(&joined(&g_first, &g_second));
+        let evaluations = unit.evaluations().len();
+        let found = client.empty(4 * evaluations * unit.parameters());
+        unit.backward(client, batch, [&state, &gradient, &found], operands).unwrap();
+        let (start, gradient, found) = (read(state), read(gradient), read(found));
+
+        // A two-step scheme keeps its newest state in the stream that was changed last.
+        let two_step = matches!(self.recurrence, Recurrence::Midpoint | Recurrence::Leapfrog);
+        let swapped = two_step && unit.ends_in_first();
+        let split = |joined: &[f32], swapped: bool| -> [Vec<f64>; 2] {
+            let stream = |which: usize| {
+                let images = joined.chunks(2 * image);
+                wide(
+                    &images
+                        .flat_map(|both| &both[which * image..][..image])
+                        .copied()
+                        .collect::<Vec<_>>(),
+                )
+            };
+            let both = [stream(0), stream(1)];
+            if swapped {
+                let [a, b] = both;
+                [b, a]
+            } else {
+                both
+            }
+        };
+        let truth = self.reference(H, &parameters);
+        let start_truth = (wide(&first), wide(&second));
+        let last_truth = truth.forward(start_truth.clone());
+        // The gradient that was given is one with respect to the streams.
+        let [g_first, g_second] = split(&joined(&g_first, &g_second), swapped);
+        let gradients = truth.backward(start_truth.clone(), (g_first, g_second));
+
+        let [last_first, last_second] = split(&last, swapped);
+        let [start_first, start_second] = split(&start, false);
+        let [own_first, own_second] = split(&gradient, false);
+        let mut kernels = vec![0.0; residuals * c * c * 9];
+        let [mut biases, mut input_biases] = [(); 2].map(|()| vec![0.0; residuals * c]);
+        for (term, own) in unit.evaluations().iter().zip(found.chunks(unit.parameters())) {
+            let (kernel, vectors) = own.split_at(c * c * 9);
+            let conjugate = term.role == Role::Conjugate && form == Form::Layer;
+            let into = &mut kernels[term.residual * c * c * 9..][..c * c * 9];
+            for (at, turned) in pairs(c) {
+                into[at] += f64::from(kernel[if conjugate { turned } else { at }]);
+                if form == Form::Antisymmetric {
+                    into[at] -= f64::from(kernel[turned]);
+                }
+            }
+            for (channel, sum) in vectors.iter().enumerate() {
+                let into = if channel < c { &mut biases } else { &mut input_biases };
+                into[term.residual * c + channel % c] += f64::from(*sum);
+            }
+        }
+        let mut errors = vec![
+            ("last state", distance(&last_first, &last_truth.0)),
+            ("last state", distance(&last_second, &last_truth.1)),
+            ("first state", distance(&start_first, &start_truth.0)),
+            ("first state", distance(&start_second, &start_truth.1)),
+            ("gradient", distance(&own_first, &gradients.start.0)),
+            ("gradient", distance(&own_second, &gradients.start.1)),
+            ("kernels", distance(&kernels, &gradients.kernels)),
+            ("biases", distance(&biases, &gradients.biases)),
+        ];
+        if input_bias {
+            errors.push(("input biases", distance(&input_biases, &gradients.input_biases)));
+        }
+        errors
+    }
+}
+
+/// Largest difference relative to the largest value.
+fn distance(found: &[f64], truth: &[f64]) -> f64 {
+    assert_eq!(found.len(), truth.len());
+    let largest = truth.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
+    let differences = found.iter().zip(truth).map(|(found, truth)| (found - truth).abs());
+    // A NaN is the largest of all.
+    differences.fold(0.0, |most: f64, own| if own <= most { most } else { own }) / largest
+}
+
+/// The place of every element in an array `[c, c, 3, 3]`, and its place in the array of the adjoint.
+fn pairs(c: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..c * c * 9).map(move |at| {
+        let (output, input, tap) = (at / (9 * c), at / 9 % c, at % 9);
+        (at, (input * c + output) * 9 + 8 - tap)
+    })
+}
+
+/// The arrays of the convolutions before σ and of their adjoints, as the kernels take them:
+/// `[2][residuals][inputs][9][outputs]`.
+fn arrays(form: Form, c: usize, kernels: &[f32]) -> Vec<f32> {
+    let mut found = vec![0.0; 2 * kernels.len()];
+    for (residual, kernel) in kernels.chunks(c * c * 9).enumerate() {
+        for (at, turned) in pairs(c) {
+            let m = match form {
+                Form::Symmetric | Form::Layer => kernel[at],
+                Form::Antisymmetric => kernel[at] - kernel[turned],
+            };
+            let (output, input, tap) = (at / (9 * c), at / 9 % c, at % 9);
+            let inner = residual * c * c * 9 + (input * 9 + tap) * c + output;
+            let outer = residual * c * c * 9 + (output * 9 + 8 - tap) * c + input;
+            found[inner] = m;
+            found[kernels.len() + outer] = m;
+        }
+    }
+    found
+}
+
+const SMALL: Shape = Shape { batch: 3, channels: 4, height: 5, width: 7 };
+
+fn check(case: Case) {
+    let Some(client) = client() else { return };
+    for (what, error) in case.errors(&client) {
+        assert!(error <= 2e-5, "{case:?}: {what} {error:e}");
+    }
+}
+
+fn case(recurrence: Recurrence, form: Form) -> Case {
+    let activation = Activation::Tanh;
+    Case { recurrence, form, activation, input_bias: false, shape: SMALL, blocks: 3, threads: 0 }
+}
+
+#[test]
+fn every_recurrence_form_and_activation_agrees_with_the_reference() {
+    for recurrence in
+        [Recurrence::Verlet, Recurrence::Coupling, Recurrence::Midpoint, Recurrence::Leapfrog]
+    {
+        for form in [Form::Symmetric, Form::Layer, Form::Antisymmetric] {
+            check(case(recurrence, form));
+        }
+    }
+    check(case(Recurrence::Hamiltonian, Form::Layer));
+    for activation in [Activation::Relu, Activation::Softplus] {
+        check(Case { activation, ..case(Recurrence::Verlet, Form::Symmetric) });
+    }
+}
+
+#[test]
+fn biases_before_k_are_added_and_have_gradients() {
+    for form in [Form::Symmetric, Form::Layer, Form::Antisymmetric] {
+        check(Case { input_bias: true, ..case(Recurrence::Verlet, form) });
+    }
+    check(Case { input_bias: true, ..case(Recurrence::Leapfrog, Form::Antisymmetric) });
+}
+
+/// Tiles of one, two and four rows; several tiles and several parts of a gradient in one thread; threads that
+/// share a part; images that share a cube; one block, and an odd number of blocks.
+#[test]
+fn every_way_to_share_out_the_work_agrees_with_the_reference() {
+    let shape = |batch, channels, height, width| Shape { batch, channels, height, width };
+    for (shape, threads) in [
+        (shape(2, 16, 16, 16), 0),
+        (shape(2, 32, 8, 8), 0),
+        (shape(2, 64, 4, 4), 0),
+        (shape(2, 8, 9, 6), 32),
+        (shape(2, 16, 5, 5), 32),
+        (shape(150, 4, 3, 3), 0),
+        (shape(1, 4, 1, 1), 0),
+    ] {
+        let blocks = if shape.batch == 1 { 1 } else { 2 };
+        check(Case { shape, threads, blocks, ..case(Recurrence::Verlet, Form::Symmetric) });
+    }
+    check(Case {
+        shape: shape(2, 16, 16, 16),
+        blocks: 2,
+        ..case(Recurrence::Midpoint, Form::Antisymmetric)
+    });
+}
+
+#[test]
+fn what_does_not_fit_a_cube_is_left_to_others() {
+    let unit = |channels: usize, size: [usize; 2]| {
+        let (form, activation) = (Form::Symmetric, Activation::Relu);
+        let unit = UnitOf { channels, size, form, activation, input_bias: false };
+        let updates = case(Recurrence::Verlet, form).updates(0.1);
+        let limits = Limits { shared_memory: 32 << 10, threads: 1024, storage_barrier: true };
+        CubeUnit::new(unit, &updates, 6, limits)
+    };
+    assert!(unit(16, [16, 16]).is_some());
+    assert!(unit(6, [8, 8]).is_none(), "not a multiple of four channels");
+    assert!(unit(16, [32, 32]).is_none(), "a map of 74 kB");
+    assert!(unit(16, [0, 8]).is_none());
+}

@@ -1,0 +1,207 @@
+//! Units that a graphics card computes as a whole.
+
+use super::super::blocks::Blocks;
+use super::super::last_state::LastState;
+use super::plan::Plan;
+use crate::cube::{UnitParameters, limits, unit_backward, unit_forward};
+use crate::error::{Error, Result};
+use crate::residual::{Form, KernelForm, Residual};
+use crate::scheme::{Scheme, State, Streams, sweep};
+use burn::module::{ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor};
+use palinode_kernels::cube::{CubeUnit, UnitOf};
+use palinode_kernels::recurrence::Role;
+
+/// A unit that the kernels of a graphics card can compute.
+pub struct Card {
+    unit: CubeUnit,
+    form: Form,
+    /// Channels of one stream.
+    channels: usize,
+    /// Whether some residuals have a bias before K.
+    input_bias: bool,
+}
+
+impl Card {
+    /// The unit of `plan`, if the kernels can compute it on `input`.
+    pub fn of<R: Residual>(plan: Plan, blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
+        let Plan { updates, form: KernelForm { form, activation, .. } } = plan;
+        if input.dtype() != DType::F32 {
+            return None;
+        }
+        // Where some residuals have a bias before K, zeros stand in for the others'.
+        let input_bias = blocks.residuals.iter().any(has_input_bias);
+        let [_, channels, height, width] = input.dims();
+        let channels = match blocks.scheme.streams() {
+            Streams::Two => channels / 2,
+            Streams::One => channels,
+        };
+        let unit = UnitOf { channels, size: [height, width], form, activation, input_bias };
+        let limits = limits(&input.device())?;
+        let unit = CubeUnit::new(unit, &updates, blocks.residuals.len(), limits)?;
+        Some(Self { unit, form, channels, input_bias })
+    }
+
+    /// The last state for `input`.
+    pub fn forward<R: Residual>(
+        &self,
+        residuals: &[R],
+        scheme: &dyn Scheme,
+        input: Tensor<4>,
+    ) -> Result<LastState> {
+        let parameters = self.parameters(residuals)?;
+        if scheme.streams() == Streams::Two {
+            let output = unit_forward(input, parameters, self.unit.clone());
+            return Ok(LastState { output, previous: None });
+        }
+        let State { first, second } = sweep::open(scheme, input);
+        let state = Tensor::cat(vec![first, second], 1);
+        let state = unit_forward(state, parameters, self.unit.clone());
+        let (newest, previous) = self.in_time(self.halves(state));
+        Ok(LastState { output: newest, previous: Some(previous) })
+    }
+
+    /// The gradients with respect to the input and to the parameters.
+    pub fn backward<R: Residual>(
+        &self,
+        residuals: &[R],
+        scheme: &dyn Scheme,
+        last: LastState,
+        gradient: Tensor<4>,
+    ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
+        let parameters = self.parameters(residuals)?;
+        let joined = |newest: Tensor<4>, previous: Tensor<4>| {
+            let (first, second) = self.in_time((newest, previous));
+            Tensor::cat(vec![first, second], 1)
+        };
+        let (state, gradient) = match last.previous {
+            None => (last.output, gradient),
+            Some(previous) => {
+                let zeros = gradient.zeros_like();
+                (joined(last.output, previous), joined(gradient, zeros))
+            }
+        };
+        let (gradient, found) = unit_backward([state, gradient], parameters, self.unit.clone());
+        let gradient = match scheme.streams() {
+            Streams::Two => gradient,
+            Streams::One => {
+                let (first, second) = self.halves(gradient);
+                sweep::open_gradient(scheme, State { first, second })
+            }
+        };
+        Ok((gradient, self.gradients(residuals, found)))
+    }
+
+    /// Both streams of a joined state.
+    fn halves(&self, state: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        let half = |which: usize| state.clone().narrow(1, which * self.channels, self.channels);
+        (half(0), half(1))
+    }
+
+    /// (First stream, second stream) as (newest, previous), and the other way round.
+    fn in_time(&self, (one, other): (Tensor<4>, Tensor<4>)) -> (Tensor<4>, Tensor<4>) {
+        match self.unit.ends_in_first() {
+            true => (one, other),
+            false => (other, one),
+        }
+    }
+
+    /// The parameters of all residuals as the kernels take them.
+    fn parameters<R: Residual>(&self, residuals: &[R]) -> Result<UnitParameters> {
+        let (count, c) = (residuals.len(), self.channels);
+        let [mut kernels, mut biases, mut input_biases] = [(); 3].map(|()| Vec::new());
+        for residual in residuals {
+            let mut found = Collect(Vec::new());
+            residual.visit(&mut found);
+            let lengths: Vec<usize> = found.0.iter().map(|tensor| tensor.dims()[0]).collect();
+            let expected = [c * c * 9, c, c];
+            let expected = if has_input_bias(residual) { &expected[..] } else { &expected[..2] };
+            if lengths != expected {
+                let reason = format!(
+                    "`kernel_form` describes parameters of {expected:?} numbers (K, b and, with \
+                     `input_bias`, a), but the residual has {lengths:?}"
+                );
+                let residual = std::any::type_name::<R>().to_owned();
+                return Err(Error::Residual { residual, reason });
+            }
+            let mut found = found.0.into_iter();
+            kernels.extend(found.next());
+            biases.extend(found.next());
+            if self.input_bias {
+                let zeros = || biases.last().map(Tensor::zeros_like);
+                input_biases.extend(found.next().or_else(zeros));
+            }
+        }
+        let kernels: Tensor<5> = Tensor::cat(kernels, 0).reshape([count, c, c, 3, 3]);
+        let inner = match self.form {
+            Form::Symmetric | Form::Layer => kernels,
+            Form::Antisymmetric => kernels.clone() - turned(kernels),
+        };
+        let outer = inner.clone().flip([3, 4]).permute([0, 1, 3, 4, 2]);
+        let inner = inner.permute([0, 2, 3, 4, 1]);
+        let biases: Tensor<2> = Tensor::cat(biases, 0).reshape([count, c]);
+        let input_biases = match self.input_bias {
+            true => Tensor::cat(input_biases, 0).reshape([count, c]),
+            false => biases.clone(),
+        };
+        Ok(UnitParameters { weights: Tensor::cat(vec![inner, outer], 0), biases, input_biases })
+    }
+
+    /// The gradients with respect to the parameters of all residuals, flattened, in visiting order, from those of
+    /// all evaluations.
+    fn gradients<R: Residual>(&self, residuals: &[R], found: Tensor<2>) -> Vec<Tensor<1>> {
+        let (c, evaluations) = (self.channels, self.unit.evaluations());
+        let weights = c * c * 9;
+        let kernels = found.clone().narrow(1, 0, weights);
+        let kernels: Tensor<5> = kernels.reshape([evaluations.len(), c, c, 3, 3]);
+        let kernels = match self.form {
+            Form::Symmetric | Form::Layer => kernels,
+            Form::Antisymmetric => kernels.clone() - turned(kernels),
+        };
+        let mut sums: Vec<Option<Vec<Tensor<1>>>> = vec![None; residuals.len()];
+        for (number, term) in evaluations.iter().enumerate() {
+            let mut kernel = kernels.clone().narrow(0, number, 1);
+            if term.role == Role::Conjugate && self.form == Form::Layer {
+                kernel = turned(kernel);
+            }
+            let vector = |from: usize| -> Tensor<1> {
+                found.clone().narrow(0, number, 1).narrow(1, weights + from, c).reshape([c])
+            };
+            let mut own = vec![kernel.reshape([weights]), vector(0)];
+            if has_input_bias(&residuals[term.residual]) {
+                own.push(vector(c));
+            }
+            let sum = &mut sums[term.residual];
+            *sum = Some(match sum.take() {
+                Some(sum) => sum.into_iter().zip(own).map(|(sum, own)| sum + own).collect(),
+                None => own,
+            });
+        }
+        let zeros = |residual: &R| {
+            let mut parameters = Collect(Vec::new());
+            residual.visit(&mut parameters);
+            parameters.0.iter().map(Tensor::zeros_like).collect()
+        };
+        let sums = sums.into_iter().zip(residuals);
+        sums.flat_map(|(sum, residual)| sum.unwrap_or_else(|| zeros(residual))).collect()
+    }
+}
+
+/// Whether a residual has a bias before K.
+fn has_input_bias<R: Residual>(residual: &R) -> bool {
+    residual.kernel_form().is_some_and(|form| form.input_bias)
+}
+
+/// The arrays of the adjoints: inputs and outputs exchanged, both spatial axes reversed.
+fn turned(kernels: Tensor<5>) -> Tensor<5> {
+    kernels.swap_dims(1, 2).flip([3, 4])
+}
+
+/// The values of all parameters, flattened.
+struct Collect(Vec<Tensor<1>>);
+
+impl ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push(param.val().inner().reshape([-1]));
+    }
+}

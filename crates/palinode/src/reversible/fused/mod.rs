@@ -1,0 +1,107 @@
+//! Units that `palinode-kernels` computes as a whole.
+//!
+//! These are units of residuals with a kernel form, in f32, under any built-in reversible scheme: on the CPU, and
+//! on graphics cards whose memory beside the arithmetic holds a stream of an image. All other units are computed
+//! block by block.
+
+#[cfg(feature = "cube")]
+mod card;
+mod host;
+mod plan;
+
+use super::blocks::Blocks;
+use super::differentiation::Differentiation;
+use super::last_state::LastState;
+use crate::error::{Error, Result};
+use crate::residual::Residual;
+use crate::scheme::Scheme;
+use burn::tensor::Tensor;
+use palinode_kernels::{Algorithm, Precision};
+use plan::plan;
+
+/// A unit that kernels can compute.
+pub(super) enum Fused {
+    Host(host::Host),
+    #[cfg(feature = "cube")]
+    Card(card::Card),
+}
+
+impl Fused {
+    /// The unit, if kernels can compute it on `input`.
+    pub fn of<R: Residual>(blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
+        #[cfg(feature = "cube")]
+        if crate::cube::is_cube(&input.device()) {
+            return card::Card::of(plan(blocks)?, blocks, input).map(Self::Card);
+        }
+        host::Host::of(plan(blocks)?, blocks, input).map(Self::Host)
+    }
+
+    /// Whether the CPU's kernels can compute a unit on input in f32.
+    pub fn knows<R: Residual>(blocks: &Blocks<'_, R>) -> bool {
+        blocks.residuals.is_empty() || plan(blocks).is_some()
+    }
+
+    /// The same unit, computed by `algorithm` where there is a choice.
+    pub fn by(self, algorithm: Algorithm) -> Self {
+        match self {
+            Self::Host(host) => Self::Host(host.by(algorithm)),
+            #[cfg(feature = "cube")]
+            card => card,
+        }
+    }
+
+    /// The last state for `input`.
+    ///
+    /// # Errors
+    /// [`Error::Residual`] if a residual has more or fewer parameters than its
+    /// [`KernelForm`](crate::residual::KernelForm), [`Error::Kernels`] if one of them has another length.
+    pub fn forward<R: Residual>(
+        &self,
+        residuals: &[R],
+        scheme: &dyn Scheme,
+        input: Tensor<4>,
+    ) -> Result<LastState> {
+        match self {
+            Self::Host(host) => host.forward(residuals, scheme, input),
+            #[cfg(feature = "cube")]
+            Self::Card(card) => card.forward(residuals, scheme, input),
+        }
+    }
+
+    /// The gradients with respect to the input and to the parameters (flattened, in visiting order),
+    /// from the last state and the gradient with respect to the output.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn backward<R: Residual>(
+        &self,
+        residuals: &[R],
+        scheme: &dyn Scheme,
+        last: LastState,
+        gradient: Tensor<4>,
+    ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
+        match self {
+            Self::Host(host) => host.backward(residuals, scheme, last, gradient),
+            #[cfg(feature = "cube")]
+            Self::Card(card) => card.backward(residuals, scheme, last, gradient),
+        }
+    }
+}
+
+/// Refuses a context that asks for an algorithm or a precision that would have no effect on a unit.
+pub(crate) fn check_context<R: Residual>(
+    blocks: &Blocks<'_, R>,
+    mode: Differentiation,
+) -> Result<()> {
+    let field = match (blocks.context.algorithm(), blocks.context.gradients()) {
+        (None, Precision::F32) => return Ok(()),
+        (_, Precision::F32) => "training.algorithm",
+        _ => "training.gradients",
+    };
+    if mode == Differentiation::Reversible && Fused::knows(blocks) {
+        return Ok(());
+    }
+    let reason = "applies to units that the kernels compute as a whole: units of the built-in residuals \
+                  without norm and dropout, in mode `reversible`";
+    Err(Error::config(field, reason))
+}

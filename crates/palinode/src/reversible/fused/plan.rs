@@ -1,0 +1,33 @@
+//! What the kernels of all devices need to know of a unit.
+
+use super::super::blocks::Blocks;
+use crate::residual::{KernelForm, Residual};
+use crate::scheme::Update;
+use palinode_kernels::recurrence::check_updates;
+
+/// A unit as kernels know it.
+pub struct Plan {
+    pub updates: Vec<Update>,
+    /// The form of all residuals, except for `input_bias`, which may differ between them.
+    pub form: KernelForm,
+}
+
+/// The unit of `blocks` as kernels know it; `None` if none of them supports it.
+pub fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<Plan> {
+    let Blocks { residuals, scheme, site, .. } = blocks;
+    // The kernels cannot drop residuals, as stochastic depth does.
+    if !site.survival.is_empty() {
+        return None;
+    }
+    let forms: Vec<KernelForm> =
+        residuals.iter().map(Residual::kernel_form).collect::<Option<_>>()?;
+    let same = |a: &KernelForm, b: &KernelForm| (a.form, a.activation) == (b.form, b.activation);
+    let form = *forms.first()?;
+    if !forms.iter().all(|other| same(other, &form)) {
+        return None;
+    }
+    let updates: Vec<Update> = (0..blocks.count()).map(|block| scheme.update(block)).collect();
+    // The kernels may not support a user-defined scheme.
+    check_updates(&updates, residuals.len()).ok()?;
+    Some(Plan { updates, form })
+}
