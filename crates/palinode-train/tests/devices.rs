@@ -1,0 +1,179 @@
+//! Training on a GPU runtime against the CPU. Debian's software Vulkan is enough; see the tests of `palinode`.
+#![cfg(feature = "wgpu")]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use palinode::Activation;
+use palinode::device::DeviceName;
+use palinode::network::{NetworkConfig, load_arrays};
+use palinode::residual::BuiltIn;
+use palinode::tensor::Device;
+use palinode_train::data::{Augmentation, ImageSource};
+use palinode_train::recipe::{
+    Kind, OptimizerName, OptimizerRecipe, Schedule, Settings, SmoothnessKind, SmoothnessRecipe,
+    TrainingRecipe,
+};
+use palinode_train::train::{Observer, Progress, SplitOptions, Trainer, TrainingData, Unobserved};
+use palinode_train::{Error, Result};
+use std::path::Path;
+use support::relative;
+
+/// The device under test, or `None` with a remark if there is none here.
+fn device() -> Option<DeviceName> {
+    let wanted = std::env::var("PALINODE_DEVICE").ok();
+    let name: DeviceName = wanted.as_deref().unwrap_or("wgpu").parse().unwrap();
+    match name.open() {
+        Ok(_) => Some(name),
+        Err(error) if wanted.is_none() => {
+            println!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+const CPU: DeviceName = DeviceName { runtime: palinode::device::Runtime::Cpu, index: 0 };
+
+/// Thirty-two images of noise in three classes.
+struct Noise(Vec<String>);
+
+impl ImageSource for Noise {
+    fn len(&self) -> usize {
+        32
+    }
+    fn channels(&self) -> usize {
+        1
+    }
+    fn size(&self) -> [usize; 2] {
+        [8, 8]
+    }
+    fn classes(&self) -> &[String] {
+        &self.0
+    }
+    fn label(&self, index: usize) -> usize {
+        index % 3
+    }
+    fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
+        let mut noise = (index as u32 + 1).wrapping_mul(2_654_435_761);
+        for byte in into {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = (noise >> 24) as u8;
+        }
+        Ok(())
+    }
+}
+
+/// A network with everything that draws random numbers; three steps of eight images make an epoch.
+fn trainer(settings: Settings, block_norm: bool) -> Trainer<BuiltIn> {
+    let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 3);
+    config = config.with_units([2, 2], [8, 16]);
+    (config.activation, config.dropout, config.stem.norm) = (Activation::Tanh, 0.3, true);
+    (config.block_norm, config.block_dropout) = (block_norm, if block_norm { 0.2 } else { 0.0 });
+    let network = config.init(3, config.usual_mode(), &Device::flex().autodiff()).unwrap();
+    let classes = (0..3).map(|class| class.to_string()).collect();
+    let options = SplitOptions::default().with_validation(0.25).with_seed(3);
+    let data = TrainingData::split(Noise(classes), options).unwrap();
+    Trainer::new(network, data).with_settings(settings)
+}
+
+/// Settings with everything that remembers something from step to step.
+fn settings(device: DeviceName, epochs: usize) -> Settings {
+    let optimizer = OptimizerRecipe::default().with_learning_rate(0.05).with_clip_norm(0.5);
+    let smoothness = SmoothnessRecipe::default().with_kind(SmoothnessKind::Step);
+    let training = TrainingRecipe::default().with_epochs(epochs).with_batch_size(8);
+    Settings::default()
+        .with_augmentation(Augmentation::NONE)
+        .with_schedule(Schedule::default().with_kind(Kind::Constant))
+        .with_optimizer(optimizer)
+        .with_smoothness(smoothness)
+        .with_training(training.with_average(0.9).with_test(false).with_device(Some(device)))
+}
+
+fn run(settings: Settings, out: &Path) {
+    trainer(settings, false).train(out, &mut Unobserved).unwrap();
+}
+
+/// All weights of a run, and what optimiser and average remember.
+fn state(run: &Path) -> Vec<f64> {
+    let (arrays, _) = load_arrays(&run.join("checkpoints/latest.safetensors")).unwrap();
+    let values = arrays.into_values().flat_map(|array| array.values);
+    values.map(f64::from).collect()
+}
+
+fn weights(run: &Path) -> [Vec<u8>; 2] {
+    ["best", "last"]
+        .map(|file| std::fs::read(run.join(format!("weights/{file}.safetensors"))).unwrap())
+}
+
+/// Loss and accuracy of training and validation.
+fn metrics(run: &Path) -> Vec<f64> {
+    let rows = palinode_train::train::read_rows(&run.join("metrics.csv")).unwrap();
+    rows.iter().flat_map(|row| [row.loss, row.accuracy]).collect()
+}
+
+#[test]
+fn three_steps_end_with_the_weights_and_the_state_of_the_cpu() {
+    let Some(device) = device() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    // AdamW divides rounding errors by the size of the gradient, hence a large ε.
+    let adam = OptimizerRecipe::default().with_name(OptimizerName::AdamW).with_epsilon(0.1);
+    for (number, (optimizer, block_norm)) in
+        [(None, false), (None, true), (Some(adam), false)].into_iter().enumerate()
+    {
+        let [here, there] = [CPU, device].map(|device| {
+            let mut settings = settings(device, 1);
+            settings.optimizer = optimizer.clone().unwrap_or(settings.optimizer);
+            let out = directory.path().join(format!("{number}-{device}"));
+            trainer(settings, block_norm).train(&out, &mut Unobserved).unwrap();
+            out
+        });
+        let error = relative(&state(&there), &state(&here));
+        assert!(error <= 1e-5, "{number}: {error:e}");
+        let error = relative(&metrics(&there), &metrics(&here));
+        assert!(error <= 1e-5, "{number}: metrics {error:e}");
+    }
+}
+
+/// Asks to stop after some steps.
+struct StopAfter(usize);
+
+impl Observer for StopAfter {
+    fn step(&mut self, _: &Progress) {
+        self.0 = self.0.saturating_sub(1);
+    }
+    fn stop_requested(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[test]
+fn an_interrupted_run_ends_in_the_same_bytes_and_a_second_run_too() {
+    let Some(device) = device() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let [whole, again, stopped] =
+        ["whole", "again", "stopped"].map(|name| directory.path().join(name));
+    run(settings(device, 2), &whole);
+    run(settings(device, 2), &again);
+    assert_eq!(weights(&whole), weights(&again));
+    let begun = trainer(settings(device, 2), false).train(stopped.as_path(), &mut StopAfter(2));
+    assert!(matches!(begun.unwrap_err(), Error::Interrupted { .. }));
+    trainer(settings(device, 2), false).resume(&stopped, &mut Unobserved).unwrap();
+    assert_eq!(weights(&whole), weights(&stopped));
+    assert_eq!(state(&whole), state(&stopped));
+    assert_eq!(metrics(&whole), metrics(&stopped));
+}
+
+#[test]
+fn a_run_moves_from_the_cpu_to_the_device_and_back() {
+    let Some(device) = device() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let [moved, whole] = ["moved", "whole"].map(|name| directory.path().join(name));
+    run(settings(CPU, 1), &moved);
+    for (epochs, device) in [(2, device), (3, CPU)] {
+        trainer(settings(device, epochs), false).extend(&moved, &mut Unobserved).unwrap();
+    }
+    run(settings(CPU, 3), &whole);
+    let error = relative(&state(&moved), &state(&whole));
+    assert!(error <= 1e-5, "{error:e}");
+}
