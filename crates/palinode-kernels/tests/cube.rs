@@ -6,10 +6,11 @@ mod support;
 
 use cubecl::Device;
 use cubecl::client::Client;
-use palinode_kernels::cube::{CubeUnit, Limits, UnitOf};
+use palinode_kernels::convolution::ConvolutionKernel;
+use palinode_kernels::cube::{CubeUnit, Limits, UnitOf, weight_gradient};
 use palinode_kernels::recurrence::{Drift, Role, Term, Update};
-use palinode_kernels::reference::{Recurrence, ReferenceUnit, Shape};
-use palinode_kernels::{Activation, Form};
+use palinode_kernels::reference::{self, Recurrence, ReferenceUnit, Shape};
+use palinode_kernels::{Activation, Algorithm, Form};
 use support::{noise, wide};
 
 /// The device, or `None` with a remark if there is none here.
@@ -296,4 +297,42 @@ fn what_does_not_fit_a_cube_is_left_to_others() {
     assert!(unit(6, [8, 8]).is_none(), "not a multiple of four channels");
     assert!(unit(16, [32, 32]).is_none(), "a map of 74 kB");
     assert!(unit(16, [0, 8]).is_none());
+}
+
+/// Strides, paddings, groups, large and small kernels, outputs that are no multiple of four, more images than slots.
+#[test]
+fn weight_gradients_agree_with_the_reference() {
+    let Some(client) = client() else { return };
+    let base = ConvolutionKernel {
+        images: 2,
+        inputs: 3,
+        outputs: 8,
+        size: [6, 5],
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+        groups: 1,
+        algorithm: Algorithm::Direct,
+    };
+    for shape in [
+        base,
+        ConvolutionKernel { stride: [2, 1], ..base },
+        ConvolutionKernel { padding: [0, 2], outputs: 5, ..base },
+        ConvolutionKernel { kernel: [1, 1], padding: [0, 0], stride: [2, 2], outputs: 6, ..base },
+        ConvolutionKernel { kernel: [5, 5], padding: [2, 2], inputs: 4, groups: 2, ..base },
+        ConvolutionKernel { inputs: 6, outputs: 6, groups: 6, images: 150, size: [3, 3], ..base },
+    ] {
+        let [rows, columns] = shape.output_size().unwrap();
+        let x = noise(shape.images * shape.inputs * shape.size[0] * shape.size[1], 1, 1.0);
+        let d = noise(shape.images * shape.outputs * rows * columns, 2, 1.0);
+        let truth = reference::weight_gradient(&shape, &wide(&x), &wide(&d));
+        let [x, d] = [&x, &d].map(|values| client.create_from_slice(bytemuck::cast_slice(values)));
+        let into = client.empty(4 * truth.len());
+        weight_gradient(&client, &shape, [&x, &d, &into]).unwrap();
+        let found: Vec<f32> = bytemuck::pod_collect_to_vec(&client.read_one(into).unwrap());
+        let error = distance(&wide(&found), &truth);
+        assert!(error <= 2e-6, "{shape:?}: {error:e}");
+        let short = client.empty(4);
+        assert!(weight_gradient(&client, &shape, [&x, &d, &short]).is_err());
+    }
 }

@@ -7,8 +7,12 @@
 //! A *cube* is a group of threads that share memory and can wait for each other (CUDA's block); its threads are
 //! called *units* in CubeCL, which have nothing to do with the units of a network.
 
+mod buffer;
+mod convolution;
 mod dropout;
+mod sum;
 mod unit;
 
+pub use convolution::weight_gradient;
 pub use dropout::drop_elements;
 pub use unit::{CubeUnit, Limits, UnitOf};

@@ -11,6 +11,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{Device, Tensor};
 use burn_cubecl::CubeBackend;
+use palinode_kernels::convolution::ConvolutionKernel;
 use palinode_kernels::cube::{self, CubeUnit};
 use palinode_kernels::dropout::Mask;
 pub(crate) use unit::limits;
@@ -26,6 +27,15 @@ pub(crate) trait CubeKernels: Backend {
     /// x times the mask.
     #[fusion(dtype = x, shape = x)]
     fn drop_elements(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
+
+    /// The gradient of ⟨Kx, d⟩ with respect to the weights, which have the shape `shape`.
+    #[fusion(dtype = x, shape = Shape::from(*shape))]
+    fn weight_gradient(
+        x: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        shape: [usize; 4],
+        kernel: ConvolutionKernel,
+    ) -> FloatTensor<Self>;
 
     /// See [`CubeUnit::forward`].
     #[fusion(dtype = state, shape = state)]
@@ -63,6 +73,20 @@ impl CubeKernels for CubeBackend {
         y
     }
 
+    fn weight_gradient(
+        x: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        shape: [usize; 4],
+        kernel: ConvolutionKernel,
+    ) -> FloatTensor<Self> {
+        let [x, d] = [x, d].map(buffers::contiguous);
+        let found = buffers::of_shape(&x, shape.into());
+        let handles = [&x.handle, &d.handle, &found.handle];
+        let launched = cube::weight_gradient(&x.client, &kernel, handles);
+        launched.expect("the shapes of a convolution fit each other");
+        found
+    }
+
     fn unit_forward(
         state: FloatTensor<Self>,
         weights: FloatTensor<Self>,
@@ -88,6 +112,17 @@ impl CubeKernels for CubeBackend {
 /// x times `mask`, outside any graph; x must be on a [device with these operations](is_cube).
 pub(crate) fn drop_elements(x: Tensor<4>, mask: Mask) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as CubeKernels>::drop_elements(x.into_dispatch(), mask))
+}
+
+/// The gradient of ⟨Kx, d⟩ with respect to the weights of K, which have the shape `shape`, outside any graph.
+pub(crate) fn weight_gradient(
+    x: Tensor<4>,
+    d: Tensor<4>,
+    shape: [usize; 4],
+    kernel: ConvolutionKernel,
+) -> Tensor<4> {
+    let (x, d) = (x.into_dispatch(), d.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as CubeKernels>::weight_gradient(x, d, shape, kernel))
 }
 
 /// The parameters of a unit as its kernels take them.

@@ -190,17 +190,3 @@ pub(super) fn add_channel_sums(
     clear(map, shape);
     wait(shape);
 }
-
-/// Adds up the gradients of all cubes, `[cubes][numbers]`, in their order: `into[first + n]` for every number n.
-#[cube(launch)]
-pub(super) fn sum_kernel(partial: &[f32], into: &mut [f32], cubes: u32, numbers: u32, first: u32) {
-    let number = ABSOLUTE_POS;
-    if number >= numbers as usize {
-        terminate!();
-    }
-    let mut sum = 0.0f32;
-    for cube in 0..cubes as usize {
-        sum += partial[cube * numbers as usize + number];
-    }
-    into[first as usize + number] = sum;
-}

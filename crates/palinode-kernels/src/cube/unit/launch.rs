@@ -1,13 +1,13 @@
 //! Launches of the kernels for units.
 
+use super::super::buffer::{beginning, exactly};
+use super::super::sum::sum_slots;
 use super::backward::backward_kernel;
 use super::forward::forward_kernel;
-use super::gradient::sum_kernel;
 use super::shape::{Limits, UnitOf, UnitShape};
 use crate::error::Error;
 use crate::form::Form;
 use crate::recurrence::{Drift, Role, Term, Update, check_updates};
-use cubecl::calculate_cube_count_elemwise;
 use cubecl::client::Client;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
@@ -90,7 +90,7 @@ impl CubeUnit {
         let Self { shape, residuals, .. } = *self;
         let (plan, scales) = self.plan(client);
         let [weights, biases, input_biases] = self.parameter_args(parameters)?;
-        let state = arg("state", state, images * 2 * shape.stream())?;
+        let state = exactly("state", state, images * 2 * shape.stream())?;
         let evaluations = self.evaluations.len();
         if images == 0 || evaluations == 0 {
             return Ok(());
@@ -103,8 +103,8 @@ impl CubeUnit {
             weights,
             biases,
             input_biases,
-            arg("plan", &plan, 2 * evaluations)?,
-            arg("scales", &scales, evaluations)?,
+            exactly("plan", &plan, 2 * evaluations)?,
+            exactly("scales", &scales, evaluations)?,
             evaluations as u32,
             residuals as u32,
             shape,
@@ -126,7 +126,7 @@ impl CubeUnit {
     ) -> Result<(), Error> {
         let Self { shape, residuals, .. } = *self;
         let (numbers, evaluations) = (shape.parameters(), self.evaluations.len());
-        arg("found", found, evaluations * numbers)?;
+        exactly("found", found, evaluations * numbers)?;
         if images == 0 || evaluations == 0 {
             return Ok(());
         }
@@ -144,32 +144,22 @@ impl CubeUnit {
                 client,
                 CubeCount::Static(cubes as u32, 1, 1),
                 CubeDim::new_1d(shape.threads as u32),
-                arg("state", state, images * 2 * shape.stream())?,
-                arg("gradient", gradient, images * 2 * shape.stream())?,
-                arg("scratch", &scratch, cubes * 2 * shape.stream())?,
-                part("partial", &partial, cubes * count * numbers)?,
+                exactly("state", state, images * 2 * shape.stream())?,
+                exactly("gradient", gradient, images * 2 * shape.stream())?,
+                exactly("scratch", &scratch, cubes * 2 * shape.stream())?,
+                beginning("partial", &partial, cubes * count * numbers)?,
                 weights,
                 biases,
                 input_biases,
-                arg("plan", &plan, 2 * evaluations)?,
-                arg("scales", &scales, evaluations)?,
+                exactly("plan", &plan, 2 * evaluations)?,
+                exactly("scales", &scales, evaluations)?,
                 images as u32,
                 left as u32,
                 count as u32,
                 residuals as u32,
                 shape,
             );
-            let dim = CubeDim::new(client, count * numbers);
-            sum_kernel::launch(
-                client,
-                calculate_cube_count_elemwise(client, count * numbers, dim),
-                dim,
-                part("partial", &partial, cubes * count * numbers)?,
-                arg("found", found, evaluations * numbers)?,
-                cubes as u32,
-                (count * numbers) as u32,
-                (left * numbers) as u32,
-            );
+            sum_slots(client, &partial, found, [cubes, count * numbers], left * numbers)?;
         }
         Ok(())
     }
@@ -195,29 +185,9 @@ impl CubeUnit {
         let all = self.residuals * channels;
         let input_biases = if input_bias { input_biases } else { biases };
         Ok([
-            arg("weights", weights, kernels)?,
-            arg("biases", biases, all)?,
-            arg("input biases", input_biases, all)?,
+            exactly("weights", weights, kernels)?,
+            exactly("biases", biases, all)?,
+            exactly("input biases", input_biases, all)?,
         ])
     }
-}
-
-/// A buffer of exactly `length` f32 or u32 as the argument of a kernel.
-fn arg(what: &'static str, buffer: &Handle, length: usize) -> Result<BufferArg, Error> {
-    match buffer.size_in_used() as usize == 4 * length {
-        true => part(what, buffer, length),
-        false => {
-            Err(Error::Length { what, expected: length, found: buffer.size_in_used() as usize / 4 })
-        }
-    }
-}
-
-/// The first `length` f32 or u32 of a buffer as the argument of a kernel.
-fn part(what: &'static str, buffer: &Handle, length: usize) -> Result<BufferArg, Error> {
-    let found = buffer.size_in_used() as usize / 4;
-    if found < length {
-        return Err(Error::Length { what, expected: length, found });
-    }
-    // SAFETY: the buffer holds at least `length` numbers of four bytes, as has just been checked.
-    Ok(unsafe { BufferArg::from_raw_parts(buffer.clone(), length) })
 }
