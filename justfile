@@ -29,6 +29,19 @@ memory-picture:
 rivals:
     python3 benchmarks/run.py
 
+# The program for benchmarks/gpu/run.sh, with the commit it was built from (x86-64 Linux; LLVM from llvm.sh)
+gpu-binary:
+    benchmarks/gpu/llvm.sh
+    CUDARC_CUDA_VERSION=13000 cargo build --release --locked --features cuda,wgpu
+    strip --strip-all -o benchmarks/gpu/palinode target/release/palinode
+    xz --force --keep -T0 -6 benchmarks/gpu/palinode
+    git rev-parse --short HEAD > benchmarks/gpu/commit
+    ls -l benchmarks/gpu/palinode.xz
+
+# The tests of devices, on Vulkan in software (Debian: mesa-vulkan-drivers libvulkan1)
+test-devices:
+    VK_ICD_FILENAMES=/usr/share/vulkan/icd.d/lvp_icd.x86_64.json PALINODE_DEVICE=wgpu cargo test --workspace --features wgpu --test cube --test devices --test device_memory
+
 # Kernels by themselves
 bench:
     cargo bench -p palinode-kernels

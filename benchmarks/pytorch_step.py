@@ -1,8 +1,9 @@
-"""Times a whole PyTorch training step of a report-layout Hamiltonian network on the CPU.
+"""Times a whole PyTorch training step, on the CPU or a GPU.
 
-The network is the one `palinode bench step` times: stem, three units of two-layer Hamiltonian
-blocks (Verlet), 2x2 average pools that append zero channels, average pool to 2x2, linear head;
-cross-entropy; SGD with momentum 0.9 and weight decay 2e-4. Prints one JSON object.
+The networks are those that `palinode bench step` times: the report's Hamiltonian network (stem,
+three units of two-layer Hamiltonian blocks integrated by Verlet's method, 2x2 average pools that
+append zero channels, average pool to 2x2, linear head), or ResNet-32; cross-entropy; SGD with
+momentum 0.9 and weight decay 2e-4. Prints one JSON object.
 """
 
 import argparse
@@ -93,8 +94,36 @@ class Network(torch.nn.Module):
         return self.head(pooled.flatten(1))
 
 
+class Basic(torch.nn.Module):
+    """He et al.'s block with batch norms; without parameters in the shortcut (option A)."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.stride, self.added = (1, 0) if inputs == outputs else (2, outputs - inputs)
+        convolution = lambda i, stride: torch.nn.Conv2d(i, outputs, 3, stride, 1, bias=False)
+        self.conv1, self.conv2 = convolution(inputs, self.stride), convolution(outputs, 1)
+        self.norm1, self.norm2 = torch.nn.BatchNorm2d(outputs), torch.nn.BatchNorm2d(outputs)
+
+    def forward(self, x):
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        if self.added:
+            x = F.pad(F.avg_pool2d(x, 2), (0, 0, 0, 0, 0, self.added))
+        return F.relu(x + y)
+
+
+def resnet(blocks, classes=10):
+    """A ResNet of 6 blocks + 2 layers on 32x32 images."""
+    layers = [torch.nn.Conv2d(3, 16, 3, padding=1, bias=False), torch.nn.BatchNorm2d(16), torch.nn.ReLU()]
+    for inputs, outputs in ((16, 16), (16, 32), (32, 64)):
+        layers += [Basic(inputs if block == 0 else outputs, outputs) for block in range(blocks)]
+    layers += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(64, classes)]
+    return torch.nn.Sequential(*layers)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", choices=("hamiltonian", "resnet"), default="hamiltonian")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--blocks", type=int, default=18, help="blocks per unit")
     parser.add_argument("--widths", type=int, nargs=3, default=(32, 64, 128))
     parser.add_argument("--batch-size", type=int, default=128)
@@ -102,6 +131,7 @@ def main():
     parser.add_argument("--mode", choices=("plain", "reversible"), default="plain")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
+    parser.add_argument("--tf32", action="store_true", help="19-bit factors where the GPU has them")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
@@ -109,11 +139,19 @@ def main():
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    network = Network(arguments.blocks, arguments.widths, arguments.mode == "reversible")
-    images = torch.randn(arguments.batch_size, 3, 32, 32)
-    labels = torch.randint(0, 10, (arguments.batch_size,))
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
+    torch.backends.cudnn.benchmark = True
+    device = torch.device(arguments.device)
+    if arguments.network == "resnet":
+        network = resnet(arguments.blocks).to(device)
+    else:
+        network = Network(arguments.blocks, arguments.widths, arguments.mode == "reversible").to(device)
+    images = torch.randn(arguments.batch_size, 3, 32, 32, device=device)
+    labels = torch.randint(0, 10, (arguments.batch_size,), device=device)
     if arguments.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
+        if arguments.network == "resnet":
+            network = network.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         network.parameters(), lr=0.01, momentum=0.9, weight_decay=2e-4
     )
@@ -121,7 +159,7 @@ def main():
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.bf16):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=arguments.bf16):
             loss = F.cross_entropy(forward(images).float(), labels)
         loss.backward()
         optimizer.step()
@@ -144,6 +182,7 @@ def main():
                 },
                 "images_per_second": arguments.batch_size / statistics.median(seconds),
                 "peak_resident_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                "peak_device_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
                 "torch": torch.__version__,
             }
         )

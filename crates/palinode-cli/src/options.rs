@@ -5,6 +5,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use palinode::device::DeviceName;
 use palinode::network::{Layout, NetworkConfig, Variant, WeightFile};
+use palinode::precision::NumberType;
 use palinode::tensor::Device;
 use palinode_train::data::{self, Dataset, ImageSource, Relabelled, SourceName};
 use std::path::PathBuf;
@@ -87,6 +88,20 @@ impl OnDevice {
     pub fn open(&self) -> anyhow::Result<Device> {
         Ok(self.name.unwrap_or_default().open()?)
     }
+}
+
+/// The type that residuals are evaluated in.
+#[derive(Debug, Args)]
+pub struct InType {
+    /// What the residuals are evaluated in: f32, or bf16 or f16 on devices that have them.
+    #[arg(long, value_name = "TYPE", value_parser = number_type, default_value = "f32")]
+    pub precision: NumberType,
+}
+
+/// A type of numbers by its name.
+fn number_type(name: &str) -> Result<NumberType, String> {
+    let found = NumberType::ALL.into_iter().find(|own| own.name() == name);
+    found.ok_or_else(|| "expected f32, bf16 or f16".to_owned())
 }
 
 /// A device by its name.

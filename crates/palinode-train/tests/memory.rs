@@ -5,6 +5,7 @@
 
 use palinode::Context;
 use palinode::network::NetworkConfig;
+use palinode::precision::NumberType;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
 use palinode_train::bench::{Meter, StepMeasurement, StepPlan, measure_step};
@@ -46,7 +47,8 @@ fn one_thread() -> Context {
 }
 
 fn plan(mode: Differentiation) -> StepPlan {
-    StepPlan { mode, batch_size: BATCH, seed: 1, device: Device::flex() }
+    let (device, precision) = (Device::flex(), NumberType::F32);
+    StepPlan { mode, batch_size: BATCH, seed: 1, device, precision }
 }
 
 fn measure(mode: Differentiation) -> Vec<StepMeasurement> {

@@ -57,6 +57,7 @@ pub mod memory;
 pub mod network;
 pub mod norm;
 pub mod pass;
+pub mod precision;
 pub mod random;
 pub mod residual;
 pub mod reversible;

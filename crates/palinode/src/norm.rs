@@ -5,7 +5,7 @@ use crate::autodiff::{Variable, on_kernels, record, tensor, values, view};
 use crate::pass::{Moments, Pass, Phase, Statistics};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::batch_norm;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use palinode_kernels::Context;
 use palinode_kernels::norm::BatchNormKernel;
 use palinode_kernels::profile::Section;
@@ -67,6 +67,15 @@ impl BatchNorm {
     }
 
     fn normalise(&self, x: Tensor<4>, pass: &Pass, relu: bool) -> Tensor<4> {
+        let dtype = x.dtype();
+        if Some(dtype) == pass.precision().half() {
+            // Sums over many numbers need more than a half type.
+            return self.normalise_in_type(x.cast(DType::F32), pass, relu).cast(dtype);
+        }
+        self.normalise_in_type(x, pass, relu)
+    }
+
+    fn normalise_in_type(&self, x: Tensor<4>, pass: &Pass, relu: bool) -> Tensor<4> {
         let batch = match pass.phase() {
             Phase::Inference => None,
             Phase::Training { .. } | Phase::BatchStatistics => {

@@ -8,6 +8,7 @@
 //! nothing: its mask is a function of seed, step, position in the network and element.
 
 use crate::error::{Error, Result};
+use crate::precision::NumberType;
 use crate::random::{Generator, Purpose};
 use burn::module::ParamId;
 use burn::tensor::Tensor;
@@ -76,6 +77,7 @@ pub struct Pass {
     phase: Phase,
     context: Context,
     place: Place,
+    precision: NumberType,
     /// The statistics of the evaluation that this one repeats; `None` in a first evaluation.
     repeated: Option<Kept>,
     /// The statistics that the norms of this first evaluation have computed.
@@ -101,6 +103,7 @@ impl Pass {
             phase,
             context: context.clone(),
             place,
+            precision: NumberType::F32,
             repeated: None,
             computed: RefCell::default(),
             norms: RefCell::default(),
@@ -112,6 +115,16 @@ impl Pass {
     /// A second evaluation at `place`; the first one kept `kept`.
     pub(crate) fn again(phase: Phase, context: &Context, place: Place, kept: Kept) -> Self {
         Self { repeated: Some(kept), ..Self::first(phase, context, place) }
+    }
+
+    /// The same evaluation in the type `precision`.
+    pub(crate) fn in_type(self, precision: NumberType) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The type that the residual is evaluated in.
+    pub fn precision(&self) -> NumberType {
+        self.precision
     }
 
     /// The purpose of the forward pass.

@@ -1,7 +1,7 @@
 //! `palinode bench memory`.
 
 use crate::allocator::meter_of;
-use crate::options::{Mode, Model, OnDevice, at_most};
+use crate::options::{InType, Mode, Model, OnDevice, at_most};
 use crate::output::say;
 use clap::Args;
 use palinode::Context;
@@ -36,6 +36,8 @@ pub struct Memory {
     seed: u64,
     #[command(flatten)]
     device: OnDevice,
+    #[command(flatten)]
+    number_type: InType,
     /// Write the rows to this file as CSV.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -66,6 +68,7 @@ impl Memory {
                     batch_size: self.batch_size,
                     seed: self.seed,
                     device: device.clone(),
+                    precision: self.number_type.precision,
                 };
                 let row = measure_step(&config, &plan, meter.as_ref(), context)?;
                 if !self.json {

@@ -2,7 +2,7 @@
 
 use super::timing::{Repeats, Seconds};
 use crate::allocator::{meter_of, resident_bytes};
-use crate::options::{Mode, Model, OnDevice};
+use crate::options::{InType, Mode, Model, OnDevice};
 use crate::output::say;
 use clap::Args;
 use palinode::network::Variant;
@@ -31,6 +31,8 @@ pub struct Step {
     gradients: Precision,
     #[command(flatten)]
     device: OnDevice,
+    #[command(flatten)]
+    number_type: InType,
     /// What is timed, and how often.
     #[command(flatten)]
     repeats: Repeats,
@@ -90,7 +92,8 @@ impl Step {
         small.blocks.fill(1);
         let device = self.device.open()?;
         let meter = meter_of(&device);
-        let plan = StepPlan { mode, batch_size: 1, seed, device };
+        let plan =
+            StepPlan { mode, batch_size: 1, seed, device, precision: self.number_type.precision };
         StepBench::new(&small, &plan, meter.as_ref(), context)?.step()?;
         let resident_before = resident_bytes();
         let plan = StepPlan { batch_size, ..plan };

@@ -9,6 +9,7 @@ use palinode::Context;
 use palinode::device::{check_available, synchronize};
 use palinode::network::{Network, NetworkConfig, Phase, count};
 use palinode::pass::Statistics;
+use palinode::precision::NumberType;
 use palinode::random::{Generator, Purpose};
 use palinode::reversible::Differentiation;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ pub struct StepPlan {
     pub seed: u64,
     /// Without autodiff.
     pub device: Device,
+    /// What residuals are evaluated in.
+    pub precision: NumberType,
 }
 
 /// A network in training on one batch of random images.
@@ -96,6 +99,7 @@ impl<'a> StepBench<'a> {
         let device = plan.device.clone().autodiff();
         let before = meter.current();
         let network = config.init(seed, mode, &device)?.with_context(context)?;
+        let network = network.with_precision(plan.precision)?;
         let optimizer = NetworkOptimizer::new(&OptimizerRecipe::default(), &network);
         let bytes = 4 * count(&network).total;
         let side_state = match mode {

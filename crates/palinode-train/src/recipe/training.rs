@@ -3,6 +3,7 @@
 use super::setters::setters;
 use crate::error::{Error, Result};
 use palinode::device::DeviceName;
+use palinode::precision::NumberType;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
 use palinode::{Context, ContextBuilder};
 use palinode_kernels::Isa;
@@ -53,6 +54,9 @@ pub struct TrainingRecipe {
     /// [`Trainer`](crate::train::Trainer) the device that the network is on. A run may go on on another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceName>,
+    /// The type that the units' residuals are evaluated in; state, sums, norms and weights stay in f32. The half types
+    /// are for devices that compute in them.
+    pub precision: NumberType,
     /// How units are differentiated; unset: reversible where the scheme is, otherwise stored.
     pub mode: Option<Differentiation>,
     /// Instruction set of the kernels. A run records the one it began with.
@@ -104,6 +108,7 @@ impl Default for TrainingRecipe {
             head: HeadStart::Kept,
             freeze: Vec::new(),
             device: None,
+            precision: NumberType::F32,
             mode: None,
             isa: None,
             algorithm: None,
@@ -125,5 +130,6 @@ setters!(TrainingRecipe {
     with_head => head: HeadStart,
     with_freeze => freeze: Vec<String>,
     with_device => device: Option<DeviceName>,
+    with_precision => precision: NumberType,
     with_mode => mode: Option<Differentiation>,
 });

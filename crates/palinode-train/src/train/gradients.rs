@@ -4,7 +4,9 @@ use crate::error::{Error, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 use palinode::network::Network;
+use palinode::precision::NumberType;
 use palinode::residual::Residual;
+use palinode::reversible::Differentiation;
 
 /// One gradient per parameter, flat, in the order of a visit; `None` for a parameter that is not
 /// trained.
@@ -57,6 +59,31 @@ impl ParameterGradients {
         }
         Some(norm)
     }
+}
+
+/// What a loss is multiplied by before its backward pass, since f16 has no numbers as small as its gradients. Units in
+/// other modes than `stored` scale the cotangent of every residual by itself.
+pub(super) fn loss_scale(precision: NumberType, mode: Differentiation) -> f64 {
+    match (precision, mode) {
+        (NumberType::F16, Differentiation::Stored) => 1024.0,
+        _ => 1.0,
+    }
+}
+
+/// The gradients of a loss, by a backward pass through `scale` times the loss.
+pub(super) fn scaled_gradients<R: Residual>(
+    network: &Network<R>,
+    loss: Tensor<1>,
+    scale: f64,
+) -> ParameterGradients {
+    if scale == 1.0 {
+        return ParameterGradients::take(network, &mut loss.backward());
+    }
+    let mut found = ParameterGradients::take(network, &mut (loss * scale).backward());
+    for gradient in found.0.iter_mut().flatten() {
+        *gradient = gradient.clone() / scale;
+    }
+    found
 }
 
 struct Take<'a> {

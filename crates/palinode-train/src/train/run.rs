@@ -2,7 +2,7 @@
 
 use super::epoch_end::end_epoch;
 use super::evaluate::smoothed_cross_entropy;
-use super::gradients::{GradientMean, ParameterGradients};
+use super::gradients::{GradientMean, loss_scale, scaled_gradients};
 use super::observer::{Observer, Progress};
 use super::readings::Readings;
 use super::state::Run;
@@ -29,6 +29,8 @@ pub(super) fn run_epochs<R: Residual>(
 ) -> Result<Run<R>> {
     let (settings, device) = (run.settings.clone(), run.device());
     let (seed, training) = (settings.seed, settings.training);
+    let mode = training.mode.unwrap_or_else(|| run.network.config().usual_mode());
+    let loss_scale = loss_scale(training.precision, mode);
     while run.position.epoch < training.epochs {
         // The epoch's batches in the order that the seed says, without those of finished steps.
         let epoch = run.position.epoch;
@@ -66,7 +68,7 @@ pub(super) fn run_epochs<R: Residual>(
                 let loss = smoothed_cross_entropy(logits.clone(), labels.clone(), smoothing);
                 readings.add_batch(run.position.step, &loss, logits, labels);
 
-                let gradients = ParameterGradients::take(&run.network, &mut loss.backward());
+                let gradients = scaled_gradients(&run.network, loss, loss_scale);
                 mean.add(gradients, images)?;
             }
             let Some(gradients) = mean.finish() else {

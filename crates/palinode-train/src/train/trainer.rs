@@ -15,13 +15,15 @@ use super::start::{freeze, start_from};
 use super::state::Run;
 use super::training_data::TrainingData;
 use crate::error::{Error, Result};
-use crate::recipe::Settings;
+use crate::recipe::{Settings, TrainingRecipe};
 use burn::module::Module;
+use burn::tensor::Device;
 use palinode::device::check_available;
 use palinode::file::write_atomically;
 use palinode::network::weights::collect;
 use palinode::network::{Network, count};
 use palinode::residual::{Residual, residual_name};
+use palinode::reversible::Precision;
 use palinode_kernels::{Context, ContextBuilder};
 use std::path::Path;
 
@@ -235,6 +237,10 @@ impl<R: Residual> Trainer<R> {
                 (network, device) = (network.fork(&wanted), wanted);
             }
         }
+        network = network.with_precision(training.precision)?;
+        if device.clone().inner() != Device::flex() {
+            refuse_choices_of_the_cpu(training)?;
+        }
         if let Some(mode) = training.mode {
             network = network.with_mode(mode)?;
         }
@@ -281,6 +287,22 @@ impl<R: Residual> Trainer<R> {
             events,
         })
     }
+}
+
+/// Refuses settings that choose among the kernels of the CPU, for a network that is on another device.
+fn refuse_choices_of_the_cpu(training: &TrainingRecipe) -> Result<()> {
+    let reason =
+        "chooses among the kernels of the CPU, but the network is computed on another device";
+    if training.algorithm.is_some() {
+        return Err(Error::config("training.algorithm", reason));
+    }
+    if training.gradients != Precision::F32 {
+        return Err(Error::config(
+            "training.gradients",
+            format!("{reason}; see training.precision"),
+        ));
+    }
+    Ok(())
 }
 
 /// Trains to the end.

@@ -10,6 +10,7 @@ use crate::activation::{Activation, activate};
 use crate::error::{Error, Result};
 use crate::norm::BatchNorm;
 use crate::pass::{Pass, Phase};
+use crate::precision::NumberType;
 use crate::residual::{BuiltIn, Residual};
 use crate::reversible::Differentiation;
 use burn::module::{Module, ModuleVisitor, Param};
@@ -117,6 +118,17 @@ impl<R: Residual> Network<R> {
     /// As [`Unit::with_mode`].
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         let units = self.units.into_iter().map(|unit| unit.with_mode(mode));
+        self.units = units.collect::<Result<_>>()?;
+        Ok(self)
+    }
+
+    /// The same network with the residuals of its units evaluated in the type `precision`. Stem, transitions, the
+    /// first blocks of a baseline's units and head stay in f32.
+    ///
+    /// # Errors
+    /// As [`Unit::with_precision`].
+    pub fn with_precision(mut self, precision: NumberType) -> Result<Self> {
+        let units = self.units.into_iter().map(|unit| unit.with_precision(precision));
         self.units = units.collect::<Result<_>>()?;
         Ok(self)
     }

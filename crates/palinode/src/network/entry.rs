@@ -43,7 +43,12 @@ impl<R: Residual> Entry<R> {
         unit: usize,
         survival: Arc<[f64]>,
     ) -> Self {
-        Self { residuals, shortcut, width, site: UnitSite { unit, first: 0, survival } }
+        Self {
+            residuals,
+            shortcut,
+            width,
+            site: UnitSite { unit, survival, ..UnitSite::default() },
+        }
     }
 
     /// The state after the block. `outside` is the pass of the layers outside the units.

@@ -2,11 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::pass::Phase;
+use crate::precision::NumberType;
 use crate::residual::Residual;
 use crate::reversible::{self, Blocks, Differentiation, Evaluations, UnitSite, check_context};
 use crate::scheme::{Scheme, State, Streams, sweep};
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use palinode_kernels::Context;
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl<R: Residual> Unit<R> {
             ));
         }
         mode.check(&residuals, scheme.as_ref())?;
-        let site = UnitSite { unit: 0, first: 0, survival: [].into() };
+        let site = UnitSite::default();
         let context = Context::default();
         Ok(Self { residuals, scheme, mode, site, context })
     }
@@ -67,6 +68,18 @@ impl<R: Residual> Unit<R> {
     pub fn with_survival(mut self, survival: impl Into<Arc<[f64]>>) -> Self {
         self.site.survival = survival.into();
         self
+    }
+
+    /// The same unit with its residuals evaluated in the type `precision`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the device of the parameters does not compute in this type.
+    pub fn with_precision(mut self, precision: NumberType) -> Result<Self> {
+        if let Some(device) = self.device() {
+            precision.check_on(&device)?;
+        }
+        self.site.precision = precision;
+        Ok(self)
     }
 
     /// The same unit after an entry of `first` residuals, which come first in the numbering.
@@ -189,10 +202,19 @@ impl<R: Residual> Unit<R> {
 
     /// The element type of the parameters; `None` if there are none.
     fn dtype(&self) -> Option<DType> {
-        struct Visitor(Option<DType>);
+        self.kind().map(|(dtype, _)| dtype)
+    }
+
+    /// The device of the parameters; `None` if there are none.
+    fn device(&self) -> Option<Device> {
+        self.kind().map(|(_, device)| device)
+    }
+
+    fn kind(&self) -> Option<(DType, Device)> {
+        struct Visitor(Option<(DType, Device)>);
         impl ModuleVisitor for Visitor {
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                self.0.get_or_insert_with(|| param.val().dtype());
+                self.0.get_or_insert_with(|| (param.val().dtype(), param.val().device()));
             }
         }
         let mut visitor = Visitor(None);

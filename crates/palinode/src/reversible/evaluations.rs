@@ -1,7 +1,9 @@
 //! First evaluations of a unit's residuals, and second evaluations that give the same values.
 
+use super::half::in_half;
 use crate::error::{Error, Result};
 use crate::pass::{Draw, Drawn, Kept, Moments, Pass, Phase, Place};
+use crate::precision::NumberType;
 use crate::residual::Residual;
 use crate::scheme::{Role, Term};
 use burn::tensor::{DType, Tensor};
@@ -11,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The position of a unit's residuals in a network, and the probabilities of stochastic depth.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct UnitSite {
     /// Index of the unit, from 0.
     pub unit: usize,
@@ -19,6 +21,8 @@ pub(crate) struct UnitSite {
     pub first: usize,
     /// Probability that residual i is evaluated in training ([`Survival`]); empty: all are.
     pub survival: Arc<[f64]>,
+    /// The type that the residuals are evaluated in.
+    pub precision: NumberType,
 }
 
 impl UnitSite {
@@ -71,6 +75,15 @@ impl Evaluations {
         Self { phase, context: context.clone(), site, kept: BTreeMap::new() }
     }
 
+    /// The type that the residuals are evaluated in: for inference always f32, so that a weight file gives the same
+    /// numbers wherever it is loaded.
+    fn precision(&self) -> NumberType {
+        match self.phase {
+            Phase::Inference => NumberType::F32,
+            Phase::Training { .. } | Phase::BatchStatistics => self.site.precision,
+        }
+    }
+
     /// The size of the kept statistics in bytes.
     pub fn bytes(&self) -> usize {
         self.kept.values().flat_map(BTreeMap::values).map(Moments::bytes).sum()
@@ -82,7 +95,8 @@ impl Evaluations {
         (residual, role): (usize, Role),
         evaluate: impl FnOnce(&Pass, Survival) -> Result<T>,
     ) -> Result<T> {
-        let pass = Pass::first(self.phase, &self.context, self.site.place(residual, role));
+        let place = self.site.place(residual, role);
+        let pass = Pass::first(self.phase, &self.context, place).in_type(self.precision());
         let value = evaluate(&pass, self.site.survival(self.phase, residual))?;
         pass.check()?;
         let kept = pass.into_kept();
@@ -102,6 +116,7 @@ impl Evaluations {
         let kept = self.kept.get(&(residual, role == Role::Conjugate)).cloned();
         let place = self.site.place(residual, role);
         let pass = Pass::again(self.phase, &self.context, place, kept.unwrap_or_else(Kept::new));
+        let pass = pass.in_type(self.precision());
         let value = evaluate(&pass, self.site.survival(self.phase, residual))?;
         pass.check()?;
         Ok(value)
@@ -169,13 +184,19 @@ pub(crate) fn value_of<R: Residual>(
     x: Tensor<4>,
     pass: &Pass,
 ) -> Result<Tensor<4>> {
-    let expected = (x.dims(), x.dtype());
-    let value = match role {
+    let (shape, dtype) = (x.dims(), x.dtype());
+    let evaluate = |residual: &R, x: Tensor<4>| match role {
         Role::Forward => residual.forward(x, pass),
         Role::Conjugate => residual.conjugate(x, pass),
     };
-    check_like(name, "returned", &value, expected)?;
-    Ok(value)
+    let Some(half) = pass.precision().half() else {
+        let value = evaluate(residual, x);
+        check_like(name, "returned", &value, (shape, dtype))?;
+        return Ok(value);
+    };
+    let value = evaluate(&in_half(residual, half), x.cast(half));
+    check_like(name, "returned", &value, (shape, half))?;
+    Ok(value.cast(dtype))
 }
 
 /// Checks the shape and the element type of what a residual called `name` has made; `verb` says what it did.
@@ -223,7 +244,7 @@ mod tests {
     #[test]
     fn residuals_are_dropped_in_training_and_scaled_in_other_phases() {
         let survival: Arc<[f64]> = vec![1.0, 0.25].into();
-        let site = UnitSite { unit: 0, first: 0, survival };
+        let site = UnitSite { unit: 0, first: 0, survival, precision: NumberType::F32 };
         assert_eq!(site.survival(Phase::Inference, 1), Survival::Expected(0.25));
         let steps = 4000;
         let counted = |residual| {

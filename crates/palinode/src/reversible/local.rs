@@ -6,6 +6,7 @@
 use super::evaluations::{Evaluations, Survival, check_like, surviving_value};
 use crate::error::{Error, Result};
 use crate::pass::Pass;
+use crate::precision::NumberType;
 use crate::residual::{Residual, Vjp};
 use crate::scheme::{Role, Term};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
@@ -82,6 +83,7 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
             self.evaluations.again((term.residual, term.role), |pass, survival| {
                 if term.role == Role::Forward
                     && survival == Survival::Whole
+                    && pass.precision() == NumberType::F32
                     && let Some(known) = residual.vjp(&x, &cotangent, pass)
                 {
                     check_vjp(residual, &name, &known, &x)?;
@@ -169,10 +171,30 @@ fn by_autodiff<R: Residual>(
         // A constant residual: neither x nor a parameter was used.
         return Ok(Vjp { value, input: x.inner().zeros_like(), parameters: Vec::new() });
     }
+    // A vjp is linear in the cotangent.
+    let scale = (conditions.0.precision() == NumberType::F16).then(|| f16_scale(&cotangent));
+    let cotangent = match &scale {
+        Some(scale) => cotangent * scale.clone(),
+        None => cotangent,
+    };
     let mut gradients = (output * cotangent.autodiff()).sum().backward();
     // A residual that does not depend on x has no gradient with respect to it.
-    let input = x.grad_remove(&mut gradients).unwrap_or_else(|| x.inner().zeros_like());
-    Ok(Vjp { value, input, parameters: collect(&residual, &mut gradients) })
+    let mut input = x.grad_remove(&mut gradients).unwrap_or_else(|| x.inner().zeros_like());
+    let mut parameters = collect(&residual, &mut gradients);
+    if let Some(scale) = scale {
+        let vector: Tensor<1> = scale.clone().reshape([1]);
+        input = input / scale;
+        parameters = parameters.into_iter().map(|own| own / vector.clone()).collect();
+    }
+    Ok(Vjp { value, input, parameters })
+}
+
+/// The factor that brings the largest number of a cotangent to 1, `[1, 1, 1, 1]`, since products of small numbers
+/// are below the range of f16. It is computed on the device.
+fn f16_scale(cotangent: &Tensor<4>) -> Tensor<4> {
+    let largest: Tensor<4> = cotangent.clone().abs().max().reshape([1, 1, 1, 1]);
+    // A cotangent of zeros stays one.
+    largest.clamp_min(1e-30).recip()
 }
 
 /// The flattened gradients with respect to a residual's parameters, with zeros for unused ones.

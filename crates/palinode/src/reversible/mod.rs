@@ -17,6 +17,7 @@ mod differentiation;
 mod evaluations;
 mod forward;
 mod fused;
+mod half;
 mod last_state;
 mod local;
 mod reversed;

@@ -10,6 +10,7 @@ mod case;
 mod device;
 mod dropout;
 mod gradients;
+mod half;
 mod networks;
 mod norms;
 #[path = "../support/mod.rs"]

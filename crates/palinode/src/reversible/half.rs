@@ -1,0 +1,26 @@
+//! Residuals in a half type.
+
+use crate::residual::Residual;
+use burn::module::{ModuleMapper, Param};
+use burn::tensor::{DType, Tensor};
+
+/// The residual with its parameters in type `half`, as functions of the originals. Norms stay as they are: they
+/// compute in f32.
+pub(super) fn in_half<R: Residual>(residual: &R, half: DType) -> R {
+    struct Cast {
+        half: DType,
+        in_norm: bool,
+    }
+    impl ModuleMapper for Cast {
+        fn enter_module(&mut self, _: &str, container: &str) {
+            self.in_norm = container.ends_with("BatchNorm");
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            match self.in_norm {
+                true => param,
+                false => Param::initialized(param.id, param.val().cast(self.half)),
+            }
+        }
+    }
+    residual.clone().map(&mut Cast { half, in_norm: false })
+}
