@@ -189,7 +189,10 @@ def steps(run, model, batch):
 
 def quick_start(run):
     words = ("train", "--device", run.arguments.device, "--out", run.out / "work" / "quick-start", "--quiet", "--json")
-    more = ("--epochs", 1, "--set", "data.subset=0.001", "--batch-size", 512) if run.arguments.small else ()
+    more = ()
+    if run.arguments.small:
+        more = ("--epochs", 1, "--batch-size", 512, "--set", "model.blocks=[1]", "--set", "model.widths=[4]", "--set",
+                "model.transitions=[]", "--set", "training.test=false", "--set", "data.validation=0.01")
     return run.palinode(*words, *more, limit=120)
 
 

@@ -94,8 +94,8 @@ impl NetworkOptimizer {
     }
 
     /// One step at learning rate `rate`. Parameters without a gradient stay as they are. Where the norm of the
-    /// gradient is limited, the norm before that is returned too, `[1]`. If it is not finite, the weights
-    /// are not either.
+    /// gradient is limited, the norm before that is returned too, `[1]`, still on the device. If it is not finite,
+    /// the step is worth nothing, and the caller must refuse it.
     ///
     /// # Errors
     /// [`palinode::Error::Config`] where the gradients are another network's.
