@@ -4,6 +4,7 @@ use super::augment::Augmentation;
 use super::image_source::{ImageSource, image_len};
 use crate::error::{Error, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use palinode::Context;
 use palinode::network::DataInfo;
 use palinode::random::{Generator, Purpose};
 use rayon::prelude::*;
@@ -176,15 +177,23 @@ impl<S: ImageSource> Batches<S> {
 }
 
 impl<S: ImageSource + 'static> Batches<S> {
-    /// The remaining batches, each prepared by another thread while the one before it is in use.
+    /// The remaining batches on `device`, each prepared and uploaded by another thread while the one before it is
+    /// in use.
     ///
-    /// This thread works alone, beside the threads that compute.
-    pub fn ahead(mut self, device: &Device) -> Ahead {
+    /// On the CPU this thread works alone, beside the threads that compute. On other devices, the threads of
+    /// `context` have nothing else to do, but for the one that calls this: they share the images of a batch.
+    pub fn ahead(mut self, device: &Device, context: &Context) -> Ahead {
         let (sender, receiver) = sync_channel(1);
+        let on_cpu = device.clone().inner() == Device::flex();
+        let helpers = (!on_cpu && context.threads() > 1).then(|| context.clone());
         let device = device.clone();
         let worker = thread::spawn(move || {
             loop {
-                let batch = self.prepare(&device, false).transpose();
+                let batch = match &helpers {
+                    Some(context) => context.install(|| self.prepare(&device, true)),
+                    None => self.prepare(&device, false),
+                };
+                let batch = batch.transpose();
                 let last = !matches!(batch, Some(Ok(_)));
                 // The receiver is gone where the remaining batches are no longer wanted.
                 let sent = batch.is_none_or(|batch| sender.send(batch).is_ok());

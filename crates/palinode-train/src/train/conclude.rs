@@ -46,7 +46,7 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
         test_loss: found.map(|found| found.loss),
         seconds: Some(*seconds),
         images_per_second: Some(images as f64 / training_seconds),
-        peak_bytes: observer.peak_bytes(),
+        peak_bytes: run.peak_bytes(observer),
         remarks: run.data.remarks.clone(),
         tested_after: tested_after.clone(),
     };

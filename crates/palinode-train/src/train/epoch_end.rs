@@ -33,7 +33,7 @@ pub(super) fn end_epoch<R: Residual>(
         learning_rate,
         seconds: run.position.epoch_seconds,
         images_per_second: run.position.seen as f64 / run.position.epoch_seconds,
-        peak_bytes: observer.peak_bytes(),
+        peak_bytes: run.peak_bytes(observer),
     }];
     let mut best = None;
     let images = run.data.validation.len();
@@ -53,7 +53,7 @@ pub(super) fn end_epoch<R: Residual>(
             learning_rate,
             seconds,
             images_per_second: images as f64 / seconds,
-            peak_bytes: observer.peak_bytes(),
+            peak_bytes: run.peak_bytes(observer),
         });
         let so_far = run.position.best.and_then(|best| best.accuracy);
         if so_far.is_none_or(|accuracy| found.accuracy > accuracy) {

@@ -45,7 +45,7 @@ pub(super) fn run_epochs<R: Residual>(
         let batches_per_epoch = batches.count();
         let steps = batches_per_epoch.div_ceil(training.accumulate);
         batches.skip_batches(run.position.step * training.accumulate);
-        let mut batches = batches.ahead(&device);
+        let mut batches = batches.ahead(&device, run.network.context());
         let rate_at = |step: usize| {
             let factor =
                 settings.schedule.factor_at(epoch, epoch * steps + step, training.epochs * steps);

@@ -6,6 +6,7 @@ use super::directory::RunDirectory;
 use super::events::EventLog;
 use super::identity::Identity;
 use super::lock::Lock;
+use super::observer::Observer;
 use super::optimizer::NetworkOptimizer;
 use super::position::Position;
 use super::readings::{NotFinite, Readings};
@@ -41,6 +42,13 @@ impl<R: Residual> Run<R> {
     /// The device of the network.
     pub fn device(&self) -> Device {
         self.network.head.weight.val().device()
+    }
+
+    /// The most bytes that were in use so far: on a device of its own those that its pool has reserved, otherwise what
+    /// the observer has counted.
+    pub fn peak_bytes(&self, observer: &dyn Observer) -> Option<u64> {
+        let pool = self.device().inner().memory_pool_usage();
+        pool.map(|usage| usage.bytes_reserved).or_else(|| observer.peak_bytes())
     }
 
     /// The network's arrays. Only finite ones are ever saved.
