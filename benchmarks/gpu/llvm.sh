@@ -7,19 +7,21 @@
 set -euo pipefail
 
 version=23
-bundle="${XDG_DATA_HOME:-$HOME/.local/share}/tracel/tracel-llvm-23.1.0-4"
-if [ -e "$bundle/.tracel-llvm-installed" ]; then
-    echo "LLVM is there already: $bundle"
+home="${XDG_DATA_HOME:-$HOME/.local/share}/tracel/tracel-llvm-23.1.0-4"
+if [ -e "$home/.tracel-llvm-installed" ]; then
+    echo "LLVM is there already: $home"
     exit 0
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# It is moved to its place when it is complete.
+bundle="$work/bundle"
 
 # The mirror that this machine uses, with the unstable release in place of its own.
 mirror=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
     grep -v snapshot | head -1 | tr -d ' ' || true)
 mkdir -p "$work/lists/partial" "$work/parts" "$work/debs" "$work/root"
-echo "deb [trusted=yes] ${mirror:?no Debian mirror in the sources of apt} sid main" > "$work/sid.list"
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:?no Debian mirror in the sources of apt} sid main" > "$work/sid.list"
 apt="-o Dir::State::Lists=$work/lists -o Dir::Etc::SourceList=$work/sid.list -o Dir::Etc::SourceParts=$work/parts
     -o APT::Architecture=amd64 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root"
 apt-get -qq $apt update
@@ -85,4 +87,7 @@ done
 C
 chmod +x "$bundle/bin/llvm-config"
 touch "$bundle/.tracel-llvm-installed"
-echo "LLVM is in $bundle"
+mkdir -p "$(dirname "$home")"
+rm -rf "$home"
+mv "$bundle" "$home"
+echo "LLVM is in $home"

@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 device=cuda
 out="$here/results"
-options=()
+options=(--precisions f32,bf16)
 while [ $# -gt 0 ]; do
     case $1 in
         --device) device=$2; shift 2 ;;
@@ -26,20 +26,24 @@ if [ ! -x "$binary" ] && [ -e "$here/palinode.xz" ]; then
     chmod +x "$binary"
 fi
 
-# CUDA's functions of mathematics (exp, log, tanh) are in a file beside its compiler.
+# CUDA's functions of mathematics (exp, log, tanh) are in a file that comes with its compiler, and with Triton.
 if [ "${device%%:*}" = cuda ] && [ -z "${CUDA_PATH:-}" ]; then
-    for library in /usr/local/cuda*/nvvm/libdevice/libdevice.10.bc /usr/lib/cuda/nvvm/libdevice/libdevice.10.bc \
-        "$(find / -name libdevice.10.bc -not -path '/proc/*' 2>/dev/null | head -1)"; do
-        if [ -e "$library" ]; then
-            CUDA_PATH=$(cd "$(dirname "$library")/../.." && pwd)
-            export CUDA_PATH
-            break
-        fi
-    done
+    library=$(ls /usr/local/cuda*/nvvm/libdevice/libdevice.10.bc /usr/lib/cuda/nvvm/libdevice/libdevice.10.bc 2>/dev/null | head -1 || true)
+    if [ -z "$library" ]; then
+        library=$(find /usr /opt "$HOME" -name libdevice.10.bc 2>/dev/null | head -1 || true)
+    fi
+    if [ -n "$library" ]; then
+        CUDA_PATH=$(mktemp -d)
+        mkdir -p "$CUDA_PATH/nvvm/libdevice"
+        ln -s "$library" "$CUDA_PATH/nvvm/libdevice/libdevice.10.bc"
+        export CUDA_PATH
+    else
+        echo "libdevice.10.bc was not found: kernels with exp, log or tanh will fail" >&2
+    fi
 fi
 
 rival=()
 if [ "${device%%:*}" = cuda ] && "${PYTHON:-python3}" -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
-    rival=(--rival-device cuda)
+    rival=(--rival-device "$device")
 fi
 "${PYTHON:-python3}" "$here/measure.py" --binary "$binary" --device "$device" --out "$out" "${rival[@]}" "${options[@]}"

@@ -3,7 +3,7 @@
 use crate::output::remark;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use palinode::device::DeviceName;
+use palinode::device::{DeviceName, Runtime};
 use palinode::network::{Layout, NetworkConfig, Variant, WeightFile};
 use palinode::precision::NumberType;
 use palinode::tensor::Device;
@@ -84,6 +84,11 @@ pub struct OnDevice {
 }
 
 impl OnDevice {
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.name.unwrap_or_default().runtime == Runtime::Cpu
+    }
+
     /// The device, without autodiff.
     pub fn open(&self) -> anyhow::Result<Device> {
         Ok(self.name.unwrap_or_default().open()?)

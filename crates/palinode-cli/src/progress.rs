@@ -122,10 +122,13 @@ impl Observer for Display {
 
     fn step(&mut self, p: &Progress) {
         let left = self.time_left(p);
+        // A device is read every few steps.
+        let found = match p.loss.is_nan() {
+            true => "not read yet".to_owned(),
+            false => format!("loss {}  accuracy {:.2} %", loss(p.loss), 100.0 * p.accuracy),
+        };
         let text = format!(
-            "loss {}  accuracy {:.2} %  {:.0} images/s  peak {:.0} MB{left}",
-            loss(p.loss),
-            100.0 * p.accuracy,
+            "{found}  {:.0} images/s  peak {:.0} MB{left}",
             p.images_per_second,
             MEMORY.peak() as f64 / 1e6,
         );

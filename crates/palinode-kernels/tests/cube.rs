@@ -290,7 +290,8 @@ fn what_does_not_fit_a_cube_is_left_to_others() {
         let (form, activation) = (Form::Symmetric, Activation::Relu);
         let unit = UnitOf { channels, size, form, activation, input_bias: false };
         let updates = case(Recurrence::Verlet, form).updates(0.1);
-        let limits = Limits { shared_memory: 32 << 10, threads: 1024, storage_barrier: true };
+        let limits =
+            Limits { shared_memory: 32 << 10, threads: 1024, buffers: 16, storage_barrier: true };
         CubeUnit::new(unit, &updates, 6, limits)
     };
     assert!(unit(16, [16, 16]).is_some());

@@ -80,8 +80,8 @@ pub enum Error {
     /// The tensor is on a device for which this library was not built, so that the reversible and
     /// checkpointed modes cannot record their nodes there.
     #[error(
-        "reversible and checkpointed modes were not built for the device of this tensor, {0}; build \
-         palinode with the feature of the device: wgpu, vulkan, cuda, metal or rocm"
+        "palinode was built without support for the device of this tensor, {0}; build it with the feature of \
+         the device: wgpu, vulkan, cuda, metal or rocm"
     )]
     Backend(String),
 }

@@ -5,7 +5,9 @@ use crate::allocator::{meter_of, resident_bytes};
 use crate::options::{InType, Mode, Model, OnDevice};
 use crate::output::say;
 use clap::Args;
+use palinode::device::DeviceName;
 use palinode::network::Variant;
+use palinode::precision::NumberType;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
 use palinode::{Context, Isa};
 use palinode_train::bench::{PeakBytes, StepBench, StepPlan, measured_peak};
@@ -49,14 +51,17 @@ struct Figures {
     mode: Differentiation,
     isa: Isa,
     gradients: Precision,
+    device: DeviceName,
+    /// What the residuals are evaluated in.
+    precision: NumberType,
     seconds: Seconds,
     images_per_second: f64,
     /// Operations of the convolutions as if computed directly, divided by the median time.
     gflops: f64,
-    /// The speed that all threads reach together on numbers in registers.
-    peak_gflops: f64,
+    /// The speed that all threads reach together on numbers in registers; on the CPU only.
+    peak_gflops: Option<f64>,
     /// The first divided by the second.
-    share_of_peak: f64,
+    share_of_peak: Option<f64>,
     peak_bytes: PeakBytes,
     /// The part of `activations` that the norms inside reversible blocks keep: their batch statistics.
     side_state_bytes: usize,
@@ -64,7 +69,7 @@ struct Figures {
     /// made: what the operating system sees of `peak_bytes.total`.
     peak_resident_bytes: Option<u64>,
     resident_rise_bytes: Option<u64>,
-    /// Seconds of the step of median time.
+    /// Seconds of the step of median time; on the CPU only, as other devices work behind the program's back.
     parts: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -85,7 +90,11 @@ impl Step {
             config.blocks.fill(blocks);
         }
         let mode = self.mode.map_or_else(|| config.usual_mode(), Into::into);
-        let Repeats { batch_size, warm_up, repeats, seed, .. } = self.repeats;
+        let Repeats { batch_size, mut warm_up, repeats, seed, .. } = self.repeats;
+        // The first two steps on a device also measure its memory.
+        if !self.device.is_cpu() {
+            warm_up = warm_up.max(2);
+        }
         // Code, threads and tables that belong to the process: they are there before the clock and the
         // meters count.
         let mut small = config.clone();
@@ -117,8 +126,9 @@ impl Step {
         // Forward, twice as much backward, and the units once more to reconstruct their states.
         let passes = if mode == Differentiation::Stored { 3.0 } else { 4.0 };
         let operations = (config.forward_operations() * batch_size) as f64 * passes;
-        let peak = measured_peak(context);
-        let parts = middle.parts.iter();
+        let on_cpu = self.device.is_cpu();
+        let peak = on_cpu.then(|| measured_peak(context));
+        let parts = middle.parts.iter().filter(|_| on_cpu);
         Ok(Figures {
             model: self.model.name.clone(),
             variant: self.model.variant,
@@ -128,11 +138,13 @@ impl Step {
             mode,
             isa: context.isa().for_gradients(self.gradients),
             gradients: self.gradients,
+            device: self.device.name.unwrap_or_default(),
+            precision: self.number_type.precision,
             seconds,
             images_per_second: batch_size as f64 / median,
             gflops: operations / median / 1e9,
-            peak_gflops: peak / 1e9,
-            share_of_peak: operations / median / peak,
+            peak_gflops: peak.map(|peak| peak / 1e9),
+            share_of_peak: peak.map(|peak| operations / median / peak),
             peak_bytes: last.peak_bytes,
             side_state_bytes: last.side_state,
             peak_resident_bytes: resident.map(|(_, peak)| peak),
@@ -147,22 +159,28 @@ impl Step {
 impl Figures {
     fn print(&self) -> anyhow::Result<()> {
         say!(
-            "{}, {} blocks per unit, batch {}, {}, {} threads, {}, gradients in {}",
+            "{}, {} blocks per unit, batch {}, {}, {}",
             self.model,
             self.blocks,
             self.batch_size,
             self.mode.name(),
-            self.threads,
-            self.isa,
-            self.gradients,
+            match self.peak_gflops {
+                Some(_) => format!(
+                    "{} threads, {}, gradients in {}",
+                    self.threads, self.isa, self.gradients
+                ),
+                None => format!("{}, residuals in {}", self.device, self.precision.name()),
+            },
         )?;
         let median = self.seconds.median;
         say!("step      {}, {:.1} images/s", self.seconds, self.images_per_second)?;
+        let share = self.share_of_peak.zip(self.peak_gflops).map(|(share, peak)| {
+            format!(": {:.0} % of the {peak:.0} GF/s of this machine", 100.0 * share)
+        });
         say!(
-            "rate      {:.0} GF/s as if computed directly: {:.0} % of the {:.0} GF/s of this machine",
+            "rate      {:.0} GF/s as if computed directly{}",
             self.gflops,
-            100.0 * self.share_of_peak,
-            self.peak_gflops,
+            share.unwrap_or_default()
         )?;
         for (name, seconds) in &self.parts {
             let seconds = seconds.as_f64().unwrap_or(f64::NAN);

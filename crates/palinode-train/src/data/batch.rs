@@ -22,6 +22,22 @@ pub struct Batch {
     pub indices: Vec<usize>,
 }
 
+/// The numbers of a batch.
+struct Prepared {
+    images: TensorData,
+    labels: TensorData,
+    indices: Vec<usize>,
+}
+
+impl Prepared {
+    fn on(self, device: &Device) -> Batch {
+        let Self { images, labels, indices } = self;
+        let (images, labels) =
+            (Tensor::from_data(images, device), Tensor::from_data(labels, device));
+        Batch { images, labels, indices }
+    }
+}
+
 /// Which epoch of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch {
@@ -115,10 +131,11 @@ impl<S: ImageSource> Batches<S> {
     /// [`palinode::Error::Config`] where the source does not hold images like those of the description, and what
     /// keeps an image from being read.
     pub fn next_on(&mut self, device: &Device) -> Result<Option<Batch>> {
-        self.prepare(device, true)
+        Ok(self.prepare(true)?.map(|prepared| prepared.on(device)))
     }
 
-    fn prepare(&mut self, device: &Device, parallel: bool) -> Result<Option<Batch>> {
+    /// The numbers of the next batch.
+    fn prepare(&mut self, parallel: bool) -> Result<Option<Prepared>> {
         let end = self.next.saturating_add(self.size).min(self.order.len());
         let first = self.next;
         let indices = self.order[first..end].to_vec();
@@ -152,11 +169,9 @@ impl<S: ImageSource> Batches<S> {
         }
         let labels: Vec<i64> = indices.iter().map(|&index| source.label(index) as i64).collect();
         let shape = [indices.len(), source.channels(), rows, columns];
-        Ok(Some(Batch {
-            images: Tensor::from_data(TensorData::new(images, shape), device),
-            labels: Tensor::from_data(TensorData::new(labels, [indices.len()]), device),
-            indices,
-        }))
+        let (images, labels) =
+            (TensorData::new(images, shape), TensorData::new(labels, [indices.len()]));
+        Ok(Some(Prepared { images, labels, indices }))
     }
 
     /// Bytes of one image, if the source fits the description.
@@ -189,11 +204,12 @@ impl<S: ImageSource + 'static> Batches<S> {
         let device = device.clone();
         let worker = thread::spawn(move || {
             loop {
-                let batch = match &helpers {
-                    Some(context) => context.install(|| self.prepare(&device, true)),
-                    None => self.prepare(&device, false),
+                // The upload is always by this thread: CubeCL keeps memory for each thread that uploads.
+                let prepared = match &helpers {
+                    Some(context) => context.install(|| self.prepare(true)),
+                    None => self.prepare(false),
                 };
-                let batch = batch.transpose();
+                let batch = prepared.map(|own| own.map(|own| own.on(&device))).transpose();
                 let last = !matches!(batch, Some(Ok(_)));
                 // The receiver is gone where the remaining batches are no longer wanted.
                 let sent = batch.is_none_or(|batch| sender.send(batch).is_ok());

@@ -43,12 +43,23 @@ pub fn run<O: Observer>(
         let path = directory.join(&trial.directory);
         check(trial, &path)?;
         if let Some(outcome) = Outcome::load(&RunDirectory::at(&path))? {
+            let there = Recipe::load(&RunDirectory::at(&path).config(), &[])?;
+            let there = there.training.device.unwrap_or_default();
+            if there != trial.recipe.training.device.unwrap_or_default() {
+                observer.remark(&format!(
+                    "{} is finished; it was computed on {there}",
+                    trial.directory
+                ));
+            }
             results.finished.insert(number, Finished::read(trial, outcome)?);
         }
     }
     let missing: Vec<usize> =
         (0..trials.len()).filter(|number| !results.finished.contains_key(number)).collect();
     // Mistakes are reported now, not after hours of training.
+    for training in missing.iter().map(|&number| &trials[number].recipe.training) {
+        training.precision.check_on(&training.device.unwrap_or_default().open()?)?;
+    }
     let known = check_data(missing.iter().map(|&number| &trials[number]), observer)?;
     for &number in results.finished.keys() {
         check_images(&trials[number], &directory.join(&trials[number].directory), &known)?;

@@ -98,12 +98,16 @@ pub fn resume(
             let reason = "the run is finished, so its images are not read again";
             return Err(Error::config("data.dir", reason));
         }
+        if device.is_some_and(|device| device != before) {
+            let reason = "the run is finished, so nothing is left to compute";
+            return Err(Error::config("training.device", reason));
+        }
         return Ok(outcome);
     }
     if let Some(now) = device.filter(|now| *now != before) {
         observer.remark(&format!(
-            "the run was computed on {before} so far and goes on on {now}; its bits are no longer those of \
-             one device"
+            "the run was computed on {before} so far and continues on {now}; its result is no longer \
+             bit-identical to a run on one device"
         ));
     }
     let context = context(machine, &mut settings)?;

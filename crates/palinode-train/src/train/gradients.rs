@@ -63,11 +63,9 @@ impl ParameterGradients {
 
 /// What a loss is multiplied by before its backward pass, since f16 has no numbers as small as its gradients. Units in
 /// other modes than `stored` scale the cotangent of every residual by itself.
-pub(super) fn loss_scale(precision: NumberType, mode: Differentiation) -> f64 {
-    match (precision, mode) {
-        (NumberType::F16, Differentiation::Stored) => 1024.0,
-        _ => 1.0,
-    }
+pub(super) fn loss_scale<R: Residual>(precision: NumberType, network: &Network<R>) -> f64 {
+    let stored = network.units.iter().any(|unit| unit.mode() == Differentiation::Stored);
+    if precision == NumberType::F16 && stored { 1024.0 } else { 1.0 }
 }
 
 /// The gradients of a loss, by a backward pass through `scale` times the loss.

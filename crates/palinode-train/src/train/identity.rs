@@ -2,6 +2,7 @@
 
 use super::optimizer::NetworkOptimizer;
 use crate::error::{Error, Result};
+use crate::recipe::Settings;
 use palinode::network::Network;
 use palinode::residual::{Residual, residual_name};
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ impl Identity {
             ])
         };
         // The settings first: they are what a user can change, and some describe the network.
-        difference(&self.settings, &now.settings)?;
+        self.check_settings(&now.settings)?;
         difference(&names(self), &names(now))?;
         difference(&fields(&self.network), &fields(&now.network))
     }
@@ -76,6 +77,11 @@ impl Identity {
     pub fn check_settings(&self, now: &Fields) -> Result<()> {
         let mut now = now.clone();
         now.retain(|name, _| !CHANGEABLE.contains(&name.as_str()));
+        // A setting that is younger than the run had its default.
+        let defaults: Fields = Settings::default().fields()?.into_iter().collect();
+        now.retain(|name, value| {
+            self.settings.contains_key(name) || defaults.get(name) != Some(value)
+        });
         difference(&self.settings, &now)
     }
 
@@ -113,4 +119,24 @@ fn difference(began: &Fields, now: &Fields) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_is_younger_than_the_run_had_its_default() {
+        let fields: Fields = Settings::default().fields().unwrap().into_iter().collect();
+        let mut settings = fields.clone();
+        settings
+            .retain(|name, _| !CHANGEABLE.contains(&name.as_str()) && name != "training.precision");
+        let (residual, optimizer) = ("BuiltIn".to_owned(), "sgd".to_owned());
+        let began = Identity { residual, optimizer, network: Value::Null, settings, epochs: 1 };
+        began.check_settings(&fields).unwrap();
+        let mut other = fields;
+        other.insert("training.precision".to_owned(), "\"bf16\"".to_owned());
+        let refused = began.check_settings(&other).unwrap_err().to_string();
+        assert!(refused.starts_with("training.precision: unset when the run began"), "{refused}");
+    }
 }

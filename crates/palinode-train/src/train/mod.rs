@@ -14,6 +14,7 @@ mod identity;
 mod lock;
 mod metrics;
 mod observer;
+mod on_device;
 mod optimizer;
 mod outcome;
 mod position;

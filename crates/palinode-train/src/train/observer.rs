@@ -50,9 +50,9 @@ pub struct Progress {
     pub step: usize,
     /// Optimiser steps of an epoch.
     pub steps: usize,
-    /// Mean loss of this epoch so far.
+    /// Mean loss of this epoch so far, as far as it has been read from the device; NaN before that.
     pub loss: f64,
-    /// Accuracy of this epoch so far.
+    /// Accuracy of this epoch so far; NaN likewise.
     pub accuracy: f64,
     /// Images per second of this epoch so far.
     pub images_per_second: f64,

@@ -95,7 +95,7 @@ impl NetworkOptimizer {
 
     /// One step at learning rate `rate`. Parameters without a gradient stay as they are. Where the norm of the
     /// gradient is limited, the norm before that is returned too, `[1]`, still on the device. If it is not finite,
-    /// the step is worth nothing, and the caller must refuse it.
+    /// the step is invalid, and the caller must refuse it.
     ///
     /// # Errors
     /// [`palinode::Error::Config`] where the gradients are another network's.

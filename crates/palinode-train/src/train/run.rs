@@ -29,8 +29,7 @@ pub(super) fn run_epochs<R: Residual>(
 ) -> Result<Run<R>> {
     let (settings, device) = (run.settings.clone(), run.device());
     let (seed, training) = (settings.seed, settings.training);
-    let mode = training.mode.unwrap_or_else(|| run.network.config().usual_mode());
-    let loss_scale = loss_scale(training.precision, mode);
+    let loss_scale = loss_scale(training.precision, &run.network);
     while run.position.epoch < training.epochs {
         // The epoch's batches in the order that the seed says, without those of finished steps.
         let epoch = run.position.epoch;
@@ -52,6 +51,7 @@ pub(super) fn run_epochs<R: Residual>(
             settings.optimizer.learning_rate * factor
         };
         let mut readings = Readings::on(&device);
+        let mut issued = run.position.seen;
         let (mut saved, mut since) = (Instant::now(), Instant::now());
 
         while run.position.step < steps {
@@ -70,6 +70,7 @@ pub(super) fn run_epochs<R: Residual>(
 
                 let gradients = scaled_gradients(&run.network, loss, loss_scale);
                 mean.add(gradients, images)?;
+                issued += images;
             }
             let Some(gradients) = mean.finish() else {
                 return Err(Error::config("data", "the batches end before the epoch does"));
@@ -97,9 +98,10 @@ pub(super) fn run_epochs<R: Residual>(
                 epochs: training.epochs,
                 step: position.step,
                 steps,
-                loss: position.loss_sum / position.seen.max(1) as f64,
-                accuracy: position.correct as f64 / position.seen.max(1) as f64,
-                images_per_second: position.seen as f64 / position.epoch_seconds,
+                // NaN until the first reading.
+                loss: position.loss_sum / position.seen as f64,
+                accuracy: position.correct as f64 / position.seen as f64,
+                images_per_second: issued as f64 / position.epoch_seconds,
             });
             let stop = observer.stop_requested();
             if stop || saved.elapsed() > CHECKPOINT_INTERVAL {

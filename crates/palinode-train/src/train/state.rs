@@ -44,8 +44,8 @@ impl<R: Residual> Run<R> {
         self.network.head.weight.val().device()
     }
 
-    /// The most bytes that were in use so far: on a device of its own those that its pool has reserved, otherwise what
-    /// the observer has counted.
+    /// On a device with its own memory, the bytes that its pool has reserved, which grow and never shrink by
+    /// themselves; otherwise the most that the observer has counted.
     pub fn peak_bytes(&self, observer: &dyn Observer) -> Option<u64> {
         let pool = self.device().inner().memory_pool_usage();
         pool.map(|usage| usage.bytes_reserved).or_else(|| observer.peak_bytes())

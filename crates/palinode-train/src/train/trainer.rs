@@ -6,6 +6,7 @@ use super::directory::{Place, RunDirectory};
 use super::events::EventLog;
 use super::identity::{Fields, Identity};
 use super::observer::Observer;
+use super::on_device::{device_of, moved, say_whether_it_repeats};
 use super::optimizer::NetworkOptimizer;
 use super::outcome::Outcome;
 use super::position::Position;
@@ -15,15 +16,13 @@ use super::start::{freeze, start_from};
 use super::state::Run;
 use super::training_data::TrainingData;
 use crate::error::{Error, Result};
-use crate::recipe::{Settings, TrainingRecipe};
+use crate::recipe::Settings;
 use burn::module::Module;
-use burn::tensor::Device;
 use palinode::device::check_available;
 use palinode::file::write_atomically;
 use palinode::network::weights::collect;
 use palinode::network::{Network, count};
 use palinode::residual::{Residual, residual_name};
-use palinode::reversible::Precision;
 use palinode_kernels::{Context, ContextBuilder};
 use std::path::Path;
 
@@ -230,17 +229,8 @@ impl<R: Residual> Trainer<R> {
             return Err(Error::config("data", reason));
         }
         let training = &settings.training;
-        let mut device = network.head.weight.val().device();
-        if let Some(wanted) = training.device {
-            let wanted = wanted.open()?.autodiff();
-            if wanted != device {
-                (network, device) = (network.fork(&wanted), wanted);
-            }
-        }
-        network = network.with_precision(training.precision)?;
-        if device.clone().inner() != Device::flex() {
-            refuse_choices_of_the_cpu(training)?;
-        }
+        let device = device_of(&network, training)?;
+        network = moved(network, training, &device)?;
         if let Some(mode) = training.mode {
             network = network.with_mode(mode)?;
         }
@@ -257,6 +247,7 @@ impl<R: Residual> Trainer<R> {
                 observer.started_from(&start);
             }
         }
+        say_whether_it_repeats(&network, &device, observer)?;
         let network = freeze(network, &training.freeze)?;
         data.remarks.iter().for_each(|remark| observer.remark(remark));
         let title = title
@@ -287,22 +278,6 @@ impl<R: Residual> Trainer<R> {
             events,
         })
     }
-}
-
-/// Refuses settings that choose among the kernels of the CPU, for a network that is on another device.
-fn refuse_choices_of_the_cpu(training: &TrainingRecipe) -> Result<()> {
-    let reason =
-        "chooses among the kernels of the CPU, but the network is computed on another device";
-    if training.algorithm.is_some() {
-        return Err(Error::config("training.algorithm", reason));
-    }
-    if training.gradients != Precision::F32 {
-        return Err(Error::config(
-            "training.gradients",
-            format!("{reason}; see training.precision"),
-        ));
-    }
-    Ok(())
 }
 
 /// Trains to the end.

@@ -86,7 +86,9 @@ pub(super) fn adjoint(
 
 /// Whether the kernels can compute with a tensor.
 fn fits(tensor: &Tensor<4>) -> bool {
-    tensor.dtype() == DType::F32 && is_cube(&tensor.device())
+    // The kernels count in 32 bits.
+    let countable = u32::try_from(tensor.dims().iter().product::<usize>()).is_ok();
+    tensor.dtype() == DType::F32 && countable && is_cube(&tensor.device())
 }
 
 /// Stride, padding and groups of a kernel.

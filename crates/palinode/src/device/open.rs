@@ -29,12 +29,12 @@ impl DeviceName {
         }
         let found: Vec<String> = devices().iter().map(ToString::to_string).collect();
         let number = match own.len() {
-            0 => "no".to_owned(),
-            number => format!("only {number}"),
+            0 => "there is no such device".to_owned(),
+            1 => format!("there is only one {runtime} device"),
+            number => format!("there are only {number} {runtime} devices"),
         };
         let reason = format!(
-            "there is {number} {runtime} device where `{self}` is asked for. Looked for {}. This machine \
-             has {}",
+            "`{self}` was asked for, but {number}. Looked for {}. This machine has {}",
             runtime.driver(),
             found.join("; ")
         );

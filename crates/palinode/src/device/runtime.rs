@@ -60,7 +60,7 @@ impl Runtime {
     /// What must be installed for it, as messages name it.
     pub(super) fn driver(self) -> &'static str {
         match self {
-            Self::Cpu => "nothing but this machine",
+            Self::Cpu => "nothing",
             Self::Wgpu => {
                 "a driver for Vulkan, Metal or DirectX 12 (on Debian: libvulkan1 and the driver of the card, \
                  or mesa-vulkan-drivers)"
@@ -93,7 +93,7 @@ impl Runtime {
 }
 
 /// The same devices, with those that software emulates last.
-#[cfg(feature = "wgpu")]
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "metal"))]
 fn cards_first(mut devices: Vec<Device>) -> Vec<Device> {
     use burn::backend::DispatchDevice;
     use cubecl::device::{Device as CubeDevice, WgpuDeviceKind};

@@ -1,6 +1,8 @@
 //! The head: from the last feature maps to the logits.
 
 use super::config::{Layout, NetworkConfig};
+#[cfg(feature = "cube")]
+use crate::convolution::{ConvolutionConfig, convolve};
 use crate::dropout::Dropout;
 use crate::pass::Pass;
 use crate::random::Generator;
@@ -52,6 +54,22 @@ impl Head {
         };
         let pooled = adaptive_avg_pool2d(x, [extent, extent]);
         let features: Tensor<2> = self.dropout.forward(pooled, pass).flatten(1, 3);
+        #[cfg(feature = "cube")]
+        if crate::cube::is_cube(&features.device()) {
+            return self.connected_by_convolution(features, pass);
+        }
         features.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
+    }
+
+    /// The fully connected layer as a convolution of one pixel. On some cards Burn's product of matrices rounds f32 to
+    /// fewer bits; its convolution does not.
+    #[cfg(feature = "cube")]
+    fn connected_by_convolution(&self, features: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let [images, inputs] = features.dims();
+        let [classes, _] = self.weight.val().dims();
+        let (x, bias) = (features.reshape([images, inputs, 1, 1]), Some(self.bias.val()));
+        let weight = self.weight.val().reshape([classes, inputs, 1, 1]);
+        let config = ConvolutionConfig::new();
+        convolve(pass.context(), x, weight, bias, config).reshape([images, classes])
     }
 }

@@ -95,7 +95,8 @@ impl<R: Residual> Unit<R> {
     /// if `mode` evaluates residuals twice and one of them has side effects.
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         mode.check(&self.residuals, self.scheme())?;
-        check_context(&self.as_blocks(), mode)?;
+        let on_cpu = self.device().is_none_or(|device| device.inner() == Device::flex());
+        check_context(&self.as_blocks(), mode, on_cpu)?;
         self.mode = mode;
         Ok(self)
     }
@@ -104,12 +105,18 @@ impl<R: Residual> Unit<R> {
     ///
     /// # Errors
     /// [`Error::Config`] if `context` asks for an algorithm or a precision that has no effect on this
-    /// unit: only units of the built-in residuals without norm and dropout, in mode `reversible`, have a
-    /// choice.
+    /// unit: only units of the built-in residuals without norm and dropout, in mode `reversible` and on the
+    /// CPU, have a choice.
     pub fn with_context(mut self, context: &Context) -> Result<Self> {
         self.context = context.clone();
-        check_context(&self.as_blocks(), self.mode)?;
+        let on_cpu = self.device().is_none_or(|device| device.inner() == Device::flex());
+        check_context(&self.as_blocks(), self.mode, on_cpu)?;
         Ok(self)
+    }
+
+    /// How the unit is differentiated.
+    pub fn mode(&self) -> Differentiation {
+        self.mode
     }
 
     /// The number of blocks N.

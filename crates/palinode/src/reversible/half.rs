@@ -13,7 +13,7 @@ pub(super) fn in_half<R: Residual>(residual: &R, half: DType) -> R {
     }
     impl ModuleMapper for Cast {
         fn enter_module(&mut self, _: &str, container: &str) {
-            self.in_norm = container.ends_with("BatchNorm");
+            self.in_norm = container == "Struct:BatchNorm";
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             match self.in_norm {

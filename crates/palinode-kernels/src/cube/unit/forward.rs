@@ -20,10 +20,15 @@ pub(super) fn forward_kernel(
     input_biases: &[f32],
     plan: &[u32],
     scales: &[f32],
+    images: u32,
     evaluations: u32,
     residuals: u32,
     #[comptime] shape: UnitShape,
 ) {
+    // The last row of cubes may have more than there are images.
+    if CUBE_POS >= images as usize {
+        terminate!();
+    }
     let mut map = Shared::<[f32]>::new_slice(comptime!(shape.map_len()));
     let image = CUBE_POS * comptime!(2 * shape.stream());
     clear(&mut map, shape);

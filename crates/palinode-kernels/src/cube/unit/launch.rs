@@ -12,8 +12,12 @@ use cubecl::client::Client;
 use cubecl::prelude::*;
 use cubecl::server::Handle;
 
-/// Images are shared out to so many cubes in the backward pass. Fixed, as the bits of the gradients depend on it.
+/// Images are shared out to so many cubes in the backward pass, or to as many as [`PARTIAL_BYTES`] allow. It depends
+/// on nothing but the unit, as the bits of the gradients do.
 const CUBES: usize = 128;
+
+/// Cubes in one row of a launch.
+const ROW: usize = 32_768;
 
 /// Bytes that the cubes' own gradients may take: as many evaluations are undone in one launch as fit.
 const PARTIAL_BYTES: usize = 64 << 20;
@@ -97,7 +101,8 @@ impl CubeUnit {
         }
         forward_kernel::launch(
             client,
-            CubeCount::Static(images as u32, 1, 1),
+            // Some devices have fewer than 65,536 cubes in a row.
+            CubeCount::Static(images.min(ROW) as u32, images.div_ceil(ROW) as u32, 1),
             CubeDim::new_1d(shape.threads as u32),
             state,
             weights,
@@ -105,6 +110,7 @@ impl CubeUnit {
             input_biases,
             exactly("plan", &plan, 2 * evaluations)?,
             exactly("scales", &scales, evaluations)?,
+            images as u32,
             evaluations as u32,
             residuals as u32,
             shape,
@@ -131,7 +137,7 @@ impl CubeUnit {
             return Ok(());
         }
         let (plan, scales) = self.plan(client);
-        let cubes = images.min(CUBES);
+        let cubes = images.min(CUBES).min((PARTIAL_BYTES / (4 * numbers)).max(1));
         let count = (PARTIAL_BYTES / (4 * cubes * numbers)).clamp(1, evaluations);
         let scratch = client.empty(4 * cubes * 2 * shape.stream());
         let partial = client.empty(4 * cubes * count * numbers);

@@ -41,9 +41,14 @@ pub struct Limits {
     pub shared_memory: usize,
     /// Threads.
     pub threads: usize,
+    /// Buffers that a kernel can take.
+    pub buffers: usize,
     /// Whether a barrier must name the memory that is not shared.
     pub storage_barrier: bool,
 }
+
+/// Buffers that the kernels of a unit take, those of CubeCL for numbers and lengths included.
+const BUFFERS: usize = 11;
 
 impl Limits {
     /// The limits of the device of a client.
@@ -51,7 +56,8 @@ impl Limits {
         let hardware = &client.properties().hardware;
         Self {
             shared_memory: hardware.max_shared_memory_size,
-            threads: hardware.max_units_per_cube as usize,
+            threads: hardware.max_units_per_cube.min(hardware.max_cube_dim.0) as usize,
+            buffers: hardware.max_bindings as usize,
             storage_barrier: !client.name().contains("cuda") && !client.name().contains("hip"),
         }
     }
@@ -74,10 +80,15 @@ pub struct UnitOf {
 
 impl UnitShape {
     /// The distribution of a unit on a device; `None` if the unit does not fit it: if the channels are no
-    /// multiple of four, or if a map is larger than the shared memory.
+    /// multiple of four, if a map is larger than the shared memory, or if the device takes fewer buffers.
     pub(super) fn fitting(unit: UnitOf, drift: Drift, limits: Limits) -> Option<Self> {
         let UnitOf { channels, size: [height, width], form, activation, input_bias } = unit;
-        if channels == 0 || !channels.is_multiple_of(GROUP) || height == 0 || width == 0 {
+        if limits.buffers < BUFFERS
+            || channels == 0
+            || !channels.is_multiple_of(GROUP)
+            || height == 0
+            || width == 0
+        {
             return None;
         }
         let shape = |rows: usize| Self {

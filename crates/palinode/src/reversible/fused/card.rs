@@ -26,7 +26,9 @@ impl Card {
     /// The unit of `plan`, if the kernels can compute it on `input`.
     pub fn of<R: Residual>(plan: Plan, blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
         let Plan { updates, form: KernelForm { form, activation, .. } } = plan;
-        if input.dtype() != DType::F32 {
+        // The kernels count in 32 bits; both streams of a state have at most twice as many numbers as the input.
+        let numbers = 2 * input.dims().iter().product::<usize>();
+        if input.dtype() != DType::F32 || u32::try_from(numbers).is_err() {
             return None;
         }
         // Where some residuals have a bias before K, zeros stand in for the others'.

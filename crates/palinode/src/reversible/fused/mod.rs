@@ -92,16 +92,17 @@ impl Fused {
 pub(crate) fn check_context<R: Residual>(
     blocks: &Blocks<'_, R>,
     mode: Differentiation,
+    on_cpu: bool,
 ) -> Result<()> {
     let field = match (blocks.context.algorithm(), blocks.context.gradients()) {
         (None, Precision::F32) => return Ok(()),
         (_, Precision::F32) => "training.algorithm",
         _ => "training.gradients",
     };
-    if mode == Differentiation::Reversible && Fused::knows(blocks) {
+    if on_cpu && mode == Differentiation::Reversible && Fused::knows(blocks) {
         return Ok(());
     }
-    let reason = "applies to units that the kernels compute as a whole: units of the built-in residuals \
-                  without norm and dropout, in mode `reversible`";
+    let reason = "applies to units that the CPU's kernels compute as a whole: units of the built-in \
+                  residuals without norm and dropout, in mode `reversible`";
     Err(Error::config(field, reason))
 }
