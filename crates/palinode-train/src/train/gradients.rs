@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{DType, Device, Gradients, Tensor};
 use palinode::network::Network;
 use palinode::precision::NumberType;
 use palinode::residual::Residual;
@@ -41,8 +41,9 @@ impl ParameterGradients {
     /// Scales all gradients so that their common norm is at most `limit`; 0: no limit. Returns the norm
     /// before that, `[1]`, which is not finite if a gradient is not; `None` without a limit.
     ///
-    /// Everything stays on the device and in the precision of the gradients. A norm below the limit leaves
-    /// every bit as it is.
+    /// Everything stays on the device. The squares of each gradient are summed in its own precision; these sums
+    /// are added in f64 on the CPU, and in the same precision on other devices, which may not have f64. A norm
+    /// below the limit leaves every bit as it is.
     pub fn clip(&mut self, limit: f64) -> Option<Tensor<1>> {
         if limit == 0.0 {
             return None;
@@ -52,8 +53,12 @@ impl ParameterGradients {
         if squares.is_empty() {
             return None;
         }
-        let norm = Tensor::cat(squares, 0).sum().sqrt();
+        let squares = Tensor::cat(squares, 0);
+        let dtype = squares.dtype();
+        let on_cpu = squares.device().inner() == Device::flex();
+        let norm = if on_cpu { squares.cast(DType::F64) } else { squares }.sum().sqrt();
         let scale = norm.full_like(limit) / norm.clone().clamp_min(limit);
+        let (scale, norm) = (scale.cast(dtype), norm.cast(dtype));
         for gradient in self.0.iter_mut().flatten() {
             *gradient = gradient.clone() * scale.clone();
         }
