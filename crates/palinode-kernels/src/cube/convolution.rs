@@ -1,7 +1,7 @@
 //! The gradient of a convolution with respect to its weights.
 
 use super::buffer::exactly;
-use super::sum::sum_slots;
+use super::sum::{PARTIAL_BYTES, sum_slots};
 use crate::convolution::ConvolutionKernel;
 use crate::error::Error;
 use cubecl::client::Client;
@@ -11,9 +11,6 @@ use cubecl::{self};
 
 /// Images are shared out to so many slots. Fixed, as the bits of the gradient depend on it.
 const SLOTS: usize = 128;
-
-/// Bytes that the slots' own gradients may take, if that leaves one slot.
-const PARTIAL_BYTES: usize = 64 << 20;
 
 /// What a kernel is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

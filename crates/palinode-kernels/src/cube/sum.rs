@@ -7,6 +7,9 @@ use cubecl::prelude::*;
 use cubecl::server::Handle;
 use cubecl::{self, calculate_cube_count_elemwise};
 
+/// Bytes that the sums of all slots may take, if that leaves one slot.
+pub(super) const PARTIAL_BYTES: usize = 64 << 20;
+
 /// Adds up the sums of all slots, `[slots][numbers]` at the beginning of `partial`, in their order, and puts the
 /// result to `into`, from `first` on.
 ///

@@ -5,6 +5,7 @@ use super::image_source::{ImageSource, image_len};
 use crate::error::{Error, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use palinode::Context;
+use palinode::device::is_cpu;
 use palinode::network::DataInfo;
 use palinode::random::{Generator, Purpose};
 use rayon::prelude::*;
@@ -199,8 +200,7 @@ impl<S: ImageSource + 'static> Batches<S> {
     /// `context` have nothing else to do, but for the one that calls this: they share the images of a batch.
     pub fn ahead(mut self, device: &Device, context: &Context) -> Ahead {
         let (sender, receiver) = sync_channel(1);
-        let on_cpu = device.clone().inner() == Device::flex();
-        let helpers = (!on_cpu && context.threads() > 1).then(|| context.clone());
+        let helpers = (!is_cpu(device) && context.threads() > 1).then(|| context.clone());
         let device = device.clone();
         let worker = thread::spawn(move || {
             loop {

@@ -51,7 +51,7 @@ pub struct TrainingRecipe {
     /// Parameters that are not trained, by the beginnings of their names (`stem`, `units.0`).
     pub freeze: Vec<String>,
     /// What the network is computed on. Unset, a recipe means the CPU, and a
-    /// [`Trainer`](crate::train::Trainer) the device that the network is on. A run may go on on another one.
+    /// [`Trainer`](crate::train::Trainer) the device that the network is on. A run may continue on another device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceName>,
     /// The type that the units' residuals are evaluated in; state, sums, norms and weights stay in f32. The half types

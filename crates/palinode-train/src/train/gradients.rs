@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, Gradients, Tensor};
+use burn::tensor::{DType, Gradients, Tensor};
+use palinode::device::is_cpu;
 use palinode::network::Network;
 use palinode::precision::NumberType;
 use palinode::residual::Residual;
@@ -55,7 +56,7 @@ impl ParameterGradients {
         }
         let squares = Tensor::cat(squares, 0);
         let dtype = squares.dtype();
-        let on_cpu = squares.device().inner() == Device::flex();
+        let on_cpu = is_cpu(&squares.device());
         let norm = if on_cpu { squares.cast(DType::F64) } else { squares }.sum().sqrt();
         let scale = norm.full_like(limit) / norm.clone().clamp_min(limit);
         let (scale, norm) = (scale.cast(dtype), norm.cast(dtype));

@@ -6,6 +6,7 @@ use crate::recipe::TrainingRecipe;
 use burn::module::Module;
 use burn::tensor::Device;
 use palinode::check::repeats;
+use palinode::device::is_cpu;
 use palinode::network::{Network, NetworkConfig};
 use palinode::random::{Generator, Purpose};
 use palinode::residual::Residual;
@@ -37,10 +38,6 @@ pub(super) fn moved<R: Residual>(
         false => network.valid().train().fork(device),
     };
     Ok(network.with_precision(training.precision)?)
-}
-
-fn is_cpu(device: &Device) -> bool {
-    device.clone().inner() == Device::flex()
 }
 
 /// On a device that is not the CPU, evaluates every unit twice and says whether the bits are the same: reversal stands

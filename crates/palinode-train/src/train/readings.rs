@@ -7,7 +7,7 @@
 use super::position::Position;
 use crate::error::Result;
 use burn::tensor::{Device, Int, Tensor};
-use palinode::device::read;
+use palinode::device::{is_cpu, read};
 
 /// Steps between two reads on a device that is not the CPU.
 const STEPS: usize = 20;
@@ -49,7 +49,7 @@ pub(super) struct NotFinite {
 impl Readings {
     /// Readings of steps on `device`.
     pub fn on(device: &Device) -> Self {
-        let every = if device.clone().inner() == Device::flex() { 1 } else { STEPS };
+        let every = if is_cpu(device) { 1 } else { STEPS };
         Self { every, steps: 0, kept: Vec::new() }
     }
 

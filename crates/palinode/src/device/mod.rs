@@ -13,4 +13,4 @@ mod work;
 pub use found::{DeviceInfo, check_available, devices};
 pub use name::DeviceName;
 pub use runtime::Runtime;
-pub use work::{read, synchronize};
+pub use work::{is_cpu, read, synchronize};

@@ -3,6 +3,11 @@
 use crate::error::{Error, Result};
 use burn::tensor::{Device, ExecutionError, Tensor};
 
+/// Whether `device` is the CPU, inside a graph of automatic differentiation or not.
+pub fn is_cpu(device: &Device) -> bool {
+    device.clone().inner() == Device::flex()
+}
+
 /// Waits until `device` has done everything that it was given. The CPU computes at once.
 ///
 /// # Errors

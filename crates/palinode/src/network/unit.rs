@@ -1,5 +1,6 @@
 //! One reversible unit: residuals, a scheme and a mode of differentiation.
 
+use crate::device::is_cpu;
 use crate::error::{Error, Result};
 use crate::pass::Phase;
 use crate::precision::NumberType;
@@ -95,7 +96,7 @@ impl<R: Residual> Unit<R> {
     /// if `mode` evaluates residuals twice and one of them has side effects.
     pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
         mode.check(&self.residuals, self.scheme())?;
-        let on_cpu = self.device().is_none_or(|device| device.inner() == Device::flex());
+        let on_cpu = self.device().is_none_or(|device| is_cpu(&device));
         check_context(&self.as_blocks(), mode, on_cpu)?;
         self.mode = mode;
         Ok(self)
@@ -109,7 +110,7 @@ impl<R: Residual> Unit<R> {
     /// CPU, have a choice.
     pub fn with_context(mut self, context: &Context) -> Result<Self> {
         self.context = context.clone();
-        let on_cpu = self.device().is_none_or(|device| device.inner() == Device::flex());
+        let on_cpu = self.device().is_none_or(|device| is_cpu(&device));
         check_context(&self.as_blocks(), self.mode, on_cpu)?;
         Ok(self)
     }

@@ -1,7 +1,7 @@
 //! Launches of the kernels for units.
 
 use super::super::buffer::{beginning, exactly};
-use super::super::sum::sum_slots;
+use super::super::sum::{PARTIAL_BYTES, sum_slots};
 use super::backward::backward_kernel;
 use super::forward::forward_kernel;
 use super::shape::{Limits, UnitOf, UnitShape};
@@ -18,9 +18,6 @@ const CUBES: usize = 128;
 
 /// Cubes in one row of a launch.
 const ROW: usize = 32_768;
-
-/// Bytes that the cubes' own gradients may take: as many evaluations are undone in one launch as fit.
-const PARTIAL_BYTES: usize = 64 << 20;
 
 /// A unit on a graphics card, its blocks as evaluations of residuals.
 #[derive(Clone, Debug)]
