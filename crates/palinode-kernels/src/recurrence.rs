@@ -67,6 +67,16 @@ pub enum Drift {
     Extrapolated,
 }
 
+impl Update {
+    /// The evaluations of residuals, in their order.
+    pub(crate) fn terms(&self) -> Vec<Term> {
+        match *self {
+            Self::TwoStream { first, second } => vec![first, second],
+            Self::TwoStep { residual, .. } | Self::OneStep { residual } => vec![residual],
+        }
+    }
+}
+
 /// Checks that `updates` make up a unit of `residuals` residuals that the kernels can compute: every
 /// update has an inverse and names residuals that exist, and no residual belongs to two updates. (The
 /// two terms of one update may share theirs.)
@@ -77,19 +87,19 @@ pub enum Drift {
 pub fn check_updates(updates: &[Update], residuals: usize) -> Result<(), Error> {
     let mut taken = vec![false; residuals];
     for (update, &kind) in updates.iter().enumerate() {
-        let (one, other) = match kind {
-            Update::TwoStream { first, second } => (first.residual, second.residual),
-            Update::TwoStep { residual, .. } => (residual.residual, residual.residual),
-            Update::OneStep { .. } => return Err(Error::NoInverse { update }),
-        };
-        for residual in [one, other] {
+        if let Update::OneStep { .. } = kind {
+            return Err(Error::NoInverse { update });
+        }
+        for Term { residual, .. } in kind.terms() {
             match taken.get(residual) {
                 None => return Err(Error::MissingResidual { update, residual, residuals }),
                 Some(true) => return Err(Error::SharedResidual { update, residual }),
                 Some(false) => {}
             }
         }
-        (taken[one], taken[other]) = (true, true);
+        for Term { residual, .. } in kind.terms() {
+            taken[residual] = true;
+        }
     }
     Ok(())
 }

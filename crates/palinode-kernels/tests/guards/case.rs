@@ -1,8 +1,7 @@
 //! One unit, its guarded arrays and its naive twin.
 
 use crate::Guarded;
-use crate::support::{noise, relative, relative_to, wide};
-use palinode_kernels::recurrence::{Drift, Role, Term, Update};
+use crate::support::{noise, relative, relative_to, updates, wide};
 use palinode_kernels::reference::{
     Recurrence, ReferenceGradient, ReferenceResidual, ReferenceState, ReferenceUnit, Shape,
 };
@@ -27,28 +26,6 @@ const BLOCKS: usize = 2;
 const STEP: f64 = 0.1;
 
 impl Case {
-    fn updates(&self) -> Vec<Update> {
-        let update = |j: usize| match self.recurrence {
-            Recurrence::Midpoint => {
-                let scale = if j == 0 { STEP } else { 2.0 * STEP };
-                Update::TwoStep { drift: Drift::Previous, residual: Term::new(scale, j) }
-            }
-            Recurrence::Leapfrog => {
-                let residual = Term::new(-STEP * STEP, j);
-                Update::TwoStep { drift: Drift::Extrapolated, residual }
-            }
-            Recurrence::Hamiltonian => Update::TwoStream {
-                first: Term::new(STEP, j),
-                second: Term { role: Role::Conjugate, ..Term::new(-STEP, j) },
-            },
-            _ => Update::TwoStream {
-                first: Term::new(STEP, 2 * j),
-                second: Term::new(-STEP, 2 * j + 1),
-            },
-        };
-        (0..BLOCKS).map(update).collect()
-    }
-
     /// The naive twin, with parameters as the unit has them: K, b and perhaps a of every residual.
     fn twin(&self, parameters: &[f32]) -> ReferenceUnit<f64> {
         let (c, kernel) = (self.shape.channels, self.shape.kernel_len());
@@ -95,7 +72,7 @@ impl Case {
             activation,
             algorithm,
             gradients: self.precision,
-            updates: &self.updates(),
+            updates: &updates(self.recurrence, BLOCKS, STEP),
             parameters: &Parameters::split(parameters.inner(), shape.channels, input_bias).unwrap(),
         };
         let context = Context::new();

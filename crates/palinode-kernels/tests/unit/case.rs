@@ -1,7 +1,7 @@
 //! A unit in f32 or fixed point, and its naive twin.
 
-use crate::support::{noise, relative, wide};
-use palinode_kernels::recurrence::{Drift, Role, Term, Update};
+use crate::support::{noise, relative, updates, wide};
+use palinode_kernels::recurrence::Update;
 use palinode_kernels::reference::{self, Recurrence, Shape};
 use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Activation, Algorithm, Context, Form, Number, Precision};
@@ -38,22 +38,7 @@ impl Case {
     }
 
     pub fn updates(&self, h: f64) -> Vec<Update> {
-        let pair = |scales: [f64; 2], j: usize| Update::TwoStream {
-            first: Term::new(scales[0], 2 * j),
-            second: Term::new(scales[1], 2 * j + 1),
-        };
-        let two_step = |drift, scale, j| Update::TwoStep { drift, residual: Term::new(scale, j) };
-        let update = |j: usize| match self.recurrence {
-            Recurrence::Verlet => pair([h, -h], j),
-            Recurrence::Coupling => pair([1.0, 1.0], j),
-            Recurrence::Hamiltonian => Update::TwoStream {
-                first: Term::new(h, j),
-                second: Term { role: Role::Conjugate, ..Term::new(-h, j) },
-            },
-            Recurrence::Midpoint => two_step(Drift::Previous, if j == 0 { h } else { 2.0 * h }, j),
-            Recurrence::Leapfrog => two_step(Drift::Extrapolated, -h * h, j),
-        };
-        (0..self.blocks).map(update).collect()
+        updates(self.recurrence, self.blocks, h)
     }
 
     /// One array with K, b and, if there is one, a of every residual.

@@ -21,7 +21,7 @@ pub(crate) struct UnitSite {
     pub first: usize,
     /// Probability that residual i is evaluated in training ([`Survival`]); empty: all are.
     pub survival: Arc<[f64]>,
-    /// The type that the residuals are evaluated in.
+    /// The type that the residuals are evaluated in for training.
     pub precision: NumberType,
 }
 
@@ -30,6 +30,15 @@ impl UnitSite {
     fn place(&self, residual: usize, role: Role) -> Place {
         let function = 2 * (self.first + residual) + usize::from(role == Role::Conjugate);
         Place::Unit { unit: self.unit, function }
+    }
+
+    /// The type that the residuals are evaluated in: for inference always f32, so that a weight file gives the same
+    /// numbers wherever it is loaded.
+    pub(crate) fn precision_in(&self, phase: Phase) -> NumberType {
+        match phase {
+            Phase::Inference => NumberType::F32,
+            Phase::Training { .. } | Phase::BatchStatistics => self.precision,
+        }
     }
 
     /// What stochastic depth does to residual `residual`.
@@ -75,15 +84,6 @@ impl Evaluations {
         Self { phase, context: context.clone(), site, kept: BTreeMap::new() }
     }
 
-    /// The type that the residuals are evaluated in: for inference always f32, so that a weight file gives the same
-    /// numbers wherever it is loaded.
-    fn precision(&self) -> NumberType {
-        match self.phase {
-            Phase::Inference => NumberType::F32,
-            Phase::Training { .. } | Phase::BatchStatistics => self.site.precision,
-        }
-    }
-
     /// The size of the kept statistics in bytes.
     pub fn bytes(&self) -> usize {
         self.kept.values().flat_map(BTreeMap::values).map(Moments::bytes).sum()
@@ -96,7 +96,8 @@ impl Evaluations {
         evaluate: impl FnOnce(&Pass, Survival) -> Result<T>,
     ) -> Result<T> {
         let place = self.site.place(residual, role);
-        let pass = Pass::first(self.phase, &self.context, place).in_type(self.precision());
+        let pass = Pass::first(self.phase, &self.context, place)
+            .in_type(self.site.precision_in(self.phase));
         let value = evaluate(&pass, self.site.survival(self.phase, residual))?;
         pass.check()?;
         let kept = pass.into_kept();
@@ -116,7 +117,7 @@ impl Evaluations {
         let kept = self.kept.get(&(residual, role == Role::Conjugate)).cloned();
         let place = self.site.place(residual, role);
         let pass = Pass::again(self.phase, &self.context, place, kept.unwrap_or_else(Kept::new));
-        let pass = pass.in_type(self.precision());
+        let pass = pass.in_type(self.site.precision_in(self.phase));
         let value = evaluate(&pass, self.site.survival(self.phase, residual))?;
         pass.check()?;
         Ok(value)

@@ -6,7 +6,6 @@ use super::fused::Fused;
 use super::{checkpointed, local, reversed, stored};
 use crate::error::Result;
 use crate::pass::Phase;
-use crate::precision::NumberType;
 use crate::residual::Residual;
 use burn::tensor::Tensor;
 use palinode_kernels::Algorithm;
@@ -37,13 +36,7 @@ fn inference<R: Residual>(
     input: Tensor<4>,
     phase: Phase,
 ) -> Result<Tensor<4>> {
-    // As `Evaluations` say, without a graph only training is in a half type.
-    let mut site = blocks.site.clone();
-    if phase == Phase::Inference {
-        site.precision = NumberType::F32;
-    }
-    let blocks = &Blocks { site: &site, ..*blocks };
-    match Fused::of(blocks, &input) {
+    match Fused::of(blocks, &input, phase) {
         Some(fused) => {
             let fused = fused.by(Algorithm::Winograd2);
             Ok(fused.forward(blocks.residuals, blocks.scheme.as_ref(), input)?.output)

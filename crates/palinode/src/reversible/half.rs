@@ -1,4 +1,4 @@
-//! Residuals in a half type.
+//! Residuals in a half type, and cotangents within its range.
 
 use crate::residual::Residual;
 use burn::module::{ModuleMapper, Param};
@@ -23,4 +23,12 @@ pub(super) fn in_half<R: Residual>(residual: &R, half: DType) -> R {
         }
     }
     residual.clone().map(&mut Cast { half, in_norm: false })
+}
+
+/// The factor that brings the largest number of a cotangent to 1, `[1, 1, 1, 1]`, since products of small numbers
+/// are below the range of f16. It is computed on the device.
+pub(super) fn f16_scale(cotangent: &Tensor<4>) -> Tensor<4> {
+    let largest: Tensor<4> = cotangent.clone().abs().max().reshape([1, 1, 1, 1]);
+    // A cotangent of zeros stays one.
+    largest.clamp_min(1e-30).recip()
 }

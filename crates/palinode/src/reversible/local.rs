@@ -4,6 +4,7 @@
 //! enter as fresh leaves.
 
 use super::evaluations::{Evaluations, Survival, check_like, surviving_value};
+use super::half::f16_scale;
 use crate::error::{Error, Result};
 use crate::pass::Pass;
 use crate::precision::NumberType;
@@ -187,14 +188,6 @@ fn by_autodiff<R: Residual>(
         parameters = parameters.into_iter().map(|own| own / vector.clone()).collect();
     }
     Ok(Vjp { value, input, parameters })
-}
-
-/// The factor that brings the largest number of a cotangent to 1, `[1, 1, 1, 1]`, since products of small numbers
-/// are below the range of f16. It is computed on the device.
-fn f16_scale(cotangent: &Tensor<4>) -> Tensor<4> {
-    let largest: Tensor<4> = cotangent.clone().abs().max().reshape([1, 1, 1, 1]);
-    // A cotangent of zeros stays one.
-    largest.clamp_min(1e-30).recip()
 }
 
 /// The flattened gradients with respect to a residual's parameters, with zeros for unused ones.

@@ -26,7 +26,7 @@ pub(super) fn forward<R: Residual>(
     let start = input.clone().inner();
     let mut evaluations = blocks.evaluations(phase);
     let detached = Blocks { residuals: &residuals, scheme: &scheme, ..*blocks };
-    let fused = Fused::of(&detached, &input);
+    let fused = Fused::of(&detached, &input, phase);
     let kept = context.profile().time(Section::Units, || match &fused {
         Some(fused) => fused.forward(&residuals, scheme.as_ref(), start),
         None => {

@@ -1,8 +1,13 @@
 //! All blocks of a unit forward, one image in each cube.
 
-use super::map::{Four, Tile, activated, clear, correlate, load_argument, store, tile_at, wait};
+use super::map::{clear, load_argument, wait};
 use super::shape::UnitShape;
+use super::tile::{
+    Four, Weights, activate_all, clear_all, convolve_all, correlate_all, place_of, store_all,
+    tile_at, zeros,
+};
 use crate::form::Form;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 use cubecl::{self};
 
@@ -12,10 +17,12 @@ use cubecl::{self};
 /// the other one: it adds scale·F. `weights` holds for each residual the array of the convolution before σ and,
 /// behind those of all residuals, of its adjoint. `plan` names the arrays of each evaluation: its residual, and
 /// with which of the two it begins.
+///
+/// Weights, x and σ(Mx + b) are of type M; all sums, and the state, are in f32.
 #[cube(launch)]
-pub(super) fn forward_kernel(
+pub(super) fn forward_kernel<M: Float>(
     state: &mut [f32],
-    weights: &[Four],
+    weights: &[Weights<M>],
     biases: &[Four],
     input_biases: &[f32],
     plan: &[u32],
@@ -23,15 +30,16 @@ pub(super) fn forward_kernel(
     images: u32,
     evaluations: u32,
     residuals: u32,
+    #[define(M)] _number: ElemType,
     #[comptime] shape: UnitShape,
 ) {
     // The last row of cubes may have more than there are images.
     if CUBE_POS >= images as usize {
         terminate!();
     }
-    let mut map = Shared::<[f32]>::new_slice(comptime!(shape.map_len()));
+    let mut map = Shared::<[M]>::new_slice(comptime!(shape.map_len()));
     let image = CUBE_POS * comptime!(2 * shape.stream());
-    clear(&mut map, shape);
+    clear::<M>(&mut map, shape);
     wait(shape);
     for evaluation in 0..evaluations as usize {
         let target = image + (evaluation % 2) * comptime!(shape.stream());
@@ -41,117 +49,57 @@ pub(super) fn forward_kernel(
         let array = comptime!(shape.channels * 9 * shape.channels / 4);
         let inner = (swapped * residuals as usize + residual) * array;
         let outer = ((1 - swapped) * residuals as usize + residual) * array;
-
         let shift = residual * comptime!(shape.channels);
-        load_argument(&mut map, &*state, source, input_biases, shift, shape);
+
+        let mut sums = zeros(shape);
+        load_argument::<M>(&mut map, &*state, source, input_biases, shift, shape);
         wait(shape);
-        let mut sums = Array::<Four>::new(comptime!(shape.rows * shape.tiles_per_thread()));
-        #[unroll]
-        for number in 0..comptime!(shape.tiles_per_thread()) {
-            let place = UNIT_POS as usize + comptime!(number * shape.threads);
-            if place < comptime!(shape.tiles()) {
-                let tile = tile_at(place, shape);
-                let first = comptime!(number * shape.rows);
-                let bias = biases[residual * comptime!(shape.channels / 4) + tile.group];
-                hidden(&map, weights, inner, bias, &tile, &mut sums, first, shape);
-            }
-        }
+        convolve_all::<M>(&map, weights, inner, biases, residual, &mut sums, shape);
+        activate_all(&mut sums, shape);
         if comptime!(shape.form == Form::Symmetric) {
             wait(shape);
-            #[unroll]
-            for number in 0..comptime!(shape.tiles_per_thread()) {
-                let place = UNIT_POS as usize + comptime!(number * shape.threads);
-                if place < comptime!(shape.tiles()) {
-                    let first = comptime!(number * shape.rows);
-                    store(&mut map, &tile_at(place, shape), &sums, first, shape);
-                    #[unroll]
-                    for row in 0..shape.rows {
-                        sums[comptime!(first + row)] = Four::new(0.0);
-                    }
-                }
-            }
+            store_all::<M>(&mut map, &sums, shape);
+            clear_all(&mut sums, shape);
             wait(shape);
-            #[unroll]
-            for number in 0..comptime!(shape.tiles_per_thread()) {
-                let place = UNIT_POS as usize + comptime!(number * shape.threads);
-                if place < comptime!(shape.tiles()) {
-                    let first = comptime!(number * shape.rows);
-                    correlate(
-                        &map,
-                        weights,
-                        outer,
-                        &tile_at(place, shape),
-                        &mut sums,
-                        first,
-                        shape,
-                    );
-                }
-            }
+            correlate_all::<M>(&map, weights, outer, &mut sums, shape);
         }
-        #[unroll]
-        for number in 0..comptime!(shape.tiles_per_thread()) {
-            let place = UNIT_POS as usize + comptime!(number * shape.threads);
-            if place < comptime!(shape.tiles()) {
-                let first = comptime!(number * shape.rows);
-                let tile = tile_at(place, shape);
-                update(state, source, target, scales[evaluation], &tile, &sums, first, shape);
-            }
-        }
+        update_all(state, source, target, scales[evaluation], &sums, shape);
         wait(shape);
     }
 }
 
-/// σ(Mx + b) of a tile, where M is the convolution before σ.
+/// Adds scale·F, which the sums are, to the stream `target`: X⁺ = X′ + scale·F(X) or X⁺ = X + ((X − X′) + scale·F(X)),
+/// where X is the stream `source`. The second is its own inverse; the first is undone with −scale.
 #[cube]
-pub(super) fn hidden(
-    map: &[f32],
-    weights: &[Four],
-    inner: usize,
-    bias: Four,
-    tile: &Tile,
-    sums: &mut Array<Four>,
-    #[comptime] first: usize,
-    #[comptime] shape: UnitShape,
-) {
-    #[unroll]
-    for row in 0..shape.rows {
-        sums[comptime!(first + row)] = bias;
-    }
-    correlate(map, weights, inner, tile, sums, first, shape);
-    #[unroll]
-    for row in 0..shape.rows {
-        sums[comptime!(first + row)] = activated(sums[comptime!(first + row)], shape.activation);
-    }
-}
-
-/// Adds scale·F of a tile to the stream `target`: X⁺ = X′ + scale·F(X) or X⁺ = X + ((X − X′) + scale·F(X)), where X
-/// is the stream `source`. The second is its own inverse; the first is undone with −scale.
-#[cube]
-pub(super) fn update(
+pub(super) fn update_all(
     state: &mut [f32],
     source: usize,
     target: usize,
     scale: f32,
-    tile: &Tile,
     sums: &Array<Four>,
-    #[comptime] first: usize,
     #[comptime] shape: UnitShape,
 ) {
     #[unroll]
-    for row in 0..shape.rows {
-        if tile.row + row < shape.height {
-            let sum = sums[comptime!(first + row)];
+    for number in 0..comptime!(shape.tiles_per_thread()) {
+        let place = UNIT_POS as usize + comptime!(number * shape.threads);
+        if place < comptime!(shape.tiles()) {
+            let tile = tile_at(place, shape);
             #[unroll]
-            for output in 0..4usize {
-                let channel = (tile.group * 4 + output) * comptime!(shape.height * shape.width);
-                let place = channel + (tile.row + row) * shape.width + tile.column;
-                let before = state[target + place];
-                if comptime!(shape.extrapolated) {
-                    let current = state[source + place];
-                    state[target + place] =
-                        current + fma(scale, sum.extract(output), current - before);
-                } else {
-                    state[target + place] = fma(scale, sum.extract(output), before);
+            for row in 0..shape.rows {
+                if tile.row + row < shape.height {
+                    let sum = sums[comptime!(number * shape.rows + row)];
+                    #[unroll]
+                    for output in 0..4usize {
+                        let place = place_of(&tile, row, output, shape);
+                        let before = state[target + place];
+                        if comptime!(shape.extrapolated) {
+                            let current = state[source + place];
+                            state[target + place] =
+                                current + fma(scale, sum.extract(output), current - before);
+                        } else {
+                            state[target + place] = fma(scale, sum.extract(output), before);
+                        }
+                    }
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! The gradient with respect to a kernel: sums over pixels of products of inputs and outputs.
 
-use super::map::{Four, clear, wait};
+use super::map::{clear, wait};
 use super::shape::UnitShape;
+use super::tile::Four;
 use cubecl::prelude::*;
 use cubecl::{self};
 
@@ -12,10 +13,11 @@ use cubecl::{self};
 /// it is not `fresh`.
 ///
 /// A part is the sums of four outputs, one input and all taps. Several threads may share a part, each with some of
-/// the rows; their sums are added in a fixed order, in the map, which is empty afterwards.
+/// the rows; their sums are added in a fixed order, on the [bench](put). A map of f32 is empty afterwards.
 #[cube]
-pub(super) fn add_kernel_gradient(
-    map: &mut [f32],
+pub(super) fn add_kernel_gradient<M: Float>(
+    map: &mut [M],
+    bench: &mut [f32],
     outputs: &[f32],
     first: usize,
     into: &mut [f32],
@@ -36,10 +38,10 @@ pub(super) fn add_kernel_gradient(
             sums[tap] = Four::new(0.0);
         }
         if active {
-            add_products(&*map, outputs, first, part, share, &mut sums, shape);
+            add_products::<M>(&*map, outputs, first, part, share, &mut sums, shape);
         }
         if comptime!(shares > 1) {
-            // A map of pixels no more: the sums of the upper half of the shares, halved until one is left.
+            // The sums of the upper half of the shares, halved until one is left.
             wait(shape);
             #[unroll]
             for level in 0..comptime!(shares.ilog2() as usize) {
@@ -48,8 +50,9 @@ pub(super) fn add_kernel_gradient(
                 if active && share >= half && share < comptime!(2 * half) {
                     #[unroll]
                     for number in 0..36usize {
-                        map[comptime!(number * width) + (share - half) * parts + part] =
-                            sums[comptime!(number / 4)].extract(comptime!(number % 4));
+                        let place = comptime!(number * width) + (share - half) * parts + part;
+                        let sum = sums[comptime!(number / 4)].extract(comptime!(number % 4));
+                        put::<M>(map, bench, place, sum, shape);
                     }
                 }
                 wait(shape);
@@ -61,7 +64,7 @@ pub(super) fn add_kernel_gradient(
                         for output in 0..4usize {
                             let number = comptime!(4 * tap + output);
                             let from = comptime!(number * width) + share * parts + part;
-                            other.insert(output, map[from]);
+                            other.insert(output, taken::<M>(&*map, &*bench, from, shape));
                         }
                         sums[tap] += other;
                     }
@@ -73,16 +76,39 @@ pub(super) fn add_kernel_gradient(
             write(into, slot, part, fresh, &sums, shape);
         }
     }
-    if comptime!(shares > 1) {
-        clear(map, shape);
+    if comptime!(shares > 1 && !shape.has_bench()) {
+        clear::<M>(map, shape);
     }
     wait(shape);
 }
 
+/// Puts a sum on the bench, where the threads of a cube add up sums. A map of f32 is a bench; others are too coarse,
+/// and have one beside them.
+#[cube]
+fn put<M: Float>(
+    map: &mut [M],
+    bench: &mut [f32],
+    place: usize,
+    sum: f32,
+    #[comptime] shape: UnitShape,
+) {
+    if comptime!(shape.has_bench()) {
+        bench[place] = sum;
+    } else {
+        map[place] = M::cast_from(sum);
+    }
+}
+
+/// What has been [`put`] at a place.
+#[cube]
+fn taken<M: Float>(map: &[M], bench: &[f32], place: usize, #[comptime] shape: UnitShape) -> f32 {
+    if comptime!(shape.has_bench()) { bench[place] } else { f32::cast_from(map[place]) }
+}
+
 /// The sums of one share of a part over its rows.
 #[cube]
-fn add_products(
-    map: &[f32],
+fn add_products<M: Float>(
+    map: &[M],
     outputs: &[f32],
     first: usize,
     part: usize,
@@ -100,8 +126,9 @@ fn add_products(
         let mut window = Array::<f32>::new(9usize);
         #[unroll]
         for line in 0..3usize {
-            window[comptime!(3 * line)] = map[corner + comptime!(line * shape.pitch())];
-            window[comptime!(3 * line + 1)] = map[corner + comptime!(line * shape.pitch() + 1)];
+            let from = corner + comptime!(line * shape.pitch());
+            window[comptime!(3 * line)] = f32::cast_from(map[from]);
+            window[comptime!(3 * line + 1)] = f32::cast_from(map[from + 1]);
         }
         for column in 0..shape.width {
             let mut output = Four::new(0.0);
@@ -112,8 +139,8 @@ fn add_products(
             }
             #[unroll]
             for line in 0..3usize {
-                window[comptime!(3 * line + 2)] =
-                    map[corner + column + comptime!(line * shape.pitch() + 2)];
+                let from = corner + column + comptime!(line * shape.pitch() + 2);
+                window[comptime!(3 * line + 2)] = f32::cast_from(map[from]);
             }
             #[unroll]
             for tap in 0..9usize {
@@ -151,10 +178,11 @@ fn write(
 }
 
 /// For every channel the sum over the pixels of the stream of `from` that begins at `first`, put to or added to
-/// `into`, from `slot` on. The map must not be in use, and is empty afterwards.
+/// `into`, from `slot` on. The map must not be in use; one of f32 is empty afterwards.
 #[cube]
-pub(super) fn add_channel_sums(
-    map: &mut [f32],
+pub(super) fn add_channel_sums<M: Float>(
+    map: &mut [M],
+    bench: &mut [f32],
     from: &[f32],
     first: usize,
     into: &mut [f32],
@@ -173,7 +201,7 @@ pub(super) fn add_channel_sums(
             sum += from[first + channel * area + pixel];
             pixel += summers;
         }
-        map[place] = sum;
+        put::<M>(map, bench, place, sum, shape);
         place += comptime!(shape.threads);
     }
     wait(shape);
@@ -181,12 +209,14 @@ pub(super) fn add_channel_sums(
     while channel < comptime!(shape.channels) {
         let mut sum = select(fresh, 0.0f32, into[slot + channel]);
         for own in 0..summers {
-            sum += map[channel * summers + own];
+            sum += taken::<M>(&*map, &*bench, channel * summers + own, shape);
         }
         into[slot + channel] = sum;
         channel += comptime!(shape.threads);
     }
     wait(shape);
-    clear(map, shape);
-    wait(shape);
+    if comptime!(!shape.has_bench()) {
+        clear::<M>(map, shape);
+        wait(shape);
+    }
 }

@@ -1,6 +1,6 @@
 //! Launches of the kernels for units.
 
-use super::super::buffer::{beginning, exactly};
+use super::super::buffer::{beginning, exactly, exactly_of};
 use super::super::sum::{PARTIAL_BYTES, sum_slots};
 use super::backward::backward_kernel;
 use super::forward::forward_kernel;
@@ -19,6 +19,15 @@ const CUBES: usize = 128;
 /// Cubes in one row of a launch.
 const ROW: usize = 32_768;
 
+/// How a block goes on from the states; `None` if it has one state only.
+fn drift_of(update: &Update) -> Option<Drift> {
+    match *update {
+        Update::TwoStream { .. } => Some(Drift::Previous),
+        Update::TwoStep { drift, .. } => Some(drift),
+        Update::OneStep { .. } => None,
+    }
+}
+
 /// A unit on a graphics card, its blocks as evaluations of residuals.
 #[derive(Clone, Debug)]
 pub struct CubeUnit {
@@ -32,28 +41,15 @@ impl CubeUnit {
     /// kernels cannot compute it.
     pub fn new(unit: UnitOf, updates: &[Update], residuals: usize, limits: Limits) -> Option<Self> {
         check_updates(updates, residuals).ok()?;
-        let mut evaluations = Vec::with_capacity(2 * updates.len());
-        let mut drifts = Vec::new();
-        for update in updates {
-            match *update {
-                Update::TwoStream { first, second } => {
-                    drifts.push(Drift::Previous);
-                    evaluations.extend([first, second]);
-                }
-                Update::TwoStep { drift, residual } => {
-                    drifts.push(drift);
-                    evaluations.push(residual);
-                }
-                Update::OneStep { .. } => return None,
-            }
-        }
+        let drift = drift_of(updates.first()?)?;
         // The streams take turns in every unit of one kind.
         let kind = std::mem::discriminant(updates.first()?);
-        let same = updates.iter().all(|update| std::mem::discriminant(update) == kind);
-        let drift = *drifts.first()?;
-        if !same || drifts.iter().any(|other| *other != drift) {
+        let same =
+            |update| (std::mem::discriminant(update), drift_of(update)) == (kind, Some(drift));
+        if !updates.iter().all(same) {
             return None;
         }
+        let evaluations = updates.iter().flat_map(|update| update.terms()).collect();
         let shape = UnitShape::fitting(unit, drift, limits)?;
         Some(Self { shape, residuals, evaluations })
     }
@@ -76,8 +72,8 @@ impl CubeUnit {
 
     /// Takes the states of `images` images, `[images][2][c][rows][columns]`, through all blocks, in place.
     ///
-    /// `weights` is `[2][residuals][inputs][9][outputs]`: the arrays of the convolutions before σ, then those of
-    /// their adjoints. `biases` is `[residuals][c]`, and `input_biases` likewise or, without biases before K, not read.
+    /// `weights` is `[2][residuals][inputs][9][outputs]` in the type of the unit: the arrays of the convolutions before
+    /// σ, then those of their adjoints. `biases` is `[residuals][c]`, and `input_biases` likewise or, without biases before K, not read.
     ///
     /// # Errors
     /// [`Error::Length`] if a buffer has another length.
@@ -110,6 +106,7 @@ impl CubeUnit {
             images as u32,
             evaluations as u32,
             residuals as u32,
+            shape.number,
             shape,
         );
         Ok(())
@@ -160,6 +157,7 @@ impl CubeUnit {
                 left as u32,
                 count as u32,
                 residuals as u32,
+                shape.number,
                 shape,
             );
             sum_slots(client, &partial, found, [cubes, count * numbers], left * numbers)?;
@@ -183,12 +181,12 @@ impl CubeUnit {
     /// The arguments for weights, biases and biases before K; without the last, the biases stand in for them.
     fn parameter_args(&self, buffers: [&Handle; 3]) -> Result<[BufferArg; 3], Error> {
         let [weights, biases, input_biases] = buffers;
-        let UnitShape { channels, input_bias, .. } = self.shape;
+        let UnitShape { channels, input_bias, number, .. } = self.shape;
         let kernels = 2 * self.residuals * channels * channels * 9;
         let all = self.residuals * channels;
         let input_biases = if input_bias { input_biases } else { biases };
         Ok([
-            exactly("weights", weights, kernels)?,
+            exactly_of("weights", weights, kernels, number.size())?,
             exactly("biases", biases, all)?,
             exactly("input biases", input_biases, all)?,
         ])

@@ -6,6 +6,7 @@ mod gradient;
 mod launch;
 mod map;
 mod shape;
+mod tile;
 
 pub use launch::CubeUnit;
 pub use shape::{Limits, UnitOf};

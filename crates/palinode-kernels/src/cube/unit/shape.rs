@@ -3,6 +3,7 @@
 use crate::Activation;
 use crate::form::Form;
 use crate::recurrence::Drift;
+use cubecl::ir::{ElemType, FloatKind};
 
 /// Output channels that a thread computes together: one vector.
 pub(super) const GROUP: usize = 4;
@@ -20,6 +21,8 @@ pub(super) struct UnitShape {
     pub(super) width: usize,
     pub(super) form: Form,
     pub(super) activation: Activation,
+    /// The type of the numbers of the map and of the weights.
+    pub(super) number: ElemType,
     /// Whether there are biases before K.
     pub(super) input_bias: bool,
     /// Whether a block goes on at the same speed, rather than from the state before.
@@ -76,13 +79,16 @@ pub struct UnitOf {
     pub activation: Activation,
     /// Whether some residuals have a bias before K.
     pub input_bias: bool,
+    /// The type of the weights and of x, σ(Mx + b) and cotangents as factors of products: f32, or f16 or bf16 on a
+    /// device that computes in it. Sums and the state are always in f32.
+    pub number: ElemType,
 }
 
 impl UnitShape {
     /// The distribution of a unit on a device; `None` if the unit does not fit it: if the channels are no
     /// multiple of four, if a map is larger than the shared memory, or if the device takes fewer buffers.
     pub(super) fn fitting(unit: UnitOf, drift: Drift, limits: Limits) -> Option<Self> {
-        let UnitOf { channels, size: [height, width], form, activation, input_bias } = unit;
+        let UnitOf { channels, size: [height, width], form, activation, input_bias, number } = unit;
         if limits.buffers < BUFFERS
             || channels == 0
             || !channels.is_multiple_of(GROUP)
@@ -97,6 +103,7 @@ impl UnitShape {
             width,
             form,
             activation,
+            number,
             input_bias,
             extrapolated: drift == Drift::Extrapolated,
             rows,
@@ -109,13 +116,41 @@ impl UnitShape {
         let rows = [4, 2].into_iter().find(|&rows| shape(rows).tiles() >= busy.min(256));
         let mut shape = shape(rows.unwrap_or(1));
         shape.threads = shape.tiles().next_multiple_of(32).min(limits.threads);
-        while 2 * shape.shares * shape.parts() <= shape.threads
-            && 2 * shape.shares <= height
-            && shape.shares * channels * channels * 9 <= shape.map_len()
-        {
-            shape.shares *= 2;
+        loop {
+            let more = Self { shares: 2 * shape.shares, ..shape };
+            if more.shares * shape.parts() > shape.threads
+                || more.shares > height
+                || (!more.has_bench() && more.shared_sums() > more.map_len())
+                || more.shared_bytes() > limits.shared_memory
+            {
+                break;
+            }
+            shape = more;
         }
-        (4 * shape.map_len() <= limits.shared_memory).then_some(shape)
+        (shape.shared_bytes() <= limits.shared_memory).then_some(shape)
+    }
+
+    /// Whether the threads add up sums beside the map, since its numbers are no f32.
+    pub(super) fn has_bench(&self) -> bool {
+        self.number != ElemType::Float(FloatKind::F32)
+    }
+
+    /// Numbers that the threads that share a part put down for each other.
+    fn shared_sums(&self) -> usize {
+        self.shares / 2 * self.channels * self.channels * 9
+    }
+
+    /// Numbers of the bench beside the map. (There are no empty arrays.)
+    pub(super) fn bench_len(&self) -> usize {
+        match self.has_bench() {
+            true => self.shared_sums().max(self.summers() * self.channels),
+            false => 1,
+        }
+    }
+
+    /// Bytes of shared memory.
+    fn shared_bytes(&self) -> usize {
+        self.number.size() * self.map_len() + 4 * self.bench_len()
     }
 
     /// Rows of tiles.

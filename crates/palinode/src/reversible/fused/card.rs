@@ -1,14 +1,17 @@
 //! Units that a graphics card computes as a whole.
 
 use super::super::blocks::Blocks;
+use super::super::half::f16_scale;
 use super::super::last_state::LastState;
 use super::plan::Plan;
 use crate::cube::{UnitParameters, limits, unit_backward, unit_forward};
 use crate::error::{Error, Result};
+use crate::precision::NumberType;
 use crate::residual::{Form, KernelForm, Residual};
 use crate::scheme::{Scheme, State, Streams, sweep};
 use burn::module::{ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
+use cubecl::ir::{ElemType, FloatKind};
 use palinode_kernels::cube::{CubeUnit, UnitOf};
 use palinode_kernels::recurrence::Role;
 
@@ -20,11 +23,18 @@ pub struct Card {
     channels: usize,
     /// Whether some residuals have a bias before K.
     input_bias: bool,
+    /// The type of the factors of all products.
+    precision: NumberType,
 }
 
 impl Card {
     /// The unit of `plan`, if the kernels can compute it on `input`.
-    pub fn of<R: Residual>(plan: Plan, blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
+    pub fn of<R: Residual>(
+        plan: Plan,
+        blocks: &Blocks<'_, R>,
+        input: &Tensor<4>,
+        precision: NumberType,
+    ) -> Option<Self> {
         let Plan { updates, form: KernelForm { form, activation, .. } } = plan;
         // The kernels count in 32 bits; both streams of a state have at most twice as many numbers as the input.
         let numbers = 2 * input.dims().iter().product::<usize>();
@@ -38,10 +48,16 @@ impl Card {
             Streams::Two => channels / 2,
             Streams::One => channels,
         };
-        let unit = UnitOf { channels, size: [height, width], form, activation, input_bias };
+        let number = match precision {
+            NumberType::F32 => FloatKind::F32,
+            NumberType::Bf16 => FloatKind::BF16,
+            NumberType::F16 => FloatKind::F16,
+        };
+        let number = ElemType::Float(number);
+        let unit = UnitOf { channels, size: [height, width], form, activation, input_bias, number };
         let limits = limits(&input.device())?;
         let unit = CubeUnit::new(unit, &updates, blocks.residuals.len(), limits)?;
-        Some(Self { unit, form, channels, input_bias })
+        Some(Self { unit, form, channels, input_bias, precision })
     }
 
     /// The last state for `input`.
@@ -72,6 +88,11 @@ impl Card {
         gradient: Tensor<4>,
     ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
         let parameters = self.parameters(residuals)?;
+        let scale = (self.precision == NumberType::F16).then(|| f16_scale(&gradient));
+        let gradient = match &scale {
+            Some(scale) => gradient * scale.clone(),
+            None => gradient,
+        };
         let joined = |newest: Tensor<4>, previous: Tensor<4>| {
             let (first, second) = self.in_time((newest, previous));
             Tensor::cat(vec![first, second], 1)
@@ -83,7 +104,12 @@ impl Card {
                 (joined(last.output, previous), joined(gradient, zeros))
             }
         };
-        let (gradient, found) = unit_backward([state, gradient], parameters, self.unit.clone());
+        let (mut gradient, mut found) =
+            unit_backward([state, gradient], parameters, self.unit.clone());
+        if let Some(scale) = scale {
+            found = found / scale.clone().reshape([1, 1]);
+            gradient = gradient / scale;
+        }
         let gradient = match scheme.streams() {
             Streams::Two => gradient,
             Streams::One => {
@@ -146,7 +172,12 @@ impl Card {
             true => Tensor::cat(input_biases, 0).reshape([count, c]),
             false => biases.clone(),
         };
-        Ok(UnitParameters { weights: Tensor::cat(vec![inner, outer], 0), biases, input_biases })
+        let weights = Tensor::cat(vec![inner, outer], 0);
+        let weights = match self.precision.half() {
+            Some(half) => weights.cast(half),
+            None => weights,
+        };
+        Ok(UnitParameters { weights, biases, input_biases })
     }
 
     /// The gradients with respect to the parameters of all residuals, flattened, in visiting order, from those of

@@ -1,8 +1,8 @@
 //! Units that `palinode-kernels` computes as a whole.
 //!
 //! These are units of residuals with a kernel form, in f32, under any built-in reversible scheme: on the CPU, and
-//! on graphics cards whose memory beside the arithmetic holds a stream of an image. All other units are computed
-//! block by block.
+//! on graphics cards whose memory beside the arithmetic holds a stream of an image, there also in half types. All
+//! other units are computed block by block.
 
 #[cfg(feature = "cube")]
 mod card;
@@ -13,6 +13,8 @@ use super::blocks::Blocks;
 use super::differentiation::Differentiation;
 use super::last_state::LastState;
 use crate::error::{Error, Result};
+use crate::pass::Phase;
+use crate::precision::NumberType;
 use crate::residual::Residual;
 use crate::scheme::Scheme;
 use burn::tensor::Tensor;
@@ -27,11 +29,20 @@ pub(super) enum Fused {
 }
 
 impl Fused {
-    /// The unit, if kernels can compute it on `input`.
-    pub fn of<R: Residual>(blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
+    /// The unit, if kernels can compute it on `input` in `phase`.
+    pub fn of<R: Residual>(
+        blocks: &Blocks<'_, R>,
+        input: &Tensor<4>,
+        phase: Phase,
+    ) -> Option<Self> {
+        let precision = blocks.site.precision_in(phase);
         #[cfg(feature = "cube")]
         if crate::cube::is_cube(&input.device()) {
-            return card::Card::of(plan(blocks)?, blocks, input).map(Self::Card);
+            return card::Card::of(plan(blocks)?, blocks, input, precision).map(Self::Card);
+        }
+        // A half type that the CPU could store is refused where it is set.
+        if precision != NumberType::F32 {
+            return None;
         }
         host::Host::of(plan(blocks)?, blocks, input).map(Self::Host)
     }

@@ -1,7 +1,6 @@
 //! What the kernels of all devices need to know of a unit.
 
 use super::super::blocks::Blocks;
-use crate::precision::NumberType;
 use crate::residual::{KernelForm, Residual};
 use crate::scheme::Update;
 use palinode_kernels::recurrence::check_updates;
@@ -16,8 +15,8 @@ pub struct Plan {
 /// The unit of `blocks` as kernels know it; `None` if none of them supports it.
 pub fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<Plan> {
     let Blocks { residuals, scheme, site, .. } = blocks;
-    // The kernels cannot drop residuals, as stochastic depth does, and compute in f32.
-    if !site.survival.is_empty() || site.precision != NumberType::F32 {
+    // The kernels cannot drop residuals, as stochastic depth does.
+    if !site.survival.is_empty() {
         return None;
     }
     let forms: Vec<KernelForm> =
