@@ -1,6 +1,7 @@
 //! Options that several sub-commands share.
 
 use crate::output::remark;
+use anyhow::anyhow;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use palinode::device::{DeviceName, Runtime};
@@ -9,6 +10,7 @@ use palinode::precision::NumberType;
 use palinode::tensor::Device;
 use palinode_train::data::{self, Dataset, ImageSource, Relabelled, SourceName};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// A positive number, `limit` at the most.
 pub fn at_most(limit: u64) -> RangedU64ValueParser<usize> {
@@ -79,7 +81,7 @@ impl From<Mode> for palinode::reversible::Differentiation {
 pub struct OnDevice {
     /// What to compute on: cpu, or wgpu, vulkan, cuda, metal or rocm where the program was built with that
     /// feature, with a number where there are several: cuda:1 [default: cpu].
-    #[arg(id = "device", long = "device", value_name = "DEVICE", value_parser = device)]
+    #[arg(id = "device", long = "device", value_name = "DEVICE", value_parser = named::<DeviceName>)]
     pub name: Option<DeviceName>,
 }
 
@@ -99,22 +101,15 @@ impl OnDevice {
 #[derive(Debug, Args)]
 pub struct InType {
     /// What the residuals are evaluated in: f32, or bf16 or f16 on devices that have them.
-    #[arg(long, value_name = "TYPE", value_parser = number_type, default_value = "f32")]
+    #[arg(long, value_name = "TYPE", value_parser = named::<NumberType>, default_value = "f32")]
     pub precision: NumberType,
 }
 
-/// A type of numbers by its name.
-fn number_type(name: &str) -> Result<NumberType, String> {
-    let found = NumberType::ALL.into_iter().find(|own| own.name() == name);
-    found.ok_or_else(|| "expected f32, bf16 or f16".to_owned())
-}
-
-/// A device by its name.
-pub fn device(name: &str) -> Result<DeviceName, String> {
+/// A value by its name. Clap names the option, so the message does not name the field.
+pub fn named<T: FromStr<Err = palinode::Error>>(name: &str) -> anyhow::Result<T> {
     name.parse().map_err(|error| match error {
-        // The option is named already.
-        palinode::Error::Config { reason, .. } => reason,
-        error => error.to_string(),
+        palinode::Error::Config { reason, .. } => anyhow!(reason),
+        error => error.into(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! `palinode train`.
 
 use crate::machine::Machine;
-use crate::options::device;
+use crate::options::named;
 use crate::output::say;
 use crate::progress::Display;
 use crate::signals::Signals;
@@ -50,7 +50,7 @@ pub struct Train {
     mode: Option<String>,
     /// What to compute on (training.device): cpu, or wgpu, vulkan, cuda, metal or rocm where the program was
     /// built with that feature, with a number where there are several: cuda:1. With --resume: from now on.
-    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    #[arg(long, value_name = "DEVICE", value_parser = named::<DeviceName>)]
     device: Option<DeviceName>,
     /// Any field of the recipe, for instance optimizer.learning_rate=0.05; may be repeated.
     #[arg(long = "set", value_name = "FIELD=VALUE")]

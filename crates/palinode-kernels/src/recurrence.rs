@@ -69,10 +69,23 @@ pub enum Drift {
 
 impl Update {
     /// The evaluations of residuals, in their order.
-    pub(crate) fn terms(&self) -> Vec<Term> {
+    pub fn terms(&self) -> Vec<Term> {
         match *self {
             Self::TwoStream { first, second } => vec![first, second],
             Self::TwoStep { residual, .. } | Self::OneStep { residual } => vec![residual],
+        }
+    }
+
+    /// The same update with other evaluations.
+    pub fn with_terms(self, change: impl Fn(Term) -> Term) -> Self {
+        match self {
+            Self::TwoStream { first, second } => {
+                Self::TwoStream { first: change(first), second: change(second) }
+            }
+            Self::TwoStep { drift, residual } => {
+                Self::TwoStep { drift, residual: change(residual) }
+            }
+            Self::OneStep { residual } => Self::OneStep { residual: change(residual) },
         }
     }
 }

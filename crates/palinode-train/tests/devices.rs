@@ -7,6 +7,7 @@ mod support;
 use palinode::Activation;
 use palinode::device::DeviceName;
 use palinode::network::{NetworkConfig, load_arrays};
+use palinode::precision::NumberType;
 use palinode::residual::BuiltIn;
 use palinode::tensor::Device;
 use palinode_train::data::{Augmentation, ImageSource};
@@ -162,6 +163,89 @@ fn an_interrupted_run_ends_in_the_same_bytes_and_a_second_run_too() {
     assert_eq!(weights(&whole), weights(&stopped));
     assert_eq!(state(&whole), state(&stopped));
     assert_eq!(metrics(&whole), metrics(&stopped));
+}
+
+/// Loss and accuracy as a progress bar sees them, and the remarks of a run.
+#[derive(Default)]
+struct Watcher {
+    losses: Vec<f64>,
+    remarks: Vec<String>,
+}
+
+impl Observer for Watcher {
+    fn step(&mut self, progress: &Progress) {
+        self.losses.push(progress.loss);
+    }
+    fn remark(&mut self, remark: &str) {
+        self.remarks.push(remark.to_owned());
+    }
+}
+
+/// Twenty-three steps of one image: the loss is read after the twentieth and after the last.
+#[test]
+fn the_loss_is_read_every_twenty_steps_and_exactly_at_the_end_of_an_epoch() {
+    let Some(device) = device() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let run = |device: DeviceName| {
+        let mut settings = settings(device, 1);
+        settings.training.batch_size = 1;
+        let (mut watcher, out) = (Watcher::default(), directory.path().join(device.to_string()));
+        trainer(settings, false).train(&out, &mut watcher).unwrap();
+        (watcher, metrics(&out))
+    };
+    let ((here, truth), (there, found)) = (run(CPU), run(device));
+    assert_eq!(there.losses.len(), 23);
+    assert!(here.losses.iter().all(|loss| loss.is_finite()));
+    assert!(there.losses[..19].iter().all(|loss| loss.is_nan()), "{:?}", there.losses);
+    let twentieth = there.losses[19] / here.losses[19] - 1.0;
+    assert!(twentieth.abs() <= 1e-4, "{twentieth:e}");
+    let error = relative(&found, &truth);
+    assert!(error <= 1e-4, "{error:e}");
+    let remarks = [
+        "every unit is computed as a whole, by one kernel",
+        "every unit gives the same bits twice on this device",
+    ];
+    assert!(remarks.iter().all(|remark| there.remarks.iter().any(|own| own == remark)));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_with_its_step_and_without_a_checkpoint() {
+    let Some(device) = device() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let [here, there] = [CPU, device].map(|device| {
+        let mut settings = settings(device, 1);
+        settings.training.batch_size = 1;
+        settings.optimizer = settings.optimizer.with_learning_rate(1e30).with_clip_norm(0.0);
+        settings.smoothness = SmoothnessRecipe::default();
+        let out = directory.path().join(device.to_string());
+        let error = trainer(settings, false).train(&out, &mut Unobserved).unwrap_err();
+        assert!(matches!(error, Error::NonFinite { .. }), "{error}");
+        let saved = std::fs::exists(out.join("checkpoints/latest.safetensors")).unwrap();
+        assert!(!saved || state(&out).iter().all(|value| value.is_finite()));
+        error.to_string().replace(&out.display().to_string(), "DIR")
+    });
+    assert_eq!(there, here);
+}
+
+#[test]
+fn training_in_f16_stays_close_to_f32_and_resumes_in_the_same_bytes() {
+    let Some(device) = device() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let [whole, stopped, full] =
+        ["whole", "stopped", "full"].map(|name| directory.path().join(name));
+    let half = || {
+        let mut settings = settings(device, 2);
+        settings.training.precision = NumberType::F16;
+        settings
+    };
+    run(half(), &whole);
+    run(settings(device, 2), &full);
+    let error = relative(&state(&whole), &state(&full));
+    assert!(error > 1e-6 && error < 1e-2, "{error:e}");
+    let begun = trainer(half(), false).train(stopped.as_path(), &mut StopAfter(2));
+    assert!(matches!(begun.unwrap_err(), Error::Interrupted { .. }));
+    trainer(half(), false).resume(&stopped, &mut Unobserved).unwrap();
+    assert_eq!(weights(&whole), weights(&stopped));
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(crate) fn check_fits(parts: &[(&str, u64)], available: Option<u64>) -> Resul
     })
 }
 
-fn megabytes(bytes: u64) -> String {
+pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
 }
 

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use burn::tensor::{DType, Device};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// The type of numbers that the residuals of a network are evaluated in.
 ///
@@ -18,6 +19,16 @@ pub enum NumberType {
     Bf16,
     /// 16 bits with 11 bits of precision and numbers from 6e-8 to 65,504.
     F16,
+}
+
+impl FromStr for NumberType {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|own| own.name() == name);
+        let reason = || format!("there is no type `{name}`; there are f32, bf16 and f16");
+        found.ok_or_else(|| Error::config("training.precision", reason()))
+    }
 }
 
 impl NumberType {

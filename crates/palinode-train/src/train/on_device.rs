@@ -7,9 +7,10 @@ use burn::module::Module;
 use burn::tensor::Device;
 use palinode::check::repeats;
 use palinode::device::is_cpu;
-use palinode::network::{Network, NetworkConfig};
+use palinode::network::{Network, NetworkConfig, Phase};
 use palinode::random::{Generator, Purpose};
 use palinode::residual::Residual;
+use palinode::tensor::Tensor;
 
 /// The device that the settings name, or the one that the network is on; with autodiff.
 pub(super) fn device_of<R: Residual>(
@@ -40,9 +41,9 @@ pub(super) fn moved<R: Residual>(
     Ok(network.with_precision(training.precision)?)
 }
 
-/// On a device that is not the CPU, evaluates every unit twice and says whether the bits are the same: reversal stands
-/// on that.
-pub(super) fn say_whether_it_repeats<R: Residual>(
+/// On a device that is not the CPU, says which units have a kernel, and whether every unit gives the same bits twice:
+/// reversal stands on that.
+pub(super) fn describe<R: Residual>(
     network: &Network<R>,
     device: &Device,
     observer: &mut dyn Observer,
@@ -52,20 +53,32 @@ pub(super) fn say_whether_it_repeats<R: Residual>(
     }
     let NetworkConfig { channels, size: [rows, columns], .. } = *network.config();
     let shape = [2, channels, rows, columns];
-    let images = Generator::new(0, Purpose::Input).normal(shape, 1.0, device);
-    let different: Vec<String> = repeats(network, images)?
-        .into_iter()
-        .enumerate()
-        .filter(|(_, same)| !same)
-        .map(|(unit, _)| unit.to_string())
-        .collect();
-    observer.remark(&match different.is_empty() {
-        true => "every unit gives the same bits twice on this device".to_owned(),
-        false => format!(
-            "two evaluations of the units {} do not give the same bits on this device: states that are \
-             reconstructed differ from those of the forward pass by more than rounding",
-            different.join(", ")
+    let images: Tensor<4> = Generator::new(0, Purpose::Input).normal(shape, 1.0, device);
+    let mut fused = Vec::new();
+    network.forward_past(images.clone(), Phase::BatchStatistics, &mut |unit, input| {
+        fused.push(unit.is_fused(input, Phase::BatchStatistics)?);
+        Ok(())
+    })?;
+    observer.remark(&match (names(&fused, true), names(&fused, false)) {
+        (_, None) => "every unit is computed as a whole, by one kernel".to_owned(),
+        (None, _) => "every unit is computed block by block".to_owned(),
+        (Some(whole), Some(others)) => {
+            format!("computed as a whole, by one kernel: {whole}; block by block: {others}")
+        }
+    });
+    observer.remark(&match names(&repeats(network, images)?, false) {
+        None => "every unit gives the same bits twice on this device".to_owned(),
+        Some(units) => format!(
+            "two evaluations of {units} do not give the same bits on this device: states that are reconstructed \
+             differ from those of the forward pass by more than rounding"
         ),
     });
     Ok(())
+}
+
+/// The units for which `of_units` holds `value`, as messages name them.
+fn names(of_units: &[bool], value: bool) -> Option<String> {
+    let units = of_units.iter().enumerate().filter(|(_, own)| **own == value);
+    let units: Vec<String> = units.map(|(unit, _)| format!("unit {unit}")).collect();
+    (!units.is_empty()).then(|| units.join(", "))
 }

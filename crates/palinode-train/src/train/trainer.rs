@@ -6,7 +6,7 @@ use super::directory::{Place, RunDirectory};
 use super::events::EventLog;
 use super::identity::{Fields, Identity};
 use super::observer::Observer;
-use super::on_device::{device_of, moved, say_whether_it_repeats};
+use super::on_device::{describe, device_of, moved};
 use super::optimizer::NetworkOptimizer;
 use super::outcome::Outcome;
 use super::position::Position;
@@ -247,7 +247,7 @@ impl<R: Residual> Trainer<R> {
                 observer.started_from(&start);
             }
         }
-        say_whether_it_repeats(&network, &device, observer)?;
+        describe(&network, &device, observer)?;
         let network = freeze(network, &training.freeze)?;
         data.remarks.iter().for_each(|remark| observer.remark(remark));
         let title = title

@@ -50,7 +50,7 @@ pub(crate) trait CubeKernels: Backend {
     /// See [`CubeUnit::backward`].
     #[fusion(meta = |state, gradient, _weights, _biases, _input_biases, unit| {
         let found = TensorSpec::new(unit::gradients_shape(unit).into(), state.dtype);
-        (gradient.clone(), found)
+        (state.clone(), gradient.clone(), found)
     })]
     fn unit_backward(
         state: FloatTensor<Self>,
@@ -59,7 +59,7 @@ pub(crate) trait CubeKernels: Backend {
         biases: FloatTensor<Self>,
         input_biases: FloatTensor<Self>,
         unit: CubeUnit,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 impl CubeKernels for CubeBackend {
@@ -104,7 +104,7 @@ impl CubeKernels for CubeBackend {
         biases: FloatTensor<Self>,
         input_biases: FloatTensor<Self>,
         unit: CubeUnit,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         unit::backward([state, gradient], [weights, biases, input_biases], &unit)
     }
 }
@@ -152,15 +152,15 @@ pub(crate) fn unit_forward(
     ))
 }
 
-/// The gradients with respect to the first state `[n, 2c, h, w]` and of all evaluations
+/// The first state and the gradient with respect to it, both `[n, 2c, h, w]`, and the gradients of all evaluations,
 /// `[evaluations, parameters]`, outside any graph.
 pub(crate) fn unit_backward(
     [state, gradient]: [Tensor<4>; 2],
     parameters: UnitParameters,
     unit: CubeUnit,
-) -> (Tensor<4>, Tensor<2>) {
+) -> (Tensor<4>, Tensor<4>, Tensor<2>) {
     let UnitParameters { weights, biases, input_biases } = parameters;
-    let (gradient, found) = <Dispatch as CubeKernels>::unit_backward(
+    let (state, gradient, found) = <Dispatch as CubeKernels>::unit_backward(
         state.into_dispatch(),
         gradient.into_dispatch(),
         weights.into_dispatch(),
@@ -168,5 +168,5 @@ pub(crate) fn unit_backward(
         input_biases.into_dispatch(),
         unit,
     );
-    (Tensor::from_dispatch(gradient), Tensor::from_dispatch(found))
+    (Tensor::from_dispatch(state), Tensor::from_dispatch(gradient), Tensor::from_dispatch(found))
 }

@@ -27,13 +27,13 @@ pub(super) fn forward(
     state
 }
 
-/// The gradient with respect to the first state and the gradients of all evaluations, see
+/// The first state, the gradient with respect to it and the gradients of all evaluations, see
 /// [`CubeUnit::backward`].
 pub(super) fn backward(
     state: [CubeTensor; 2],
     parameters: [CubeTensor; 3],
     unit: &CubeUnit,
-) -> (CubeTensor, CubeTensor) {
+) -> (CubeTensor, CubeTensor, CubeTensor) {
     let [state, gradient] = state.map(buffers::owned);
     let parameters = parameters.map(buffers::contiguous);
     let images = state.meta.shape()[0];
@@ -41,7 +41,7 @@ pub(super) fn backward(
     let changed = [&state.handle, &gradient.handle, &found.handle];
     let handles = parameters.each_ref().map(|tensor| &tensor.handle);
     unit.backward(&state.client, images, changed, handles).expect(FITS);
-    (gradient, found)
+    (state, gradient, found)
 }
 
 /// The shape of the gradients of all evaluations.

@@ -152,6 +152,18 @@ impl<R: Residual> Unit<R> {
         reversible::forward(self.mode, &self.as_blocks(), input, phase)
     }
 
+    /// Whether kernels compute the unit as a whole on `input`, forward and backward: in mode `reversible`, for the
+    /// built-in residuals without norm and dropout, on the CPU and where an image fits the shared memory of a graphics
+    /// card. Other units are computed block by block.
+    ///
+    /// # Errors
+    /// [`Error::Input`] as [`forward`](Self::forward).
+    pub fn is_fused(&self, input: &Tensor<4>, phase: Phase) -> Result<bool> {
+        self.check(input)?;
+        let reversible = self.mode == Differentiation::Reversible;
+        Ok(reversible && reversible::is_fused(&self.as_blocks(), input, phase))
+    }
+
     /// The state after the last block, (Y_N, Z_N) or (X_{N−1}, X_N), and the batch statistics of the
     /// residuals' norms, which the inverse needs too.
     ///

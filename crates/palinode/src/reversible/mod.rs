@@ -28,6 +28,6 @@ pub use differentiation::Differentiation;
 pub use evaluations::Evaluations;
 pub(crate) use evaluations::{ResidualPlace, Survival, UnitSite, check_like, value_of};
 pub(crate) use forward::forward;
-pub(crate) use fused::check_context;
+pub(crate) use fused::{check_context, is_fused};
 pub(crate) use local::vjp_by_autodiff;
 pub use palinode_kernels::{Algorithm, Precision};

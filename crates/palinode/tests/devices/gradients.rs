@@ -1,7 +1,7 @@
 //! Outputs and gradients of units.
 
 use crate::device::{device, moved};
-use crate::support::{Case, UnitGradients};
+use crate::support::{self, Case, UnitGradients};
 use burn::tensor::FloatDType;
 use palinode::Activation;
 use palinode::residual::BuiltInConfig;
@@ -38,6 +38,17 @@ fn every_scheme_and_mode_agrees_with_the_cpu() {
     }
 }
 
+/// The arrays of these units are made for a part of the blocks at a time.
+#[test]
+fn wide_and_deep_units_agree_with_the_cpu() {
+    for (scheme, blocks) in [(SchemeName::Hamiltonian, 15), (SchemeName::Leapfrog, 31)] {
+        let case = case(scheme, BuiltInConfig::usual_for(scheme), Activation::Tanh);
+        let case = Case { channels: 64, height: 3, width: 4, batch: 2, blocks, ..case };
+        let Some(found) = differences(case) else { return };
+        assert!(found.iter().all(|error| *error <= 1e-5), "{case:?}: {found:?}");
+    }
+}
+
 #[test]
 fn relu_agrees_on_seeds_where_the_modes_of_the_cpu_agree() {
     for scheme in SchemeName::REVERSIBLE {
@@ -63,5 +74,23 @@ fn relu_agrees_on_seeds_where_the_modes_of_the_cpu_agree() {
             assert!(found.iter().all(|error| *error <= 1e-5), "{case:?}: {found:?}");
         }
         assert!(agreed >= 3, "{scheme:?}: the CPU's modes agree on {agreed} of 5 seeds");
+    }
+}
+
+#[test]
+fn reversible_units_are_computed_as_a_whole_where_an_image_fits() {
+    let Some(device) = device() else { return };
+    let fused = |case: Case, mode| {
+        let unit = moved(&case.unit(mode), &device);
+        unit.is_fused(&case.input().to_device(&device), support::PHASE).unwrap()
+    };
+    for scheme in SchemeName::REVERSIBLE {
+        let case = case(scheme, BuiltInConfig::usual_for(scheme), Activation::Tanh);
+        assert!(fused(case, Differentiation::Reversible), "{scheme:?}");
+        assert!(!fused(case, Differentiation::Stored));
+        assert!(!fused(case, Differentiation::Checkpointed));
+        let large = Case { height: 512, width: 512, blocks: 1, batch: 1, ..case };
+        assert!(!fused(large, Differentiation::Reversible), "a map of four megabytes");
+        assert!(!fused(Case { channels: 6, ..case }, Differentiation::Reversible));
     }
 }

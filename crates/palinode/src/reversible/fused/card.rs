@@ -3,6 +3,7 @@
 use super::super::blocks::Blocks;
 use super::super::half::f16_scale;
 use super::super::last_state::LastState;
+use super::pieces::{Piece, pieces};
 use super::plan::Plan;
 use crate::cube::{UnitParameters, limits, unit_backward, unit_forward};
 use crate::error::{Error, Result};
@@ -13,11 +14,17 @@ use burn::module::{ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use cubecl::ir::{ElemType, FloatKind};
 use palinode_kernels::cube::{CubeUnit, UnitOf};
-use palinode_kernels::recurrence::Role;
+use palinode_kernels::recurrence::{Role, Term};
+use std::ops::Range;
+
+/// Bytes that the arrays of the parameters of a piece may take, if that leaves two blocks: they exist only while the
+/// piece is computed.
+const PIECE_BYTES: usize = 8 << 20;
 
 /// A unit that the kernels of a graphics card can compute.
 pub struct Card {
-    unit: CubeUnit,
+    /// Pieces of the unit, and which residuals they have.
+    pieces: Vec<(CubeUnit, Range<usize>)>,
     form: Form,
     /// Channels of one stream.
     channels: usize,
@@ -56,8 +63,13 @@ impl Card {
         let number = ElemType::Float(number);
         let unit = UnitOf { channels, size: [height, width], form, activation, input_bias, number };
         let limits = limits(&input.device())?;
-        let unit = CubeUnit::new(unit, &updates, blocks.residuals.len(), limits)?;
-        Some(Self { unit, form, channels, input_bias, precision })
+        let most = PIECE_BYTES / (8 * channels * channels * 9).max(1);
+        let pieces = pieces(updates, blocks.residuals.len(), most).into_iter();
+        let pieces = pieces.map(|Piece { updates, residuals }| {
+            Some((CubeUnit::new(unit, &updates, residuals.len(), limits)?, residuals))
+        });
+        let pieces = pieces.collect::<Option<_>>()?;
+        Some(Self { pieces, form, channels, input_bias, precision })
     }
 
     /// The last state for `input`.
@@ -67,14 +79,18 @@ impl Card {
         scheme: &dyn Scheme,
         input: Tensor<4>,
     ) -> Result<LastState> {
-        let parameters = self.parameters(residuals)?;
+        let through = |mut state: Tensor<4>| -> Result<Tensor<4>> {
+            for (piece, own) in &self.pieces {
+                let parameters = self.parameters(&residuals[own.clone()])?;
+                state = unit_forward(state, parameters, piece.clone());
+            }
+            Ok(state)
+        };
         if scheme.streams() == Streams::Two {
-            let output = unit_forward(input, parameters, self.unit.clone());
-            return Ok(LastState { output, previous: None });
+            return Ok(LastState { output: through(input)?, previous: None });
         }
         let State { first, second } = sweep::open(scheme, input);
-        let state = Tensor::cat(vec![first, second], 1);
-        let state = unit_forward(state, parameters, self.unit.clone());
+        let state = through(Tensor::cat(vec![first, second], 1))?;
         let (newest, previous) = self.in_time(self.halves(state));
         Ok(LastState { output: newest, previous: Some(previous) })
     }
@@ -87,7 +103,6 @@ impl Card {
         last: LastState,
         gradient: Tensor<4>,
     ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
-        let parameters = self.parameters(residuals)?;
         let scale = (self.precision == NumberType::F16).then(|| f16_scale(&gradient));
         let gradient = match &scale {
             Some(scale) => gradient * scale.clone(),
@@ -97,17 +112,25 @@ impl Card {
             let (first, second) = self.in_time((newest, previous));
             Tensor::cat(vec![first, second], 1)
         };
-        let (state, gradient) = match last.previous {
+        let (mut state, mut gradient) = match last.previous {
             None => (last.output, gradient),
             Some(previous) => {
                 let zeros = gradient.zeros_like();
                 (joined(last.output, previous), joined(gradient, zeros))
             }
         };
-        let (mut gradient, mut found) =
-            unit_backward([state, gradient], parameters, self.unit.clone());
+        let mut gradients = Vec::with_capacity(self.pieces.len());
+        for (piece, own) in self.pieces.iter().rev() {
+            let residuals = &residuals[own.clone()];
+            let parameters = self.parameters(residuals)?;
+            let mut found;
+            (state, gradient, found) = unit_backward([state, gradient], parameters, piece.clone());
+            if let Some(scale) = &scale {
+                found = found / scale.clone().reshape([1, 1]);
+            }
+            gradients.push(self.gradients(residuals, piece.evaluations(), found));
+        }
         if let Some(scale) = scale {
-            found = found / scale.clone().reshape([1, 1]);
             gradient = gradient / scale;
         }
         let gradient = match scheme.streams() {
@@ -117,7 +140,7 @@ impl Card {
                 sweep::open_gradient(scheme, State { first, second })
             }
         };
-        Ok((gradient, self.gradients(residuals, found)))
+        Ok((gradient, gradients.into_iter().rev().flatten().collect()))
     }
 
     /// Both streams of a joined state.
@@ -128,13 +151,14 @@ impl Card {
 
     /// (First stream, second stream) as (newest, previous), and the other way round.
     fn in_time(&self, (one, other): (Tensor<4>, Tensor<4>)) -> (Tensor<4>, Tensor<4>) {
-        match self.unit.ends_in_first() {
+        // All pieces but the last end as they begin.
+        match self.pieces.last().is_some_and(|(piece, _)| piece.ends_in_first()) {
             true => (one, other),
             false => (other, one),
         }
     }
 
-    /// The parameters of all residuals as the kernels take them.
+    /// The parameters of `residuals` as the kernels take them.
     fn parameters<R: Residual>(&self, residuals: &[R]) -> Result<UnitParameters> {
         let (count, c) = (residuals.len(), self.channels);
         let [mut kernels, mut biases, mut input_biases] = [(); 3].map(|()| Vec::new());
@@ -180,10 +204,15 @@ impl Card {
         Ok(UnitParameters { weights, biases, input_biases })
     }
 
-    /// The gradients with respect to the parameters of all residuals, flattened, in visiting order, from those of
-    /// all evaluations.
-    fn gradients<R: Residual>(&self, residuals: &[R], found: Tensor<2>) -> Vec<Tensor<1>> {
-        let (c, evaluations) = (self.channels, self.unit.evaluations());
+    /// The gradients with respect to the parameters of `residuals`, flattened, in visiting order, from those of
+    /// all `evaluations`.
+    fn gradients<R: Residual>(
+        &self,
+        residuals: &[R],
+        evaluations: &[Term],
+        found: Tensor<2>,
+    ) -> Vec<Tensor<1>> {
+        let c = self.channels;
         let weights = c * c * 9;
         let kernels = found.clone().narrow(1, 0, weights);
         let kernels: Tensor<5> = kernels.reshape([evaluations.len(), c, c, 3, 3]);

@@ -7,6 +7,8 @@
 #[cfg(feature = "cube")]
 mod card;
 mod host;
+#[cfg(feature = "cube")]
+mod pieces;
 mod plan;
 
 use super::blocks::Blocks;
@@ -97,6 +99,15 @@ impl Fused {
             Self::Card(card) => card.backward(residuals, scheme, last, gradient),
         }
     }
+}
+
+/// Whether kernels compute a unit as a whole on `input` in `phase`.
+pub(crate) fn is_fused<R: Residual>(
+    blocks: &Blocks<'_, R>,
+    input: &Tensor<4>,
+    phase: Phase,
+) -> bool {
+    Fused::of(blocks, input, phase).is_some()
 }
 
 /// Refuses a context that asks for an algorithm or a precision that would have no effect on a unit.
