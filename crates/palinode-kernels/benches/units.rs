@@ -7,7 +7,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use palinode_kernels::recurrence::{Term, Update};
 use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
-use palinode_kernels::{Activation, Algorithm, Context, Error, Form, Precision};
+use palinode_kernels::{Activation, Algorithm, Context, Error, Form, Grid, Precision};
 
 const IMAGES: usize = 128;
 const BLOCKS: usize = 6;
@@ -24,7 +24,7 @@ fn noise(count: usize, scale: f32) -> Vec<f32> {
 
 /// Calls `work` with a unit, and counts the operations of `passes` forward passes.
 fn with_unit(
-    (algorithm, gradients): (Algorithm, Precision),
+    (algorithm, gradients, grid): (Algorithm, Precision, Option<Grid>),
     (channels, size): (usize, usize),
     passes: usize,
     bencher: Bencher<'_, '_>,
@@ -54,6 +54,7 @@ fn with_unit(
         activation: Activation::Relu,
         algorithm,
         gradients,
+        grid,
         updates: &updates,
         parameters: &Parameters::split(&parameters, channels, false).expect("whole residuals"),
     };
@@ -74,7 +75,7 @@ const ALGORITHMS: [Algorithm; 3] = Algorithm::ALL;
 
 #[divan::bench(args = SHAPES, consts = [0, 1, 2])]
 fn forward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    let how = (ALGORITHMS[ALGORITHM], Precision::F32);
+    let how = (ALGORITHMS[ALGORITHM], Precision::F32, None);
     with_unit(how, shape, 1, bencher, |context, unit, state, _, _| {
         unit.forward(context, StateSlices::Joined(state))
     });
@@ -82,7 +83,7 @@ fn forward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usiz
 
 #[divan::bench(args = SHAPES, consts = [0, 1, 2])]
 fn backward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    let how = (ALGORITHMS[ALGORITHM], Precision::F32);
+    let how = (ALGORITHMS[ALGORITHM], Precision::F32, None);
     with_unit(how, shape, 3, bencher, |context, unit, state, gradient, gradients| {
         unit.backward(context, StateSlices::Joined(state), StateSlices::Joined(gradient), gradients)
     });
@@ -90,7 +91,23 @@ fn backward<const ALGORITHM: usize>(bencher: Bencher<'_, '_>, shape: (usize, usi
 
 #[divan::bench(args = SHAPES, ignore = Context::new().check(Precision::Bf16).is_err())]
 fn backward_bf16(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
-    let how = (Algorithm::Winograd4, Precision::Bf16);
+    let how = (Algorithm::Winograd4, Precision::Bf16, None);
+    with_unit(how, shape, 3, bencher, |context, unit, state, gradient, gradients| {
+        unit.backward(context, StateSlices::Joined(state), StateSlices::Joined(gradient), gradients)
+    });
+}
+
+#[divan::bench(args = SHAPES)]
+fn forward_exact(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    let how = (Algorithm::Winograd4, Precision::F32, Grid::new(16).ok());
+    with_unit(how, shape, 1, bencher, |context, unit, state, _, _| {
+        unit.forward(context, StateSlices::Joined(state))
+    });
+}
+
+#[divan::bench(args = SHAPES)]
+fn backward_exact(bencher: Bencher<'_, '_>, shape: (usize, usize)) {
+    let how = (Algorithm::Winograd4, Precision::F32, Grid::new(16).ok());
     with_unit(how, shape, 3, bencher, |context, unit, state, gradient, gradients| {
         unit.backward(context, StateSlices::Joined(state), StateSlices::Joined(gradient), gradients)
     });

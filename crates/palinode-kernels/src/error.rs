@@ -122,6 +122,13 @@ pub enum Error {
         available: Vec<&'static str>,
     },
 
+    /// A grid is finer or coarser than f32 allows.
+    #[error("a grid of numbers with {fraction} binary places; from -64 to 64 are possible")]
+    Grid {
+        /// The number that was asked for.
+        fraction: i32,
+    },
+
     /// Gradients cannot be computed with a precision.
     #[error("gradients in {precision} need {needed}; {found} does not have that: use f32")]
     Precision {

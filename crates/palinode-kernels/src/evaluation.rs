@@ -3,7 +3,10 @@
 
 use crate::activation::Activation;
 use crate::form::Form;
+use crate::grid::Grid;
+use crate::register::{first, set_first};
 use crate::token::Bf16;
+use pulp::Simd;
 
 /// What an algorithm is used for; its working memory depends on it.
 #[derive(Clone, Copy)]
@@ -41,23 +44,88 @@ pub(crate) struct Evaluation<'a> {
 
 /// What a value f of the residual does to the state at the same pixel.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Increment {
+pub enum Motion {
     /// state ← state + s·f.
-    Add(f32),
+    Add,
     /// state ← x + ((x − state) + s·f), where x is the state at which the residual was evaluated.
-    Extrapolate(f32),
+    Extrapolate,
+}
+
+/// A [`Motion`] with its factor s. On a grid, s·f is rounded to it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Increment {
+    pub motion: Motion,
+    /// s.
+    pub scale: f32,
+    pub grid: Option<Grid>,
+}
+
+impl Increment {
+    /// state ← state + s·f, without a grid.
+    pub fn plain(scale: f32) -> Self {
+        Self { motion: Motion::Add, scale, grid: None }
+    }
+
+    /// Increments a state by as many values as it has numbers. The residual was evaluated at x.
+    #[inline(always)]
+    pub fn apply<S: Simd>(self, simd: S, values: &[f32], x: &[f32], state: &mut [f32]) {
+        let (values, x) = (S::as_simd_f32s(values).0, S::as_simd_f32s(x).0);
+        let state = S::as_mut_simd_f32s(state).0;
+        // (Two loops, because the first one does not read x.)
+        match self.motion {
+            Motion::Add => {
+                for (state, &f) in state.iter_mut().zip(values) {
+                    *state = self.applied(simd, f, f, *state);
+                }
+            }
+            Motion::Extrapolate => {
+                for ((state, &f), &x) in state.iter_mut().zip(values).zip(x) {
+                    *state = self.applied(simd, f, x, *state);
+                }
+            }
+        }
+    }
+
+    /// [`apply`](Self::apply) for the first vector of x and of the state.
+    #[inline(always)]
+    pub fn apply_vector<S: Simd>(self, simd: S, values: S::f32s, x: &[f32], state: &mut [f32]) {
+        let new = self.applied(simd, values, first::<S>(x), first::<S>(state));
+        set_first::<S>(state, new);
+    }
+
+    #[inline(always)]
+    fn applied<S: Simd>(self, simd: S, f: S::f32s, x: S::f32s, state: S::f32s) -> S::f32s {
+        let scale = simd.splat_f32s(self.scale);
+        let Some(grid) = self.grid else {
+            return match self.motion {
+                Motion::Add => simd.mul_add_e_f32s(scale, f, state),
+                Motion::Extrapolate => {
+                    let difference = simd.sub_f32s(x, state);
+                    simd.add_f32s(x, simd.mul_add_e_f32s(scale, f, difference))
+                }
+            };
+        };
+        let offset = simd.splat_f32s(grid.offset());
+        let rounded = simd.sub_f32s(simd.mul_add_e_f32s(scale, f, offset), offset);
+        match self.motion {
+            Motion::Add => simd.add_f32s(state, rounded),
+            Motion::Extrapolate => {
+                simd.add_f32s(x, simd.add_f32s(simd.sub_f32s(x, state), rounded))
+            }
+        }
+    }
 }
 
 /// A state that the values of a residual change; padded images.
-pub(crate) struct Advance<'a, N> {
+pub(crate) struct Advance<'a> {
     pub increment: Increment,
     /// The state x at which the residual is evaluated.
-    pub x: &'a [N],
-    pub state: &'a mut [N],
+    pub x: &'a [f32],
+    pub state: &'a mut [f32],
 }
 
-impl<N> Advance<'_, N> {
-    pub fn reborrow(&mut self) -> Advance<'_, N> {
+impl Advance<'_> {
+    pub fn reborrow(&mut self) -> Advance<'_> {
         Advance { increment: self.increment, x: self.x, state: self.state }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! 1. **What is computed**: [`mod@unit`], [`convolution`], [`inception`], [`norm`], [`pool`] and [`dropout`]. Their
 //!    types say what is computed and check the arrays. [`recurrence`] says how the blocks of a unit follow
-//!    each other; [`Form`], [`Activation`], [`Algorithm`] and [`Precision`] are choices.
+//!    each other; [`Form`], [`Activation`], [`Algorithm`], [`Precision`] and [`Grid`] are choices.
 //! 2. **What it runs on**: a [`Context`] with an instruction set, threads, working memory and a
 //!    [profile](profile). Every operation takes one; nothing is global.
 //! 3. **Chunks**: `schedule` shares chunks of a few images among threads, adds up their gradients in the order of
@@ -34,12 +34,11 @@ pub mod convolution;
 #[cfg(feature = "cube")]
 pub mod cube;
 pub mod dropout;
-mod element;
 mod error;
 mod evaluation;
-mod fixed;
 mod form;
 mod geometry;
+mod grid;
 pub mod heap;
 pub mod inception;
 mod isa;
@@ -63,8 +62,7 @@ pub use activation::Activation;
 pub use algorithm::Algorithm;
 pub use context::{Context, ContextBuilder};
 pub use error::Error;
-pub use fixed::Fixed;
 pub use form::Form;
+pub use grid::Grid;
 pub use isa::Isa;
 pub use precision::Precision;
-pub use unit::Number;

@@ -45,6 +45,7 @@ fn unit_errors(context: &Context, shape: Shape, algorithm: Algorithm) -> [f64; 4
         activation: Activation::Relu,
         algorithm,
         gradients: Precision::F32,
+        grid: None,
         images: shape.batch,
         channels,
         height: shape.height,
@@ -153,6 +154,7 @@ fn results(context: &Context) -> Vec<Vec<f32>> {
         activation: Activation::Relu,
         algorithm: Algorithm::Winograd4,
         gradients: Precision::F32,
+        grid: None,
         updates: &updates,
         parameters: &Parameters::split(&parameters, shape.channels, false).unwrap(),
     };

@@ -49,6 +49,7 @@ fn allocations(context: &Context, algorithm: Algorithm, shape: Shape, blocks: us
         activation: Activation::Relu,
         algorithm,
         gradients: Precision::F32,
+        grid: None,
         updates: &(0..blocks).map(update).collect::<Vec<_>>(),
         parameters: &Parameters::split(&parameters, shape.channels, false).unwrap(),
     };

@@ -1,14 +1,13 @@
 //! A chunk of images backward through all blocks of a unit, with all gradients.
 
-use super::block::{Block, Direction, two_step};
+use super::block::{Block, Direction};
 use super::definition::UnitKernel;
 use super::parameters::Gradients;
 use super::residuals::Residuals;
 use super::state::StateSlices;
 use crate::context::Context;
-use crate::element::Element;
 use crate::error::Error;
-use crate::evaluation::{Advance, Increment, Purpose};
+use crate::evaluation::{Advance, Purpose};
 use crate::recurrence::Drift;
 use crate::schedule::{Ordered, Work, for_each_chunk};
 use crate::scratch::Arena;
@@ -17,10 +16,10 @@ use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
 /// See [`UnitKernel::backward`].
-pub(super) fn backward<N: Element>(
+pub(super) fn backward(
     unit: &UnitKernel<'_>,
     context: &Context,
-    state: StateSlices<'_, N>,
+    state: StateSlices<'_>,
     gradient: StateSlices<'_>,
     parameters: Vec<Gradients<'_>>,
 ) -> Result<(), Error> {
@@ -39,35 +38,35 @@ pub(super) fn backward<N: Element>(
 }
 
 /// All chunks of a batch backward through all blocks.
-struct Backward<'u, 's, N> {
+struct Backward<'u, 's> {
     unit: &'u UnitKernel<'u>,
     blocks: &'u [Block],
     purpose: Purpose,
     /// The gradients with respect to the parameters: K, b and a of one residual per slot.
     sums: Ordered<'u, 3>,
-    state: PhantomData<fn(StateSlices<'s, N>)>,
+    state: PhantomData<fn(StateSlices<'s>)>,
 }
 
 /// One thread's memory.
-struct Memory<'u, 'm, N> {
+struct Memory<'u, 'm> {
     residuals: Residuals<'u, 'm>,
     /// The chunk's state, padded images.
-    states: [&'m mut [N]; 2],
+    states: [&'m mut [f32]; 2],
     /// The gradient with respect to it.
     gradients: [&'m mut [f32]; 2],
     /// The chunk's share of the gradients with respect to one residual's K, b and a.
     term: &'m mut [f32],
 }
 
-impl<'u, 's, N: Element> Work for Backward<'u, 's, N> {
-    type Chunk = (StateSlices<'s, N>, StateSlices<'s>);
-    type Memory<'m> = Memory<'u, 'm, N>;
+impl<'u, 's> Work for Backward<'u, 's> {
+    type Chunk = (StateSlices<'s>, StateSlices<'s>);
+    type Memory<'m> = Memory<'u, 'm>;
 
-    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm, N> {
+    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm> {
         let padded = self.unit.chunk_images() * self.unit.geometry().image_len();
         let channels = self.unit.channels;
         Memory {
-            residuals: Residuals::new::<N>(arena, self.unit, self.purpose),
+            residuals: Residuals::new(arena, self.unit, self.purpose),
             states: [arena.zeros(padded), arena.zeros(padded)],
             gradients: [arena.zeros(padded), arena.zeros(padded)],
             term: arena.zeros(channels * (9 * channels + 2)),
@@ -77,9 +76,9 @@ impl<'u, 's, N: Element> Work for Backward<'u, 's, N> {
     fn run(
         &self,
         token: Token,
-        memory: &mut Memory<'u, '_, N>,
+        memory: &mut Memory<'u, '_>,
         index: usize,
-        (state, gradient): (StateSlices<'s, N>, StateSlices<'s>),
+        (state, gradient): (StateSlices<'s>, StateSlices<'s>),
     ) {
         token.dispatch(Chunk { work: self, memory, index, state, gradient });
     }
@@ -90,15 +89,15 @@ impl<'u, 's, N: Element> Work for Backward<'u, 's, N> {
 }
 
 /// One chunk backward through all blocks.
-struct Chunk<'a, 'u, 's, 'm, N> {
-    work: &'a Backward<'u, 's, N>,
-    memory: &'a mut Memory<'u, 'm, N>,
+struct Chunk<'a, 'u, 's, 'm> {
+    work: &'a Backward<'u, 's>,
+    memory: &'a mut Memory<'u, 'm>,
     index: usize,
-    state: StateSlices<'s, N>,
+    state: StateSlices<'s>,
     gradient: StateSlices<'s>,
 }
 
-impl<N: Element> WithSimd for Chunk<'_, '_, '_, '_, N> {
+impl WithSimd for Chunk<'_, '_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -116,7 +115,7 @@ impl<N: Element> WithSimd for Chunk<'_, '_, '_, '_, N> {
     }
 }
 
-impl<N: Element> Memory<'_, '_, N> {
+impl Memory<'_, '_> {
     /// Takes the chunk's state and gradient back through one block, and adds the gradients with respect
     /// to its residuals' parameters to the sums.
     ///
@@ -131,25 +130,26 @@ impl<N: Element> Memory<'_, '_, N> {
         (sums, index): (&Ordered<'_, 3>, usize),
     ) {
         let Self { residuals, states, gradients, term } = self;
+        let grid = residuals.grid();
         let ([first, second], [g_first, g_second]) = (&mut *states, &mut *gradients);
         term.fill(0.0);
         match block {
             Block::TwoStream { first: f, second: g } => {
-                let increment = Increment::Add(-g.scale);
+                let increment = g.increment(grid, Direction::Inverse);
                 let advance = Advance { increment, x: first, state: second };
                 residuals.vjp(simd, images, g, (g_second, g_first), advance, term);
                 if f.index != g.index {
                     sums.commit(g.index, index, term);
                     term.fill(0.0);
                 }
-                let increment = Increment::Add(-f.scale);
+                let increment = f.increment(grid, Direction::Inverse);
                 let advance = Advance { increment, x: second, state: first };
                 residuals.vjp(simd, images, f, (g_first, g_second), advance, term);
                 sums.commit(f.index, index, term);
             }
             // (X_j, X_{j+1}) becomes (X_{j−1}, X_j).
             Block::TwoStep { drift, residual } => {
-                let increment = two_step(drift, residual, Direction::Inverse);
+                let increment = residual.two_step(drift, grid, Direction::Inverse);
                 let advance = Advance { increment, x: first, state: second };
                 residuals.vjp(simd, images, residual, (g_second, g_first), advance, term);
                 sums.commit(residual.index, index, term);

@@ -1,7 +1,8 @@
 //! What the blocks of a unit do, as the kernels compute it: with factors in f32.
 
 use crate::error::Error;
-use crate::evaluation::Increment;
+use crate::evaluation::{Increment, Motion};
+use crate::grid::Grid;
 use crate::recurrence::{Drift, Role, Term, Update, check_updates};
 
 /// An [`Update`] that has an inverse.
@@ -53,13 +54,25 @@ pub enum Direction {
     Inverse,
 }
 
-/// What the residual of a two-step block, evaluated at the state between, does to X_{j−1} to make it
-/// X_{j+1}, or the other way round.
-pub(super) fn two_step(drift: Drift, residual: Scaled, direction: Direction) -> Increment {
-    match (drift, direction) {
-        // The extrapolation is its own inverse.
-        (Drift::Extrapolated, _) => Increment::Extrapolate(residual.scale),
-        (Drift::Previous, Direction::Forward) => Increment::Add(residual.scale),
-        (Drift::Previous, Direction::Inverse) => Increment::Add(-residual.scale),
+impl Scaled {
+    /// What the residual does to the state in direction `direction`, as a term of a two-stream block.
+    pub fn increment(self, grid: Option<Grid>, direction: Direction) -> Increment {
+        let scale = match direction {
+            Direction::Forward => self.scale,
+            Direction::Inverse => -self.scale,
+        };
+        Increment { motion: Motion::Add, scale, grid }
+    }
+
+    /// What the residual of a two-step block, evaluated at the state between, does to X_{j−1} to make it X_{j+1}, or
+    /// the other way round.
+    pub fn two_step(self, drift: Drift, grid: Option<Grid>, direction: Direction) -> Increment {
+        match drift {
+            Drift::Previous => self.increment(grid, direction),
+            // The extrapolation is its own inverse.
+            Drift::Extrapolated => {
+                Increment { motion: Motion::Extrapolate, scale: self.scale, grid }
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::form::Form;
 use crate::geometry::Geometry;
+use crate::grid::Grid;
 use crate::precision::Precision;
 use crate::recurrence::Update;
 use crate::token::Bf16;
@@ -17,7 +18,7 @@ use crate::token::Bf16;
 ///
 /// | | |
 /// |---|---|
-/// | state | two parts `[n, c, h, w]`, row-major: (Y, Z) or (X_{j−1}, X_j), in f32 or in [fixed point](crate::Fixed) |
+/// | state | two parts `[n, c, h, w]`, row-major: (Y, Z) or (X_{j−1}, X_j); on a [grid](Grid), if there is one |
 /// | residual F | a [`Form`] with a 3×3 kernel K, biases b and perhaps a; computed in f32 |
 /// | block | an [`Update`] of the state by one or two residuals |
 /// | [`forward`](Self::forward) | the state after the last block, from the state before the first |
@@ -42,6 +43,8 @@ pub struct UnitKernel<'a> {
     pub algorithm: Algorithm,
     /// What the factors of the products for gradients are rounded to.
     pub gradients: Precision,
+    /// The grid that the state lies on, so that it comes back to the bit; `None`: any f32.
+    pub grid: Option<Grid>,
     /// What each block does.
     pub updates: &'a [Update],
     /// The parameters of every residual.
@@ -90,7 +93,7 @@ impl UnitKernel<'_> {
     }
 
     /// Checks that a state has the unit's shape.
-    pub(super) fn check_state<N>(&self, state: &StateSlices<'_, N>) -> Result<(), Error> {
+    pub(super) fn check_state(&self, state: &StateSlices<'_>) -> Result<(), Error> {
         state.check(self.images * self.image_len())
     }
 

@@ -3,7 +3,6 @@
 use crate::activation;
 use crate::algorithm::Algorithm;
 use crate::convolution::{ConvolutionKernel, Correlate, Pass, Plan, WeightGradient};
-use crate::element::Element;
 use crate::evaluation::{Advance, Cotangent, Evaluation, Increment, ParameterGradients, Purpose};
 use crate::form::Form;
 use crate::geometry::Geometry;
@@ -86,12 +85,7 @@ impl<'m> Direct<'m> {
 
     /// Increments a state by F(x).
     #[inline(always)]
-    pub fn value<S: Simd, N: Element>(
-        &mut self,
-        simd: S,
-        at: Evaluation<'_>,
-        advance: Advance<'_, N>,
-    ) {
+    pub fn value<S: Simd>(&mut self, simd: S, at: Evaluation<'_>, advance: Advance<'_>) {
         let Self { geometry, pass, weights: [forward, backward], hidden, product, .. } = self;
         let on = Images { layout: geometry.layout(), images: at.images };
         simd.vectorize(on.correlate((pass, forward), self.bias, at.x, hidden));
@@ -110,12 +104,12 @@ impl<'m> Direct<'m> {
     /// Increments a state by F(x), with the same evaluation of F adds s·Jᵀv to the cotangent's gradient,
     /// and sets the gradients of s·⟨v, F(x)⟩ with respect to the parameters.
     #[inline(always)]
-    pub fn vjp<S: Simd, N: Element>(
+    pub fn vjp<S: Simd>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
         Cotangent { v, scale, gradient }: Cotangent<'_>,
-        advance: Advance<'_, N>,
+        advance: Advance<'_>,
         parameters: ParameterGradients<'_>,
     ) {
         let Self { geometry, pass, weights: [forward, backward], zeros, .. } = self;
@@ -142,7 +136,7 @@ impl<'m> Direct<'m> {
         simd.vectorize(Apply { rows: rows(), values, advance });
         simd.vectorize(on.gradient(at.x, delta, taps, delta_sums));
         simd.vectorize(on.correlate((pass, backward), zeros, delta, product));
-        let advance = Advance { increment: Increment::Add(scale), x: product, state: gradient };
+        let advance = Advance { increment: Increment::plain(scale), x: product, state: gradient };
         simd.vectorize(Apply { rows: rows(), values: product, advance });
 
         self.plan.unpack(taps, parameters.inner);
@@ -222,13 +216,13 @@ impl<R: Iterator<Item = Range<usize>>> WithSimd for Activate<'_, R> {
 }
 
 /// Increments a state by values, row by row.
-struct Apply<'a, N, R> {
+struct Apply<'a, R> {
     rows: R,
     values: &'a [f32],
-    advance: Advance<'a, N>,
+    advance: Advance<'a>,
 }
 
-impl<N: Element, R: Iterator<Item = Range<usize>>> WithSimd for Apply<'_, N, R> {
+impl<R: Iterator<Item = Range<usize>>> WithSimd for Apply<'_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -236,7 +230,7 @@ impl<N: Element, R: Iterator<Item = Range<usize>>> WithSimd for Apply<'_, N, R> 
         let Self { rows, values, advance: Advance { increment, x, state } } = self;
         for row in rows {
             let (values, x) = (&values[row.clone()], &x[row.clone()]);
-            N::increment(simd, increment, values, x, &mut state[row]);
+            increment.apply(simd, values, x, &mut state[row]);
         }
     }
 }

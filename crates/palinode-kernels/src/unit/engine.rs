@@ -2,7 +2,6 @@
 
 use super::direct::Direct;
 use crate::algorithm::Algorithm;
-use crate::element::Element;
 use crate::evaluation::{Advance, Cotangent, Evaluation, ParameterGradients, Purpose};
 use crate::geometry::Geometry;
 use crate::scratch::Arena;
@@ -46,12 +45,7 @@ impl<'m> Engine<'m> {
 
     /// Increments a state by F(x).
     #[inline(always)]
-    pub fn value<S: Simd, N: Element>(
-        &mut self,
-        simd: S,
-        at: Evaluation<'_>,
-        advance: Advance<'_, N>,
-    ) {
+    pub fn value<S: Simd>(&mut self, simd: S, at: Evaluation<'_>, advance: Advance<'_>) {
         match self {
             Self::Winograd(winograd) => winograd.value(simd, at, advance),
             Self::Direct(direct) => direct.value(simd, at, advance),
@@ -61,12 +55,12 @@ impl<'m> Engine<'m> {
     /// Increments a state by F(x), with the same evaluation of F adds s·Jᵀv to the cotangent's gradient,
     /// and sets the gradients of s·⟨v, F(x)⟩ with respect to the parameters.
     #[inline(always)]
-    pub fn vjp<S: Simd, N: Element>(
+    pub fn vjp<S: Simd>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
         cotangent: Cotangent<'_>,
-        advance: Advance<'_, N>,
+        advance: Advance<'_>,
         parameters: ParameterGradients<'_>,
     ) {
         match self {

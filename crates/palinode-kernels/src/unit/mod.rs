@@ -21,6 +21,5 @@ mod state;
 mod sweep;
 
 pub use definition::UnitKernel;
-pub use operations::Number;
 pub use parameters::{Gradients, Parameters};
 pub use state::StateSlices;

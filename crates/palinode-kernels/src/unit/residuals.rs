@@ -4,9 +4,9 @@ use super::block::Scaled;
 use super::definition::UnitKernel;
 use super::engine::Engine;
 use super::parameters::Parameters;
-use crate::element::Element;
 use crate::evaluation::{Advance, Cotangent, Evaluation, ParameterGradients, Purpose};
 use crate::geometry::Geometry;
+use crate::grid::Grid;
 use crate::scratch::Arena;
 use pulp::Simd;
 
@@ -17,22 +17,16 @@ pub(super) struct Residuals<'u, 'm> {
     engine: Engine<'m>,
     /// The array of the convolution before σ, then the gradient with respect to it; `[c, c, 3, 3]`.
     inner: &'m mut [f32],
-    /// x + a in f32, padded images; empty if x itself can be read.
+    /// x + a, padded images; empty if no residual has an a.
     shifted: &'m mut [f32],
     /// The gradients with respect to b and a; `[2c]`.
     vectors: &'m mut [f32],
 }
 
 impl<'u, 'm> Residuals<'u, 'm> {
-    /// For states of numbers `N`.
-    pub fn new<N: Element>(
-        arena: &mut Arena<'m>,
-        unit: &'u UnitKernel<'u>,
-        purpose: Purpose,
-    ) -> Self {
+    pub fn new(arena: &mut Arena<'m>, unit: &'u UnitKernel<'u>, purpose: Purpose) -> Self {
         let (geometry, images) = (unit.geometry(), unit.chunk_images());
-        let is_shifted = unit.has_input_bias() || N::as_f32(&[]).is_none();
-        let shifted = if is_shifted { images * geometry.image_len() } else { 0 };
+        let shifted = if unit.has_input_bias() { images * geometry.image_len() } else { 0 };
         let vectors = if purpose.has_gradients() { 2 * unit.channels } else { 0 };
         Self {
             unit,
@@ -44,14 +38,19 @@ impl<'u, 'm> Residuals<'u, 'm> {
         }
     }
 
+    /// The grid of the state.
+    pub fn grid(&self) -> Option<Grid> {
+        self.unit.grid
+    }
+
     /// Increments `state` by a residual at `x`; padded images.
     #[inline(always)]
-    pub fn value<S: Simd, N: Element>(
+    pub fn value<S: Simd>(
         &mut self,
         simd: S,
         images: usize,
         residual: Scaled,
-        advance: Advance<'_, N>,
+        advance: Advance<'_>,
     ) {
         self.prepare(simd, images, residual, advance.x);
         let at = evaluation(self.unit, residual, images, advance.x, self.shifted);
@@ -61,13 +60,13 @@ impl<'u, 'm> Residuals<'u, 'm> {
     /// The same, with scale·Jᵀv added to `gradient`, and the gradients with respect to K, b and, if there
     /// is one, a added to `term`.
     #[inline(always)]
-    pub fn vjp<S: Simd, N: Element>(
+    pub fn vjp<S: Simd>(
         &mut self,
         simd: S,
         images: usize,
         residual: Scaled,
         (v, gradient): (&[f32], &mut [f32]),
-        advance: Advance<'_, N>,
+        advance: Advance<'_>,
         term: &mut [f32],
     ) {
         self.prepare(simd, images, residual, advance.x);
@@ -86,23 +85,23 @@ impl<'u, 'm> Residuals<'u, 'm> {
 
     /// Makes a residual the one that is evaluated, at `x`.
     #[inline(always)]
-    fn prepare<S: Simd, N: Element>(&mut self, simd: S, images: usize, residual: Scaled, x: &[N]) {
+    fn prepare<S: Simd>(&mut self, simd: S, images: usize, residual: Scaled, x: &[f32]) {
         let UnitKernel { form, channels, parameters, .. } = *self.unit;
         let Parameters { kernel, bias, input_bias } = parameters[residual.index];
         form.inner(residual.conjugate, channels, kernel, self.inner);
         self.engine.set(simd, self.inner, bias);
-        if !input_bias.is_empty() || N::as_f32(x).is_none() {
+        if !input_bias.is_empty() {
             self.shift(images, x, input_bias);
         }
     }
 
-    /// Sets `shifted` to x + a inside the images, or to x if there is no a.
+    /// Sets `shifted` to x + a inside the images.
     #[inline(always)]
-    fn shift<N: Element>(&mut self, images: usize, x: &[N], a: &[f32]) {
+    fn shift(&mut self, images: usize, x: &[f32], a: &[f32]) {
         let depth = self.geometry.depth;
         for pixels in self.geometry.inside_rows(images) {
             let into = &mut self.shifted[pixels.clone()];
-            into.iter_mut().zip(&x[pixels]).for_each(|(into, x)| *into = x.to_f32());
+            into.copy_from_slice(&x[pixels]);
             for pixel in into.chunks_exact_mut(depth) {
                 pixel.iter_mut().zip(a).for_each(|(into, a)| *into += a);
             }
@@ -110,16 +109,16 @@ impl<'u, 'm> Residuals<'u, 'm> {
     }
 }
 
-/// Where a residual is evaluated: at x if that is in f32 and there is no a, else at what was `shifted`.
+/// Where a residual is evaluated: at x if there is no a, else at what was `shifted`.
 #[inline(always)]
-fn evaluation<'x, N: Element>(
+fn evaluation<'x>(
     unit: &UnitKernel<'_>,
     residual: Scaled,
     images: usize,
-    x: &'x [N],
+    x: &'x [f32],
     shifted: &'x [f32],
 ) -> Evaluation<'x> {
     let has_input_bias = !unit.parameters[residual.index].input_bias.is_empty();
-    let x = N::as_f32(x).filter(|_| !has_input_bias).unwrap_or(shifted);
+    let x = if has_input_bias { shifted } else { x };
     Evaluation { form: unit.form, activation: unit.activation, images, x }
 }

@@ -2,19 +2,18 @@
 
 use crate::error::Error;
 use crate::layout::{Layout, Load, Store};
-use bytemuck::{Pod, cast_slice, cast_slice_mut};
 use pulp::Simd;
 
 /// The two parts of a state, or of the gradient with respect to one.
 #[derive(Debug)]
-pub enum StateSlices<'a, N = f32> {
+pub enum StateSlices<'a> {
     /// Side by side, `[n, 2c, h, w]`: the first half of the channels is the first part.
-    Joined(&'a mut [N]),
+    Joined(&'a mut [f32]),
     /// In two arrays `[n, c, h, w]`.
-    Apart(&'a mut [N], &'a mut [N]),
+    Apart(&'a mut [f32], &'a mut [f32]),
 }
 
-impl<'a, N> StateSlices<'a, N> {
+impl<'a> StateSlices<'a> {
     /// Splits a state into chunks of which each part has `length` numbers.
     pub(super) fn chunks(self, length: usize) -> Vec<Self> {
         match self {
@@ -46,25 +45,23 @@ impl<'a, N> StateSlices<'a, N> {
     }
 }
 
-impl<N: Pod> StateSlices<'_, N> {
+impl StateSlices<'_> {
     /// Copies both parts into padded images.
     #[inline(always)]
-    pub(super) fn load<S: Simd>(&self, simd: S, layout: Layout, padded: &mut [&mut [N]; 2]) {
+    pub(super) fn load<S: Simd>(&self, simd: S, layout: Layout, padded: &mut [&mut [f32]; 2]) {
         let image = layout.plain_image();
-        let (parts, stride): ([&[N]; 2], _) = match self {
+        let (parts, stride): ([&[f32]; 2], _) = match self {
             Self::Joined(both) => ([both, &both[image..]], 2 * image),
             Self::Apart(first, second) => ([first, second], image),
         };
         for (plain, padded) in parts.into_iter().zip(padded) {
-            // (A copy moves 32 bits, whatever they mean.)
-            let (plain, padded) = (cast_slice(plain), cast_slice_mut(padded));
             simd.vectorize(Load { layout, plain, stride, padded });
         }
     }
 
     /// Copies padded images back.
     #[inline(always)]
-    pub(super) fn store<S: Simd>(&mut self, simd: S, layout: Layout, padded: &[&mut [N]; 2]) {
+    pub(super) fn store<S: Simd>(&mut self, simd: S, layout: Layout, padded: &[&mut [f32]; 2]) {
         let image = layout.plain_image();
         for (part, padded) in padded.iter().enumerate() {
             let (plain, stride) = match self {
@@ -72,8 +69,7 @@ impl<N: Pod> StateSlices<'_, N> {
                 Self::Apart(first, _) if part == 0 => (&mut **first, image),
                 Self::Apart(_, second) => (&mut **second, image),
             };
-            let plain: &mut [f32] = cast_slice_mut(plain);
-            simd.vectorize(Store { layout, padded: cast_slice(padded), plain, stride });
+            simd.vectorize(Store { layout, padded, plain, stride });
         }
     }
 }

@@ -1,13 +1,12 @@
 //! A chunk of images through all blocks of a unit, or back.
 
-use super::block::{Block, Direction, two_step};
+use super::block::{Block, Direction};
 use super::definition::UnitKernel;
 use super::residuals::Residuals;
 use super::state::StateSlices;
 use crate::context::Context;
-use crate::element::Element;
 use crate::error::Error;
-use crate::evaluation::{Advance, Increment, Purpose};
+use crate::evaluation::{Advance, Purpose};
 use crate::schedule::{Work, for_each_chunk};
 use crate::scratch::Arena;
 use crate::token::Token;
@@ -15,10 +14,10 @@ use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
 /// Takes a state through all blocks.
-pub(super) fn sweep<N: Element>(
+pub(super) fn sweep(
     unit: &UnitKernel<'_>,
     context: &Context,
-    state: StateSlices<'_, N>,
+    state: StateSlices<'_>,
     direction: Direction,
 ) -> Result<(), Error> {
     let blocks = unit.blocks()?;
@@ -30,51 +29,45 @@ pub(super) fn sweep<N: Element>(
 }
 
 /// All chunks of a batch through all blocks.
-struct Sweep<'u, 's, N> {
+struct Sweep<'u, 's> {
     unit: &'u UnitKernel<'u>,
     blocks: &'u [Block],
     direction: Direction,
-    state: PhantomData<fn(StateSlices<'s, N>)>,
+    state: PhantomData<fn(StateSlices<'s>)>,
 }
 
 /// One thread's memory.
-struct Memory<'u, 'm, N> {
+struct Memory<'u, 'm> {
     residuals: Residuals<'u, 'm>,
     /// The chunk's state, padded images.
-    states: [&'m mut [N]; 2],
+    states: [&'m mut [f32]; 2],
 }
 
-impl<'u, 's, N: Element> Work for Sweep<'u, 's, N> {
-    type Chunk = StateSlices<'s, N>;
-    type Memory<'m> = Memory<'u, 'm, N>;
+impl<'u, 's> Work for Sweep<'u, 's> {
+    type Chunk = StateSlices<'s>;
+    type Memory<'m> = Memory<'u, 'm>;
 
-    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm, N> {
+    fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm> {
         let padded = self.unit.chunk_images() * self.unit.geometry().image_len();
         Memory {
-            residuals: Residuals::new::<N>(arena, self.unit, Purpose::Values),
+            residuals: Residuals::new(arena, self.unit, Purpose::Values),
             states: [arena.zeros(padded), arena.zeros(padded)],
         }
     }
 
-    fn run(
-        &self,
-        token: Token,
-        memory: &mut Memory<'u, '_, N>,
-        _: usize,
-        state: StateSlices<'s, N>,
-    ) {
+    fn run(&self, token: Token, memory: &mut Memory<'u, '_>, _: usize, state: StateSlices<'s>) {
         token.dispatch(Chunk { work: self, memory, state });
     }
 }
 
 /// One chunk through all blocks.
-struct Chunk<'a, 'u, 's, 'm, N> {
-    work: &'a Sweep<'u, 's, N>,
-    memory: &'a mut Memory<'u, 'm, N>,
-    state: StateSlices<'s, N>,
+struct Chunk<'a, 'u, 's, 'm> {
+    work: &'a Sweep<'u, 's>,
+    memory: &'a mut Memory<'u, 'm>,
+    state: StateSlices<'s>,
 }
 
-impl<N: Element> WithSimd for Chunk<'_, '_, '_, '_, N> {
+impl WithSimd for Chunk<'_, '_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -83,6 +76,10 @@ impl<N: Element> WithSimd for Chunk<'_, '_, '_, '_, N> {
         let layout = work.unit.geometry().layout();
         let images = state.images(work.unit.image_len());
         state.load(simd, layout, &mut memory.states);
+        if let Some(grid) = work.unit.grid {
+            let numbers = memory.states.iter_mut().flat_map(|part| part.iter_mut());
+            numbers.for_each(|x| *x = grid.nearest(*x));
+        }
         let blocks = work.blocks;
         for index in 0..blocks.len() {
             let block = match work.direction {
@@ -95,32 +92,29 @@ impl<N: Element> WithSimd for Chunk<'_, '_, '_, '_, N> {
     }
 }
 
-impl<N: Element> Memory<'_, '_, N> {
+impl Memory<'_, '_> {
     /// Takes the chunk's state through one block.
     #[inline(always)]
     fn advance<S: Simd>(&mut self, simd: S, images: usize, block: Block, direction: Direction) {
         let Self { residuals, states } = self;
+        let grid = residuals.grid();
         let [first, second] = &mut *states;
         match (block, direction) {
             (Block::TwoStream { first: f, second: g }, Direction::Forward) => {
-                let advance =
-                    Advance { increment: Increment::Add(f.scale), x: second, state: first };
-                residuals.value(simd, images, f, advance);
-                let advance =
-                    Advance { increment: Increment::Add(g.scale), x: first, state: second };
-                residuals.value(simd, images, g, advance);
+                let increment = f.increment(grid, direction);
+                residuals.value(simd, images, f, Advance { increment, x: second, state: first });
+                let increment = g.increment(grid, direction);
+                residuals.value(simd, images, g, Advance { increment, x: first, state: second });
             }
             (Block::TwoStream { first: f, second: g }, Direction::Inverse) => {
-                let advance =
-                    Advance { increment: Increment::Add(-g.scale), x: first, state: second };
-                residuals.value(simd, images, g, advance);
-                let advance =
-                    Advance { increment: Increment::Add(-f.scale), x: second, state: first };
-                residuals.value(simd, images, f, advance);
+                let increment = g.increment(grid, direction);
+                residuals.value(simd, images, g, Advance { increment, x: first, state: second });
+                let increment = f.increment(grid, direction);
+                residuals.value(simd, images, f, Advance { increment, x: second, state: first });
             }
             // (X_{j−1}, X_j) becomes (X_j, X_{j+1}), or (X_j, X_{j+1}) becomes (X_{j−1}, X_j).
             (Block::TwoStep { drift, residual }, _) => {
-                let increment = two_step(drift, residual, direction);
+                let increment = residual.two_step(drift, grid, direction);
                 let (x, state) = match direction {
                     Direction::Forward => (second, first),
                     Direction::Inverse => (first, second),

@@ -4,7 +4,6 @@ use super::residual::{InputGradient, Residual};
 use super::strip::Workspace;
 use super::weights::{KernelGradient, SetWeights, Weights};
 use super::{layer, symmetric};
-use crate::element::Element;
 use crate::evaluation::{Advance, Cotangent, Evaluation, ParameterGradients, Purpose};
 use crate::form::Form;
 use crate::geometry::Geometry;
@@ -35,31 +34,26 @@ impl<'m> Winograd<'m> {
 
     /// Increments a state by F(x).
     #[inline(always)]
-    pub fn value<S: Simd, N: Element>(
-        &mut self,
-        simd: S,
-        at: Evaluation<'_>,
-        advance: Advance<'_, N>,
-    ) {
+    pub fn value<S: Simd>(&mut self, simd: S, at: Evaluation<'_>, advance: Advance<'_>) {
         match self.geometry.tile {
-            4 => self.value_sized::<S, N, 4, 6>(simd, at, advance),
-            _ => self.value_sized::<S, N, 2, 4>(simd, at, advance),
+            4 => self.value_sized::<S, 4, 6>(simd, at, advance),
+            _ => self.value_sized::<S, 2, 4>(simd, at, advance),
         }
     }
 
     #[inline(always)]
-    fn value_sized<S: Simd, N: Element, const M: usize, const P: usize>(
+    fn value_sized<S: Simd, const M: usize, const P: usize>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
-        advance: Advance<'_, N>,
+        advance: Advance<'_>,
     ) {
         let Self { geometry, weights, workspace } = self;
         let of = Residual { at, geometry, weights };
         match at.form {
-            Form::Symmetric => symmetric::value::<S, N, M, P>(simd, of, workspace, advance),
+            Form::Symmetric => symmetric::value::<S, M, P>(simd, of, workspace, advance),
             Form::Layer | Form::Antisymmetric => {
-                layer::value::<S, N, M, P>(simd, of, workspace, advance);
+                layer::value::<S, M, P>(simd, of, workspace, advance);
             }
         }
     }
@@ -67,27 +61,27 @@ impl<'m> Winograd<'m> {
     /// Increments a state by F(x), with the same evaluation of F adds s·Jᵀv to the cotangent's gradient,
     /// and sets the gradients of s·⟨v, F(x)⟩ with respect to the parameters.
     #[inline(always)]
-    pub fn vjp<S: Simd, N: Element>(
+    pub fn vjp<S: Simd>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
         cotangent: Cotangent<'_>,
-        advance: Advance<'_, N>,
+        advance: Advance<'_>,
         parameters: ParameterGradients<'_>,
     ) {
         match self.geometry.tile {
-            4 => self.vjp_sized::<S, N, 4, 6>(simd, at, cotangent, advance, parameters),
-            _ => self.vjp_sized::<S, N, 2, 4>(simd, at, cotangent, advance, parameters),
+            4 => self.vjp_sized::<S, 4, 6>(simd, at, cotangent, advance, parameters),
+            _ => self.vjp_sized::<S, 2, 4>(simd, at, cotangent, advance, parameters),
         }
     }
 
     #[inline(always)]
-    fn vjp_sized<S: Simd, N: Element, const M: usize, const P: usize>(
+    fn vjp_sized<S: Simd, const M: usize, const P: usize>(
         &mut self,
         simd: S,
         at: Evaluation<'_>,
         Cotangent { v, scale, gradient }: Cotangent<'_>,
-        advance: Advance<'_, N>,
+        advance: Advance<'_>,
         parameters: ParameterGradients<'_>,
     ) {
         let Self { geometry, weights, workspace: w } = self;
@@ -97,9 +91,9 @@ impl<'m> Winograd<'m> {
         let has_totals = !parameters.input_bias.is_empty();
         let into = InputGradient { scale, gradient, has_totals };
         match at.form {
-            Form::Symmetric => symmetric::vjp::<S, N, M, P>(simd, of, w, v, advance, into),
+            Form::Symmetric => symmetric::vjp::<S, M, P>(simd, of, w, v, advance, into),
             Form::Layer | Form::Antisymmetric => {
-                layer::vjp::<S, N, M, P>(simd, of, w, v, advance, into);
+                layer::vjp::<S, M, P>(simd, of, w, v, advance, into);
             }
         }
         let (points, gradient) = (&*w.kernel_points, parameters.inner);

@@ -6,7 +6,6 @@ use super::strip::{Gather, Workspace};
 use super::tile::{Points, to_pixels, to_points};
 use super::weights::Way;
 use crate::activation;
-use crate::element::Element;
 use crate::evaluation::Advance;
 use crate::evaluation::Evaluation;
 use crate::register::{first, set_first};
@@ -15,11 +14,11 @@ use std::ops::Range;
 
 /// Increments a state by F(x).
 #[inline(always)]
-pub(super) fn value<S: Simd, N: Element, const M: usize, const P: usize>(
+pub(super) fn value<S: Simd, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace<'_>,
-    mut advance: Advance<'_, N>,
+    mut advance: Advance<'_>,
 ) {
     let Residual { geometry, weights, at: Evaluation { images, x, .. } } = of;
     let at = w.points;
@@ -30,19 +29,19 @@ pub(super) fn value<S: Simd, N: Element, const M: usize, const P: usize>(
         let (sides, u) = ([(&*w.x, &mut *w.hidden)], &*weights.forward);
         simd.vectorize(Multiply { at, tiles, sides, u });
         let (points, advance) = (&*w.hidden, advance.reborrow());
-        simd.vectorize(Finish::<N, M, P> { of, rows, points, at, advance, vjp: None });
+        simd.vectorize(Finish::<M, P> { of, rows, points, at, advance, vjp: None });
     }
 }
 
 /// The same, with Jᵀv and the gradients with respect to the parameters: dU = V_x ⊗ D̂ with D̂ = A·δ·Aᵀ and
 /// δ = σ′(pre) ⊙ v.
 #[inline(always)]
-pub(super) fn vjp<S: Simd, N: Element, const M: usize, const P: usize>(
+pub(super) fn vjp<S: Simd, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace<'_>,
     v: &[f32],
-    mut advance: Advance<'_, N>,
+    mut advance: Advance<'_>,
     mut into: InputGradient<'_>,
 ) {
     let Residual { geometry, weights, at: Evaluation { images, x, .. } } = of;
@@ -56,7 +55,7 @@ pub(super) fn vjp<S: Simd, N: Element, const M: usize, const P: usize>(
         let range = rows.clone();
         let (points, advance) = (&*w.hidden, advance.reborrow());
         let vjp = Some(Vjp { v, delta: &mut *w.delta, bias_sums: &mut *w.bias });
-        simd.vectorize(Finish::<N, M, P> { of, rows: range, points, at, advance, vjp });
+        simd.vectorize(Finish::<M, P> { of, rows: range, points, at, advance, vjp });
         let pairs = [(&*w.x, &*w.delta)];
         w.products.add_outer(simd, strip, pairs, w.kernel_points);
         let gradient = (&*w.delta, &mut *w.cotangent);
@@ -67,12 +66,12 @@ pub(super) fn vjp<S: Simd, N: Element, const M: usize, const P: usize>(
 }
 
 /// Increments a state by σ(Aᵀ·m·A + b) of some rows of tiles.
-struct Finish<'a, N, const M: usize, const P: usize> {
+struct Finish<'a, const M: usize, const P: usize> {
     of: Residual<'a>,
     rows: Range<usize>,
     points: &'a [f32],
     at: Points,
-    advance: Advance<'a, N>,
+    advance: Advance<'a>,
     vjp: Option<Vjp<'a>>,
 }
 
@@ -86,7 +85,7 @@ struct Vjp<'a> {
     bias_sums: &'a mut [f32],
 }
 
-impl<N: Element, const M: usize, const P: usize> WithSimd for Finish<'_, N, M, P> {
+impl<const M: usize, const P: usize> WithSimd for Finish<'_, M, P> {
     type Output = ();
 
     #[inline(always)]
@@ -113,7 +112,7 @@ impl<N: Element, const M: usize, const P: usize> WithSimd for Finish<'_, N, M, P
                         let pre = simd.add_f32s(*pixel, bias);
                         let value = activation::apply(simd, of.at.activation, pre);
                         let (x, state) = (&x[place.clone()], &mut state[place.clone()]);
-                        N::increment_vector(simd, increment, value, x, state);
+                        increment.apply_vector(simd, value, x, state);
                         if let Some(Vjp { v, .. }) = &vjp {
                             let v = first::<S>(&v[place]);
                             *pixel = activation::vjp(simd, of.at.activation, pre, v);

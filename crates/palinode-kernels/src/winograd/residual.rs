@@ -48,7 +48,7 @@ impl InputGradient<'_> {
         let (geometry, at, x) = (of.geometry, w.points, of.at.x);
         let (points, sum) = (&*w.cotangent, &mut *w.gradient_rows);
         let totals = if self.has_totals { &mut *w.input_bias } else { &mut [] };
-        let advance = Advance { increment: Increment::Add(self.scale), x, state: self.gradient };
-        simd.vectorize(AddUp::<f32, M, P> { geometry, rows, points, at, sum, advance, totals });
+        let advance = Advance { increment: Increment::plain(self.scale), x, state: self.gradient };
+        simd.vectorize(AddUp::<M, P> { geometry, rows, points, at, sum, advance, totals });
     }
 }

@@ -1,7 +1,6 @@
 //! Overlapping patches, added up one row of tiles at a time, and what the finished pixels do to a state.
 
 use super::tile::{Points, scatter};
-use crate::element::Element;
 use crate::evaluation::Advance;
 use crate::geometry::Geometry;
 use pulp::{Simd, WithSimd};
@@ -13,7 +12,7 @@ pub(super) fn reached_len(geometry: &Geometry) -> usize {
 }
 
 /// Adds up B·points·Bᵀ of some rows of tiles and increments a state by the pixels that are complete.
-pub(super) struct AddUp<'a, N, const M: usize, const P: usize> {
+pub(super) struct AddUp<'a, const M: usize, const P: usize> {
     pub geometry: &'a Geometry,
     /// Rows of tiles, counted over the images of a chunk. Calls must go through them in their order.
     pub rows: Range<usize>,
@@ -21,12 +20,12 @@ pub(super) struct AddUp<'a, N, const M: usize, const P: usize> {
     pub at: Points,
     /// The rows of the image that the row of tiles at hand [reaches](reached_len).
     pub sum: &'a mut [f32],
-    pub advance: Advance<'a, N>,
+    pub advance: Advance<'a>,
     /// The sums of the values per channel are added to it; empty if they are not needed.
     pub totals: &'a mut [f32],
 }
 
-impl<N: Element, const M: usize, const P: usize> WithSimd for AddUp<'_, N, M, P> {
+impl<const M: usize, const P: usize> WithSimd for AddUp<'_, M, P> {
     type Output = ();
 
     #[inline(always)]
@@ -54,7 +53,7 @@ impl<N: Element, const M: usize, const P: usize> WithSimd for AddUp<'_, N, M, P>
                 let values = &sum[k * row..][inside.clone()];
                 let at = image + padded * row;
                 let x = &x[at..][inside.clone()];
-                N::increment(simd, increment, values, x, &mut state[at..][inside]);
+                increment.apply(simd, values, x, &mut state[at..][inside]);
                 if !totals.is_empty() {
                     for pixel in values.chunks_exact(depth) {
                         totals.iter_mut().zip(pixel).for_each(|(total, value)| *total += value);

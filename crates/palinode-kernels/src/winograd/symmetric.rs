@@ -7,7 +7,6 @@ use super::strip::{Gather, Workspace, clear_outside};
 use super::tile::{Points, to_pixels, to_points};
 use super::weights::{Way, Weights};
 use crate::activation;
-use crate::element::Element;
 use crate::evaluation::Advance;
 use crate::evaluation::Evaluation;
 use crate::register::{first, set_first};
@@ -16,11 +15,11 @@ use std::ops::Range;
 
 /// Increments a state by F(x).
 #[inline(always)]
-pub(super) fn value<S: Simd, N: Element, const M: usize, const P: usize>(
+pub(super) fn value<S: Simd, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace<'_>,
-    mut advance: Advance<'_, N>,
+    mut advance: Advance<'_>,
 ) {
     let Residual { geometry, weights: Weights { forward, adjoint, .. }, at: evaluation } = of;
     let Evaluation { images, x, .. } = evaluation;
@@ -36,19 +35,19 @@ pub(super) fn value<S: Simd, N: Element, const M: usize, const P: usize>(
         simd.vectorize(Multiply { at, tiles, sides, u: adjoint });
         let (points, sum) = (&*w.x, &mut *w.value_rows);
         let (advance, totals) = (advance.reborrow(), &mut [][..]);
-        simd.vectorize(AddUp::<N, M, P> { geometry, rows, points, at, sum, advance, totals });
+        simd.vectorize(AddUp::<M, P> { geometry, rows, points, at, sum, advance, totals });
     }
 }
 
 /// The same, with Jᵀv and the gradients with respect to the parameters: with Â = A·σ·Aᵀ and D̂ = A·δ·Aᵀ,
 /// dU = V_x ⊗ D̂ + V_v ⊗ Â.
 #[inline(always)]
-pub(super) fn vjp<S: Simd, N: Element, const M: usize, const P: usize>(
+pub(super) fn vjp<S: Simd, const M: usize, const P: usize>(
     simd: S,
     of: Residual<'_>,
     w: &mut Workspace<'_>,
     v: &[f32],
-    mut advance: Advance<'_, N>,
+    mut advance: Advance<'_>,
     mut into: InputGradient<'_>,
 ) {
     let Residual { geometry, weights, at: Evaluation { images, x, .. } } = of;
@@ -76,15 +75,7 @@ pub(super) fn vjp<S: Simd, N: Element, const M: usize, const P: usize>(
         let (points, sum) = (&*w.x, &mut *w.value_rows);
         let (advance, totals) = (advance.reborrow(), &mut [][..]);
         let range = rows.clone();
-        simd.vectorize(AddUp::<N, M, P> {
-            geometry,
-            rows: range,
-            points,
-            at,
-            sum,
-            advance,
-            totals,
-        });
+        simd.vectorize(AddUp::<M, P> { geometry, rows: range, points, at, sum, advance, totals });
         into.add_strip::<S, M, P>(simd, of, w, rows);
         w.finish_strip();
     }

@@ -6,7 +6,7 @@ use palinode_kernels::reference::{
     Recurrence, ReferenceGradient, ReferenceResidual, ReferenceState, ReferenceUnit, Shape,
 };
 use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
-use palinode_kernels::{Activation, Algorithm, Context, Form, Precision};
+use palinode_kernels::{Activation, Algorithm, Context, Form, Grid, Precision};
 use proptest::prelude::*;
 use std::ops::Range;
 
@@ -20,6 +20,7 @@ pub struct Case {
     pub algorithm: Algorithm,
     pub precision: Precision,
     pub input_bias: bool,
+    pub grid: Option<Grid>,
 }
 
 const BLOCKS: usize = 2;
@@ -72,6 +73,7 @@ impl Case {
             activation,
             algorithm,
             gradients: self.precision,
+            grid: self.grid,
             updates: &updates(self.recurrence, BLOCKS, STEP),
             parameters: &Parameters::split(parameters.inner(), shape.channels, input_bias).unwrap(),
         };

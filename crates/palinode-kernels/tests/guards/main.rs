@@ -9,7 +9,7 @@ mod support;
 use case::Case;
 use palinode_kernels::convolution::ConvolutionKernel;
 use palinode_kernels::reference::{Recurrence, Shape, adjoint, convolve, weight_gradient};
-use palinode_kernels::{Activation, Algorithm, Context, Form, Precision};
+use palinode_kernels::{Activation, Algorithm, Context, Form, Grid, Precision};
 use proptest::prelude::*;
 use support::{noise, relative, relative_to, wide};
 
@@ -77,12 +77,14 @@ proptest! {
         activation in activation(),
         algorithm in algorithm(),
         precision in precision(),
-        input_bias: bool,
+        (input_bias, on_grid) in any::<(bool, bool)>(),
     ) {
         let shape = Shape { batch, channels, height, width };
         // Direct sums have no other precision.
         let precision = if algorithm == Algorithm::Direct { Precision::F32 } else { precision };
-        let case = Case { shape, recurrence, form, activation, algorithm, precision, input_bias };
+        let grid = if on_grid { Grid::new(19).ok() } else { None };
+        let case =
+            Case { shape, recurrence, form, activation, algorithm, precision, input_bias, grid };
         case.check()?;
     }
 

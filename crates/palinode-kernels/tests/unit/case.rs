@@ -1,10 +1,10 @@
-//! A unit in f32 or fixed point, and its naive twin.
+//! A unit, and its naive twin.
 
 use crate::support::{noise, relative, updates, wide};
 use palinode_kernels::recurrence::Update;
 use palinode_kernels::reference::{self, Recurrence, Shape};
 use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
-use palinode_kernels::{Activation, Algorithm, Context, Form, Number, Precision};
+use palinode_kernels::{Activation, Algorithm, Context, Form, Grid, Precision};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
@@ -14,6 +14,7 @@ pub struct Case {
     pub input_bias: bool,
     pub algorithm: Algorithm,
     pub gradients: Precision,
+    pub grid: Option<Grid>,
     pub shape: Shape,
     pub blocks: usize,
 }
@@ -28,6 +29,7 @@ impl Case {
             input_bias: false,
             algorithm: Algorithm::Winograd4,
             gradients: Precision::F32,
+            grid: None,
             shape,
             blocks,
         }
@@ -72,7 +74,7 @@ impl Case {
         parameters: &'a [Parameters<'a>],
     ) -> UnitKernel<'a> {
         let Shape { batch: images, channels, height, width } = self.shape;
-        let Self { form, activation, algorithm, gradients, .. } = *self;
+        let Self { form, activation, algorithm, gradients, grid, .. } = *self;
         UnitKernel {
             images,
             channels,
@@ -82,6 +84,7 @@ impl Case {
             activation,
             algorithm,
             gradients,
+            grid,
             updates,
             parameters,
         }
@@ -96,10 +99,8 @@ impl Case {
     }
 
     /// The largest relative errors of state, reconstruction, gradient of the state, gradients of kernels, and
-    /// gradients of biases, for a state of numbers `N`.
-    pub fn errors<N: Number>(&self) -> [f64; 5] {
-        let held = |values: &[f32]| values.iter().map(|&x| N::nearest(x)).collect::<Vec<N>>();
-        let seen = |held: &[N]| held.iter().map(|x| x.value()).collect::<Vec<f32>>();
+    /// gradients of biases.
+    pub fn errors(&self) -> [f64; 5] {
         let [kernels, biases, input_biases] = self.parameters();
         let first = noise(self.shape.len(), 3, 1.0);
         let mut second = noise(self.shape.len(), 4, 1.0);
@@ -127,10 +128,10 @@ impl Case {
         let parameters = self.joined(&kernels, &biases, &input_biases);
         let split = self.split(&parameters);
         let unit = self.unit(&updates, &split);
-        let (mut y, mut z) = (held(&first), held(&second));
+        let (mut y, mut z) = (first.clone(), second.clone());
         let context = Context::new();
         unit.forward(&context, StateSlices::Apart(&mut y, &mut z)).unwrap();
-        let state = relative(&seen(&y), &truth.0).max(relative(&seen(&z), &truth.1));
+        let state = relative(&y, &truth.0).max(relative(&z, &truth.1));
         let (mut gy, mut gz) = (g1, g2);
         let mut found = vec![0.0; parameters.len()];
         unit.backward(
@@ -155,7 +156,7 @@ impl Case {
             .collect();
         [
             state,
-            relative(&seen(&y), &wide(&first)).max(relative(&seen(&z), &wide(&second))),
+            relative(&y, &wide(&first)).max(relative(&z, &wide(&second))),
             relative(&gy, &gradients.start.0).max(relative(&gz, &gradients.start.1)),
             relative(&found_kernels, &gradients.kernels),
             relative(&found_vectors, &vectors),

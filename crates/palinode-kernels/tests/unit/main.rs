@@ -3,7 +3,7 @@
 
 mod bf16;
 mod case;
-mod fixed;
+mod grid;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -38,7 +38,7 @@ fn values_and_gradients_are_the_references_for_every_shape() {
     for recurrence in RECURRENCES {
         for (batch, channels, height, width) in SHAPES {
             let shape = Shape { batch, channels, height, width };
-            let errors = Case::new(recurrence, shape, 2).errors::<f32>();
+            let errors = Case::new(recurrence, shape, 2).errors();
             assert!(
                 errors.iter().all(|&error| error <= 5e-6),
                 "{recurrence:?} {shape:?}: {errors:?}"
@@ -131,7 +131,7 @@ fn two_hundred_blocks_do_not_spoil_the_reversal() {
 fn depth_does_not_spoil_the_reversal() {
     for recurrence in [Recurrence::Verlet, Recurrence::Leapfrog] {
         let shape = Shape { batch: 1, channels: 8, height: 8, width: 8 };
-        let errors = Case::new(recurrence, shape, 40).errors::<f32>();
+        let errors = Case::new(recurrence, shape, 40).errors();
         assert!(errors.iter().all(|&error| error <= 2e-5), "{recurrence:?}: {errors:?}");
     }
 }
@@ -159,7 +159,7 @@ fn every_form_and_activation_is_the_references() {
                     for algorithm in Algorithm::ALL {
                         let case = Case::new(recurrence, shape, 2);
                         let case = Case { form, activation, input_bias, algorithm, ..case };
-                        let errors = case.errors::<f32>();
+                        let errors = case.errors();
                         assert!(errors.iter().all(|&error| error <= 5e-6), "{case:?}: {errors:?}");
                     }
                 }

@@ -29,7 +29,7 @@ pub(crate) trait CubeKernels: Backend {
     fn drop_elements(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
 
     /// The gradient of ⟨Kx, d⟩ with respect to the weights, which have the shape `shape`.
-    #[fusion(dtype = x, shape = Shape::from(*shape))]
+    #[fusion(dtype = x, shape = burn::tensor::Shape::from(*shape))]
     fn weight_gradient(
         x: FloatTensor<Self>,
         d: FloatTensor<Self>,
