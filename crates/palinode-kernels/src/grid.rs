@@ -56,6 +56,15 @@ impl Grid {
         }
     }
 
+    /// The finest grid with 6 to 18 binary places whose range leaves states up to ±`largest` a factor of four to grow;
+    /// `None` if there is none, or if `largest` is not finite.
+    ///
+    /// With 18 places, numbers are 3.8e-6 apart and the range is ±16; with 6 places, 0.016 and ±65,536.
+    pub fn for_states(largest: f64) -> Option<Self> {
+        let grids = (6..=18).rev().map(|fraction| Self { fraction });
+        grids.into_iter().find(|grid| 4.0 * largest <= f64::from(grid.range()))
+    }
+
     /// Binary places.
     pub fn fraction(self) -> i32 {
         i32::from(self.fraction)

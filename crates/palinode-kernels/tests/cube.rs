@@ -12,7 +12,7 @@ use palinode_kernels::convolution::ConvolutionKernel;
 use palinode_kernels::cube::{CubeUnit, Limits, UnitOf, weight_gradient};
 use palinode_kernels::recurrence::Role;
 use palinode_kernels::reference::{self, Recurrence, ReferenceUnit, Shape};
-use palinode_kernels::{Activation, Algorithm, Form};
+use palinode_kernels::{Activation, Algorithm, Form, Grid};
 use support::{noise, relative, updates, wide};
 
 const F32: ElemType = ElemType::Float(FloatKind::F32);
@@ -42,6 +42,8 @@ struct Case {
     threads: usize,
     /// The type of the factors of all products.
     number: ElemType,
+    /// The grid of the state.
+    grid: Option<Grid>,
 }
 
 impl Case {
@@ -75,12 +77,16 @@ impl Case {
             noise(residuals * c, 2, 0.3),
             noise(residuals * c, 7, a),
         ];
-        let [first, second] = [3, 4].map(|seed| noise(self.shape.len(), seed, 1.0));
+        let start = [3, 4].map(|seed| noise(self.shape.len(), seed, 1.0));
+        let [first, second] = match self.grid {
+            Some(grid) => start.map(|part| part.into_iter().map(|x| grid.nearest(x)).collect()),
+            None => start,
+        };
         let [g_first, g_second] = [5, 6].map(|seed| noise(self.shape.len(), seed, 1.0));
 
-        let Self { form, activation, input_bias, number, .. } = *self;
+        let Self { form, activation, input_bias, number, grid, .. } = *self;
         let size = [height, width];
-        let unit = UnitOf { channels: c, size, form, activation, input_bias, number };
+        let unit = UnitOf { channels: c, size, form, activation, input_bias, number, grid };
         let mut limits = Limits::of(client);
         if self.threads > 0 {
             limits.threads = self.threads;
@@ -226,6 +232,7 @@ fn case(recurrence: Recurrence, form: Form) -> Case {
         blocks: 3,
         threads: 0,
         number: F32,
+        grid: None,
     }
 }
 
@@ -307,10 +314,33 @@ fn units_in_f16_agree_with_the_reference() {
 }
 
 #[test]
+fn states_on_a_grid_come_back_to_the_bit_in_every_type() {
+    let Some(client) = client() else { return };
+    let shape = Shape { batch: 2, channels: 8, height: 9, width: 6 };
+    for (recurrence, form) in [
+        (Recurrence::Verlet, Form::Symmetric),
+        (Recurrence::Hamiltonian, Form::Layer),
+        (Recurrence::Midpoint, Form::Antisymmetric),
+        (Recurrence::Leapfrog, Form::Symmetric),
+    ] {
+        for number in [F32, F16] {
+            let grid = Grid::new(18).ok();
+            let case = Case { grid, number, shape, blocks: 10, ..case(recurrence, form) };
+            for (what, error) in case.errors(&client) {
+                let limit = if number == F32 { 5e-5 } else { 2e-3 };
+                let limit = if what == "first state" { 0.0 } else { limit };
+                assert!(error <= limit, "{case:?}: {what} {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_does_not_fit_a_cube_is_left_to_others() {
     let unit = |channels: usize, size: [usize; 2]| {
         let (form, activation) = (Form::Symmetric, Activation::Relu);
-        let unit = UnitOf { channels, size, form, activation, input_bias: false, number: F32 };
+        let unit =
+            UnitOf { channels, size, form, activation, input_bias: false, number: F32, grid: None };
         let updates = updates(Recurrence::Verlet, 3, 0.1);
         let limits =
             Limits { shared_memory: 32 << 10, threads: 1024, buffers: 16, storage_barrier: true };

@@ -155,13 +155,13 @@ fn pre_activations(case: Case) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let mut backward = forward.clone();
     let mut state = sweep::open(unit.scheme(), case.input());
     for block in 0..unit.blocks() {
-        state = sweep::step(unit.scheme().update(block), state, &mut |term, x| {
+        state = sweep::step((unit.scheme().update(block), None), state, &mut |term, x| {
             Ok(record(x, term.residual, &mut forward))
         })
         .unwrap();
     }
     for block in (0..unit.blocks()).rev() {
-        state = sweep::unstep(unit.scheme().update(block), state, &mut |term, x| {
+        state = sweep::unstep((unit.scheme().update(block), None), state, &mut |term, x| {
             Ok(record(x, term.residual, &mut backward))
         })
         .unwrap();

@@ -174,6 +174,9 @@ fn the_nearest_number_is_odd_in_its_value() {
     assert_eq!(grid.nearest(f32::MAX), f32::MAX);
     assert_eq!(Grid::new(-3).unwrap().nearest(13.0), 16.0);
     assert!(grid.nearest(f32::NAN).is_nan() && grid.nearest(f32::INFINITY) == f32::INFINITY);
+    let places = |largest| Grid::for_states(largest).map(Grid::fraction);
+    assert_eq!([0.0, 4.0, 4.1, 16_384.0].map(places), [Some(18), Some(18), Some(17), Some(6)]);
+    assert_eq!([16_385.0, f64::INFINITY, f64::NAN].map(places), [None; 3]);
     for fraction in [-65, 65, 1000, i32::MIN] {
         assert!(Grid::new(fraction).is_err());
     }

@@ -8,12 +8,13 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.inner().into_data().convert::<f64>().try_to_vec().unwrap()
 }
 
-/// ‖a − b‖ / ‖b‖; infinite where b is zero or lengths differ.
+/// ‖a − b‖ / ‖b‖; infinite where b is zero, where a number is NaN, or where lengths differ.
 pub fn relative(a: &[f64], b: &[f64]) -> f64 {
     if a.len() != b.len() {
         return f64::INFINITY;
     }
     let difference: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
     let size: f64 = b.iter().map(|b| b * b).sum();
-    if size == 0.0 { f64::INFINITY } else { (difference / size).sqrt() }
+    let found = (difference / size).sqrt();
+    if size == 0.0 || found.is_nan() { f64::INFINITY } else { found }
 }

@@ -13,6 +13,7 @@ use crate::pass::{Pass, Phase};
 use crate::precision::NumberType;
 use crate::residual::{BuiltIn, Residual};
 use crate::reversible::Differentiation;
+use crate::scheme::Grid;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use palinode_kernels::Context;
@@ -110,6 +111,25 @@ impl<R: Residual> Network<R> {
     /// The configuration that the network was made from.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
+    }
+
+    /// The same network with the states of its units on grids in training, see [`Unit::with_grid`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless there are as many grids as units.
+    pub fn with_grids(mut self, grids: &[Option<Grid>]) -> Result<Self> {
+        if grids.len() != self.units.len() {
+            let reason = format!("{} grids for {} units", grids.len(), self.units.len());
+            return Err(Error::config("training.state", reason));
+        }
+        let units = self.units.into_iter().zip(grids);
+        self.units = units.map(|(unit, grid)| unit.with_grid(*grid)).collect();
+        Ok(self)
+    }
+
+    /// The grids that the states of the units lie on in training.
+    pub fn grids(&self) -> Vec<Option<Grid>> {
+        self.units.iter().map(Unit::grid).collect()
     }
 
     /// The same network, differentiated in mode `mode`.

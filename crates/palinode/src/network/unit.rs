@@ -1,12 +1,12 @@
 //! One reversible unit: residuals, a scheme and a mode of differentiation.
 
-use crate::device::is_cpu;
+use crate::device::{is_cpu, read};
 use crate::error::{Error, Result};
 use crate::pass::Phase;
 use crate::precision::NumberType;
 use crate::residual::Residual;
 use crate::reversible::{self, Blocks, Differentiation, Evaluations, UnitSite, check_context};
-use crate::scheme::{Scheme, State, Streams, sweep};
+use crate::scheme::{Grid, Scheme, State, Streams, sweep};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 use palinode_kernels::Context;
@@ -81,6 +81,18 @@ impl<R: Residual> Unit<R> {
         }
         self.site.precision = precision;
         Ok(self)
+    }
+
+    /// The same unit with its state on a grid in training, in every mode; `None`: any numbers. A unit whose scheme has
+    /// no inverse stays as it is.
+    pub fn with_grid(mut self, grid: Option<Grid>) -> Self {
+        self.site.grid = grid.filter(|_| self.scheme.is_reversible());
+        self
+    }
+
+    /// The grid that the state lies on in training.
+    pub fn grid(&self) -> Option<Grid> {
+        self.site.grid
     }
 
     /// The same unit after an entry of `first` residuals, which come first in the numbering.
@@ -175,6 +187,24 @@ impl<R: Residual> Unit<R> {
         let mut evaluations = blocks.evaluations(phase);
         let state = blocks.forward(sweep::open(self.scheme(), input), &mut evaluations)?;
         Ok((state, evaluations))
+    }
+
+    /// The largest absolute value of a number of the state, over all blocks.
+    ///
+    /// # Errors
+    /// As [`forward_state`](Self::forward_state), and [`Error::Device`] if the device fails.
+    pub fn largest_state(&self, input: Tensor<4>, phase: Phase) -> Result<f64> {
+        self.check(&input)?;
+        let blocks = self.as_blocks();
+        let start = sweep::open(self.scheme(), input.inner());
+        let mut found: Vec<Tensor<1>> = Vec::new();
+        blocks.forward_past(start, &mut blocks.evaluations(phase), &mut |state| {
+            found
+                .extend([&state.first, &state.second].map(|part| part.clone().inner().abs().max()));
+        })?;
+        // A NaN is larger than any number.
+        let larger = |most: f64, own: f64| if own.is_nan() { f64::INFINITY } else { own.max(most) };
+        Ok(read(Tensor::cat(found, 0))?.into_iter().fold(0.0, larger))
     }
 
     /// The unit's output for the state after the last block: both streams joined, or X_N.

@@ -28,19 +28,35 @@ impl<R: Residual> Blocks<'_, R> {
         Evaluations::new(phase, self.context, self.site.clone())
     }
 
-    /// The state after the last block, by first evaluations.
+    /// The state after the last block, by first evaluations. A state on a grid is rounded to it first.
     pub fn forward(&self, start: State, evaluations: &mut Evaluations) -> Result<State> {
+        self.forward_past(start, evaluations, &mut |_| ())
+    }
+
+    /// [`forward`](Self::forward), calling `see` with the state before the first block and after every one.
+    pub fn forward_past(
+        &self,
+        start: State,
+        evaluations: &mut Evaluations,
+        see: &mut dyn FnMut(&State),
+    ) -> Result<State> {
+        let grid = evaluations.grid();
+        let start = start.rounded(grid);
+        see(&start);
         (0..self.count()).try_fold(start, |state, block| {
-            sweep::step(self.scheme.update(block), state, &mut |term, x| {
+            let state = sweep::step((self.scheme.update(block), grid), state, &mut |term, x| {
                 evaluations.first_value(&self.residuals[term.residual], term, x)
-            })
+            })?;
+            see(&state);
+            Ok(state)
         })
     }
 
     /// The state before the first block, by second evaluations.
     pub fn inverse(&self, end: State, evaluations: &Evaluations) -> Result<State> {
+        let grid = evaluations.grid();
         (0..self.count()).rev().try_fold(end, |state, block| {
-            sweep::unstep(self.scheme.update(block), state, &mut |term, x| {
+            sweep::unstep((self.scheme.update(block), grid), state, &mut |term, x| {
                 evaluations.value_again(&self.residuals[term.residual], term, x)
             })
         })

@@ -25,7 +25,8 @@ pub(super) fn forward<R: Residual>(
     let scheme = blocks.scheme.as_ref();
     let count = blocks.count();
     let length = (count as f64).sqrt().ceil().max(1.0) as usize;
-    let mut packed = pack(sweep::open(scheme, input));
+    let start = sweep::open(scheme, input).rounded(blocks.site.grid_in(phase));
+    let mut packed = pack(start);
     for first in (0..count).step_by(length) {
         packed = segment(blocks, first..(first + length).min(count), packed, phase)?;
     }
@@ -71,8 +72,9 @@ struct Segment<R> {
 impl<R: Residual> Segment<R> {
     /// The state after the last block, by first evaluations.
     fn forward(&mut self, start: State) -> Result<State> {
+        let grid = self.evaluations.grid();
         self.range.clone().try_fold(start, |state, block| {
-            sweep::step(self.scheme.update(block), state, &mut |term, x| {
+            sweep::step((self.scheme.update(block), grid), state, &mut |term, x| {
                 let residual = &self.residuals[term.residual - self.first_residual];
                 self.evaluations.first_value(residual, term, x)
             })
@@ -81,7 +83,8 @@ impl<R: Residual> Segment<R> {
 
     /// The state after one block, by second evaluations.
     fn step_again(&self, block: usize, state: State) -> Result<State> {
-        sweep::step(self.scheme.update(block), state, &mut |term, x| {
+        let grid = self.evaluations.grid();
+        sweep::step((self.scheme.update(block), grid), state, &mut |term, x| {
             let residual = &self.residuals[term.residual - self.first_residual];
             self.evaluations.value_again(residual, term, x)
         })
@@ -99,12 +102,13 @@ impl<R: Residual> Segment<R> {
             before.push(state.clone());
             state = self.step_again(block, state)?;
         }
+        let grid = self.evaluations.grid();
         let mut gradient = unpack(gradient);
         let mut parameters =
             local::ParameterGradients::new(self.first_residual, &self.residuals, &self.evaluations);
         for (block, known) in self.range.clone().zip(before).rev() {
             (state, gradient) = sweep::unstep_with_gradient(
-                self.scheme.update(block),
+                (self.scheme.update(block), grid),
                 state,
                 Some(known),
                 gradient,

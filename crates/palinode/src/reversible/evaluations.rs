@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::pass::{Draw, Drawn, Kept, Moments, Pass, Phase, Place};
 use crate::precision::NumberType;
 use crate::residual::Residual;
-use crate::scheme::{Role, Term};
+use crate::scheme::{Grid, Role, Term};
 use burn::tensor::{DType, Tensor};
 use palinode_kernels::Context;
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ pub(crate) struct UnitSite {
     pub survival: Arc<[f64]>,
     /// The type that the residuals are evaluated in for training.
     pub precision: NumberType,
+    /// The grid that the state lies on in training; `None`: any numbers.
+    pub grid: Option<Grid>,
 }
 
 impl UnitSite {
@@ -38,6 +40,14 @@ impl UnitSite {
         match phase {
             Phase::Inference => NumberType::F32,
             Phase::Training { .. } | Phase::BatchStatistics => self.precision,
+        }
+    }
+
+    /// The grid that the state lies on: none for inference, for the same reason.
+    pub(crate) fn grid_in(&self, phase: Phase) -> Option<Grid> {
+        match phase {
+            Phase::Inference => None,
+            Phase::Training { .. } | Phase::BatchStatistics => self.grid,
         }
     }
 
@@ -82,6 +92,11 @@ impl Evaluations {
     /// An empty record.
     pub(crate) fn new(phase: Phase, context: &Context, site: UnitSite) -> Self {
         Self { phase, context: context.clone(), site, kept: BTreeMap::new() }
+    }
+
+    /// The grid of the unit's state.
+    pub(crate) fn grid(&self) -> Option<Grid> {
+        self.site.grid_in(self.phase)
     }
 
     /// The size of the kept statistics in bytes.
@@ -245,7 +260,7 @@ mod tests {
     #[test]
     fn residuals_are_dropped_in_training_and_scaled_in_other_phases() {
         let survival: Arc<[f64]> = vec![1.0, 0.25].into();
-        let site = UnitSite { unit: 0, first: 0, survival, precision: NumberType::F32 };
+        let site = UnitSite { survival, ..UnitSite::default() };
         assert_eq!(site.survival(Phase::Inference, 1), Survival::Expected(0.25));
         let steps = 4000;
         let counted = |residual| {

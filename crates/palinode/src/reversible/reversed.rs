@@ -8,7 +8,7 @@ use crate::autodiff::record_modules;
 use crate::error::Result;
 use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::scheme::{Scheme, sweep};
+use crate::scheme::{Grid, Scheme, sweep};
 use burn::tensor::Tensor;
 use palinode_kernels::profile::Section;
 use std::sync::Arc;
@@ -44,7 +44,8 @@ pub(super) fn forward<R: Residual>(
             Some(fused) => fused.backward(&residuals, scheme, kept, gradient),
             None => {
                 let parameters = local::ParameterGradients::new(0, &residuals, &evaluations);
-                backward(parameters, scheme, count, kept, gradient)
+                let grid = evaluations.grid();
+                backward(parameters, (scheme, grid), count, kept, gradient)
             }
         };
         // Burn's backward pass cannot return an error. None is expected, since the forward pass has
@@ -56,7 +57,7 @@ pub(super) fn forward<R: Residual>(
 /// The gradients with respect to the input and the parameters, one block at a time from the last.
 fn backward<R: Residual>(
     mut parameters: local::ParameterGradients<'_, R>,
-    scheme: &dyn Scheme,
+    (scheme, grid): (&dyn Scheme, Option<Grid>),
     count: usize,
     kept: LastState,
     gradient: Tensor<4>,
@@ -65,7 +66,7 @@ fn backward<R: Residual>(
     let mut gradient = sweep::close_gradient(scheme, gradient);
     for block in (0..count).rev() {
         (state, gradient) = sweep::unstep_with_gradient(
-            scheme.update(block),
+            (scheme.update(block), grid),
             state,
             None,
             gradient,

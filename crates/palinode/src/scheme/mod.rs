@@ -2,11 +2,12 @@
 //!
 //! A scheme describes what one block does to the state of a unit, as an [`Update`]. Every update except
 //! Euler's adds a function of one half of the state to the other half, so subtracting the same function
-//! inverts it. The forward sweep, the inverse sweep and the gradients follow from the update alone
+//! inverts it (to the bit, on a [`Grid`]). The forward sweep, the inverse sweep and the gradients follow from the update alone
 //! ([`sweep`]), for every residual.
 
 mod coupling;
 mod euler;
+mod grid;
 mod hamiltonian;
 mod leapfrog;
 mod midpoint;
@@ -17,6 +18,7 @@ mod verlet;
 
 pub use coupling::Coupling;
 pub use euler::Euler;
+pub use grid::Grid;
 pub use hamiltonian::Hamiltonian;
 pub use leapfrog::{Leapfrog, Start};
 pub use midpoint::Midpoint;

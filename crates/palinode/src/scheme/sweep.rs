@@ -2,7 +2,10 @@
 //!
 //! The residuals are passed as functions, so the same code works for plain evaluation, a recorded
 //! autodiff graph and local vector–Jacobian products.
+//!
+//! If the state lies on a [`Grid`], increments are rounded to it, and the inverse is exact.
 
+use super::grid::{Grid, rounded};
 use super::update::{Drift, Scheme, State, Streams, Term, Update};
 use crate::error::{Error, Result};
 use burn::tensor::Tensor;
@@ -58,15 +61,20 @@ pub type Differentiate<'a> =
 ///
 /// # Errors
 /// Any error of `value`.
-pub fn step(update: Update, state: State, value: &mut Evaluate<'_>) -> Result<State> {
+pub fn step(
+    (update, grid): (Update, Option<Grid>),
+    state: State,
+    value: &mut Evaluate<'_>,
+) -> Result<State> {
+    let scaled = |value: Tensor<4>, scale: f64| rounded(value * scale, grid);
     Ok(match update {
         Update::TwoStream { first, second } => {
-            let y = state.first + value(first, state.second.clone())? * first.scale;
-            let z = state.second + value(second, y.clone())? * second.scale;
+            let y = state.first + scaled(value(first, state.second.clone())?, first.scale);
+            let z = state.second + scaled(value(second, y.clone())?, second.scale);
             State { first: y, second: z }
         }
         Update::TwoStep { drift, residual } => {
-            let increment = value(residual, state.second.clone())? * residual.scale;
+            let increment = scaled(value(residual, state.second.clone())?, residual.scale);
             let next = match drift {
                 Drift::Previous => state.first + increment,
                 Drift::Extrapolated => extrapolated(&state.second, state.first, increment),
@@ -99,15 +107,20 @@ fn previous(drift: Drift, current: &Tensor<4>, next: Tensor<4>, increment: Tenso
 ///
 /// # Errors
 /// [`Error::NoInverse`] if the update has no inverse, and any error of `value`.
-pub fn unstep(update: Update, state: State, value: &mut Evaluate<'_>) -> Result<State> {
+pub fn unstep(
+    (update, grid): (Update, Option<Grid>),
+    state: State,
+    value: &mut Evaluate<'_>,
+) -> Result<State> {
+    let scaled = |value: Tensor<4>, scale: f64| rounded(value * scale, grid);
     match update {
         Update::TwoStream { first, second } => {
-            let z = state.second - value(second, state.first.clone())? * second.scale;
-            let y = state.first - value(first, z.clone())? * first.scale;
+            let z = state.second - scaled(value(second, state.first.clone())?, second.scale);
+            let y = state.first - scaled(value(first, z.clone())?, first.scale);
             Ok(State { first: y, second: z })
         }
         Update::TwoStep { drift, residual } => {
-            let increment = value(residual, state.first.clone())? * residual.scale;
+            let increment = scaled(value(residual, state.first.clone())?, residual.scale);
             let before = previous(drift, &state.first, state.second, increment);
             Ok(State { first: before, second: state.first })
         }
@@ -124,23 +137,24 @@ pub fn unstep(update: Update, state: State, value: &mut Evaluate<'_>) -> Result<
 /// # Errors
 /// [`Error::NoInverse`] if the update has no inverse and no state is known, and any error of `vjp`.
 pub fn unstep_with_gradient(
-    update: Update,
+    (update, grid): (Update, Option<Grid>),
     state: State,
     known: Option<State>,
     gradient: State,
     vjp: &mut Differentiate<'_>,
 ) -> Result<(State, State)> {
+    let scaled = |value: Tensor<4>, scale: f64| rounded(value * scale, grid);
     Ok(match update {
         Update::TwoStream { first, second } => {
             let cotangent = gradient.second.clone() * second.scale;
             let (value, product) = vjp(second, state.first.clone(), cotangent)?;
             let (known_y, known_z) = known.map(|known| (known.first, known.second)).unzip();
-            let z = known_z.unwrap_or_else(|| state.second - value * second.scale);
+            let z = known_z.unwrap_or_else(|| state.second - scaled(value, second.scale));
             let gradient_y = gradient.first + product;
 
             let cotangent = gradient_y.clone() * first.scale;
             let (value, product) = vjp(first, z.clone(), cotangent)?;
-            let y = known_y.unwrap_or_else(|| state.first - value * first.scale);
+            let y = known_y.unwrap_or_else(|| state.first - scaled(value, first.scale));
             let gradient_z = gradient.second + product;
             (State { first: y, second: z }, State { first: gradient_y, second: gradient_z })
         }
@@ -148,7 +162,7 @@ pub fn unstep_with_gradient(
             let cotangent = gradient.second.clone() * residual.scale;
             let (value, product) = vjp(residual, state.first.clone(), cotangent)?;
             let before = known.unwrap_or_else(|| {
-                let increment = value * residual.scale;
+                let increment = scaled(value, residual.scale);
                 let first = previous(drift, &state.first, state.second, increment);
                 State { first, second: state.first }
             });

@@ -254,14 +254,15 @@ impl UnitGradients {
     }
 }
 
-/// ‖a − b‖ / ‖b‖; infinite if b is zero or the lengths differ.
+/// ‖a − b‖ / ‖b‖; infinite if b is zero, if a number is NaN, or if the lengths differ.
 pub fn relative(a: &[f64], b: &[f64]) -> f64 {
     if a.len() != b.len() {
         return f64::INFINITY;
     }
     let difference: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
     let size: f64 = b.iter().map(|b| b * b).sum();
-    if size == 0.0 { f64::INFINITY } else { (difference / size).sqrt() }
+    let found = (difference / size).sqrt();
+    if size == 0.0 || found.is_nan() { f64::INFINITY } else { found }
 }
 
 /// K and b of a built-in residual.

@@ -40,6 +40,13 @@ pub(super) fn forward_kernel<M: Float>(
     let mut map = Shared::<[M]>::new_slice(comptime!(shape.map_len()));
     let image = CUBE_POS * comptime!(2 * shape.stream());
     clear::<M>(&mut map, shape);
+    if comptime!(shape.grid.is_some()) {
+        let mut place = UNIT_POS as usize;
+        while place < comptime!(2 * shape.stream()) {
+            state[image + place] = rounded(state[image + place], shape);
+            place += comptime!(shape.threads);
+        }
+    }
     wait(shape);
     for evaluation in 0..evaluations as usize {
         let target = image + (evaluation % 2) * comptime!(shape.stream());
@@ -92,16 +99,30 @@ pub(super) fn update_all(
                     for output in 0..4usize {
                         let place = place_of(&tile, row, output, shape);
                         let before = state[target + place];
+                        let value = sum.extract(output);
                         if comptime!(shape.extrapolated) {
                             let current = state[source + place];
-                            state[target + place] =
-                                current + fma(scale, sum.extract(output), current - before);
+                            let moved = incremented(current - before, scale, value, shape);
+                            state[target + place] = current + moved;
                         } else {
-                            state[target + place] = fma(scale, sum.extract(output), before);
+                            state[target + place] = incremented(before, scale, value, shape);
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// x + s·f, with s·f rounded to the grid if there is one.
+#[cube]
+fn incremented(x: f32, scale: f32, f: f32, #[comptime] shape: UnitShape) -> f32 {
+    if comptime!(shape.grid.is_some()) { x + rounded(scale * f, shape) } else { fma(scale, f, x) }
+}
+
+/// x rounded to the grid.
+#[cube]
+fn rounded(x: f32, #[comptime] shape: UnitShape) -> f32 {
+    let spacing = comptime!(shape.grid.map_or(1.0, |grid| grid.spacing()));
+    (x / spacing).round() * spacing
 }

@@ -2,6 +2,7 @@
 
 use crate::Activation;
 use crate::form::Form;
+use crate::grid::Grid;
 use crate::recurrence::Drift;
 use cubecl::ir::{ElemType, FloatKind};
 
@@ -23,6 +24,8 @@ pub(super) struct UnitShape {
     pub(super) activation: Activation,
     /// The type of the numbers of the map and of the weights.
     pub(super) number: ElemType,
+    /// The grid of the state.
+    pub(super) grid: Option<Grid>,
     /// Whether there are biases before K.
     pub(super) input_bias: bool,
     /// Whether a block goes on at the same speed, rather than from the state before.
@@ -82,13 +85,16 @@ pub struct UnitOf {
     /// The type of the weights and of x, σ(Mx + b) and cotangents as factors of products: f32, or f16 or bf16 on a
     /// device that computes in it. Sums and the state are always in f32.
     pub number: ElemType,
+    /// The grid that the state lies on, so that it comes back to the bit.
+    pub grid: Option<Grid>,
 }
 
 impl UnitShape {
     /// The distribution of a unit on a device; `None` if the unit does not fit it: if the channels are no
     /// multiple of four, if a map is larger than the shared memory, or if the device takes fewer buffers.
     pub(super) fn fitting(unit: UnitOf, drift: Drift, limits: Limits) -> Option<Self> {
-        let UnitOf { channels, size: [height, width], form, activation, input_bias, number } = unit;
+        let UnitOf { channels, size, form, activation, input_bias, number, grid } = unit;
+        let [height, width] = size;
         if limits.buffers < BUFFERS
             || channels == 0
             || !channels.is_multiple_of(GROUP)
@@ -104,6 +110,7 @@ impl UnitShape {
             form,
             activation,
             number,
+            grid,
             input_bias,
             extrapolated: drift == Drift::Extrapolated,
             rows,

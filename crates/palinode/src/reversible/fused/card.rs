@@ -36,13 +36,8 @@ pub struct Card {
 
 impl Card {
     /// The unit of `plan`, if the kernels can compute it on `input`.
-    pub fn of<R: Residual>(
-        plan: Plan,
-        blocks: &Blocks<'_, R>,
-        input: &Tensor<4>,
-        precision: NumberType,
-    ) -> Option<Self> {
-        let Plan { updates, form: KernelForm { form, activation, .. } } = plan;
+    pub fn of<R: Residual>(plan: Plan, blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
+        let Plan { updates, form: KernelForm { form, activation, .. }, grid, precision } = plan;
         // The kernels count in 32 bits; both streams of a state have at most twice as many numbers as the input.
         let numbers = 2 * input.dims().iter().product::<usize>();
         if input.dtype() != DType::F32 || u32::try_from(numbers).is_err() {
@@ -61,7 +56,8 @@ impl Card {
             NumberType::F16 => FloatKind::F16,
         };
         let number = ElemType::Float(number);
-        let unit = UnitOf { channels, size: [height, width], form, activation, input_bias, number };
+        let size = [height, width];
+        let unit = UnitOf { channels, size, form, activation, input_bias, number, grid };
         let limits = limits(&input.device())?;
         let most = PIECE_BYTES / (8 * channels * channels * 9).max(1);
         let pieces = pieces(updates, blocks.residuals.len(), most).into_iter();

@@ -5,8 +5,9 @@ use super::super::last_state::LastState;
 use super::plan::Plan;
 use crate::autodiff::{View, on_kernels, tensor, values, views};
 use crate::error::{Error, Result};
+use crate::precision::NumberType;
 use crate::residual::{KernelForm, Residual};
-use crate::scheme::{Scheme, State, Streams, Update, sweep};
+use crate::scheme::{Grid, Scheme, State, Streams, Update, sweep};
 use burn::tensor::{Device, Tensor};
 use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Algorithm, Context, Precision};
@@ -16,6 +17,7 @@ pub struct Host {
     updates: Vec<Update>,
     /// The form of all residuals, except for `input_bias`, which may differ between them.
     form: KernelForm,
+    grid: Option<Grid>,
     algorithm: Algorithm,
     gradients: Precision,
     context: Context,
@@ -24,15 +26,15 @@ pub struct Host {
 impl Host {
     /// The unit of `plan`, if the kernels can compute it on `input`.
     pub fn of<R: Residual>(plan: Plan, blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
-        if !on_kernels(input) {
+        let Plan { updates, form, grid, precision } = plan;
+        if !on_kernels(input) || precision != NumberType::F32 {
             return None;
         }
-        let Plan { updates, form } = plan;
         let [.., height, width] = input.dims();
         let (algorithm, gradients) = (blocks.context.algorithm(), blocks.context.gradients());
         let algorithm = algorithm.unwrap_or_else(|| Algorithm::quickest([height, width]));
         let context = blocks.context.clone();
-        Some(Self { updates, form, algorithm, gradients, context })
+        Some(Self { updates, form, grid, algorithm, gradients, context })
     }
 
     /// The same unit, computed by `algorithm`.
@@ -141,6 +143,7 @@ impl Host {
             activation,
             algorithm,
             gradients,
+            grid: self.grid,
             updates,
             parameters,
         }

@@ -16,7 +16,6 @@ use super::differentiation::Differentiation;
 use super::last_state::LastState;
 use crate::error::{Error, Result};
 use crate::pass::Phase;
-use crate::precision::NumberType;
 use crate::residual::Residual;
 use crate::scheme::Scheme;
 use burn::tensor::Tensor;
@@ -37,21 +36,17 @@ impl Fused {
         input: &Tensor<4>,
         phase: Phase,
     ) -> Option<Self> {
-        let precision = blocks.site.precision_in(phase);
+        let plan = plan(blocks, phase)?;
         #[cfg(feature = "cube")]
         if crate::cube::is_cube(&input.device()) {
-            return card::Card::of(plan(blocks)?, blocks, input, precision).map(Self::Card);
+            return card::Card::of(plan, blocks, input).map(Self::Card);
         }
-        // A half type that the CPU could store is refused where it is set.
-        if precision != NumberType::F32 {
-            return None;
-        }
-        host::Host::of(plan(blocks)?, blocks, input).map(Self::Host)
+        host::Host::of(plan, blocks, input).map(Self::Host)
     }
 
     /// Whether the CPU's kernels can compute a unit on input in f32.
     pub fn knows<R: Residual>(blocks: &Blocks<'_, R>) -> bool {
-        blocks.residuals.is_empty() || plan(blocks).is_some()
+        blocks.residuals.is_empty() || plan(blocks, Phase::Inference).is_some()
     }
 
     /// The same unit, computed by `algorithm` where there is a choice.

@@ -1,8 +1,10 @@
 //! What the kernels of all devices need to know of a unit.
 
 use super::super::blocks::Blocks;
+use crate::pass::Phase;
+use crate::precision::NumberType;
 use crate::residual::{KernelForm, Residual};
-use crate::scheme::Update;
+use crate::scheme::{Grid, Update};
 use palinode_kernels::recurrence::check_updates;
 
 /// A unit as kernels know it.
@@ -10,10 +12,14 @@ pub struct Plan {
     pub updates: Vec<Update>,
     /// The form of all residuals, except for `input_bias`, which may differ between them.
     pub form: KernelForm,
+    /// The grid of the state.
+    pub grid: Option<Grid>,
+    /// The type that the residuals are evaluated in.
+    pub precision: NumberType,
 }
 
-/// The unit of `blocks` as kernels know it; `None` if none of them supports it.
-pub fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<Plan> {
+/// The unit of `blocks` as kernels know it in `phase`; `None` if none of them supports it.
+pub fn plan<R: Residual>(blocks: &Blocks<'_, R>, phase: Phase) -> Option<Plan> {
     let Blocks { residuals, scheme, site, .. } = blocks;
     // The kernels cannot drop residuals, as stochastic depth does.
     if !site.survival.is_empty() {
@@ -29,5 +35,6 @@ pub fn plan<R: Residual>(blocks: &Blocks<'_, R>) -> Option<Plan> {
     let updates: Vec<Update> = (0..blocks.count()).map(|block| scheme.update(block)).collect();
     // The kernels may not support a user-defined scheme.
     check_updates(&updates, residuals.len()).ok()?;
-    Some(Plan { updates, form })
+    let (grid, precision) = (site.grid_in(phase), site.precision_in(phase));
+    Some(Plan { updates, form, grid, precision })
 }
