@@ -1,14 +1,14 @@
 //! `palinode gradients`.
 
 use crate::arrays::{self, read_images};
-use crate::options::{Mode, OnDevice};
+use crate::options::{Mode, OnDevice, StateOption};
 use crate::output::say;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use palinode::Context;
 use palinode::device::{check_available, read};
 use palinode::network::weights::{Array, collect_gradients};
-use palinode::network::{Phase, WeightFile, save_arrays};
+use palinode::network::{Phase, StateKind, WeightFile, save_arrays};
 use palinode::tensor::{Tensor, TensorData};
 use palinode_train::train::cross_entropy;
 use serde_json::json;
@@ -30,6 +30,8 @@ pub struct GradientsCommand {
     /// stored, checkpointed or reversible (default: reversible, where the network has an inverse).
     #[arg(long, value_enum)]
     mode: Option<Mode>,
+    #[command(flatten)]
+    state: StateOption,
     #[command(flatten)]
     device: OnDevice,
     /// File for the gradients: one array per parameter, under its name, and `input`.
@@ -61,6 +63,8 @@ impl GradientsCommand {
         let parameters = file.config.parameter_count().total;
         check_available(&device, &file.config.step_bytes(parameters, mode, shape[0])[1..])?;
         let images = Tensor::<4>::from_data(TensorData::new(images, shape), &device).require_grad();
+        let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(mode));
+        let network = network.with_state(state, images.clone().inner().autodiff())?;
         let labels = Tensor::from_data(TensorData::new(labels, [shape[0]]), &device);
         let logits = network.forward(images.clone(), Phase::BatchStatistics)?;
         let loss = cross_entropy(logits, labels);

@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use palinode::device::{DeviceName, Runtime};
-use palinode::network::{Layout, NetworkConfig, Variant, WeightFile};
+use palinode::network::{Layout, NetworkConfig, StateKind, Variant, WeightFile};
 use palinode::precision::NumberType;
 use palinode::tensor::Device;
 use palinode_train::data::{self, Dataset, ImageSource, Relabelled, SourceName};
@@ -103,6 +103,15 @@ pub struct InType {
     /// What the residuals are evaluated in: f32, or bf16 or f16 on devices that have them.
     #[arg(long, value_name = "TYPE", value_parser = named::<NumberType>, default_value = "f32")]
     pub precision: NumberType,
+}
+
+/// What the states of the units are.
+#[derive(Debug, Args)]
+pub struct StateOption {
+    /// What the states of the units are: exact, so that they come back to the bit, or float (default: exact in mode
+    /// reversible, otherwise float).
+    #[arg(id = "state", long = "state", value_name = "STATE", value_parser = named::<StateKind>)]
+    pub kind: Option<StateKind>,
 }
 
 /// A value by its name. Clap names the option, so the message does not name the field.

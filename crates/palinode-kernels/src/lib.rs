@@ -2,7 +2,7 @@
 //!
 //! # The layers, from the public API down
 //!
-//! 1. **What is computed**: [`mod@unit`], [`convolution`], [`inception`], [`norm`], [`pool`] and [`dropout`]. Their
+//! 1. **What is computed**: [`mod@unit`], [`convolution`], [`inception`], [`norm`], [`pool`], [`dropout`] and [`projection`]. Their
 //!    types say what is computed and check the arrays. [`recurrence`] says how the blocks of a unit follow
 //!    each other; [`Form`], [`Activation`], [`Algorithm`], [`Precision`] and [`Grid`] are choices.
 //! 2. **What it runs on**: a [`Context`] with an instruction set, threads, working memory and a
@@ -48,6 +48,7 @@ pub mod peak;
 pub mod pool;
 mod precision;
 pub mod profile;
+pub mod projection;
 pub mod recurrence;
 pub mod reference;
 mod register;

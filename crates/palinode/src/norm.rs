@@ -2,7 +2,7 @@
 
 use crate::activation::{Activation, activate};
 use crate::autodiff::{Variable, on_kernels, record, tensor, values, view};
-use crate::pass::{Moments, Pass, Phase, Statistics};
+use crate::pass::{Moments, Pass, Statistics};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::batch_norm;
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -76,17 +76,14 @@ impl BatchNorm {
     }
 
     fn normalise_in_type(&self, x: Tensor<4>, pass: &Pass, relu: bool) -> Tensor<4> {
-        let batch = match pass.phase() {
-            Phase::Inference => None,
-            Phase::Training { .. } | Phase::BatchStatistics => {
-                let compute = || self.moments(&x, pass.context());
-                let known = pass.batch_moments(self.weight.id, compute);
-                if pass.moves_running_statistics() {
-                    self.update(&x, &known);
-                }
-                Some(known)
+        let batch = pass.phase().uses_batch().then(|| {
+            let compute = || self.moments(&x, pass.context());
+            let known = pass.batch_moments(self.weight.id, compute);
+            if pass.moves_running_statistics() {
+                self.update(&x, &known);
             }
-        };
+            known
+        });
         let channels = match &batch {
             Some(Moments::OnHost(channels)) => Some(&**channels),
             _ => None,

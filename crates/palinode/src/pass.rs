@@ -30,10 +30,33 @@ pub enum Phase {
         /// Number of optimiser steps before this one. Every step draws new masks.
         step: u64,
     },
+    /// A step of training once more: norms use the statistics of the batch, dropouts draw the same masks, and nothing is
+    /// updated.
+    Repeated {
+        /// As in [`Training`](Self::Training).
+        seed: u64,
+        /// As in [`Training`](Self::Training).
+        step: u64,
+    },
     /// Norms use the statistics of the batch; nothing is updated and nothing is dropped.
     BatchStatistics,
     /// Norms use their running statistics; nothing is updated and nothing is dropped.
     Inference,
+}
+
+impl Phase {
+    /// The seed and the step that random numbers are drawn for; `None` if none are drawn.
+    pub(crate) fn drawn(self) -> Option<(u64, u64)> {
+        match self {
+            Self::Training { seed, step } | Self::Repeated { seed, step } => Some((seed, step)),
+            Self::BatchStatistics | Self::Inference => None,
+        }
+    }
+
+    /// Whether norms use the statistics of the batch. So does training, with its types of numbers and states.
+    pub(crate) fn uses_batch(self) -> bool {
+        self != Self::Inference
+    }
 }
 
 /// The position of an evaluation in a network. Random numbers of different positions are independent.
@@ -166,7 +189,7 @@ impl Pass {
 
     /// The random numbers of dropout `number` in this evaluation; `None` outside training.
     pub(crate) fn draw(&self, number: u64) -> Option<Draw> {
-        let Phase::Training { seed, step } = self.phase else { return None };
+        let (seed, step) = self.phase.drawn()?;
         if !self.dropouts.borrow_mut().insert(number) {
             let reason = format!(
                 "two dropouts have the number {number}; use `Dropout::numbered` to tell them apart"

@@ -1,7 +1,7 @@
 //! `palinode bench memory`.
 
 use crate::allocator::meter_of;
-use crate::options::{InType, Mode, Model, OnDevice, at_most};
+use crate::options::{InType, Mode, Model, OnDevice, StateOption, at_most};
 use crate::output::say;
 use clap::Args;
 use palinode::Context;
@@ -38,6 +38,8 @@ pub struct Memory {
     device: OnDevice,
     #[command(flatten)]
     number_type: InType,
+    #[command(flatten)]
+    state: StateOption,
     /// Write the rows to this file as CSV.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -69,6 +71,7 @@ impl Memory {
                     seed: self.seed,
                     device: device.clone(),
                     precision: self.number_type.precision,
+                    state: self.state.kind,
                 };
                 let row = measure_step(&config, &plan, meter.as_ref(), context)?;
                 if !self.json {

@@ -2,11 +2,11 @@
 
 use super::timing::{Repeats, Seconds};
 use crate::allocator::{meter_of, resident_bytes};
-use crate::options::{InType, Mode, Model, OnDevice};
+use crate::options::{InType, Mode, Model, OnDevice, StateOption};
 use crate::output::say;
 use clap::Args;
 use palinode::device::DeviceName;
-use palinode::network::Variant;
+use palinode::network::{StateKind, Variant};
 use palinode::precision::NumberType;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
 use palinode::{Context, Isa};
@@ -35,6 +35,8 @@ pub struct Step {
     device: OnDevice,
     #[command(flatten)]
     number_type: InType,
+    #[command(flatten)]
+    state: StateOption,
     /// What is timed, and how often.
     #[command(flatten)]
     repeats: Repeats,
@@ -54,6 +56,7 @@ struct Figures {
     device: DeviceName,
     /// What the residuals are evaluated in.
     precision: NumberType,
+    state: StateKind,
     seconds: Seconds,
     images_per_second: f64,
     /// Operations of the convolutions as if computed directly, divided by the median time.
@@ -101,8 +104,9 @@ impl Step {
         small.blocks.fill(1);
         let device = self.device.open()?;
         let meter = meter_of(&device);
-        let plan =
-            StepPlan { mode, batch_size: 1, seed, device, precision: self.number_type.precision };
+        let precision = self.number_type.precision;
+        let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(mode));
+        let plan = StepPlan { mode, batch_size: 1, seed, device, precision, state: Some(state) };
         StepBench::new(&small, &plan, meter.as_ref(), context)?.step()?;
         let resident_before = resident_bytes();
         let plan = StepPlan { batch_size, ..plan };
@@ -139,7 +143,8 @@ impl Step {
             isa: context.isa().for_gradients(self.gradients),
             gradients: self.gradients,
             device: self.device.name.unwrap_or_default(),
-            precision: self.number_type.precision,
+            precision,
+            state,
             seconds,
             images_per_second: batch_size as f64 / median,
             gflops: operations / median / 1e9,
@@ -159,11 +164,12 @@ impl Step {
 impl Figures {
     fn print(&self) -> anyhow::Result<()> {
         say!(
-            "{}, {} blocks per unit, batch {}, {}, {}",
+            "{}, {} blocks per unit, batch {}, {}, {} states, {}",
             self.model,
             self.blocks,
             self.batch_size,
             self.mode.name(),
+            self.state.name(),
             match self.peak_gflops {
                 Some(_) => format!(
                     "{} threads, {}, gradients in {}",

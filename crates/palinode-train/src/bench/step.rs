@@ -7,7 +7,7 @@ use crate::train::{NetworkOptimizer, ParameterGradients, cross_entropy};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use palinode::Context;
 use palinode::device::{check_available, synchronize};
-use palinode::network::{Network, NetworkConfig, Phase, count};
+use palinode::network::{Network, NetworkConfig, Phase, StateKind, count};
 use palinode::pass::Statistics;
 use palinode::precision::NumberType;
 use palinode::random::{Generator, Purpose};
@@ -60,6 +60,8 @@ pub struct StepPlan {
     pub device: Device,
     /// What residuals are evaluated in.
     pub precision: NumberType,
+    /// What the states of the units are; `None`: what is usual for the mode.
+    pub state: Option<StateKind>,
 }
 
 /// A network in training on one batch of random images.
@@ -111,6 +113,8 @@ impl<'a> StepBench<'a> {
         let [rows, columns] = config.size;
         let mut generator = Generator::new(seed, Purpose::Input);
         let images = generator.normal([batch_size, config.channels, rows, columns], 1.0, &device);
+        let state = plan.state.unwrap_or_else(|| StateKind::usual_for(mode));
+        let network = network.with_state(state, images.clone().narrow(0, 0, batch_size.min(2)))?;
         let labels: Vec<i64> =
             (0..batch_size).map(|_| i64::from(generator.below(config.classes as u32))).collect();
         let labels = Tensor::from_data(TensorData::new(labels, [batch_size]), &device);

@@ -2,7 +2,7 @@
 
 use super::document::Recipe;
 use crate::error::{Error, Result};
-use palinode::network::{NetworkConfig, StemConfig};
+use palinode::network::{NetworkConfig, StateKind, StemConfig};
 use palinode::residual::BuiltInConfig;
 
 impl Recipe {
@@ -19,7 +19,8 @@ impl Recipe {
             *path = std::path::absolute(&path).map_err(Error::io(&path))?;
         }
         let config = self.base()?;
-        self.training.mode.get_or_insert(config.usual_mode());
+        let mode = *self.training.mode.get_or_insert(config.usual_mode());
+        self.training.state.get_or_insert(StateKind::usual_for(mode));
         self.training.device.get_or_insert_default();
         let model = &mut self.model;
         model.layout.get_or_insert(config.layout);

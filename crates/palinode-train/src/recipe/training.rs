@@ -3,6 +3,7 @@
 use super::setters::setters;
 use crate::error::{Error, Result};
 use palinode::device::DeviceName;
+use palinode::network::StateKind;
 use palinode::precision::NumberType;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
 use palinode::{Context, ContextBuilder};
@@ -59,6 +60,8 @@ pub struct TrainingRecipe {
     pub precision: NumberType,
     /// How units are differentiated; unset: reversible where the scheme is, otherwise stored.
     pub mode: Option<Differentiation>,
+    /// Whether the states of the units come back to the bit; unset: exact in mode reversible, otherwise float.
+    pub state: Option<StateKind>,
     /// Instruction set of the kernels. A run records the one it began with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isa: Option<Isa>,
@@ -110,6 +113,7 @@ impl Default for TrainingRecipe {
             device: None,
             precision: NumberType::F32,
             mode: None,
+            state: None,
             isa: None,
             algorithm: None,
             gradients: Precision::F32,
@@ -132,4 +136,5 @@ setters!(TrainingRecipe {
     with_device => device: Option<DeviceName>,
     with_precision => precision: NumberType,
     with_mode => mode: Option<Differentiation>,
+    with_state => state: Option<StateKind>,
 });

@@ -4,10 +4,8 @@ mod derivative;
 mod repetition;
 mod residual;
 mod reversal;
-mod states;
 
 pub use derivative::{Taylor, adjoint_error, taylor};
 pub use repetition::repeats;
 pub use residual::check_residual;
 pub use reversal::reversal_errors;
-pub use states::largest_states;

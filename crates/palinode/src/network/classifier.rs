@@ -12,7 +12,7 @@ use crate::norm::BatchNorm;
 use crate::pass::{Pass, Phase};
 use crate::precision::NumberType;
 use crate::residual::{BuiltIn, Residual};
-use crate::reversible::Differentiation;
+use crate::reversible::{Differentiation, Watch};
 use crate::scheme::Grid;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -130,6 +130,26 @@ impl<R: Residual> Network<R> {
     /// The grids that the states of the units lie on in training.
     pub fn grids(&self) -> Vec<Option<Grid>> {
         self.units.iter().map(Unit::grid).collect()
+    }
+
+    /// The same network with its units kept in so many parts, see [`Unit::with_parts`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless there are as many numbers as units.
+    pub fn with_parts(mut self, parts: &[usize]) -> Result<Self> {
+        if parts.len() != self.units.len() {
+            let reason = format!("{} numbers of parts for {} units", parts.len(), self.units.len());
+            return Err(Error::config("parts", reason));
+        }
+        let units = self.units.into_iter().zip(parts);
+        self.units = units.map(|(unit, &parts)| unit.with_parts(parts)).collect();
+        Ok(self)
+    }
+
+    /// The same network, whose drifts are recorded in `watch`, see [`Unit::with_watch`].
+    pub fn with_watch(mut self, watch: Option<&Watch>) -> Self {
+        self.units = self.units.into_iter().map(|unit| unit.with_watch(watch)).collect();
+        self
     }
 
     /// The same network, differentiated in mode `mode`.

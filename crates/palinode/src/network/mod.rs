@@ -13,6 +13,7 @@ mod init;
 mod named;
 mod names;
 mod operations;
+mod state_kind;
 mod stem;
 mod transition;
 mod unit;
@@ -30,6 +31,7 @@ pub use file::{WeightFile, arrays_from_bytes, arrays_to_bytes, load_arrays, save
 pub use head::Head;
 pub use init::Site;
 pub use named::{NAMED, Named};
+pub use state_kind::StateKind;
 pub use stem::Stem;
 pub use unit::Unit;
 pub use variant::Variant;

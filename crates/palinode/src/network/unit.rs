@@ -5,7 +5,9 @@ use crate::error::{Error, Result};
 use crate::pass::Phase;
 use crate::precision::NumberType;
 use crate::residual::Residual;
-use crate::reversible::{self, Blocks, Differentiation, Evaluations, UnitSite, check_context};
+use crate::reversible::{
+    self, Blocks, Differentiation, Evaluations, UnitSite, Watch, check_context,
+};
 use crate::scheme::{Grid, Scheme, State, Streams, sweep};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
@@ -93,6 +95,24 @@ impl<R: Residual> Unit<R> {
     /// The grid that the state lies on in training.
     pub fn grid(&self) -> Option<Grid> {
         self.site.grid
+    }
+
+    /// The same unit, kept in `parts` parts of nearly the same number of blocks in mode `reversible`: the state is kept
+    /// after each of them, so that reconstructed states drift through the blocks of one part only. 1 is the whole unit.
+    pub fn with_parts(mut self, parts: usize) -> Self {
+        self.site.parts = parts.clamp(1, self.blocks().max(1));
+        self
+    }
+
+    /// In how many parts the unit is kept in mode `reversible`.
+    pub fn parts(&self) -> usize {
+        self.site.parts.max(1)
+    }
+
+    /// The same unit, whose drift is recorded in `watch` in every backward pass of mode `reversible`; `None`: it is not.
+    pub fn with_watch(mut self, watch: Option<&Watch>) -> Self {
+        self.site.watch = watch.cloned();
+        self
     }
 
     /// The same unit after an entry of `first` residuals, which come first in the numbering.

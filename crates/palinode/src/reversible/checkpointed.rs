@@ -7,6 +7,7 @@
 use super::blocks::Blocks;
 use super::evaluations::Evaluations;
 use super::local;
+use super::part::{pack, unpack};
 use crate::autodiff::record_modules;
 use crate::error::Result;
 use crate::pass::Phase;
@@ -117,14 +118,4 @@ impl<R: Residual> Segment<R> {
         }
         Ok((pack(gradient), parameters.finish()))
     }
-}
-
-/// Both tensors of a state, concatenated along the channels.
-fn pack(state: State) -> Tensor<4> {
-    Tensor::cat(vec![state.first, state.second], 1)
-}
-
-fn unpack(packed: Tensor<4>) -> State {
-    let half = packed.dims()[1] / 2;
-    State { first: packed.clone().narrow(1, 0, half), second: packed.narrow(1, half, half) }
 }

@@ -1,6 +1,7 @@
 //! First evaluations of a unit's residuals, and second evaluations that give the same values.
 
 use super::half::in_half;
+use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::pass::{Draw, Drawn, Kept, Moments, Pass, Phase, Place};
 use crate::precision::NumberType;
@@ -25,6 +26,10 @@ pub(crate) struct UnitSite {
     pub precision: NumberType,
     /// The grid that the state lies on in training; `None`: any numbers.
     pub grid: Option<Grid>,
+    /// In how many parts the reversible mode keeps the unit; 0 and 1: as a whole.
+    pub parts: usize,
+    /// Where drifts are recorded.
+    pub watch: Option<Watch>,
 }
 
 impl UnitSite {
@@ -37,31 +42,25 @@ impl UnitSite {
     /// The type that the residuals are evaluated in: for inference always f32, so that a weight file gives the same
     /// numbers wherever it is loaded.
     pub(crate) fn precision_in(&self, phase: Phase) -> NumberType {
-        match phase {
-            Phase::Inference => NumberType::F32,
-            Phase::Training { .. } | Phase::BatchStatistics => self.precision,
-        }
+        if phase.uses_batch() { self.precision } else { NumberType::F32 }
     }
 
     /// The grid that the state lies on: none for inference, for the same reason.
     pub(crate) fn grid_in(&self, phase: Phase) -> Option<Grid> {
-        match phase {
-            Phase::Inference => None,
-            Phase::Training { .. } | Phase::BatchStatistics => self.grid,
-        }
+        self.grid.filter(|_| phase.uses_batch())
     }
 
     /// What stochastic depth does to residual `residual`.
     fn survival(&self, phase: Phase, residual: usize) -> Survival {
         let Some(&probability) = self.survival.get(residual) else { return Survival::Whole };
-        match phase {
+        match phase.drawn() {
             _ if probability >= 1.0 => Survival::Whole,
-            Phase::Training { seed, step } => {
+            Some((seed, step)) => {
                 let place = self.place(residual, Role::Forward);
                 let drawn = Draw::new(seed, step, place, Drawn::Survival).share();
                 if drawn < probability { Survival::Whole } else { Survival::Dropped }
             }
-            Phase::BatchStatistics | Phase::Inference => Survival::Expected(probability),
+            None => Survival::Expected(probability),
         }
     }
 }

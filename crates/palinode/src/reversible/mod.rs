@@ -20,8 +20,10 @@ mod fused;
 mod half;
 mod last_state;
 mod local;
+mod part;
 mod reversed;
 mod stored;
+mod watch;
 
 pub(crate) use blocks::Blocks;
 pub use differentiation::Differentiation;
@@ -31,3 +33,4 @@ pub(crate) use forward::forward;
 pub(crate) use fused::{check_context, is_fused};
 pub(crate) use local::vjp_by_autodiff;
 pub use palinode_kernels::{Algorithm, Precision};
+pub use watch::Watch;

@@ -1,15 +1,20 @@
-//! The reversible mode: a whole unit is one autodiff node, which keeps only the last state.
+//! The reversible mode: a whole unit is one autodiff node, which keeps only the last state. A unit may be cut into
+//! parts, each of which is such a node.
 
 use super::blocks::Blocks;
+use super::evaluations::Evaluations;
 use super::fused::Fused;
 use super::last_state::LastState;
 use super::local;
+use super::part::{pack, part, ranges, unpack};
+use super::watch::{Fingerprint, Start, Watch};
 use crate::autodiff::record_modules;
 use crate::error::Result;
 use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::scheme::{Grid, Scheme, sweep};
+use crate::scheme::{Scheme, State, sweep};
 use burn::tensor::Tensor;
+use palinode_kernels::Context;
 use palinode_kernels::profile::Section;
 use std::sync::Arc;
 
@@ -18,6 +23,24 @@ pub(super) fn forward<R: Residual>(
     input: Tensor<4>,
     phase: Phase,
 ) -> Result<Tensor<4>> {
+    if blocks.site.parts <= 1 || blocks.count() <= 1 {
+        return whole(blocks, input, phase);
+    }
+    let scheme = blocks.scheme.as_ref();
+    let each = scheme.residuals_per_block();
+    let start = sweep::open(scheme, input).rounded(blocks.site.grid_in(phase));
+    let mut packed = pack(start);
+    for range in ranges(blocks.count(), blocks.site.parts) {
+        let residuals = &blocks.residuals[range.start * each..range.end * each];
+        let (site, scheme) = part(blocks, range);
+        let own = Blocks { residuals, scheme: &scheme, site: &site, context: blocks.context };
+        packed = whole(&own, packed, phase)?;
+    }
+    Ok(sweep::close(scheme, unpack(packed)))
+}
+
+/// A unit, or a part of one, as one node.
+fn whole<R: Residual>(blocks: &Blocks<'_, R>, input: Tensor<4>, phase: Phase) -> Result<Tensor<4>> {
     let residuals = local::detach(blocks.residuals);
     let scheme = Arc::clone(blocks.scheme);
     let context = blocks.context;
@@ -27,6 +50,7 @@ pub(super) fn forward<R: Residual>(
     let mut evaluations = blocks.evaluations(phase);
     let detached = Blocks { residuals: &residuals, scheme: &scheme, ..*blocks };
     let fused = Fused::of(&detached, &input, phase);
+    let watched = Watched::of(blocks, phase, fused.is_some(), &start);
     let kept = context.profile().time(Section::Units, || match &fused {
         Some(fused) => fused.forward(&residuals, scheme.as_ref(), start),
         None => {
@@ -42,27 +66,72 @@ pub(super) fn forward<R: Residual>(
         let scheme = scheme.as_ref();
         let found = match fused {
             Some(fused) => fused.backward(&residuals, scheme, kept, gradient),
-            None => {
-                let parameters = local::ParameterGradients::new(0, &residuals, &evaluations);
-                let grid = evaluations.grid();
-                backward(parameters, (scheme, grid), count, kept, gradient)
-            }
+            None => backward(&residuals, &evaluations, (scheme, count), kept, gradient),
         };
         // Burn's backward pass cannot return an error. None is expected, since the forward pass has
         // evaluated the same residuals on the same shapes.
-        found.unwrap_or_else(|error| panic!("backward pass of a reversible unit: {error}"))
+        let Reversed { start, gradient, parameters } =
+            found.unwrap_or_else(|error| panic!("backward pass of a reversible unit: {error}"));
+        if let Some(watched) = watched {
+            watched.compare(&start);
+        }
+        (gradient, parameters)
     })
 }
 
-/// The gradients with respect to the input and the parameters, one block at a time from the last.
+/// What a backward pass finds.
+pub(super) struct Reversed {
+    /// The state before the first block, reconstructed.
+    pub start: Start,
+    /// The gradient with respect to the input.
+    pub gradient: Tensor<4>,
+    /// The gradients with respect to the parameters, flattened, in visiting order.
+    pub parameters: Vec<Tensor<1>>,
+}
+
+/// A unit whose first state is compared with the one that comes back.
+struct Watched {
+    watch: Watch,
+    unit: usize,
+    context: Context,
+    before: Fingerprint,
+}
+
+impl Watched {
+    /// The unit, if it is watched.
+    fn of<R: Residual>(
+        blocks: &Blocks<'_, R>,
+        phase: Phase,
+        fused: bool,
+        input: &Tensor<4>,
+    ) -> Option<Self> {
+        let (watch, context) = (blocks.site.watch.clone()?, blocks.context.clone());
+        let scheme = blocks.scheme.as_ref();
+        let start = match fused {
+            true => Fused::start(scheme, input.clone()),
+            false => sweep::open(scheme, input.clone()).into(),
+        };
+        let before = watch.fingerprint(&context, &start, blocks.site.grid_in(phase));
+        Some(Self { watch, unit: blocks.site.unit, context, before })
+    }
+
+    fn compare(self, after: &Start) {
+        let after = self.watch.fingerprint(&self.context, after, None);
+        self.watch.compare(self.unit, self.before, after);
+    }
+}
+
+/// Back through all blocks, one at a time from the last.
 fn backward<R: Residual>(
-    mut parameters: local::ParameterGradients<'_, R>,
-    (scheme, grid): (&dyn Scheme, Option<Grid>),
-    count: usize,
+    residuals: &[R],
+    evaluations: &Evaluations,
+    (scheme, count): (&dyn Scheme, usize),
     kept: LastState,
     gradient: Tensor<4>,
-) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
-    let mut state = kept.into_state(scheme);
+) -> Result<Reversed> {
+    let mut parameters = local::ParameterGradients::new(0, residuals, evaluations);
+    let grid = evaluations.grid();
+    let mut state: State = kept.into_state(scheme);
     let mut gradient = sweep::close_gradient(scheme, gradient);
     for block in (0..count).rev() {
         (state, gradient) = sweep::unstep_with_gradient(
@@ -73,5 +142,6 @@ fn backward<R: Residual>(
             &mut |term, x, cotangent| parameters.vjp(term, x, cotangent),
         )?;
     }
-    Ok((sweep::open_gradient(scheme, gradient), parameters.finish()))
+    let gradient = sweep::open_gradient(scheme, gradient);
+    Ok(Reversed { start: state.into(), gradient, parameters: parameters.finish() })
 }

@@ -19,6 +19,7 @@ mod verlet;
 pub use coupling::Coupling;
 pub use euler::Euler;
 pub use grid::Grid;
+pub(crate) use grid::rounded;
 pub use hamiltonian::Hamiltonian;
 pub use leapfrog::{Leapfrog, Start};
 pub use midpoint::Midpoint;

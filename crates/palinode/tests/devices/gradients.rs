@@ -4,9 +4,10 @@ use crate::device::{device, moved};
 use crate::support::{self, Case, UnitGradients};
 use burn::tensor::FloatDType;
 use palinode::Activation;
-use palinode::residual::BuiltInConfig;
-use palinode::reversible::Differentiation;
-use palinode::scheme::SchemeName;
+use palinode::network::Unit;
+use palinode::residual::{BuiltIn, BuiltInConfig};
+use palinode::reversible::{Differentiation, Watch};
+use palinode::scheme::{Grid, SchemeName};
 
 /// The largest relative difference between the device and the CPU, by mode.
 fn differences(case: Case) -> Option<[f64; 3]> {
@@ -92,5 +93,31 @@ fn reversible_units_are_computed_as_a_whole_where_an_image_fits() {
         let large = Case { height: 512, width: 512, blocks: 1, batch: 1, ..case };
         assert!(!fused(large, Differentiation::Reversible), "a map of four megabytes");
         assert!(!fused(Case { channels: 6, ..case }, Differentiation::Reversible));
+    }
+}
+
+#[test]
+fn states_on_a_grid_come_back_to_the_bit_and_others_drift_as_on_the_cpu() {
+    let Some(device) = device() else { return };
+    for scheme in SchemeName::REVERSIBLE {
+        let case = case(scheme, BuiltInConfig::usual_for(scheme), Activation::Tanh);
+        let case = Case { step: 0.4, blocks: 9, batch: 8, ..case };
+        let here = case.unit(Differentiation::Reversible);
+        let grid = Grid::for_states(here.largest_state(case.input(), support::PHASE).unwrap());
+        assert!(grid.is_some());
+        // By the kernel for whole units, block by block, and in parts.
+        for (survival, parts) in [(vec![], 1), (vec![1.0; 100], 1), (vec![], 3)] {
+            let there = moved(&here, &device).with_survival(survival).with_parts(parts);
+            let drift = |unit: &Unit<BuiltIn>| {
+                let watch = Watch::new();
+                let unit = unit.clone().with_watch(Some(&watch));
+                let input = case.input().to_device(&device);
+                UnitGradients::of(&unit, input, case.cotangent().to_device(&device));
+                watch.read(1).unwrap()[0]
+            };
+            assert_eq!(drift(&there.clone().with_grid(grid)), 0.0, "{case:?} {parts}");
+            let found = drift(&there);
+            assert!(found > 0.0 && found < 1e-4, "{case:?} {parts}: {found:e}");
+        }
     }
 }

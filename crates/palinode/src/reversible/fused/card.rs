@@ -3,6 +3,8 @@
 use super::super::blocks::Blocks;
 use super::super::half::f16_scale;
 use super::super::last_state::LastState;
+use super::super::reversed::Reversed;
+use super::super::watch::Start;
 use super::pieces::{Piece, pieces};
 use super::plan::Plan;
 use crate::cube::{UnitParameters, limits, unit_backward, unit_forward};
@@ -83,38 +85,37 @@ impl Card {
             Ok(state)
         };
         if scheme.streams() == Streams::Two {
-            return Ok(LastState { output: through(input)?, previous: None });
+            let output = self.in_order(through(input)?);
+            return Ok(LastState { output, previous: None });
         }
         let State { first, second } = sweep::open(scheme, input);
-        let state = through(Tensor::cat(vec![first, second], 1))?;
-        let (newest, previous) = self.in_time(self.halves(state));
-        Ok(LastState { output: newest, previous: Some(previous) })
+        let last = self.in_order(through(Tensor::cat(vec![first, second], 1))?);
+        let State { first: previous, second: output } = self.halves(last);
+        Ok(LastState { output, previous: Some(previous) })
     }
 
-    /// The gradients with respect to the input and to the parameters.
+    /// Back through all blocks, from the last state and the gradient with respect to the output.
     pub fn backward<R: Residual>(
         &self,
         residuals: &[R],
         scheme: &dyn Scheme,
         last: LastState,
         gradient: Tensor<4>,
-    ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
+    ) -> Result<Reversed> {
         let scale = (self.precision == NumberType::F16).then(|| f16_scale(&gradient));
         let gradient = match &scale {
             Some(scale) => gradient * scale.clone(),
             None => gradient,
         };
-        let joined = |newest: Tensor<4>, previous: Tensor<4>| {
-            let (first, second) = self.in_time((newest, previous));
-            Tensor::cat(vec![first, second], 1)
-        };
-        let (mut state, mut gradient) = match last.previous {
+        let (state, gradient) = match last.previous {
             None => (last.output, gradient),
             Some(previous) => {
                 let zeros = gradient.zeros_like();
-                (joined(last.output, previous), joined(gradient, zeros))
+                let joined = |first, second| Tensor::cat(vec![first, second], 1);
+                (joined(previous, last.output), joined(zeros, gradient))
             }
         };
+        let (mut state, mut gradient) = (self.in_order(state), self.in_order(gradient));
         let mut gradients = Vec::with_capacity(self.pieces.len());
         for (piece, own) in self.pieces.iter().rev() {
             let residuals = &residuals[own.clone()];
@@ -129,28 +130,33 @@ impl Card {
         if let Some(scale) = scale {
             gradient = gradient / scale;
         }
-        let gradient = match scheme.streams() {
-            Streams::Two => gradient,
+        let (start, gradient) = match scheme.streams() {
+            Streams::Two => (Start(vec![state]), gradient),
             Streams::One => {
-                let (first, second) = self.halves(gradient);
-                sweep::open_gradient(scheme, State { first, second })
+                let gradient = sweep::open_gradient(scheme, self.halves(gradient));
+                (self.halves(state).into(), gradient)
             }
         };
-        Ok((gradient, gradients.into_iter().rev().flatten().collect()))
+        let parameters = gradients.into_iter().rev().flatten().collect();
+        Ok(Reversed { start, gradient, parameters })
     }
 
-    /// Both streams of a joined state.
-    fn halves(&self, state: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    /// Both parts of a joined state.
+    fn halves(&self, state: Tensor<4>) -> State {
         let half = |which: usize| state.clone().narrow(1, which * self.channels, self.channels);
-        (half(0), half(1))
+        State { first: half(0), second: half(1) }
     }
 
-    /// (First stream, second stream) as (newest, previous), and the other way round.
-    fn in_time(&self, (one, other): (Tensor<4>, Tensor<4>)) -> (Tensor<4>, Tensor<4>) {
+    /// A joined last state of the kernels in the order of the scheme, or the other way round: after an odd number of
+    /// evaluations the kernels have the newest state first.
+    fn in_order(&self, state: Tensor<4>) -> Tensor<4> {
         // All pieces but the last end as they begin.
         match self.pieces.last().is_some_and(|(piece, _)| piece.ends_in_first()) {
-            true => (one, other),
-            false => (other, one),
+            true => {
+                let State { first, second } = self.halves(state);
+                Tensor::cat(vec![second, first], 1)
+            }
+            false => state,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::super::blocks::Blocks;
 use super::super::last_state::LastState;
+use super::super::reversed::Reversed;
+use super::super::watch::Start;
 use super::plan::Plan;
 use crate::autodiff::{View, on_kernels, tensor, values, views};
 use crate::error::{Error, Result};
@@ -71,8 +73,7 @@ impl Host {
         })
     }
 
-    /// The gradients with respect to the input and to the parameters (flattened, in visiting order),
-    /// from the last state and the gradient with respect to the output.
+    /// Back through all blocks, from the last state and the gradient with respect to the output.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -82,14 +83,14 @@ impl Host {
         scheme: &dyn Scheme,
         last: LastState,
         gradient: Tensor<4>,
-    ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
+    ) -> Result<Reversed> {
         let (shape, device) = (last.output.dims(), last.output.device());
         let parameters = Numbers::of(residuals)?;
         let mut found = parameters.zeros();
         let gradients = found.iter_mut().map(ParameterSums::split).collect();
         let parameters = parameters.split();
         let unit = self.unit(state_shape(scheme, shape), &parameters);
-        let gradient = match last.previous {
+        let (start, gradient) = match last.previous {
             None => {
                 let (mut both, mut gradient) = (values(last.output), values(gradient));
                 self.swept(unit.backward(
@@ -98,7 +99,8 @@ impl Host {
                     StateSlices::Joined(&mut gradient),
                     gradients,
                 ))?;
-                tensor(gradient, shape, &device)
+                let start = Start(vec![tensor(both, shape, &device)]);
+                (start, tensor(gradient, shape, &device))
             }
             Some(previous) => {
                 let (mut first, mut second) = (values(previous), values(last.output));
@@ -111,13 +113,16 @@ impl Host {
                     StateSlices::Apart(&mut g_first, &mut g_second),
                     gradients,
                 ))?;
-                let first = tensor(g_first, shape, &device);
-                let second = tensor(g_second, shape, &device);
-                sweep::open_gradient(scheme, State { first, second })
+                let state = |first, second| State {
+                    first: tensor(first, shape, &device),
+                    second: tensor(second, shape, &device),
+                };
+                let gradient = sweep::open_gradient(scheme, state(g_first, g_second));
+                (state(first, second).into(), gradient)
             }
         };
         let parameters = found.into_iter().flat_map(|sums| sums.into_tensors(&device)).collect();
-        Ok((gradient, parameters))
+        Ok(Reversed { start, gradient, parameters })
     }
 
     /// The end of a sweep: its working memory goes back to the system.

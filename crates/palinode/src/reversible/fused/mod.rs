@@ -14,10 +14,12 @@ mod plan;
 use super::blocks::Blocks;
 use super::differentiation::Differentiation;
 use super::last_state::LastState;
+use super::reversed::Reversed;
+use super::watch::Start;
 use crate::error::{Error, Result};
 use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::scheme::Scheme;
+use crate::scheme::{Scheme, Streams, sweep};
 use burn::tensor::Tensor;
 use palinode_kernels::{Algorithm, Precision};
 use plan::plan;
@@ -76,8 +78,15 @@ impl Fused {
         }
     }
 
-    /// The gradients with respect to the input and to the parameters (flattened, in visiting order),
-    /// from the last state and the gradient with respect to the output.
+    /// The state before the first block, in the form in which [`backward`](Self::backward) gives it back.
+    pub fn start(scheme: &dyn Scheme, input: Tensor<4>) -> Start {
+        match scheme.streams() {
+            Streams::Two => Start(vec![input]),
+            Streams::One => sweep::open(scheme, input).into(),
+        }
+    }
+
+    /// Back through all blocks, from the last state and the gradient with respect to the output.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -87,7 +96,7 @@ impl Fused {
         scheme: &dyn Scheme,
         last: LastState,
         gradient: Tensor<4>,
-    ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
+    ) -> Result<Reversed> {
         match self {
             Self::Host(host) => host.backward(residuals, scheme, last, gradient),
             #[cfg(feature = "cube")]

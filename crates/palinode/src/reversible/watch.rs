@@ -1,0 +1,157 @@
+//! What comes back in the backward pass, compared with what went in.
+
+use crate::autodiff::{on_kernels, view};
+use crate::device::read;
+use crate::error::Result;
+use crate::scheme::{Grid, State};
+use burn::tensor::{Tensor, TensorData};
+use palinode_kernels::Context;
+use palinode_kernels::projection::{Projection, drift, projections, relative, sign};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A record of how far the states that the reversible mode reconstructs are from those of the forward pass.
+///
+/// Of every unit's first state, one random projection and the norm of each image are kept: 16 bytes an image. After the
+/// backward pass they are compared with those of the state that came back. The *drift* of the unit is the norm of the
+/// difference relative to the norm of the state, as estimated from the projections; it is zero where all bits are the
+/// same.
+///
+/// Clones share the record. On devices other than the CPU the numbers stay there until they are [read](Self::read).
+#[derive(Clone, Debug, Default)]
+pub struct Watch(Arc<Mutex<Record>>);
+
+#[derive(Debug, Default)]
+struct Record {
+    /// The drifts that have not been read yet, with their units.
+    found: Vec<(usize, Found)>,
+    /// Signs for the images of one shape on one device, `[1, c, h, w]`.
+    signs: Vec<Tensor<4>>,
+}
+
+#[derive(Debug)]
+enum Found {
+    OnHost(f64),
+    /// ‖x − x′‖² and ‖x‖².
+    OnDevice(Box<Tensor<1>>),
+}
+
+/// The state before the first block: both streams as one tensor, or two tensors.
+pub(super) struct Start(pub Vec<Tensor<4>>);
+
+impl From<State> for Start {
+    fn from(State { first, second }: State) -> Self {
+        Self(vec![first, second])
+    }
+}
+
+/// What is kept of a state.
+pub(super) enum Fingerprint {
+    OnHost(Vec<Projection>),
+    /// ⟨s, x⟩ of every image of every tensor, and ‖x‖² of all.
+    OnDevice(Box<[Tensor<1>; 2]>),
+}
+
+impl Watch {
+    /// An empty record.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The largest drift of each of the first `units` units since the last call, 0 where none was found; infinite if a
+    /// number was not finite.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    pub fn read(&self, units: usize) -> Result<Vec<f64>> {
+        let found = std::mem::take(&mut self.record().found);
+        let on_device = found.iter().filter_map(|(_, found)| match found {
+            Found::OnHost(_) => None,
+            Found::OnDevice(numbers) => Some((**numbers).clone()),
+        });
+        let on_device: Vec<_> = on_device.collect();
+        let numbers =
+            if on_device.is_empty() { Vec::new() } else { read(Tensor::cat(on_device, 0))? };
+        let mut pairs = numbers.chunks_exact(2);
+        let mut largest = vec![0.0_f64; units];
+        for (unit, found) in found {
+            let drift = match found {
+                Found::OnHost(drift) => drift,
+                // As many as were joined.
+                Found::OnDevice(_) => {
+                    pairs.next().map_or(f64::INFINITY, |of| relative(of[0], of[1]))
+                }
+            };
+            if let Some(largest) = largest.get_mut(unit) {
+                *largest = largest.max(drift);
+            }
+        }
+        Ok(largest)
+    }
+
+    /// What is kept of a state, which is rounded to `grid` before if there is one.
+    pub(super) fn fingerprint(
+        &self,
+        context: &Context,
+        Start(parts): &Start,
+        grid: Option<Grid>,
+    ) -> Fingerprint {
+        if parts.iter().all(on_kernels) {
+            let of = |part: &Tensor<4>| {
+                let [images, numbers] = [part.dims()[0], part.dims().iter().product()];
+                let found =
+                    projections(context, &view(part.clone()), numbers / images.max(1), grid);
+                found.expect("a tensor holds whole images")
+            };
+            return Fingerprint::OnHost(parts.iter().flat_map(of).collect());
+        }
+        let (mut found, mut squares) = (Vec::new(), Vec::new());
+        for part in parts {
+            let part = crate::scheme::rounded(part.clone(), grid);
+            let images = part.dims()[0];
+            let sums = (part.clone() * self.signs(&part)).reshape([images as i32, -1]).sum_dim(1);
+            found.push(sums.reshape([images]));
+            squares.push(part.powi_scalar(2).sum());
+        }
+        Fingerprint::OnDevice(Box::new([Tensor::cat(found, 0), Tensor::cat(squares, 0).sum()]))
+    }
+
+    /// Records the drift of unit `unit`.
+    pub(super) fn compare(&self, unit: usize, before: Fingerprint, after: Fingerprint) {
+        let found = match (before, after) {
+            (Fingerprint::OnHost(before), Fingerprint::OnHost(after)) => {
+                Found::OnHost(drift(&before, &after).unwrap_or(f64::INFINITY))
+            }
+            (Fingerprint::OnDevice(before), Fingerprint::OnDevice(after)) => {
+                let ([before, square], [after, _]) = (*before, *after);
+                let change = (before - after).powi_scalar(2).sum();
+                Found::OnDevice(Box::new(Tensor::cat(vec![change, square], 0)))
+            }
+            // A state does not change its device or type.
+            _ => Found::OnHost(f64::INFINITY),
+        };
+        self.record().found.push((unit, found));
+    }
+
+    /// Random signs for images like those of x.
+    fn signs(&self, x: &Tensor<4>) -> Tensor<4> {
+        let [_, channels, height, width] = x.dims();
+        let shape = [1, channels, height, width];
+        let mut record = self.record();
+        let fits = |own: &&Tensor<4>| {
+            (own.dims(), own.dtype(), own.device()) == (shape, x.dtype(), x.device())
+        };
+        if let Some(signs) = record.signs.iter().find(fits) {
+            return signs.clone();
+        }
+        let values: Vec<f32> = (0..channels * height * width).map(sign).collect();
+        let signs: Tensor<4> = Tensor::from_data(TensorData::new(values, shape), &x.device());
+        let signs = signs.cast(x.dtype());
+        record.signs.push(signs.clone());
+        signs
+    }
+
+    /// The record. (A panic elsewhere leaves it whole.)
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
