@@ -42,7 +42,7 @@ pub fn report(result: anyhow::Result<()>, stopped: u8) -> ExitCode {
     }
     note(format_args!("palinode: {}", one_line(&format!("{error:#}"))));
     ExitCode::from(match error.downcast_ref::<Error>() {
-        Some(Error::NonFinite { .. }) => NON_FINITE,
+        Some(Error::NonFinite { .. } | Error::Drift { .. }) => NON_FINITE,
         Some(Error::Interrupted { .. } | Error::ExperimentInterrupted) => stopped,
         _ => MISTAKE,
     })

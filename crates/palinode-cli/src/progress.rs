@@ -127,8 +127,12 @@ impl Observer for Display {
             true => "not read yet".to_owned(),
             false => format!("loss {}  accuracy {:.2} %", loss(p.loss), 100.0 * p.accuracy),
         };
+        let drift = match p.drift {
+            0.0 => String::new(),
+            drift => format!("  drift {drift:.0e}"),
+        };
         let text = format!(
-            "{found}  {:.0} images/s  peak {:.0} MB{left}",
+            "{found}  {:.0} images/s  peak {:.0} MB{drift}{left}",
             p.images_per_second,
             MEMORY.peak() as f64 / 1e6,
         );

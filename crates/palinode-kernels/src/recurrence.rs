@@ -69,11 +69,12 @@ pub enum Drift {
 
 impl Update {
     /// The evaluations of residuals, in their order.
-    pub fn terms(&self) -> Vec<Term> {
-        match *self {
-            Self::TwoStream { first, second } => vec![first, second],
-            Self::TwoStep { residual, .. } | Self::OneStep { residual } => vec![residual],
-        }
+    pub fn terms(&self) -> impl Iterator<Item = Term> + use<> {
+        let (first, second) = match *self {
+            Self::TwoStream { first, second } => (first, Some(second)),
+            Self::TwoStep { residual, .. } | Self::OneStep { residual } => (residual, None),
+        };
+        std::iter::once(first).chain(second)
     }
 
     /// The same update with other evaluations.

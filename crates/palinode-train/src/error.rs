@@ -25,6 +25,21 @@ pub enum Error {
         /// At which step it happened, and where the last good state is.
         place: String,
     },
+    /// States or gradients drift too far in the reversible mode.
+    #[error(
+        "unit {unit}: {what} differs by {drift:.1e} from that of the forward pass ({place}); a smaller step size, \
+         `training.state = \"exact\"` or mode `checkpointed` helps"
+    )]
+    Drift {
+        /// What differs.
+        what: &'static str,
+        /// Which unit.
+        unit: usize,
+        /// The relative difference.
+        drift: f64,
+        /// At which step it was found.
+        place: String,
+    },
     /// The user asked to stop an experiment; it can be resumed.
     #[error("interrupted; the same command goes on where the experiment stopped")]
     ExperimentInterrupted,

@@ -20,4 +20,4 @@ pub use sections::{DataRecipe, ModelRecipe, StemRecipe};
 pub use settings::Settings;
 /// A TOML value.
 pub use toml::Value;
-pub use training::{HeadStart, TrainingRecipe};
+pub use training::{HeadStart, OnDrift, TrainingRecipe};

@@ -16,6 +16,7 @@ const OF_MODEL: &[&str] = &[
     "model.groups",
     "model.block_norm",
     "training.mode",
+    "training.state",
 ];
 
 /// What belongs to a variant.
@@ -25,7 +26,7 @@ const OF_VARIANT: &[&str] = &["model.residual", "model.dropout", "model.stem.nor
 const OF_LARGE: &[&str] = &["model.blocks", "model.widths"];
 
 /// What belongs to a scheme.
-const OF_SCHEME: &[&str] = &["model.residual", "training.mode"];
+const OF_SCHEME: &[&str] = &["model.residual", "training.mode", "training.state"];
 
 /// What belongs to a data set.
 const OF_DATA: &[&str] = &["data.dir", "data.fold"];

@@ -22,6 +22,19 @@ pub enum HeadStart {
     New,
 }
 
+/// What happens where the states of a unit do not come back well enough in mode `reversible`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDrift {
+    /// The unit is kept in as many parts as it takes, and the step is made once more.
+    #[default]
+    Checkpoint,
+    /// The run ends with an error.
+    Stop,
+    /// The run says so once for every unit, and goes on.
+    Report,
+}
+
 /// `[training]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -62,6 +75,12 @@ pub struct TrainingRecipe {
     pub mode: Option<Differentiation>,
     /// Whether the states of the units come back to the bit; unset: exact in mode reversible, otherwise float.
     pub state: Option<StateKind>,
+    /// The largest relative difference between a unit's first state and the one that comes back in mode `reversible`.
+    pub reversal_tolerance: f64,
+    /// The largest relative difference between the gradients of a unit at reconstructed states and at kept ones.
+    pub gradient_tolerance: f64,
+    /// What happens where one of them is exceeded.
+    pub reversal_on_drift: OnDrift,
     /// Instruction set of the kernels. A run records the one it began with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isa: Option<Isa>,
@@ -114,6 +133,9 @@ impl Default for TrainingRecipe {
             precision: NumberType::F32,
             mode: None,
             state: None,
+            reversal_tolerance: 1e-3,
+            gradient_tolerance: 1e-2,
+            reversal_on_drift: OnDrift::Checkpoint,
             isa: None,
             algorithm: None,
             gradients: Precision::F32,
@@ -137,4 +159,7 @@ setters!(TrainingRecipe {
     with_precision => precision: NumberType,
     with_mode => mode: Option<Differentiation>,
     with_state => state: Option<StateKind>,
+    with_reversal_tolerance => reversal_tolerance: f64,
+    with_gradient_tolerance => gradient_tolerance: f64,
+    with_reversal_on_drift => reversal_on_drift: OnDrift,
 });

@@ -50,6 +50,8 @@ fn optimizer(recipe: &OptimizerRecipe) -> Result<()> {
 fn training(recipe: &TrainingRecipe) -> Result<()> {
     fraction("training.label_smoothing", recipe.label_smoothing)?;
     fraction("training.average", recipe.average)?;
+    positive("training.reversal_tolerance", recipe.reversal_tolerance)?;
+    positive("training.gradient_tolerance", recipe.gradient_tolerance)?;
     if recipe.epochs > 1_000_000 {
         let reason = format!("{} is more than a million", recipe.epochs);
         return Err(Error::config("training.epochs", reason));

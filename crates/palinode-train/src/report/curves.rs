@@ -105,6 +105,7 @@ fn best_epoch(rows: &[Row]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Drifts;
 
     fn row(epoch: usize, split: &str, accuracy: f64) -> Row {
         Row {
@@ -116,6 +117,8 @@ mod tests {
             seconds: 1.0,
             images_per_second: 100.0,
             peak_bytes: Some(1),
+            drift: Drifts::default(),
+            gradient_drift: None,
         }
     }
 

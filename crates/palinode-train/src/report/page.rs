@@ -14,8 +14,17 @@ use palinode::residual::Residual;
 use palinode::reversible::Differentiation;
 
 /// Heads of the table of epochs.
-pub(crate) const EPOCH_COLUMNS: [&str; 8] =
-    ["epoch", "split", "loss", "accuracy", "learning rate", "seconds", "images/s", "peak MB"];
+pub(crate) const EPOCH_COLUMNS: [&str; 9] = [
+    "epoch",
+    "split",
+    "loss",
+    "accuracy",
+    "learning rate",
+    "seconds",
+    "images/s",
+    "peak MB",
+    "drift",
+];
 
 /// What the page of a run shows.
 pub struct Report<'a, R: Residual> {
@@ -157,5 +166,9 @@ fn epoch(row: &Row) -> [String; EPOCH_COLUMNS.len()] {
         format!("{:.1}", row.seconds),
         format!("{:.0}", row.images_per_second),
         or_dash(row.peak_bytes, |bytes| format!("{:.0}", bytes as f64 / 1e6)),
+        or_dash(row.drift.largest(), |drift| match drift {
+            0.0 => "0".to_owned(),
+            drift => format!("{drift:.0e}"),
+        }),
     ]
 }

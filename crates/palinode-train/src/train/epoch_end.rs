@@ -1,9 +1,10 @@
 //! The end of an epoch: validation, weights, figures, checkpoint.
 
 use super::evaluate::{EVALUATION_BATCH, evaluate};
-use super::metrics::{self, Row};
+use super::metrics::{self, Drifts, Row};
 use super::observer::Observer;
 use super::position::Best;
+use super::reversal::Reversal;
 use super::state::Run;
 use crate::error::Result;
 use crate::report;
@@ -14,6 +15,7 @@ use std::time::Instant;
 /// Closes the current epoch, whose last step had the learning rate `learning_rate`.
 pub(super) fn end_epoch<R: Residual>(
     run: &mut Run<R>,
+    reversal: &mut Reversal,
     learning_rate: f64,
     observer: &mut dyn Observer,
 ) -> Result<()> {
@@ -34,6 +36,8 @@ pub(super) fn end_epoch<R: Residual>(
         seconds: run.position.epoch_seconds,
         images_per_second: run.position.seen as f64 / run.position.epoch_seconds,
         peak_bytes: run.peak_bytes(observer),
+        drift: Drifts(run.position.drifts.clone()),
+        gradient_drift: reversal.end_epoch(run, observer)?,
     }];
     let mut best = None;
     let images = run.data.validation.len();
@@ -54,6 +58,8 @@ pub(super) fn end_epoch<R: Residual>(
             seconds,
             images_per_second: images as f64 / seconds,
             peak_bytes: run.peak_bytes(observer),
+            drift: Drifts::default(),
+            gradient_drift: None,
         });
         let so_far = run.position.best.and_then(|best| best.accuracy);
         if so_far.is_none_or(|accuracy| found.accuracy > accuracy) {

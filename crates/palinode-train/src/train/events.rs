@@ -58,6 +58,8 @@ impl EventLog {
                 ("learning_rate", Some(row.learning_rate)),
                 ("images_per_second", Some(row.images_per_second)),
                 ("peak_bytes", row.peak_bytes.map(|bytes| bytes as f64)),
+                ("drift", row.drift.largest()),
+                ("gradient_drift", row.gradient_drift),
             ] {
                 let Some(value) = value else { continue };
                 let (tag, step) = (format!("{what}/{}", row.split), row.epoch as u64);

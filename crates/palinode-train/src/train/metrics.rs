@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use palinode::file::write_atomically;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::Path;
 
 /// One line of `metrics.csv`.
@@ -24,6 +25,40 @@ pub struct Row {
     pub images_per_second: f64,
     /// Peak of the live bytes so far; `None` where they are not counted.
     pub peak_bytes: Option<u64>,
+    /// The largest drift of each unit in this epoch.
+    #[serde(default)]
+    pub drift: Drifts,
+    /// The largest relative difference of a unit's gradients from those at states that are kept; `None` where no
+    /// unit reconstructs states that are not exact.
+    #[serde(default)]
+    pub gradient_drift: Option<f64>,
+}
+
+/// The drifts of all units: the relative change of a state that came back in mode `reversible`. As text, they are
+/// separated by spaces.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drifts(pub Vec<f64>);
+
+impl Drifts {
+    /// The largest; `None` where there are none.
+    pub fn largest(&self) -> Option<f64> {
+        self.0.iter().copied().reduce(f64::max)
+    }
+}
+
+impl Serialize for Drifts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let text: Vec<String> = self.0.iter().map(|drift| format!("{drift:e}")).collect();
+        serializer.serialize_str(&text.join(" "))
+    }
+}
+
+impl<'de> Deserialize<'de> for Drifts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let drifts = text.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>();
+        drifts.map(Self).map_err(D::Error::custom)
+    }
 }
 
 /// Writes all rows, atomically.

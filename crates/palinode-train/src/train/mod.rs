@@ -21,6 +21,7 @@ mod position;
 mod readings;
 mod rebuild;
 mod resumed;
+mod reversal;
 mod rule;
 mod run;
 mod smoothness;
@@ -37,7 +38,7 @@ pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate, smooth
 pub use from_recipe::{Changes, resume, train};
 pub use gradients::{GradientMean, ParameterGradients};
 pub(crate) use lock::Lock;
-pub use metrics::{Row, read as read_rows};
+pub use metrics::{Drifts, Row, read as read_rows};
 pub use observer::{Observer, Progress, Unobserved};
 pub use optimizer::NetworkOptimizer;
 pub use outcome::Outcome;

@@ -56,4 +56,6 @@ pub struct Progress {
     pub accuracy: f64,
     /// Images per second of this epoch so far.
     pub images_per_second: f64,
+    /// The largest relative difference of a state that came back in this epoch so far, as far as it has been read.
+    pub drift: f64,
 }

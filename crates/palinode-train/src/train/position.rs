@@ -30,6 +30,15 @@ pub struct Position {
     pub epoch_seconds: f64,
     /// Lines of `metrics.csv` so far.
     pub rows: Vec<Row>,
+    /// Binary places of the grids that the units' states lie on.
+    #[serde(default)]
+    pub(super) grids: Vec<Option<i32>>,
+    /// In how many parts the units are kept.
+    #[serde(default)]
+    pub(super) parts: Vec<usize>,
+    /// The largest drift of each unit in the current epoch.
+    #[serde(default)]
+    pub drifts: Vec<f64>,
     /// Checksums of the images. A run goes on with the same images only.
     pub(super) data: Checksums,
     /// Epochs after which the run had been finished and tested before it was trained on.
@@ -47,6 +56,7 @@ impl Position {
         self.rows.append(&mut rows);
         (self.epoch, self.step, self.loss_sum) = (finished, 0, 0.0);
         (self.correct, self.seen, self.epoch_seconds) = (0, 0, 0.0);
+        self.drifts.clear();
     }
 }
 

@@ -5,10 +5,12 @@ use super::evaluate::smoothed_cross_entropy;
 use super::gradients::{GradientMean, loss_scale, scaled_gradients};
 use super::observer::{Observer, Progress};
 use super::readings::Readings;
+use super::reversal::Reversal;
 use super::state::Run;
 use crate::data::{Batches, Epoch};
 use crate::error::{Error, Result};
-use palinode::network::Phase;
+use burn::tensor::Tensor;
+use palinode::network::{Network, Phase};
 use palinode::residual::Residual;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,10 +25,8 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// [`Error::NonFinite`] and [`Error::Interrupted`], with the last checkpoint kept.
-pub(super) fn run_epochs<R: Residual>(
-    mut run: Run<R>,
-    observer: &mut dyn Observer,
-) -> Result<Run<R>> {
+pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) -> Result<Run<R>> {
+    let (mut reversal, mut run) = Reversal::of(run);
     let (settings, device) = (run.settings.clone(), run.device());
     let (seed, training) = (settings.seed, settings.training);
     let loss_scale = loss_scale(training.precision, &run.network);
@@ -61,14 +61,28 @@ pub(super) fn run_epochs<R: Residual>(
                 let batch = batch?;
                 let (images, labels) = (batch.indices.len(), batch.labels);
 
-                let phase =
-                    Phase::Training { seed, step: (epoch * batches_per_epoch + number) as u64 };
-                let logits = run.network.forward(batch.images, phase)?;
-                let smoothing = training.label_smoothing;
-                let loss = smoothed_cross_entropy(logits.clone(), labels.clone(), smoothing);
-                readings.add_batch(run.position.step, &loss, logits, labels);
+                let step = (epoch * batches_per_epoch + number) as u64;
+                let forward = |network: &Network<R>,
+                               phase: Phase|
+                 -> Result<(Tensor<1>, Tensor<2>)> {
+                    let logits = network.forward(batch.images.clone(), phase)?;
+                    let smoothing = training.label_smoothing;
+                    let loss = smoothed_cross_entropy(logits.clone(), labels.clone(), smoothing);
+                    Ok((loss, logits))
+                };
+                let (loss, logits) = forward(&run.network, Phase::Training { seed, step })?;
+                readings.add_batch(run.position.step, &loss, logits, labels.clone());
 
-                let gradients = scaled_gradients(&run.network, loss, loss_scale);
+                let mut gradients = scaled_gradients(&run.network, loss, loss_scale);
+                if readings.next_is_due() || run.position.step + 1 == steps {
+                    let again = |network: &Network<R>| {
+                        let (loss, _) = forward(network, Phase::Repeated { seed, step })?;
+                        Ok(scaled_gradients(network, loss, loss_scale))
+                    };
+                    if let Some(better) = reversal.examine(&mut run, &again, observer)? {
+                        gradients = better;
+                    }
+                }
                 mean.add(gradients, images)?;
                 issued += images;
             }
@@ -102,6 +116,7 @@ pub(super) fn run_epochs<R: Residual>(
                 loss: position.loss_sum / position.seen as f64,
                 accuracy: position.correct as f64 / position.seen as f64,
                 images_per_second: issued as f64 / position.epoch_seconds,
+                drift: position.drifts.iter().copied().fold(0.0, f64::max),
             });
             let stop = observer.stop_requested();
             if stop || saved.elapsed() > CHECKPOINT_INTERVAL {
@@ -114,7 +129,7 @@ pub(super) fn run_epochs<R: Residual>(
             }
         }
 
-        end_epoch(&mut run, rate_at(steps - 1), observer)?;
+        end_epoch(&mut run, &mut reversal, rate_at(steps - 1), observer)?;
         if observer.stop_requested() {
             return Err(run.interrupted());
         }

@@ -18,6 +18,7 @@ use palinode::file::{read, write_atomically};
 use palinode::network::weights::{Arrays, collect};
 use palinode::network::{Network, WeightFile};
 use palinode::residual::Residual;
+use palinode::scheme::Grid;
 
 /// A run between two steps.
 pub(super) struct Run<R: Residual> {
@@ -165,6 +166,19 @@ impl<R: Residual> Run<R> {
         let (average, optimizer) = (self.average.as_mut(), &mut self.optimizer);
         let restored = checkpoint.restore(self.network, average, optimizer, &device)?;
         (self.position, self.network) = restored;
+        let Position { grids, parts, .. } = &self.position;
+        let path = self.directory.checkpoint();
+        let misfit = |error: palinode::Error| Error::format(&path, error.to_string());
+        // A run of an earlier program has neither.
+        if !grids.is_empty() {
+            let grid = |fraction: &Option<i32>| fraction.map(Grid::new).transpose();
+            let grids = grids.iter().map(grid).collect::<std::result::Result<Vec<_>, _>>();
+            let grids = grids.map_err(|error| misfit(error.into()))?;
+            self.network = self.network.with_grids(&grids).map_err(misfit)?;
+        }
+        if !parts.is_empty() {
+            self.network = self.network.with_parts(parts).map_err(misfit)?;
+        }
         Ok(self)
     }
 

@@ -11,6 +11,7 @@ use super::optimizer::NetworkOptimizer;
 use super::outcome::Outcome;
 use super::position::Position;
 use super::resumed::Resumed;
+use super::reversal::{fractions, with_states};
 use super::run::run_epochs;
 use super::start::{freeze, start_from};
 use super::state::Run;
@@ -247,6 +248,9 @@ impl<R: Residual> Trainer<R> {
                 observer.started_from(&start);
             }
         }
+        if fresh {
+            network = with_states(network, training, &data, &device, observer)?;
+        }
         describe(&network, &device, observer)?;
         let network = freeze(network, &training.freeze)?;
         data.remarks.iter().for_each(|remark| observer.remark(remark));
@@ -260,7 +264,8 @@ impl<R: Residual> Trainer<R> {
             .with_smoothness(settings.smoothness, &network);
         let decay = settings.training.average;
         let average = (decay > 0.0).then(|| Average::new(decay));
-        let position = Position { data: data.checksums, ..Position::default() };
+        let grids = fractions(&network.grids());
+        let position = Position { data: data.checksums, grids, ..Position::default() };
         let identity = Identity::of(&network, &optimizer, &fields, settings.training.epochs)?;
         let events = EventLog::open(directory.path())?;
         Ok(Run {

@@ -17,12 +17,12 @@ pub struct Piece {
 /// Every piece but the last evaluates an even number of residuals, so that each begins with the same stream. A unit
 /// whose blocks do not take the residuals in their order is one piece.
 pub fn pieces(updates: Vec<Update>, residuals: usize, most: usize) -> Vec<Piece> {
-    let each = updates.first().map_or(1, |update| update.terms().len());
+    let each = updates.first().map_or(1, |update| update.terms().count());
     let blocks = (most / each).max(2) / 2 * 2;
     let mut found = Vec::new();
     let mut start = 0;
     for chunk in updates.chunks(blocks) {
-        let of = |update: &Update| update.terms().into_iter().map(|term| term.residual);
+        let of = |update: &Update| update.terms().map(|term| term.residual);
         let Some(end) = chunk.iter().flat_map(of).max().map(|last| last + 1) else { continue };
         if chunk.iter().flat_map(of).any(|residual| residual < start) {
             return vec![Piece { updates, residuals: 0..residuals }];
