@@ -10,15 +10,15 @@ use palinode::network::{NetworkConfig, load_arrays};
 use palinode::precision::NumberType;
 use palinode::residual::BuiltIn;
 use palinode::tensor::Device;
-use palinode_train::data::{Augmentation, ImageSource};
+use palinode_train::Error;
+use palinode_train::data::Augmentation;
 use palinode_train::recipe::{
     Kind, OptimizerName, OptimizerRecipe, Schedule, Settings, SmoothnessKind, SmoothnessRecipe,
     TrainingRecipe,
 };
 use palinode_train::train::{Observer, Progress, SplitOptions, Trainer, TrainingData, Unobserved};
-use palinode_train::{Error, Result};
 use std::path::Path;
-use support::relative;
+use support::{Noise, StopAfter, relative};
 
 /// The device under test, or `None` with a remark if there is none here.
 fn device() -> Option<DeviceName> {
@@ -36,35 +36,6 @@ fn device() -> Option<DeviceName> {
 
 const CPU: DeviceName = DeviceName { runtime: palinode::device::Runtime::Cpu, index: 0 };
 
-/// Thirty-two images of noise in three classes.
-struct Noise(Vec<String>);
-
-impl ImageSource for Noise {
-    fn len(&self) -> usize {
-        32
-    }
-    fn channels(&self) -> usize {
-        1
-    }
-    fn size(&self) -> [usize; 2] {
-        [8, 8]
-    }
-    fn classes(&self) -> &[String] {
-        &self.0
-    }
-    fn label(&self, index: usize) -> usize {
-        index % 3
-    }
-    fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
-        let mut noise = (index as u32 + 1).wrapping_mul(2_654_435_761);
-        for byte in into {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *byte = (noise >> 24) as u8;
-        }
-        Ok(())
-    }
-}
-
 /// A network with everything that draws random numbers; three steps of eight images make an epoch.
 fn trainer(settings: Settings, block_norm: bool) -> Trainer<BuiltIn> {
     let mut config = NetworkConfig::named("hamiltonian").unwrap().for_data(1, [8, 8], 3);
@@ -72,9 +43,8 @@ fn trainer(settings: Settings, block_norm: bool) -> Trainer<BuiltIn> {
     (config.activation, config.dropout, config.stem.norm) = (Activation::Tanh, 0.3, true);
     (config.block_norm, config.block_dropout) = (block_norm, if block_norm { 0.2 } else { 0.0 });
     let network = config.init(3, config.usual_mode(), &Device::flex().autodiff()).unwrap();
-    let classes = (0..3).map(|class| class.to_string()).collect();
     let options = SplitOptions::default().with_validation(0.25).with_seed(3);
-    let data = TrainingData::split(Noise(classes), options).unwrap();
+    let data = TrainingData::split(Noise::in_classes(3), options).unwrap();
     Trainer::new(network, data).with_settings(settings)
 }
 
@@ -133,18 +103,6 @@ fn three_steps_end_with_the_weights_and_the_state_of_the_cpu() {
         assert!(error <= 1e-5, "{number}: {error:e}");
         let error = relative(&metrics(&there), &metrics(&here));
         assert!(error <= 1e-5, "{number}: metrics {error:e}");
-    }
-}
-
-/// Asks to stop after some steps.
-struct StopAfter(usize);
-
-impl Observer for StopAfter {
-    fn step(&mut self, _: &Progress) {
-        self.0 = self.0.saturating_sub(1);
-    }
-    fn stop_requested(&self) -> bool {
-        self.0 == 0
     }
 }
 

@@ -79,8 +79,15 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
                         let (loss, _) = forward(network, Phase::Repeated { seed, step })?;
                         Ok(scaled_gradients(network, loss, loss_scale))
                     };
-                    if let Some(better) = reversal.examine(&mut run, &again, observer)? {
-                        gradients = better;
+                    match reversal.examine(&mut run, &again, observer) {
+                        Ok(None) => (),
+                        Ok(Some(better)) => gradients = better,
+                        Err(Error::Drift { drift, .. }) if drift.is_infinite() => {
+                            // Mostly the loss was the first number that was not finite.
+                            run.read(&mut readings)?;
+                            return Err(run.not_finite("a state"));
+                        }
+                        Err(error) => return Err(error),
                     }
                 }
                 mean.add(gradients, images)?;
