@@ -3,13 +3,11 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::grid::Grid;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Numbers after which the signs repeat: a prime, so that no axis of an image repeats with them.
 const PERIOD: usize = 4093;
-
-/// Sums that are taken beside each other.
-const LANES: usize = 8;
 
 /// The sign bits of ±1, from a generator of the xorshift kind.
 static SIGNS: [u32; PERIOD] = signs();
@@ -31,10 +29,12 @@ const fn signs() -> [u32; PERIOD] {
 /// What is known of one image of a state.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Projection {
-    /// ⟨s, x⟩ with random signs s.
+    /// ⟨s, x⟩ with random signs s. (Sums of short stretches in f32, which are added up in f64.)
     pub projection: f64,
-    /// ‖x‖².
+    /// ‖x‖², likewise.
     pub square: f64,
+    /// The sum of all bit patterns, modulo 2³², with −0 as 0.
+    pub bits: u32,
 }
 
 /// The sign that number `number` of an image has in a projection.
@@ -44,8 +44,8 @@ pub fn sign(number: usize) -> f32 {
 
 /// The projections of images of `image` numbers each, rounded to `grid` before if there is one.
 ///
-/// For two states x and x′, the sum over the images of (⟨s, x⟩ − ⟨s, x′⟩)² estimates ‖x − x′‖². It is zero where the
-/// bits are the same. Sums are in f64, in an order that depends on nothing but the lengths.
+/// For two states x and x′, the sum over the images of (⟨s, x⟩ − ⟨s, x′⟩)² estimates ‖x − x′‖². Sums are taken in an
+/// order that depends on nothing but the lengths and the instruction set.
 ///
 /// # Errors
 /// [`Error::Length`] if the numbers make up no whole images.
@@ -60,48 +60,86 @@ pub fn projections(
     if images == 0 {
         return Ok(Vec::new());
     }
-    let of = |image: &[f32]| match grid {
-        Some(grid) => of_image(image, |x| grid.nearest(x)),
-        None => of_image(image, |x| x),
-    };
+    let token = context.token();
+    let of = |image: &[f32]| token.dispatch(OfImage { image, grid });
     Ok(context.install(|| numbers.par_chunks(image).map(of).collect()))
 }
 
-fn of_image(image: &[f32], held: impl Fn(f32) -> f32) -> Projection {
-    let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
-    let mut add = |lane: usize, x: f32, sign: u32| {
-        let x = held(x);
-        sums[lane] += f64::from(f32::from_bits(x.to_bits() ^ sign));
-        squares[lane] += f64::from(x) * f64::from(x);
-    };
-    for part in image.chunks(PERIOD) {
-        let (vectors, rest) = part.as_chunks::<LANES>();
-        let (signs, last) = SIGNS.as_chunks::<LANES>();
-        for (x, sign) in vectors.iter().zip(signs) {
-            for lane in 0..LANES {
-                add(lane, x[lane], sign[lane]);
-            }
-        }
-        let last = signs.get(vectors.len()).map_or(last, |signs| signs);
-        for (lane, (x, sign)) in rest.iter().zip(last).enumerate() {
-            add(lane, *x, *sign);
-        }
-    }
-    Projection { projection: sums.iter().sum(), square: squares.iter().sum() }
+/// The projection of one image.
+struct OfImage<'a> {
+    image: &'a [f32],
+    grid: Option<Grid>,
 }
 
-/// ‖x − x′‖/‖x‖, estimated from the projections of two states x and x′; infinite if there are as many of both, but one
-/// of them is not finite.
+impl WithSimd for OfImage<'_> {
+    type Output = Projection;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Projection {
+        match self.grid {
+            None => of_image(simd, self.image),
+            Some(grid) => {
+                let held: Vec<f32> = self.image.iter().map(|&x| grid.nearest(x)).collect();
+                of_image(simd, &held)
+            }
+        }
+    }
+}
+
+/// The projection of an image.
+#[inline(always)]
+pub(crate) fn of_image<S: Simd>(simd: S, image: &[f32]) -> Projection {
+    let mut found = Projection::default();
+    for part in image.chunks(PERIOD) {
+        let (vectors, rest) = S::as_simd_f32s(part);
+        let (signs, _) = S::as_simd_u32s(&SIGNS);
+        let zero = simd.splat_f32s(0.0);
+        let (mut sums, mut squares, mut bits) = (zero, zero, simd.splat_u32s(0));
+        for (&x, &sign) in vectors.iter().zip(signs) {
+            // (−0 + 0 = 0: both zeros are the same number.)
+            let x = simd.add_f32s(x, zero);
+            let pattern: S::u32s = bytemuck::cast(x);
+            let signed: S::f32s = bytemuck::cast(simd.xor_u32s(pattern, sign));
+            sums = simd.add_f32s(sums, signed);
+            squares = simd.mul_add_e_f32s(x, x, squares);
+            bits = simd.add_u32s(bits, pattern);
+        }
+        let lanes = |of: S::f32s| -> f64 {
+            bytemuck::cast_slice::<S::f32s, f32>(&[of]).iter().map(|&x| f64::from(x)).sum()
+        };
+        found.projection += lanes(sums);
+        found.square += lanes(squares);
+        let patterns = bytemuck::cast_slice::<S::u32s, u32>(std::slice::from_ref(&bits)).iter();
+        found.bits = patterns.fold(found.bits, |sum, own| sum.wrapping_add(*own));
+        let done = part.len() - rest.len();
+        for (x, sign) in rest.iter().zip(&SIGNS[done..]) {
+            let x = x + 0.0;
+            found.projection += f64::from(f32::from_bits(x.to_bits() ^ sign));
+            found.square += f64::from(x) * f64::from(x);
+            found.bits = found.bits.wrapping_add(x.to_bits());
+        }
+    }
+    found
+}
+
+/// ‖x − x′‖/‖x‖, estimated from the projections of two states x and x′: 0 if all bits are the same, infinite if a number
+/// is not finite.
 ///
 /// # Errors
 /// [`Error::Length`] if there are more of one than of the other.
 pub fn drift(before: &[Projection], after: &[Projection]) -> Result<f64, Error> {
     Error::check_len("projections", before.len(), after.len())?;
-    let pairs = before.iter().zip(after);
-    let change: f64 = pairs.map(|(x, y)| (x.projection - y.projection).powi(2)).sum();
+    let pairs = || before.iter().zip(after);
+    let change: f64 = pairs().map(|(x, y)| (x.projection - y.projection).powi(2)).sum();
     let square: f64 = before.iter().map(|x| x.square).sum();
-    Ok(relative(change, square))
+    let found = relative(change, square);
+    // A change may be too small for the projections.
+    let changed = pairs().any(|(x, y)| x.bits != y.bits);
+    Ok(if found == 0.0 && changed { LEAST } else { found })
 }
+
+/// The drift of states whose bits differ, but not their projections.
+const LEAST: f64 = 1e-9;
 
 /// √(change/square): 0 if nothing has changed, infinite if a number is not finite.
 pub fn relative(change: f64, square: f64) -> f64 {
@@ -129,8 +167,12 @@ mod tests {
             for (own, x) in found.iter().zip(x.chunks(image)) {
                 let wide = || x.iter().map(|&x| f64::from(x));
                 let signed = wide().enumerate().map(|(i, x)| f64::from(sign(i)) * x);
-                assert!((own.projection - signed.sum::<f64>()).abs() < 1e-9);
-                assert!((own.square - wide().map(|x| x * x).sum::<f64>()).abs() < 1e-7);
+                let size = (image as f64).sqrt();
+                assert!((own.projection - signed.sum::<f64>()).abs() < 1e-5 * size);
+                let square = wide().map(|x| x * x).sum::<f64>();
+                assert!((own.square / square - 1.0).abs() < 1e-5);
+                let bits = x.iter().fold(0_u32, |sum, x| sum.wrapping_add(x.to_bits()));
+                assert_eq!(own.bits, bits);
             }
         }
         assert!(projections(&context, &numbers(10), 3, None).is_err());
@@ -157,6 +199,15 @@ mod tests {
             let found = drift(&of(&x), &of(&moved)).unwrap();
             assert!(found > 0.6 * truth && found < 1.6 * truth, "{found:e}, not {truth:e}");
         }
+        let mut zeros = x.clone();
+        (zeros[3], zeros[499]) = (0.0, 0.0);
+        let before = of(&zeros);
+        (zeros[3], zeros[499]) = (-0.0, -0.0);
+        assert_eq!(drift(&before, &of(&zeros)).unwrap(), 0.0);
+        let mut nearly = x.clone();
+        nearly[40] = nearly[40].next_up();
+        let found = drift(&of(&x), &of(&nearly)).unwrap();
+        assert!(found > 0.0 && found < 1e-7, "{found:e}");
         let mut broken = x.clone();
         broken[40] = f32::NAN;
         assert_eq!(drift(&of(&x), &of(&broken)).unwrap(), f64::INFINITY);

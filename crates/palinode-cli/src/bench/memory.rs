@@ -72,6 +72,7 @@ impl Memory {
                     device: device.clone(),
                     precision: self.number_type.precision,
                     state: self.state.kind,
+                    watched: true,
                 };
                 let row = measure_step(&config, &plan, meter.as_ref(), context)?;
                 if !self.json {

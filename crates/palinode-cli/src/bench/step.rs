@@ -37,6 +37,9 @@ pub struct Step {
     number_type: InType,
     #[command(flatten)]
     state: StateOption,
+    /// Do not compare the states that come back with those of the forward pass, as training does.
+    #[arg(long)]
+    no_watch: bool,
     /// What is timed, and how often.
     #[command(flatten)]
     repeats: Repeats,
@@ -106,7 +109,9 @@ impl Step {
         let meter = meter_of(&device);
         let precision = self.number_type.precision;
         let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(mode));
-        let plan = StepPlan { mode, batch_size: 1, seed, device, precision, state: Some(state) };
+        let (state_kind, watched) = (Some(state), !self.no_watch);
+        let plan =
+            StepPlan { mode, batch_size: 1, seed, device, precision, state: state_kind, watched };
         StepBench::new(&small, &plan, meter.as_ref(), context)?.step()?;
         let resident_before = resident_bytes();
         let plan = StepPlan { batch_size, ..plan };

@@ -5,9 +5,11 @@ use super::definition::UnitKernel;
 use super::parameters::Gradients;
 use super::residuals::Residuals;
 use super::state::StateSlices;
+use super::sweep::{project, with_projections};
 use crate::context::Context;
 use crate::error::Error;
 use crate::evaluation::{Advance, Purpose};
+use crate::projection::Projection;
 use crate::recurrence::Drift;
 use crate::schedule::{Ordered, Work, for_each_chunk};
 use crate::scratch::Arena;
@@ -19,9 +21,9 @@ use std::marker::PhantomData;
 pub(super) fn backward(
     unit: &UnitKernel<'_>,
     context: &Context,
-    state: StateSlices<'_>,
-    gradient: StateSlices<'_>,
+    (state, gradient): (StateSlices<'_>, StateSlices<'_>),
     parameters: Vec<Gradients<'_>>,
+    projections: &mut [[Projection; 2]],
 ) -> Result<(), Error> {
     let blocks = unit.blocks()?;
     unit.check_state(&state)?;
@@ -32,6 +34,7 @@ pub(super) fn backward(
     let sums = Ordered::new(sums);
     let length = unit.chunk_images() * unit.image_len();
     let chunks = state.chunks(length).into_iter().zip(gradient.chunks(length)).collect();
+    let chunks = with_projections(chunks, projections, unit.chunk_images());
     let work = Backward { unit, blocks: &blocks, purpose, sums, state: PhantomData };
     for_each_chunk(context, &work, chunks);
     Ok(())
@@ -59,7 +62,7 @@ struct Memory<'u, 'm> {
 }
 
 impl<'u, 's> Work for Backward<'u, 's> {
-    type Chunk = (StateSlices<'s>, StateSlices<'s>);
+    type Chunk = ((StateSlices<'s>, StateSlices<'s>), &'s mut [[Projection; 2]]);
     type Memory<'m> = Memory<'u, 'm>;
 
     fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm> {
@@ -78,9 +81,9 @@ impl<'u, 's> Work for Backward<'u, 's> {
         token: Token,
         memory: &mut Memory<'u, '_>,
         index: usize,
-        (state, gradient): (StateSlices<'s>, StateSlices<'s>),
+        ((state, gradient), projections): Self::Chunk,
     ) {
-        token.dispatch(Chunk { work: self, memory, index, state, gradient });
+        token.dispatch(Chunk { work: self, memory, index, state, gradient, projections });
     }
 
     fn abandon(&self) {
@@ -95,6 +98,7 @@ struct Chunk<'a, 'u, 's, 'm> {
     index: usize,
     state: StateSlices<'s>,
     gradient: StateSlices<'s>,
+    projections: &'s mut [[Projection; 2]],
 }
 
 impl WithSimd for Chunk<'_, '_, '_, '_> {
@@ -102,7 +106,7 @@ impl WithSimd for Chunk<'_, '_, '_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { work, memory, index, mut state, mut gradient } = self;
+        let Self { work, memory, index, mut state, mut gradient, projections } = self;
         let layout = work.unit.geometry().layout();
         let images = state.images(work.unit.image_len());
         state.load(simd, layout, &mut memory.states);
@@ -110,6 +114,7 @@ impl WithSimd for Chunk<'_, '_, '_, '_> {
         for &block in work.blocks.iter().rev() {
             memory.retreat(simd, images, block, (&work.sums, index));
         }
+        project(simd, &memory.states, work.unit.geometry().image_len(), projections);
         state.store(simd, layout, &memory.states);
         gradient.store(simd, layout, &memory.gradients);
     }

@@ -8,6 +8,7 @@ use super::state::StateSlices;
 use super::sweep::sweep;
 use crate::context::Context;
 use crate::error::Error;
+use crate::projection::Projection;
 
 impl UnitKernel<'_> {
     /// Replaces the state before the first block, rounded to the grid if the unit has one, by the state after the last.
@@ -17,7 +18,23 @@ impl UnitKernel<'_> {
     /// [`Error::EmptyImage`] if the shape is empty, and those of
     /// [`check_updates`](crate::recurrence::check_updates).
     pub fn forward(&self, context: &Context, state: StateSlices<'_>) -> Result<(), Error> {
-        sweep(self, context, state, Direction::Forward)
+        sweep(self, context, state, Direction::Forward, &mut [])
+    }
+
+    /// [`forward`](Self::forward), and the projections of both parts of the state before the first block, for every
+    /// image. (They are those of padded images, and only comparable with those of
+    /// [`backward_watched`](Self::backward_watched).)
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_watched(
+        &self,
+        context: &Context,
+        state: StateSlices<'_>,
+    ) -> Result<Vec<[Projection; 2]>, Error> {
+        let mut found = vec![[Projection::default(); 2]; self.images];
+        sweep(self, context, state, Direction::Forward, &mut found)?;
+        Ok(found)
     }
 
     /// Replaces the state after the last block by the state before the first.
@@ -25,7 +42,7 @@ impl UnitKernel<'_> {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn inverse(&self, context: &Context, state: StateSlices<'_>) -> Result<(), Error> {
-        sweep(self, context, state, Direction::Inverse)
+        sweep(self, context, state, Direction::Inverse, &mut [])
     }
 
     /// Replaces the state after the last block, and the gradient with respect to it, by the state before
@@ -44,6 +61,22 @@ impl UnitKernel<'_> {
         gradient: StateSlices<'_>,
         parameters: Vec<Gradients<'_>>,
     ) -> Result<(), Error> {
-        backward(self, context, state, gradient, parameters)
+        backward(self, context, (state, gradient), parameters, &mut [])
+    }
+
+    /// [`backward`](Self::backward), and the projections of the state that came back.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward).
+    pub fn backward_watched(
+        &self,
+        context: &Context,
+        state: StateSlices<'_>,
+        gradient: StateSlices<'_>,
+        parameters: Vec<Gradients<'_>>,
+    ) -> Result<Vec<[Projection; 2]>, Error> {
+        let mut found = vec![[Projection::default(); 2]; self.images];
+        backward(self, context, (state, gradient), parameters, &mut found)?;
+        Ok(found)
     }
 }

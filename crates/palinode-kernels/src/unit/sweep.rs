@@ -7,22 +7,25 @@ use super::state::StateSlices;
 use crate::context::Context;
 use crate::error::Error;
 use crate::evaluation::{Advance, Purpose};
+use crate::projection::{Projection, of_image};
 use crate::schedule::{Work, for_each_chunk};
 use crate::scratch::Arena;
 use crate::token::Token;
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
-/// Takes a state through all blocks.
+/// Takes a state through all blocks. The projections of the state before them go to `projections`, unless it is empty.
 pub(super) fn sweep(
     unit: &UnitKernel<'_>,
     context: &Context,
     state: StateSlices<'_>,
     direction: Direction,
+    projections: &mut [[Projection; 2]],
 ) -> Result<(), Error> {
     let blocks = unit.blocks()?;
     unit.check_state(&state)?;
-    let chunks = state.chunks(unit.chunk_images() * unit.image_len());
+    let states = state.chunks(unit.chunk_images() * unit.image_len());
+    let chunks = with_projections(states, projections, unit.chunk_images());
     let work = Sweep { unit, blocks: &blocks, direction, state: PhantomData };
     for_each_chunk(context, &work, chunks);
     Ok(())
@@ -44,7 +47,7 @@ struct Memory<'u, 'm> {
 }
 
 impl<'u, 's> Work for Sweep<'u, 's> {
-    type Chunk = StateSlices<'s>;
+    type Chunk = (StateSlices<'s>, &'s mut [[Projection; 2]]);
     type Memory<'m> = Memory<'u, 'm>;
 
     fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm> {
@@ -55,8 +58,14 @@ impl<'u, 's> Work for Sweep<'u, 's> {
         }
     }
 
-    fn run(&self, token: Token, memory: &mut Memory<'u, '_>, _: usize, state: StateSlices<'s>) {
-        token.dispatch(Chunk { work: self, memory, state });
+    fn run(
+        &self,
+        token: Token,
+        memory: &mut Memory<'u, '_>,
+        _: usize,
+        (state, projections): Self::Chunk,
+    ) {
+        token.dispatch(Chunk { work: self, memory, state, projections });
     }
 }
 
@@ -65,6 +74,7 @@ struct Chunk<'a, 'u, 's, 'm> {
     work: &'a Sweep<'u, 's>,
     memory: &'a mut Memory<'u, 'm>,
     state: StateSlices<'s>,
+    projections: &'s mut [[Projection; 2]],
 }
 
 impl WithSimd for Chunk<'_, '_, '_, '_> {
@@ -72,7 +82,7 @@ impl WithSimd for Chunk<'_, '_, '_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { work, memory, mut state } = self;
+        let Self { work, memory, mut state, projections } = self;
         let layout = work.unit.geometry().layout();
         let images = state.images(work.unit.image_len());
         state.load(simd, layout, &mut memory.states);
@@ -80,6 +90,7 @@ impl WithSimd for Chunk<'_, '_, '_, '_> {
             let numbers = memory.states.iter_mut().flat_map(|part| part.iter_mut());
             numbers.for_each(|x| *x = grid.nearest(*x));
         }
+        project(simd, &memory.states, work.unit.geometry().image_len(), projections);
         let blocks = work.blocks;
         for index in 0..blocks.len() {
             let block = match work.direction {
@@ -122,6 +133,32 @@ impl Memory<'_, '_> {
                 residuals.value(simd, images, residual, Advance { increment, x, state });
                 states.swap(0, 1);
             }
+        }
+    }
+}
+
+/// Chunks of a state, each with the places for the projections of its images; these are empty if nothing is watched.
+pub(super) fn with_projections<C>(
+    chunks: Vec<C>,
+    projections: &mut [[Projection; 2]],
+    images: usize,
+) -> Vec<(C, &mut [[Projection; 2]])> {
+    let own =
+        projections.chunks_mut(images.max(1)).map(Some).chain(std::iter::repeat_with(|| None));
+    chunks.into_iter().zip(own.map(Option::unwrap_or_default)).collect()
+}
+
+/// Sets the projections of images from both parts of their state, padded images of `length` numbers.
+#[inline(always)]
+pub(super) fn project<S: Simd>(
+    simd: S,
+    states: &[&mut [f32]; 2],
+    length: usize,
+    projections: &mut [[Projection; 2]],
+) {
+    for (image, found) in projections.iter_mut().enumerate() {
+        for (found, part) in found.iter_mut().zip(states) {
+            *found = of_image(simd, &part[image * length..][..length]);
         }
     }
 }

@@ -11,7 +11,7 @@ use palinode::network::{Network, NetworkConfig, Phase, StateKind, count};
 use palinode::pass::Statistics;
 use palinode::precision::NumberType;
 use palinode::random::{Generator, Purpose};
-use palinode::reversible::Differentiation;
+use palinode::reversible::{Differentiation, Watch};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -62,6 +62,8 @@ pub struct StepPlan {
     pub precision: NumberType,
     /// What the states of the units are; `None`: what is usual for the mode.
     pub state: Option<StateKind>,
+    /// Whether states that come back are compared with those of the forward pass, as in training.
+    pub watched: bool,
 }
 
 /// A network in training on one batch of random images.
@@ -71,6 +73,7 @@ pub struct StepBench<'a> {
     device: Device,
     images: Tensor<4>,
     labels: Tensor<1, Int>,
+    watch: Option<Watch>,
     meter: &'a dyn Meter,
     /// Steps so far.
     steps: u64,
@@ -115,6 +118,8 @@ impl<'a> StepBench<'a> {
         let images = generator.normal([batch_size, config.channels, rows, columns], 1.0, &device);
         let state = plan.state.unwrap_or_else(|| StateKind::usual_for(mode));
         let network = network.with_state(state, images.clone().narrow(0, 0, batch_size.min(2)))?;
+        let watch = plan.watched.then(Watch::new);
+        let network = network.with_watch(watch.as_ref());
         let labels: Vec<i64> =
             (0..batch_size).map(|_| i64::from(generator.below(config.classes as u32))).collect();
         let labels = Tensor::from_data(TensorData::new(labels, [batch_size]), &device);
@@ -125,6 +130,7 @@ impl<'a> StepBench<'a> {
             device,
             images,
             labels,
+            watch,
             meter,
             steps: 0,
             before,
@@ -157,6 +163,11 @@ impl<'a> StepBench<'a> {
         drop(loss);
         let updating = Instant::now();
         let gradients = ParameterGradients::take(&self.network, &mut gradients);
+        if let Some(watch) = &self.watch
+            && !self.meter.waits()
+        {
+            watch.read(self.network.units.len())?;
+        }
         (self.network, _) = self.optimizer.step(self.network, gradients, 1e-3)?;
         synchronize(&self.device)?;
         let optimizer = updating.elapsed().as_secs_f64();

@@ -39,7 +39,8 @@ fn inference<R: Residual>(
     match Fused::of(blocks, &input, phase) {
         Some(fused) => {
             let fused = fused.by(Algorithm::Winograd2);
-            Ok(fused.forward(blocks.residuals, blocks.scheme.as_ref(), input)?.output)
+            let (last, _) = fused.forward(blocks.residuals, blocks.scheme.as_ref(), input, None)?;
+            Ok(last.output)
         }
         None => stored::forward(blocks, input, phase),
     }

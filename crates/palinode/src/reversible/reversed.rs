@@ -7,7 +7,7 @@ use super::fused::Fused;
 use super::last_state::LastState;
 use super::local;
 use super::part::{pack, part, ranges, unpack};
-use super::watch::{Fingerprint, Start, Watch};
+use super::watch::{Fingerprint, Watch};
 use crate::autodiff::record_modules;
 use crate::error::Result;
 use crate::pass::Phase;
@@ -50,30 +50,37 @@ fn whole<R: Residual>(blocks: &Blocks<'_, R>, input: Tensor<4>, phase: Phase) ->
     let mut evaluations = blocks.evaluations(phase);
     let detached = Blocks { residuals: &residuals, scheme: &scheme, ..*blocks };
     let fused = Fused::of(&detached, &input, phase);
-    let watched = Watched::of(blocks, phase, fused.is_some(), &start);
-    let kept = context.profile().time(Section::Units, || match &fused {
-        Some(fused) => fused.forward(&residuals, scheme.as_ref(), start),
+    let watch = blocks.site.watch.clone();
+    let (kept, before) = context.profile().time(Section::Units, || match &fused {
+        Some(fused) => fused.forward(&residuals, scheme.as_ref(), start, watch.as_ref()),
         None => {
             let start = sweep::open(scheme.as_ref(), start);
+            let grid = evaluations.grid();
+            let parts = [&start.first, &start.second].map(Clone::clone);
+            let before = watch.as_ref().map(|watch| watch.fingerprint(context, &parts, grid));
             let last = detached.forward(start, &mut evaluations)?;
-            Ok(LastState::new(scheme.as_ref(), last))
+            Ok((LastState::new(scheme.as_ref(), last), before))
         }
     })?;
     let output = kept.output.clone();
 
     let profiled = (context, Section::Units);
+    let (unit, own_context) = (blocks.site.unit, context.clone());
     record_modules(profiled, input, blocks.residuals, output, move |gradient| {
-        let scheme = scheme.as_ref();
+        let (scheme, watch) = (scheme.as_ref(), watch.as_ref());
         let found = match fused {
-            Some(fused) => fused.backward(&residuals, scheme, kept, gradient),
-            None => backward(&residuals, &evaluations, (scheme, count), kept, gradient),
+            Some(fused) => fused.backward(&residuals, scheme, kept, gradient, watch),
+            None => {
+                let watch = watch.map(|watch| (watch, &own_context));
+                backward(&residuals, &evaluations, (scheme, count), (kept, gradient), watch)
+            }
         };
         // Burn's backward pass cannot return an error. None is expected, since the forward pass has
         // evaluated the same residuals on the same shapes.
-        let Reversed { start, gradient, parameters } =
+        let Reversed { after, gradient, parameters } =
             found.unwrap_or_else(|error| panic!("backward pass of a reversible unit: {error}"));
-        if let Some(watched) = watched {
-            watched.compare(&start);
+        if let (Some(watch), Some(before), Some(after)) = (watch, before, after) {
+            watch.compare(unit, before, after);
         }
         (gradient, parameters)
     })
@@ -81,44 +88,12 @@ fn whole<R: Residual>(blocks: &Blocks<'_, R>, input: Tensor<4>, phase: Phase) ->
 
 /// What a backward pass finds.
 pub(super) struct Reversed {
-    /// The state before the first block, reconstructed.
-    pub start: Start,
+    /// What is kept of the state before the first block, reconstructed, if it is watched.
+    pub after: Option<Fingerprint>,
     /// The gradient with respect to the input.
     pub gradient: Tensor<4>,
     /// The gradients with respect to the parameters, flattened, in visiting order.
     pub parameters: Vec<Tensor<1>>,
-}
-
-/// A unit whose first state is compared with the one that comes back.
-struct Watched {
-    watch: Watch,
-    unit: usize,
-    context: Context,
-    before: Fingerprint,
-}
-
-impl Watched {
-    /// The unit, if it is watched.
-    fn of<R: Residual>(
-        blocks: &Blocks<'_, R>,
-        phase: Phase,
-        fused: bool,
-        input: &Tensor<4>,
-    ) -> Option<Self> {
-        let (watch, context) = (blocks.site.watch.clone()?, blocks.context.clone());
-        let scheme = blocks.scheme.as_ref();
-        let start = match fused {
-            true => Fused::start(scheme, input.clone()),
-            false => sweep::open(scheme, input.clone()).into(),
-        };
-        let before = watch.fingerprint(&context, &start, blocks.site.grid_in(phase));
-        Some(Self { watch, unit: blocks.site.unit, context, before })
-    }
-
-    fn compare(self, after: &Start) {
-        let after = self.watch.fingerprint(&self.context, after, None);
-        self.watch.compare(self.unit, self.before, after);
-    }
 }
 
 /// Back through all blocks, one at a time from the last.
@@ -126,8 +101,8 @@ fn backward<R: Residual>(
     residuals: &[R],
     evaluations: &Evaluations,
     (scheme, count): (&dyn Scheme, usize),
-    kept: LastState,
-    gradient: Tensor<4>,
+    (kept, gradient): (LastState, Tensor<4>),
+    watch: Option<(&Watch, &Context)>,
 ) -> Result<Reversed> {
     let mut parameters = local::ParameterGradients::new(0, residuals, evaluations);
     let grid = evaluations.grid();
@@ -143,5 +118,7 @@ fn backward<R: Residual>(
         )?;
     }
     let gradient = sweep::open_gradient(scheme, gradient);
-    Ok(Reversed { start: state.into(), gradient, parameters: parameters.finish() })
+    let parts = [state.first, state.second];
+    let after = watch.map(|(watch, context)| watch.fingerprint(context, &parts, None));
+    Ok(Reversed { after, gradient, parameters: parameters.finish() })
 }

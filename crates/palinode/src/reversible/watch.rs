@@ -3,7 +3,7 @@
 use crate::autodiff::{on_kernels, view};
 use crate::device::read;
 use crate::error::Result;
-use crate::scheme::{Grid, State};
+use crate::scheme::Grid;
 use burn::tensor::{Tensor, TensorData};
 use palinode_kernels::Context;
 use palinode_kernels::projection::{Projection, drift, projections, relative, sign};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A record of how far the states that the reversible mode reconstructs are from those of the forward pass.
 ///
-/// Of every unit's first state, one random projection and the norm of each image are kept: 16 bytes an image. After the
+/// Of every unit's first state, a random projection, the norm and a checksum of each image are kept: 48 bytes an image. After the
 /// backward pass they are compared with those of the state that came back. The *drift* of the unit is the norm of the
 /// difference relative to the norm of the state, as estimated from the projections; it is zero where all bits are the
 /// same.
@@ -33,15 +33,6 @@ enum Found {
     OnHost(f64),
     /// ‖x − x′‖² and ‖x‖².
     OnDevice(Box<Tensor<1>>),
-}
-
-/// The state before the first block: both streams as one tensor, or two tensors.
-pub(super) struct Start(pub Vec<Tensor<4>>);
-
-impl From<State> for Start {
-    fn from(State { first, second }: State) -> Self {
-        Self(vec![first, second])
-    }
 }
 
 /// What is kept of a state.
@@ -88,11 +79,11 @@ impl Watch {
         Ok(largest)
     }
 
-    /// What is kept of a state, which is rounded to `grid` before if there is one.
+    /// What is kept of a state in one or two tensors, which is rounded to `grid` before if there is one.
     pub(super) fn fingerprint(
         &self,
         context: &Context,
-        Start(parts): &Start,
+        parts: &[Tensor<4>],
         grid: Option<Grid>,
     ) -> Fingerprint {
         if parts.iter().all(on_kernels) {

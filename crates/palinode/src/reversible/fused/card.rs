@@ -4,17 +4,18 @@ use super::super::blocks::Blocks;
 use super::super::half::f16_scale;
 use super::super::last_state::LastState;
 use super::super::reversed::Reversed;
-use super::super::watch::Start;
+use super::super::watch::{Fingerprint, Watch};
 use super::pieces::{Piece, pieces};
 use super::plan::Plan;
 use crate::cube::{UnitParameters, limits, unit_backward, unit_forward};
 use crate::error::{Error, Result};
 use crate::precision::NumberType;
 use crate::residual::{Form, KernelForm, Residual};
-use crate::scheme::{Scheme, State, Streams, sweep};
+use crate::scheme::{Grid, Scheme, State, Streams, sweep};
 use burn::module::{ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use cubecl::ir::{ElemType, FloatKind};
+use palinode_kernels::Context;
 use palinode_kernels::cube::{CubeUnit, UnitOf};
 use palinode_kernels::recurrence::{Role, Term};
 use std::ops::Range;
@@ -34,6 +35,8 @@ pub struct Card {
     input_bias: bool,
     /// The type of the factors of all products.
     precision: NumberType,
+    grid: Option<Grid>,
+    context: Context,
 }
 
 impl Card {
@@ -67,7 +70,8 @@ impl Card {
             Some((CubeUnit::new(unit, &updates, residuals.len(), limits)?, residuals))
         });
         let pieces = pieces.collect::<Option<_>>()?;
-        Some(Self { pieces, form, channels, input_bias, precision })
+        let context = blocks.context.clone();
+        Some(Self { pieces, form, channels, input_bias, precision, grid, context })
     }
 
     /// The last state for `input`.
@@ -76,7 +80,8 @@ impl Card {
         residuals: &[R],
         scheme: &dyn Scheme,
         input: Tensor<4>,
-    ) -> Result<LastState> {
+        watch: Option<&Watch>,
+    ) -> Result<(LastState, Option<Fingerprint>)> {
         let through = |mut state: Tensor<4>| -> Result<Tensor<4>> {
             for (piece, own) in &self.pieces {
                 let parameters = self.parameters(&residuals[own.clone()])?;
@@ -84,14 +89,21 @@ impl Card {
             }
             Ok(state)
         };
+        let start = match scheme.streams() {
+            Streams::Two => input,
+            Streams::One => {
+                let State { first, second } = sweep::open(scheme, input);
+                Tensor::cat(vec![first, second], 1)
+            }
+        };
+        let before = watch
+            .map(|watch| watch.fingerprint(&self.context, std::slice::from_ref(&start), self.grid));
+        let last = self.in_order(through(start)?);
         if scheme.streams() == Streams::Two {
-            let output = self.in_order(through(input)?);
-            return Ok(LastState { output, previous: None });
+            return Ok((LastState { output: last, previous: None }, before));
         }
-        let State { first, second } = sweep::open(scheme, input);
-        let last = self.in_order(through(Tensor::cat(vec![first, second], 1))?);
         let State { first: previous, second: output } = self.halves(last);
-        Ok(LastState { output, previous: Some(previous) })
+        Ok((LastState { output, previous: Some(previous) }, before))
     }
 
     /// Back through all blocks, from the last state and the gradient with respect to the output.
@@ -101,6 +113,7 @@ impl Card {
         scheme: &dyn Scheme,
         last: LastState,
         gradient: Tensor<4>,
+        watch: Option<&Watch>,
     ) -> Result<Reversed> {
         let scale = (self.precision == NumberType::F16).then(|| f16_scale(&gradient));
         let gradient = match &scale {
@@ -130,15 +143,13 @@ impl Card {
         if let Some(scale) = scale {
             gradient = gradient / scale;
         }
-        let (start, gradient) = match scheme.streams() {
-            Streams::Two => (Start(vec![state]), gradient),
-            Streams::One => {
-                let gradient = sweep::open_gradient(scheme, self.halves(gradient));
-                (self.halves(state).into(), gradient)
-            }
+        let after = watch.map(|watch| watch.fingerprint(&self.context, &[state], None));
+        let gradient = match scheme.streams() {
+            Streams::Two => gradient,
+            Streams::One => sweep::open_gradient(scheme, self.halves(gradient)),
         };
         let parameters = gradients.into_iter().rev().flatten().collect();
-        Ok(Reversed { start, gradient, parameters })
+        Ok(Reversed { after, gradient, parameters })
     }
 
     /// Both parts of a joined state.

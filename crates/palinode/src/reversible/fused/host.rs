@@ -3,7 +3,7 @@
 use super::super::blocks::Blocks;
 use super::super::last_state::LastState;
 use super::super::reversed::Reversed;
-use super::super::watch::Start;
+use super::super::watch::Fingerprint;
 use super::plan::Plan;
 use crate::autodiff::{View, on_kernels, tensor, values, views};
 use crate::error::{Error, Result};
@@ -54,23 +54,58 @@ impl Host {
         residuals: &[R],
         scheme: &dyn Scheme,
         input: Tensor<4>,
-    ) -> Result<LastState> {
+        watched: bool,
+    ) -> Result<(LastState, Option<Fingerprint>)> {
         let (shape, device) = (input.dims(), input.device());
         let parameters = Numbers::of(residuals)?;
         let parameters = parameters.split();
         let unit = self.unit(state_shape(scheme, shape), &parameters);
         if scheme.streams() == Streams::Two {
             let mut both = values(input);
-            self.swept(unit.forward(&self.context, StateSlices::Joined(&mut both)))?;
-            return Ok(LastState { output: tensor(both, shape, &device), previous: None });
+            let before = self.sweep(&unit, StateSlices::Joined(&mut both), watched)?;
+            let last = LastState { output: tensor(both, shape, &device), previous: None };
+            return Ok((last, before));
         }
         let start = sweep::open(scheme, input);
         let (mut first, mut second) = (values(start.first), values(start.second));
-        self.swept(unit.forward(&self.context, StateSlices::Apart(&mut first, &mut second)))?;
-        Ok(LastState {
+        let before = self.sweep(&unit, StateSlices::Apart(&mut first, &mut second), watched)?;
+        let last = LastState {
             output: tensor(second, shape, &device),
             previous: Some(tensor(first, shape, &device)),
-        })
+        };
+        Ok((last, before))
+    }
+
+    /// A state forward through all blocks, and what it was before them, if it is watched.
+    fn sweep(
+        &self,
+        unit: &UnitKernel<'_>,
+        state: StateSlices<'_>,
+        watched: bool,
+    ) -> Result<Option<Fingerprint>> {
+        if watched {
+            let found = self.swept(unit.forward_watched(&self.context, state))?;
+            return Ok(Some(Fingerprint::OnHost(found.into_flattened())));
+        }
+        self.swept(unit.forward(&self.context, state))?;
+        Ok(None)
+    }
+
+    /// State and gradient back through all blocks, and what the state then is, if it is watched.
+    fn back(
+        &self,
+        unit: &UnitKernel<'_>,
+        [state, gradient]: [StateSlices<'_>; 2],
+        gradients: Vec<Gradients<'_>>,
+        watched: bool,
+    ) -> Result<Option<Fingerprint>> {
+        let context = &self.context;
+        if watched {
+            let found = self.swept(unit.backward_watched(context, state, gradient, gradients))?;
+            return Ok(Some(Fingerprint::OnHost(found.into_flattened())));
+        }
+        self.swept(unit.backward(context, state, gradient, gradients))?;
+        Ok(None)
     }
 
     /// Back through all blocks, from the last state and the gradient with respect to the output.
@@ -83,6 +118,7 @@ impl Host {
         scheme: &dyn Scheme,
         last: LastState,
         gradient: Tensor<4>,
+        watched: bool,
     ) -> Result<Reversed> {
         let (shape, device) = (last.output.dims(), last.output.device());
         let parameters = Numbers::of(residuals)?;
@@ -90,46 +126,40 @@ impl Host {
         let gradients = found.iter_mut().map(ParameterSums::split).collect();
         let parameters = parameters.split();
         let unit = self.unit(state_shape(scheme, shape), &parameters);
-        let (start, gradient) = match last.previous {
+        let (after, gradient) = match last.previous {
             None => {
                 let (mut both, mut gradient) = (values(last.output), values(gradient));
-                self.swept(unit.backward(
-                    &self.context,
-                    StateSlices::Joined(&mut both),
-                    StateSlices::Joined(&mut gradient),
-                    gradients,
-                ))?;
-                let start = Start(vec![tensor(both, shape, &device)]);
-                (start, tensor(gradient, shape, &device))
+                let states = [&mut both, &mut gradient].map(|both| StateSlices::Joined(both));
+                let after = self.back(&unit, states, gradients, watched)?;
+                (after, tensor(gradient, shape, &device))
             }
             Some(previous) => {
                 let (mut first, mut second) = (values(previous), values(last.output));
                 let State { first: g_first, second: g_second } =
                     sweep::close_gradient(scheme, gradient);
                 let (mut g_first, mut g_second) = (values(g_first), values(g_second));
-                self.swept(unit.backward(
-                    &self.context,
+                let states = [
                     StateSlices::Apart(&mut first, &mut second),
                     StateSlices::Apart(&mut g_first, &mut g_second),
-                    gradients,
-                ))?;
+                ];
+                let after = self.back(&unit, states, gradients, watched)?;
                 let state = |first, second| State {
                     first: tensor(first, shape, &device),
                     second: tensor(second, shape, &device),
                 };
                 let gradient = sweep::open_gradient(scheme, state(g_first, g_second));
-                (state(first, second).into(), gradient)
+                (after, gradient)
             }
         };
         let parameters = found.into_iter().flat_map(|sums| sums.into_tensors(&device)).collect();
-        Ok(Reversed { start, gradient, parameters })
+        Ok(Reversed { after, gradient, parameters })
     }
 
     /// The end of a sweep: its working memory goes back to the system.
     ///
     /// It is used again for all chunks and blocks of a sweep. Kept from unit to unit, the largest unit's
     /// would add to the peak, which the first unit's backward pass reaches.
-    fn swept(&self, result: std::result::Result<(), palinode_kernels::Error>) -> Result<()> {
+    fn swept<T>(&self, result: std::result::Result<T, palinode_kernels::Error>) -> Result<T> {
         self.context.release_scratch();
         Ok(result?)
     }

@@ -15,11 +15,11 @@ use super::blocks::Blocks;
 use super::differentiation::Differentiation;
 use super::last_state::LastState;
 use super::reversed::Reversed;
-use super::watch::Start;
+use super::watch::{Fingerprint, Watch};
 use crate::error::{Error, Result};
 use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::scheme::{Scheme, Streams, sweep};
+use crate::scheme::Scheme;
 use burn::tensor::Tensor;
 use palinode_kernels::{Algorithm, Precision};
 use plan::plan;
@@ -60,7 +60,7 @@ impl Fused {
         }
     }
 
-    /// The last state for `input`.
+    /// The last state for `input`, and what the first one was, if it is watched.
     ///
     /// # Errors
     /// [`Error::Residual`] if a residual has more or fewer parameters than its
@@ -70,19 +70,12 @@ impl Fused {
         residuals: &[R],
         scheme: &dyn Scheme,
         input: Tensor<4>,
-    ) -> Result<LastState> {
+        watch: Option<&Watch>,
+    ) -> Result<(LastState, Option<Fingerprint>)> {
         match self {
-            Self::Host(host) => host.forward(residuals, scheme, input),
+            Self::Host(host) => host.forward(residuals, scheme, input, watch.is_some()),
             #[cfg(feature = "cube")]
-            Self::Card(card) => card.forward(residuals, scheme, input),
-        }
-    }
-
-    /// The state before the first block, in the form in which [`backward`](Self::backward) gives it back.
-    pub fn start(scheme: &dyn Scheme, input: Tensor<4>) -> Start {
-        match scheme.streams() {
-            Streams::Two => Start(vec![input]),
-            Streams::One => sweep::open(scheme, input).into(),
+            Self::Card(card) => card.forward(residuals, scheme, input, watch),
         }
     }
 
@@ -96,11 +89,12 @@ impl Fused {
         scheme: &dyn Scheme,
         last: LastState,
         gradient: Tensor<4>,
+        watch: Option<&Watch>,
     ) -> Result<Reversed> {
         match self {
-            Self::Host(host) => host.backward(residuals, scheme, last, gradient),
+            Self::Host(host) => host.backward(residuals, scheme, last, gradient, watch.is_some()),
             #[cfg(feature = "cube")]
-            Self::Card(card) => card.backward(residuals, scheme, last, gradient),
+            Self::Card(card) => card.backward(residuals, scheme, last, gradient, watch),
         }
     }
 }
