@@ -2,18 +2,22 @@
 
 use crate::arrays::{self, read_images};
 use crate::options::{Mode, OnDevice, StateOption};
-use crate::output::say;
+use crate::output::{remark, say};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use palinode::Context;
 use palinode::device::{check_available, read};
 use palinode::network::weights::{Array, collect_gradients};
 use palinode::network::{Phase, StateKind, WeightFile, save_arrays};
+use palinode::reversible::Watch;
 use palinode::tensor::{Tensor, TensorData};
 use palinode_train::train::cross_entropy;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// The drift above which gradients are called wrong, as in training.
+const LARGEST_DRIFT: f64 = 1e-3;
 
 /// Options of `palinode gradients`.
 #[derive(Debug, Args)]
@@ -65,6 +69,8 @@ impl GradientsCommand {
         let images = Tensor::<4>::from_data(TensorData::new(images, shape), &device).require_grad();
         let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(mode));
         let network = network.with_state(state, images.clone().inner().autodiff())?;
+        let watch = Watch::new();
+        let network = network.with_watch(Some(&watch));
         let labels = Tensor::from_data(TensorData::new(labels, [shape[0]]), &device);
         let logits = network.forward(images.clone(), Phase::BatchStatistics)?;
         let loss = cross_entropy(logits, labels);
@@ -74,6 +80,13 @@ impl GradientsCommand {
             return Err(palinode_train::Error::NonFinite { what: "the loss", place }.into());
         }
         let gradients = loss.backward();
+        let drifts = watch.read(network.units.len())?.into_iter().enumerate();
+        for (unit, drift) in drifts.filter(|(_, drift)| *drift > LARGEST_DRIFT) {
+            remark(&format!(
+                "unit {unit}: the state that came back differs by {drift:.1e} from that of the forward pass; its \
+                 gradients are wrong"
+            ));
+        }
         let mut arrays = collect_gradients(&network, &gradients);
         let input = images.grad(&gradients);
         let input = input.context("the backward pass gave no gradient of the input")?;
