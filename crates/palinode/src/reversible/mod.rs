@@ -16,6 +16,7 @@ mod checkpointed;
 mod differentiation;
 mod evaluations;
 mod forward;
+mod found;
 mod fused;
 mod half;
 mod last_state;

@@ -3,11 +3,12 @@
 
 use super::blocks::Blocks;
 use super::evaluations::Evaluations;
+use super::found::Reversed;
 use super::fused::Fused;
 use super::last_state::LastState;
 use super::local;
 use super::part::{pack, part, ranges, unpack};
-use super::watch::{Fingerprint, Watch};
+use super::watch::Watch;
 use crate::autodiff::record_modules;
 use crate::error::Result;
 use crate::pass::Phase;
@@ -84,16 +85,6 @@ fn whole<R: Residual>(blocks: &Blocks<'_, R>, input: Tensor<4>, phase: Phase) ->
         }
         (gradient, parameters)
     })
-}
-
-/// What a backward pass finds.
-pub(super) struct Reversed {
-    /// What is kept of the state before the first block, reconstructed, if it is watched.
-    pub after: Option<Fingerprint>,
-    /// The gradient with respect to the input.
-    pub gradient: Tensor<4>,
-    /// The gradients with respect to the parameters, flattened, in visiting order.
-    pub parameters: Vec<Tensor<1>>,
 }
 
 /// Back through all blocks, one at a time from the last.

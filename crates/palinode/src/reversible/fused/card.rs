@@ -1,9 +1,9 @@
 //! Units that a graphics card computes as a whole.
 
 use super::super::blocks::Blocks;
+use super::super::found::Reversed;
 use super::super::half::f16_scale;
 use super::super::last_state::LastState;
-use super::super::reversed::Reversed;
 use super::super::watch::{Fingerprint, Watch};
 use super::pieces::{Piece, pieces};
 use super::plan::Plan;

@@ -1,8 +1,8 @@
 //! Units that the CPU computes as a whole.
 
 use super::super::blocks::Blocks;
+use super::super::found::Reversed;
 use super::super::last_state::LastState;
-use super::super::reversed::Reversed;
 use super::super::watch::Fingerprint;
 use super::plan::Plan;
 use crate::autodiff::{View, on_kernels, tensor, values, views};

@@ -13,8 +13,8 @@ mod plan;
 
 use super::blocks::Blocks;
 use super::differentiation::Differentiation;
+use super::found::Reversed;
 use super::last_state::LastState;
-use super::reversed::Reversed;
 use super::watch::{Fingerprint, Watch};
 use crate::error::{Error, Result};
 use crate::pass::Phase;
