@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Compares Palinode's gradients with PyTorch's f64 autograd on the same weights.
 
-    python benchmarks/gradients.py [--model hamiltonian-218] [--seeds 5] [--images 4]
+    python benchmarks/gradients.py [--model hamiltonian-218] [--seeds 5] [--images 4] [--perturb 0.05]
+                                   [--modes reversible:exact,stored:float]
 
 For every seed: `palinode train` with no epoch writes the initial weights, `palinode gradients` computes the
-gradients of the mean cross-entropy of one random batch, and the network that examples/load_in_pytorch.py
+gradients of the mean cross-entropy of one random batch (in each mode, and with each kind of state that is named behind
+a colon), and the network that examples/load_in_pytorch.py
 rebuilds from the file computes them again in f64. Prints the largest error of every kind of array relative
 to the array's largest gradient, one row a seed and mode, and their medians. The rows `torch f32` are
 PyTorch's own errors in f32: with ReLU, an argument within rounding of 0 can change its sign in any f32
@@ -23,7 +25,8 @@ import tempfile
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
@@ -60,6 +63,18 @@ def largest_errors(found, truth):
     return row
 
 
+def perturb(path, amount, generator):
+    """Adds noise to every array of a weight file but the running statistics."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    arrays = load_file(path)
+    for name, array in arrays.items():
+        if "running" not in name:
+            noise = generator.standard_normal(tuple(array.shape)).astype(np.float32)
+            arrays[name] = array + amount * torch.from_numpy(noise)
+    save_file(arrays, path, metadata)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="hamiltonian-218")
@@ -67,6 +82,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--modes", default="reversible")
+    parser.add_argument("--perturb", type=float, default=0.0, help="moves every weight by so much noise")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target" / "release" / "palinode")
     arguments = parser.parse_args()
 
@@ -84,6 +100,8 @@ def main():
             )  # fmt: skip
             weights = run / "weights" / "init.safetensors"
             generator = np.random.default_rng(seed)
+            if arguments.perturb:
+                perturb(weights, arguments.perturb, generator)
             _, config = load(weights)
             shape = (arguments.images, config["channels"], *config["size"])
             images = generator.standard_normal(shape).astype(np.float32)
@@ -96,9 +114,11 @@ def main():
                     found, theirs = reference(weights, images, labels, torch.float32)
                 else:
                     out = scratch / "g.safetensors"
+                    mode_name, _, state = mode.partition(":")
+                    state = ["--state", state] if state else []
                     result = subprocess.run(
                         [arguments.program, "gradients", "--weights", weights, "--input", scratch / "x.npy",
-                         "--labels", scratch / "l.npy", "--mode", mode, "--out", out, "--json"],
+                         "--labels", scratch / "l.npy", "--mode", mode_name, *state, "--out", out, "--json"],
                         check=True, capture_output=True, text=True,
                     )  # fmt: skip
                     found, theirs = load_file(out), json.loads(result.stdout)["loss"]

@@ -8,15 +8,15 @@ use clap::Args;
 use palinode::Context;
 use palinode::device::{check_available, read};
 use palinode::network::weights::{Array, collect_gradients};
-use palinode::network::{Phase, StateKind, WeightFile, save_arrays};
+use palinode::network::{Network, Phase, StateKind, WeightFile, save_arrays};
 use palinode::reversible::Watch;
-use palinode::tensor::{Tensor, TensorData};
+use palinode::tensor::{Int, Tensor, TensorData};
 use palinode_train::train::cross_entropy;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The drift above which gradients are called wrong, as in training.
+/// The drift above which a unit is kept in more parts, as in training.
 const LARGEST_DRIFT: f64 = 1e-3;
 
 /// Options of `palinode gradients`.
@@ -70,23 +70,23 @@ impl GradientsCommand {
         let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(mode));
         let network = network.with_state(state, images.clone().inner().autodiff())?;
         let watch = Watch::new();
-        let network = network.with_watch(Some(&watch));
-        let labels = Tensor::from_data(TensorData::new(labels, [shape[0]]), &device);
-        let logits = network.forward(images.clone(), Phase::BatchStatistics)?;
-        let loss = cross_entropy(logits, labels);
-        let value = read(loss.clone())?.into_iter().sum::<f64>();
-        if !value.is_finite() {
-            let place = format!("gradients of {}", self.input.display());
-            return Err(palinode_train::Error::NonFinite { what: "the loss", place }.into());
-        }
-        let gradients = loss.backward();
-        let drifts = watch.read(network.units.len())?.into_iter().enumerate();
-        for (unit, drift) in drifts.filter(|(_, drift)| *drift > LARGEST_DRIFT) {
-            remark(&format!(
-                "unit {unit}: the state that came back differs by {drift:.1e} from that of the forward pass; its \
-                 gradients are wrong"
-            ));
-        }
+        let mut network = network.with_watch(Some(&watch));
+        let labels: Tensor<1, Int> =
+            Tensor::from_data(TensorData::new(labels, [shape[0]]), &device);
+        let (value, gradients) = loop {
+            let logits = network.forward(images.clone(), Phase::BatchStatistics)?;
+            let loss = cross_entropy(logits, labels.clone());
+            let value = read(loss.clone())?.into_iter().sum::<f64>();
+            if !value.is_finite() {
+                let place = format!("gradients of {}", self.input.display());
+                return Err(palinode_train::Error::NonFinite { what: "the loss", place }.into());
+            }
+            let gradients = loss.backward();
+            let Some(parts) = more_parts(&network, &watch.read(network.units.len())?) else {
+                break (value, gradients);
+            };
+            network = network.with_parts(&parts)?;
+        };
         let mut arrays = collect_gradients(&network, &gradients);
         let input = images.grad(&gradients);
         let input = input.context("the backward pass gave no gradient of the input")?;
@@ -105,4 +105,25 @@ impl GradientsCommand {
         }
         Ok(())
     }
+}
+
+/// Twice as many parts for units whose state came back changed, which is said; `None` if there is none, or if all such
+/// units are kept after every block.
+fn more_parts(network: &Network, drifts: &[f64]) -> Option<Vec<usize>> {
+    let mut more = false;
+    let parts = network.units.iter().zip(drifts).enumerate().map(|(number, (unit, &drift))| {
+        let parts = unit.parts();
+        if drift <= LARGEST_DRIFT {
+            return parts;
+        }
+        let most = (2 * parts).min(unit.blocks());
+        more |= most > parts;
+        remark(&format!(
+            "unit {number}: the state that came back differs by {drift:.1e} from that of the forward pass; it is kept in \
+             {most} parts"
+        ));
+        most
+    });
+    let parts = parts.collect();
+    more.then_some(parts)
 }

@@ -105,8 +105,17 @@ impl Increment {
                 }
             };
         };
+        // A number and its negative are rounded alike, so that −s undoes s.
+        let change = simd.mul_f32s(scale, f);
+        let size = simd.abs_f32s(change);
+        let sign: S::u32s = {
+            let [change, size]: [S::u32s; 2] = [bytemuck::cast(change), bytemuck::cast(size)];
+            simd.xor_u32s(change, size)
+        };
         let offset = simd.splat_f32s(grid.offset());
-        let rounded = simd.sub_f32s(simd.mul_add_e_f32s(scale, f, offset), offset);
+        let rounded = simd.sub_f32s(simd.add_f32s(size, offset), offset);
+        let rounded: S::f32s =
+            bytemuck::cast(simd.xor_u32s(bytemuck::cast::<_, S::u32s>(rounded), sign));
         match self.motion {
             Motion::Add => simd.add_f32s(state, rounded),
             Motion::Extrapolate => {

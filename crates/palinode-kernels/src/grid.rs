@@ -6,9 +6,9 @@ use crate::error::Error;
 ///
 /// Sums of f32 on a grid are exact while they stay small enough, so that a unit whose state lies on a grid runs
 /// backwards **to the bit**: each increment t = round(s·F(x)) is a multiple of the spacing, and X + t − t = X. This holds
-/// at any depth and for any F that gives the same bits twice, while all states stay within ± [`range`](Self::range) and
-/// all increments within a quarter of it. Beyond, sums round as they do in f32. (What comes back then differs from what
-/// went in, as without a grid.)
+/// at any depth and for any F that gives the same bits twice, while all states, and the differences of neighbouring ones,
+/// stay within ± [`range`](Self::range). Beyond, sums round as they do in f32. (What comes back then differs from what went
+/// in, as without a grid.)
 ///
 /// Gradients are those of the unit without the rounding.
 ///
@@ -56,13 +56,13 @@ impl Grid {
         }
     }
 
-    /// The finest grid with 8 to 20 binary places whose range leaves states up to ±`largest` a factor of four to grow;
+    /// The finest grid with 8 to 22 binary places whose range leaves states up to ±`largest` a factor of two to grow;
     /// `None` if there is none, or if `largest` is not finite.
     ///
-    /// With 20 places, numbers are 9.5e-7 apart and the range is ±16; with 8 places, 0.0039 and ±65,536.
+    /// With 22 places, numbers are 2.4e-7 apart and the range is ±4; with 8 places, 0.0039 and ±65,536.
     pub fn for_states(largest: f64) -> Option<Self> {
-        let grids = (8..=20).rev().map(|fraction| Self { fraction });
-        grids.into_iter().find(|grid| 4.0 * largest <= f64::from(grid.range()))
+        let grids = (8..=22).rev().map(|fraction| Self { fraction });
+        grids.into_iter().find(|grid| 2.0 * largest <= f64::from(grid.range()))
     }
 
     /// The grid with one binary place less; `None` below 8 places, where states would be coarse.
@@ -80,7 +80,7 @@ impl Grid {
         2.0_f32.powi(-self.fraction())
     }
 
-    /// Sums are exact for states within ± this number, 2^(24 − fraction), and increments within a quarter of it.
+    /// Sums are exact within ± this number, 2^(24 − fraction).
     pub fn range(self) -> f32 {
         2.0_f32.powi(24 - self.fraction())
     }
@@ -94,9 +94,9 @@ impl Grid {
         }
     }
 
-    /// A number c for which (x + c) − c is the number nearest to x within a quarter of the range: f32 between c / 1.5 and
-    /// 2c / 1.5 are one spacing apart, and x + c is one of them.
+    /// A number c for which (x + c) − c is the number nearest to x for 0 ≤ x < c: f32 between c and 2c are one spacing
+    /// apart, and x + c is one of them. For larger x it is a number of the grid that is near x.
     pub(crate) fn offset(self) -> f32 {
-        0.75 * self.range()
+        0.5 * self.range()
     }
 }

@@ -48,7 +48,7 @@ impl BatchNorm {
         }
     }
 
-    /// The normalised input: `[n, C, h, w]` → `[n, C, h, w]`. In [`Phase::Training`] the first
+    /// The normalised input: `[n, C, h, w]` → `[n, C, h, w]`. In [`Phase::Training`](crate::pass::Phase::Training) the first
     /// evaluation of a step updates the running statistics. A second evaluation uses the batch
     /// statistics of the first and updates nothing.
     ///

@@ -68,7 +68,7 @@ fn comes_back_on(context: &Context, case: Case, grid: Grid, h: f64) -> bool {
         unit.forward(context, StateSlices::Apart(&mut first, &mut second)).unwrap();
         assert!([&first, &second] != [&start[0], &start[1]], "{case:?}: nothing has moved");
         let end = [first, second];
-        if largest(&end) >= grid.range() / 4.0 {
+        if largest(&end) >= grid.range() / 2.0 {
             return false;
         }
         let mut numbers = end.iter().flatten();
@@ -175,8 +175,8 @@ fn the_nearest_number_is_odd_in_its_value() {
     assert_eq!(Grid::new(-3).unwrap().nearest(13.0), 16.0);
     assert!(grid.nearest(f32::NAN).is_nan() && grid.nearest(f32::INFINITY) == f32::INFINITY);
     let places = |largest| Grid::for_states(largest).map(Grid::fraction);
-    assert_eq!([0.0, 4.0, 4.1, 16_384.0].map(places), [Some(20), Some(20), Some(19), Some(8)]);
-    assert_eq!([16_385.0, f64::INFINITY, f64::NAN].map(places), [None; 3]);
+    assert_eq!([0.0, 4.0, 4.1, 32_768.0].map(places), [Some(22), Some(21), Some(20), Some(8)]);
+    assert_eq!([32_769.0, f64::INFINITY, f64::NAN].map(places), [None; 3]);
     assert_eq!(Grid::new(9).unwrap().coarser(), Grid::new(8).ok());
     assert_eq!(Grid::new(8).unwrap().coarser(), None);
     for fraction in [-65, 65, 1000, i32::MIN] {
