@@ -167,7 +167,7 @@ fn parts_and_grids_survive_an_interruption() {
 #[test]
 fn gradients_are_watched_too() {
     let directory = tempfile::tempdir().unwrap();
-    let nearly = Deep { step: 0.45, ..MIDPOINT };
+    let nearly = Deep { step: 0.5, ..MIDPOINT };
     let watched = training().with_reversal_tolerance(1e6).with_gradient_tolerance(1e-3);
     let remarks = run(nearly, watched, &directory.path().join("watched"));
     assert!(

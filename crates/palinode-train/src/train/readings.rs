@@ -76,11 +76,6 @@ impl Readings {
         self.kept.extend(norm);
     }
 
-    /// Whether the step that is under way is one after which to read.
-    pub fn next_is_due(&self) -> bool {
-        self.steps + 1 >= self.every
-    }
-
     /// Counts an optimiser step. Whether it is time to read.
     pub fn step(&mut self) -> bool {
         self.steps += 1;

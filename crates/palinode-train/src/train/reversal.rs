@@ -9,6 +9,7 @@ use crate::data::{Batch, Batches};
 use crate::error::{Error, Result};
 use crate::recipe::{OnDrift, TrainingRecipe};
 use burn::tensor::Device;
+use palinode::device::is_cpu;
 use palinode::network::weights::{Arrays, collect_gradients};
 use palinode::network::{Network, Phase, StateKind};
 use palinode::residual::Residual;
@@ -17,11 +18,16 @@ use palinode::scheme::Grid;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Training images that grids are chosen on. They are not augmented.
+/// Training images that grids are chosen on, if a batch has so many. They are not augmented.
 const IMAGES: usize = 64;
 
-/// Of these, those whose gradients are compared.
+/// Training images whose gradients are compared, if the states of a batch, kept after every block, take no more memory than
+/// a few batches do.
 const GRADIENT_IMAGES: usize = 16;
+
+/// Steps between two looks on a device that is not the CPU, where each one waits for everything that is still to do. They
+/// are counted from the beginning of the epoch, so that a run that was interrupted looks at the same steps.
+const STEPS: usize = 20;
 
 /// The first training images, as a batch.
 fn sample(data: &TrainingData, images: usize, device: &Device) -> Result<Option<Batch>> {
@@ -38,7 +44,8 @@ pub(super) fn with_states<R: Residual>(
 ) -> Result<Network<R>> {
     let mode = training.mode.unwrap_or_else(|| network.config().usual_mode());
     let kind = training.state.unwrap_or_else(|| StateKind::usual_for(mode));
-    let Some(batch) = sample(data, IMAGES, device)? else { return Ok(network) };
+    let images = IMAGES.min(training.batch_size);
+    let Some(batch) = sample(data, images, device)? else { return Ok(network) };
     let network = network.with_state(kind, batch.images)?;
     if kind == StateKind::Exact {
         let units = network.units.iter().enumerate();
@@ -69,6 +76,8 @@ pub(super) struct Reversal {
     on_drift: OnDrift,
     tolerance: f64,
     gradient_tolerance: f64,
+    /// Steps between two looks.
+    every: usize,
     /// What has been said already.
     said: BTreeSet<(usize, &'static str)>,
 }
@@ -82,18 +91,34 @@ impl Reversal {
         let TrainingRecipe { reversal_on_drift, reversal_tolerance, gradient_tolerance, .. } =
             run.settings.training;
         let watch = Watch::new();
+        let every = if is_cpu(&run.device()) { 1 } else { STEPS };
         let network = run.network.with_watch(Some(&watch));
         let own = Self {
             watch,
             on_drift: reversal_on_drift,
             tolerance: reversal_tolerance,
             gradient_tolerance,
+            every,
             said: BTreeSet::new(),
         };
         (own, Run { network, ..run })
     }
 
-    /// Looks at the drifts since the last call. Where one is beyond the tolerance, does what the settings say;
+    /// Whether step `step` of an epoch, from 0, of `steps` is one to [examine](Self::examine). If so, the drifts of the
+    /// steps before it are read now: they count as those of the epoch, but nothing is done about them.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Device`] if the device fails.
+    pub fn is_due<R: Residual>(&self, run: &mut Run<R>, steps: usize) -> Result<bool> {
+        let step = run.position.step + 1;
+        let due = step.is_multiple_of(self.every) || step == steps;
+        if due && self.every > 1 {
+            self.read(run)?;
+        }
+        Ok(due)
+    }
+
+    /// Looks at the drifts of the step that is under way. Where one is beyond the tolerance, does what the settings say;
     /// returns the gradients of the step, made once more, if that cut a unit.
     ///
     /// # Errors
@@ -146,9 +171,10 @@ impl Reversal {
         observer: &mut dyn Observer,
     ) -> Result<Option<f64>> {
         self.widen(run, observer)?;
-        let Some(batch) = sample(&run.data, GRADIENT_IMAGES, &run.device())? else {
-            return Ok(None);
-        };
+        let blocks = run.network.units.iter().map(|unit| unit.blocks()).max().unwrap_or(0);
+        let images =
+            (4 * run.settings.training.batch_size / blocks.max(1)).clamp(1, GRADIENT_IMAGES);
+        let Some(batch) = sample(&run.data, images, &run.device())? else { return Ok(None) };
         let mut found = None;
         while let Some(differences) = gradient_differences(&run.network, &batch)? {
             let largest = differences.iter().copied().fold(0.0, f64::max);
@@ -243,7 +269,8 @@ impl Reversal {
         if grids.iter().all(Option::is_none) {
             return Ok(());
         }
-        let Some(batch) = sample(&run.data, IMAGES, &run.device())? else { return Ok(()) };
+        let images = IMAGES.min(run.settings.training.batch_size);
+        let Some(batch) = sample(&run.data, images, &run.device())? else { return Ok(()) };
         let largest = run.network.largest_states(batch.images)?;
         for (unit, (grid, largest)) in grids.iter_mut().zip(largest).enumerate() {
             let Some(own) = *grid else { continue };

@@ -56,6 +56,7 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
 
         while run.position.step < steps {
             let mut mean = GradientMean::default();
+            let examined = reversal.is_due(&mut run, steps)?;
             let first = run.position.step * training.accumulate;
             for (number, batch) in (first..).zip(batches.by_ref().take(training.accumulate)) {
                 let batch = batch?;
@@ -74,7 +75,7 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
                 readings.add_batch(run.position.step, &loss, logits, labels.clone());
 
                 let mut gradients = scaled_gradients(&run.network, loss, loss_scale);
-                if readings.next_is_due() || run.position.step + 1 == steps {
+                if examined {
                     let again = |network: &Network<R>| {
                         let (loss, _) = forward(network, Phase::Repeated { seed, step })?;
                         Ok(scaled_gradients(network, loss, loss_scale))
