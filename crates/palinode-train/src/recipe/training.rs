@@ -77,7 +77,7 @@ pub struct TrainingRecipe {
     pub state: Option<StateKind>,
     /// The largest relative difference between a unit's first state and the one that comes back in mode `reversible`.
     pub reversal_tolerance: f64,
-    /// The largest relative difference between the gradients of a unit at reconstructed states and at kept ones.
+    /// The largest relative difference between the gradients of a unit and those of the same unit kept in more parts.
     pub gradient_tolerance: f64,
     /// What happens where one of them is exceeded.
     pub reversal_on_drift: OnDrift,

@@ -28,8 +28,8 @@ pub struct Row {
     /// The largest drift of each unit in this epoch.
     #[serde(default)]
     pub drift: Drifts,
-    /// The largest relative difference of a unit's gradients from those at states that are kept; `None` where no
-    /// unit reconstructs states that are not exact.
+    /// The largest relative difference of a unit's gradients from those of the same unit kept in more parts; `None`
+    /// where no unit reconstructs states that are not exact.
     #[serde(default)]
     pub gradient_drift: Option<f64>,
 }

@@ -11,7 +11,7 @@ use crate::recipe::{OnDrift, TrainingRecipe};
 use burn::tensor::Device;
 use palinode::device::is_cpu;
 use palinode::network::weights::{Arrays, collect_gradients};
-use palinode::network::{Network, Phase, StateKind};
+use palinode::network::{Network, Phase, StateKind, Unit};
 use palinode::residual::Residual;
 use palinode::reversible::{Differentiation, Watch};
 use palinode::scheme::Grid;
@@ -21,8 +21,8 @@ use std::sync::Arc;
 /// Training images that grids are chosen on, if a batch has so many. They are not augmented.
 const IMAGES: usize = 64;
 
-/// Training images whose gradients are compared, if the states of a batch, kept after every block, take no more memory than
-/// a few batches do.
+/// Training images whose gradients are compared, if the states that this keeps take no more memory than those of a few
+/// batches.
 const GRADIENT_IMAGES: usize = 16;
 
 /// Steps between two looks on a device that is not the CPU, where each one waits for everything that is still to do. They
@@ -161,7 +161,7 @@ impl Reversal {
     }
 
     /// At the end of an epoch: gives units coarser grids whose states have grown, and compares gradients with those
-    /// at states that are kept. Returns the largest relative difference, if there was something to compare.
+    /// at states that drift less. Returns the largest relative difference, if there was something to compare.
     ///
     /// # Errors
     /// As [`examine`](Self::examine).
@@ -171,9 +171,9 @@ impl Reversal {
         observer: &mut dyn Observer,
     ) -> Result<Option<f64>> {
         self.widen(run, observer)?;
-        let blocks = run.network.units.iter().map(|unit| unit.blocks()).max().unwrap_or(0);
-        let images =
-            (4 * run.settings.training.batch_size / blocks.max(1)).clamp(1, GRADIENT_IMAGES);
+        let parts = run.network.units.iter().map(more_parts).max().unwrap_or(1);
+        let images = 4 * run.settings.training.batch_size / parts.max(1);
+        let images = images.clamp(1, GRADIENT_IMAGES);
         let Some(batch) = sample(&run.data, images, &run.device())? else { return Ok(None) };
         let mut found = None;
         while let Some(differences) = gradient_differences(&run.network, &batch)? {
@@ -183,8 +183,8 @@ impl Reversal {
             let beyond = differences.iter().rposition(|own| *own > self.gradient_tolerance);
             let Some(unit) = beyond else { break };
             let what = format!(
-                "unit {unit}: the gradients at reconstructed states differ by {:.1e} from those at the states \
-                 of the forward pass",
+                "unit {unit}: the gradients at reconstructed states differ by {:.1e} from those at states that \
+                 are kept more often",
                 differences[unit]
             );
             match self.on_drift {
@@ -356,8 +356,14 @@ pub(super) fn fractions(grids: &[Option<Grid>]) -> Vec<Option<i32>> {
     grids.iter().map(|grid| grid.map(Grid::fraction)).collect()
 }
 
-/// For every unit, the relative difference of its parameters' gradients from those at states that are kept after every
-/// block; `None` if no unit reconstructs states that are not on a grid.
+/// In how many parts a unit is kept to compare its gradients: its states then drift by much less.
+fn more_parts<R: Residual>(unit: &Unit<R>) -> usize {
+    let root = (unit.blocks() as f64).sqrt().ceil() as usize;
+    (4 * unit.parts()).max(root).min(unit.blocks())
+}
+
+/// For every unit, the relative difference of its parameters' gradients from those of units that are kept in
+/// [`more_parts`]; `None` if no unit reconstructs states that are not on a grid.
 fn gradient_differences<R: Residual>(
     network: &Network<R>,
     batch: &Batch,
@@ -375,7 +381,7 @@ fn gradient_differences<R: Residual>(
         let loss = cross_entropy(logits, batch.labels.clone());
         Ok(collect_gradients(network, &loss.backward()))
     };
-    let kept: Vec<usize> = network.units.iter().map(|unit| unit.blocks()).collect();
+    let kept: Vec<usize> = network.units.iter().map(more_parts).collect();
     let kept = gradients(&network.clone().with_parts(&kept)?)?;
     let found = gradients(network)?;
     let of_unit = |unit: usize| {
