@@ -8,9 +8,10 @@ use clap::Args;
 use palinode::Context;
 use palinode::device::{check_available, read};
 use palinode::network::weights::{Array, collect_gradients};
-use palinode::network::{Network, Phase, StateKind, WeightFile, save_arrays};
+use palinode::network::{Network, Phase, StateKind, Unit, WeightFile, save_arrays};
 use palinode::reversible::Watch;
 use palinode::tensor::{Int, Tensor, TensorData};
+use palinode_train::Error;
 use palinode_train::train::cross_entropy;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -69,6 +70,16 @@ impl GradientsCommand {
         let images = Tensor::<4>::from_data(TensorData::new(images, shape), &device).require_grad();
         let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(mode));
         let network = network.with_state(state, images.clone().inner().autodiff())?;
+        if state == StateKind::Exact {
+            let units = network.units.iter().enumerate();
+            let large =
+                units.filter(|(_, unit)| unit.grid().is_none() && unit.scheme().is_reversible());
+            for (unit, _) in large {
+                remark(&format!(
+                    "unit {unit} cannot be exact: its states are too large; they are float"
+                ));
+            }
+        }
         let watch = Watch::new();
         let mut network = network.with_watch(Some(&watch));
         let labels: Tensor<1, Int> =
@@ -79,13 +90,13 @@ impl GradientsCommand {
             let value = read(loss.clone())?.into_iter().sum::<f64>();
             if !value.is_finite() {
                 let place = format!("gradients of {}", self.input.display());
-                return Err(palinode_train::Error::NonFinite { what: "the loss", place }.into());
+                return Err(Error::NonFinite { what: "the loss", place }.into());
             }
             let gradients = loss.backward();
-            let Some(parts) = more_parts(&network, &watch.read(network.units.len())?) else {
-                break (value, gradients);
-            };
-            network = network.with_parts(&parts)?;
+            match more_parts(&network, &watch.read(network.units.len())?)? {
+                None => break (value, gradients),
+                Some(parts) => network = network.with_parts(&parts)?,
+            }
         };
         let mut arrays = collect_gradients(&network, &gradients);
         let input = images.grad(&gradients);
@@ -95,7 +106,7 @@ impl GradientsCommand {
         let infinite = |array: &Array| array.values.iter().any(|value| !value.is_finite());
         if let Some((name, _)) = arrays.iter().find(|(_, array)| infinite(array)) {
             let place = format!("`{name}`, from {}", self.input.display());
-            return Err(palinode_train::Error::NonFinite { what: "a gradient", place }.into());
+            return Err(Error::NonFinite { what: "a gradient", place }.into());
         }
         save_arrays(&self.out, &arrays, &BTreeMap::new())?;
         if self.json {
@@ -107,23 +118,26 @@ impl GradientsCommand {
     }
 }
 
-/// Twice as many parts for units whose state came back changed, which is said; `None` if there is none, or if all such
-/// units are kept after every block.
-fn more_parts(network: &Network, drifts: &[f64]) -> Option<Vec<usize>> {
-    let mut more = false;
-    let parts = network.units.iter().zip(drifts).enumerate().map(|(number, (unit, &drift))| {
-        let parts = unit.parts();
-        if drift <= LARGEST_DRIFT {
-            return parts;
+/// Twice as many parts for units whose state came back changed, which is said; `None` if there is none.
+///
+/// # Errors
+/// [`Error::Drift`] if such a unit is kept after every block already.
+fn more_parts(network: &Network, drifts: &[f64]) -> Result<Option<Vec<usize>>, Error> {
+    let mut parts: Vec<usize> = network.units.iter().map(Unit::parts).collect();
+    let drifting = drifts.iter().copied().enumerate().filter(|(_, drift)| *drift > LARGEST_DRIFT);
+    let drifting: Vec<(usize, f64)> = drifting.collect();
+    for &(unit, drift) in &drifting {
+        let most = (2 * parts[unit]).min(network.units[unit].blocks());
+        if most == parts[unit] {
+            let what = "the state that came back differs from that of the forward pass";
+            let place = "kept after every block".to_owned();
+            return Err(Error::Drift { what, unit, drift, place });
         }
-        let most = (2 * parts).min(unit.blocks());
-        more |= most > parts;
         remark(&format!(
-            "unit {number}: the state that came back differs by {drift:.1e} from that of the forward pass; it is kept in \
+            "unit {unit}: the state that came back differs by {drift:.1e} from that of the forward pass; it is kept in \
              {most} parts"
         ));
-        most
-    });
-    let parts = parts.collect();
-    more.then_some(parts)
+        parts[unit] = most;
+    }
+    Ok((!drifting.is_empty()).then_some(parts))
 }

@@ -88,7 +88,7 @@ impl Grid {
     /// The number of the grid that is nearest to x, of two the even one. (A number beyond the range stays what it is.)
     pub fn nearest(self, x: f32) -> f32 {
         if x.abs() < self.range() {
-            (x / self.spacing()).round_ties_even() * self.spacing()
+            (x * 2.0_f32.powi(self.fraction())).round_ties_even() * self.spacing()
         } else {
             x
         }

@@ -119,6 +119,10 @@ pub(crate) fn of_image<S: Simd>(simd: S, image: &[f32]) -> Projection {
             found.bits = found.bits.wrapping_add(x.to_bits());
         }
     }
+    if !found.square.is_finite() {
+        // The squares of numbers above 1e18 leave the range of f32.
+        found.square = image.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    }
     found
 }
 
@@ -141,13 +145,12 @@ pub fn drift(before: &[Projection], after: &[Projection]) -> Result<f64, Error> 
 /// The drift of states whose bits differ, but not their projections.
 const LEAST: f64 = 1e-9;
 
-/// √(change/square): 0 if nothing has changed, infinite if a number is not finite.
+/// √(change/square): infinite if a number is not finite. If there is nothing to relate the change to, √change.
 pub fn relative(change: f64, square: f64) -> f64 {
-    match (change / square).sqrt() {
-        _ if change == 0.0 && square.is_finite() => 0.0,
-        drift if drift.is_finite() => drift,
-        _ => f64::INFINITY,
+    if !change.is_finite() || !square.is_finite() {
+        return f64::INFINITY;
     }
+    if square == 0.0 { change.sqrt() } else { (change / square).sqrt() }
 }
 
 #[cfg(test)]
@@ -208,10 +211,16 @@ mod tests {
         nearly[40] = nearly[40].next_up();
         let found = drift(&of(&x), &of(&nearly)).unwrap();
         assert!(found > 0.0 && found < 1e-7, "{found:e}");
+        let [huge, other] = [1e30_f32, 1.001e30].map(|size| x.iter().map(|x| x * size).collect());
+        let [huge, other]: [Vec<f32>; 2] = [huge, other];
+        let found = drift(&of(&huge), &of(&other)).unwrap();
+        assert!(found > 3e-4 && found < 3e-3, "{found:e}");
         let mut broken = x.clone();
         broken[40] = f32::NAN;
         assert_eq!(drift(&of(&x), &of(&broken)).unwrap(), f64::INFINITY);
         assert!(drift(&of(&x), &of(&x[..500])).is_err());
+        assert_eq!((relative(0.0, 0.0), relative(4.0, 0.0), relative(4.0, 16.0)), (0.0, 2.0, 0.5));
+        assert_eq!(relative(0.0, f64::INFINITY), f64::INFINITY);
         // On a grid, the numbers are compared as they are held.
         let grid = Grid::new(10).ok();
         let held: Vec<f32> = x.iter().map(|&x| grid.unwrap().nearest(x)).collect();

@@ -27,11 +27,10 @@ pub enum Error {
     },
     /// States or gradients drift too far in the reversible mode.
     #[error(
-        "unit {unit}: {what} differs by {drift:.1e} from that of the forward pass ({place}); a smaller step size, \
-         `training.state = \"exact\"` or mode `checkpointed` helps"
+        "unit {unit}: {what} by {drift:.1e} ({place}); a smaller step size or mode `checkpointed` helps"
     )]
     Drift {
-        /// What differs.
+        /// What differs from what.
         what: &'static str,
         /// Which unit.
         unit: usize,

@@ -141,7 +141,7 @@ fn a_run_stops_where_it_is_told_to() {
     let error = trainer(MIDPOINT, stop).train(&out, &mut Unobserved).unwrap_err();
     assert!(matches!(error, Error::Drift { .. }), "{error}");
     assert!(error.to_string().contains("(epoch 1, step 1)"), "{error}");
-    assert!(error.to_string().contains("`training.state = \"exact\"`"), "{error}");
+    assert!(error.to_string().contains("mode `checkpointed` helps"), "{error}");
 }
 
 #[test]

@@ -71,6 +71,24 @@ fn the_drift_is_the_change_of_the_state_that_comes_back() {
     assert!(gridded >= 5, "{gridded} of 6 units have states that fit a grid");
 }
 
+/// Where σ(0) is not zero, nothing of the padding of channels counts.
+#[test]
+fn softplus_does_not_drift_either() {
+    for scheme in SchemeName::REVERSIBLE {
+        for channels in [3, 8, 16, 20] {
+            let (dtype, activation) = (FloatDType::F32, Activation::Softplus);
+            let case = Case { dtype, activation, channels, batch: 2, ..Case::new(scheme) };
+            let unit = case.unit(Differentiation::Reversible);
+            assert!(unit.is_fused(&case.input(), support::PHASE).unwrap());
+            let grid = Grid::for_states(unit.largest_state(case.input(), support::PHASE).unwrap());
+            assert!(grid.is_some());
+            let float = drift(&unit, case);
+            assert!(float < 1e-5, "{case:?}: {float:e}");
+            assert_eq!(drift(&unit.with_grid(grid), case), 0.0, "{case:?}");
+        }
+    }
+}
+
 #[test]
 fn more_parts_mean_less_drift_and_the_gradients_of_the_stored_mode() {
     for (case, much) in drifting() {

@@ -114,6 +114,15 @@ impl WithSimd for Chunk<'_, '_, '_, '_> {
         for &block in work.blocks.iter().rev() {
             memory.retreat(simd, images, block, (&work.sums, index));
         }
+        if !projections.is_empty() {
+            // σ(0) need not be 0: what is beyond the channels is no part of the state.
+            let (geometry, channels) = (work.unit.geometry(), work.unit.channels);
+            for part in &mut memory.states {
+                for pixel in part.chunks_exact_mut(geometry.depth) {
+                    pixel[channels..].fill(0.0);
+                }
+            }
+        }
         project(simd, &memory.states, work.unit.geometry().image_len(), projections);
         state.store(simd, layout, &memory.states);
         gradient.store(simd, layout, &memory.gradients);

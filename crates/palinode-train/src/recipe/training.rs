@@ -26,7 +26,7 @@ pub enum HeadStart {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDrift {
-    /// The unit is kept in as many parts as it takes, and the step is made once more.
+    /// The unit is kept in more parts, and the step is repeated.
     #[default]
     Checkpoint,
     /// The run ends with an error.

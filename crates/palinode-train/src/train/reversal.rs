@@ -9,6 +9,7 @@ use crate::data::{Batch, Batches};
 use crate::error::{Error, Result};
 use crate::recipe::{OnDrift, TrainingRecipe};
 use burn::tensor::Device;
+use palinode::check::repeats;
 use palinode::device::is_cpu;
 use palinode::network::weights::{Arrays, collect_gradients};
 use palinode::network::{Network, Phase, StateKind, Unit};
@@ -42,22 +43,30 @@ pub(super) fn with_states<R: Residual>(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Network<R>> {
-    let mode = training.mode.unwrap_or_else(|| network.config().usual_mode());
-    let kind = training.state.unwrap_or_else(|| StateKind::usual_for(mode));
+    let mut modes = network.units.iter().map(|unit| unit.mode());
+    let usual = match modes.any(|mode| mode == Differentiation::Reversible) {
+        true => StateKind::Exact,
+        false => StateKind::Float,
+    };
+    let kind = training.state.unwrap_or(usual);
     let images = IMAGES.min(training.batch_size);
     let Some(batch) = sample(data, images, device)? else { return Ok(network) };
-    let network = network.with_state(kind, batch.images)?;
-    if kind == StateKind::Exact {
-        let units = network.units.iter().enumerate();
-        let large =
-            units.filter(|(_, unit)| unit.grid().is_none() && unit.scheme().is_reversible());
-        for (unit, _) in large {
-            observer.remark(&format!(
-                "unit {unit}: states are too large to be exact; they are any f32"
-            ));
-        }
+    if kind == StateKind::Float {
+        return Ok(network);
     }
-    Ok(network)
+    let repeated = repeats(&network, batch.images.clone())?;
+    let network = network.with_state(kind, batch.images)?;
+    let mut grids = network.grids();
+    for (unit, (grid, repeats)) in grids.iter_mut().zip(repeated).enumerate() {
+        let reason = match (network.units[unit].scheme().is_reversible(), repeats, &grid) {
+            (false, ..) | (true, true, Some(_)) => continue,
+            (true, false, _) => "its residuals do not give the same bits twice",
+            (true, true, None) => "its states are too large",
+        };
+        observer.remark(&format!("unit {unit} cannot be exact: {reason}; its states are float"));
+        *grid = None;
+    }
+    Ok(network.with_grids(&grids)?)
 }
 
 /// How far apart the numbers of a grid are, and how far they reach, for people.
@@ -66,7 +75,7 @@ fn described(grid: Option<Grid>) -> String {
         Some(grid) => {
             format!("multiples of {:.1e}, exact up to ±{}", grid.spacing(), grid.range())
         }
-        None => "any f32".to_owned(),
+        None => "float".to_owned(),
     }
 }
 
@@ -82,7 +91,7 @@ pub(super) struct Reversal {
     said: BTreeSet<(usize, &'static str)>,
 }
 
-/// What makes the gradients of a step once more.
+/// What repeats a step: the gradients of a network.
 pub(super) type Again<'a, R> = dyn Fn(&Network<R>) -> Result<ParameterGradients> + 'a;
 
 impl Reversal {
@@ -119,7 +128,7 @@ impl Reversal {
     }
 
     /// Looks at the drifts of the step that is under way. Where one is beyond the tolerance, does what the settings say;
-    /// returns the gradients of the step, made once more, if that cut a unit.
+    /// returns the gradients of the repeated step, if that changed a unit.
     ///
     /// # Errors
     /// [`Error::Drift`] if the run is to stop, or if a unit drifts however many parts it is kept in; as
@@ -130,33 +139,41 @@ impl Reversal {
         again: &Again<'_, R>,
         observer: &mut dyn Observer,
     ) -> Result<Option<ParameterGradients>> {
-        let (drifts, tolerance) = (self.read(run)?, self.tolerance);
-        let mut better = None;
-        for (unit, &drift) in drifts.iter().enumerate().filter(|(_, drift)| **drift > tolerance) {
+        let drifts = self.read(run)?;
+        coarsen(run, &drifts, observer)?;
+        let beyond = |drifts: &[f64], tolerance| drifts.iter().position(|drift| *drift > tolerance);
+        if beyond(&drifts, self.tolerance).is_none() {
+            return Ok(None);
+        }
+        // Where a state left the range of its grid, coarser ones may be enough.
+        let (mut found, mut better) = (drifts, None);
+        while let Some(unit) = beyond(&found, self.tolerance) {
             match self.on_drift {
-                OnDrift::Stop => return Err(self.drifted(run, unit, drift)),
-                OnDrift::Report => self.say(
-                    (unit, "drift"),
-                    || format!("{}; its gradients are wrong", drifts_by(run, unit, drift)),
-                    observer,
-                ),
-                OnDrift::Checkpoint => {
-                    let remark = drifts_by(run, unit, drift);
+                OnDrift::Stop if run.network.units[unit].grid().is_none() => {
+                    return Err(self.drifted(run, unit, found[unit]));
+                }
+                OnDrift::Report if run.network.units[unit].grid().is_none() => {
+                    let drift = found[unit];
+                    self.say(
+                        (unit, "drift"),
+                        || format!("{}; its gradients are wrong", drifts_by(run, unit, drift)),
+                        observer,
+                    );
+                    found[unit] = 0.0;
+                    continue;
+                }
+                OnDrift::Checkpoint if run.network.units[unit].grid().is_none() => {
+                    let remark = drifts_by(run, unit, found[unit]);
                     let parts = self.cut(run, unit, again)?;
                     observer.remark(&format!("{remark}; it is kept in {parts} parts from now on"));
-                    better = Some(());
                 }
+                _ => (),
             }
+            let gradients = again(&run.network)?;
+            found = self.watch.read(run.network.units.len())?;
+            coarsen(run, &found, observer)?;
+            better = Some(gradients);
         }
-        let better = match better {
-            None => None,
-            Some(()) => {
-                let gradients = again(&run.network)?;
-                self.read(run)?;
-                Some(gradients)
-            }
-        };
-        coarsen(run, &drifts, observer)?;
         Ok(better)
     }
 
@@ -178,7 +195,8 @@ impl Reversal {
         let mut found = None;
         while let Some(differences) = gradient_differences(&run.network, &batch)? {
             let largest = differences.iter().copied().fold(0.0, f64::max);
-            found.get_or_insert(largest);
+            // An infinite number could not be saved.
+            found.get_or_insert(largest.min(f64::MAX));
             // What a unit passes on disturbs the units before it, so the last one is mended first.
             let beyond = differences.iter().rposition(|own| *own > self.gradient_tolerance);
             let Some(unit) = beyond else { break };
@@ -191,10 +209,10 @@ impl Reversal {
                 OnDrift::Stop => {
                     let drift = differences[unit];
                     return Err(Error::Drift {
-                        what: "the gradient",
+                        what: "the gradient at reconstructed states differs from that at kept ones",
                         unit,
                         drift,
-                        place: place(run),
+                        place: format!("after epoch {}", run.position.epoch + 1),
                     });
                 }
                 OnDrift::Report => {
@@ -202,9 +220,13 @@ impl Reversal {
                     break;
                 }
                 OnDrift::Checkpoint => {
-                    let parts = 2 * run.network.units[unit].parts();
-                    keep(run, unit, parts)?;
+                    let now = run.network.units[unit].parts();
+                    keep(run, unit, 2 * now)?;
                     let parts = run.network.units[unit].parts();
+                    if parts == now {
+                        // What disturbs it comes from the units behind it, which are within the tolerance.
+                        break;
+                    }
                     observer.remark(&format!("{what}; it is kept in {parts} parts from now on"));
                 }
             }
@@ -217,6 +239,10 @@ impl Reversal {
     /// The drifts since the last call, which also count as those of the epoch.
     fn read<R: Residual>(&self, run: &mut Run<R>) -> Result<Vec<f64>> {
         let found = self.watch.read(run.network.units.len())?;
+        let mut modes = run.network.units.iter().map(|unit| unit.mode());
+        if !modes.any(|mode| mode == Differentiation::Reversible) {
+            return Ok(found);
+        }
         let drifts = &mut run.position.drifts;
         drifts.resize(found.len(), 0.0);
         for (largest, drift) in drifts.iter_mut().zip(&found) {
@@ -288,7 +314,8 @@ impl Reversal {
     }
 
     fn drifted<R: Residual>(&self, run: &Run<R>, unit: usize, drift: f64) -> Error {
-        Error::Drift { what: "the reconstructed state", unit, drift, place: place(run) }
+        let what = "the state that came back differs from that of the forward pass";
+        Error::Drift { what, unit, drift, place: place(run) }
     }
 
     /// Says something once in a run.
@@ -315,7 +342,7 @@ fn coarsen<R: Residual>(
         let Some(own) = grids.get(unit).copied().flatten() else { continue };
         let coarser = own.coarser();
         observer.remark(&format!(
-            "{}: it left the range of its grid; states are {} from now on",
+            "{}; its states are {} from now on",
             drifts_by(run, unit, drift),
             described(coarser)
         ));

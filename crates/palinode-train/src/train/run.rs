@@ -83,10 +83,10 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
                     match reversal.examine(&mut run, &again, observer) {
                         Ok(None) => (),
                         Ok(Some(better)) => gradients = better,
-                        Err(Error::Drift { drift, .. }) if drift.is_infinite() => {
-                            // Mostly the loss was the first number that was not finite.
+                        Err(error @ Error::Drift { drift, .. }) if drift.is_infinite() => {
+                            // Mostly the loss is the first number that is not finite.
                             run.read(&mut readings)?;
-                            return Err(run.not_finite("a state"));
+                            return Err(error);
                         }
                         Err(error) => return Err(error),
                     }

@@ -6,17 +6,18 @@ use crate::pass::Phase;
 use crate::residual::Residual;
 use crate::reversible::Differentiation;
 use crate::scheme::Grid;
+use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// What the states of the units are in training. Inference always has f32 of any value.
+/// What the states of the units are in training. In inference they are always unrestricted f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StateKind {
     /// On a [`Grid`] for each unit: states that are reconstructed are those of the forward pass, bit for bit.
     Exact,
-    /// Any f32: states that are reconstructed differ by rounding, which grows with depth, step size and weights.
+    /// Unrestricted f32: states that are reconstructed differ by rounding, which grows with depth, step size and weights.
     Float,
 }
 
@@ -60,7 +61,7 @@ impl<R: Residual> Network<R> {
     pub fn largest_states(&self, images: Tensor<4>) -> Result<Vec<f64>> {
         let phase = Phase::BatchStatistics;
         let mut found = Vec::new();
-        self.forward_past(images, phase, &mut |unit, input| {
+        self.valid().forward_past(images.inner(), phase, &mut |unit, input| {
             found.push(unit.largest_state(input.clone(), phase)?);
             Ok(())
         })?;

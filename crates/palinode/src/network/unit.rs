@@ -98,7 +98,8 @@ impl<R: Residual> Unit<R> {
     }
 
     /// The same unit, kept in `parts` parts of nearly the same number of blocks in mode `reversible`: the state is kept
-    /// after each of them, so that reconstructed states drift through the blocks of one part only. 1 is the whole unit.
+    /// after each of them, so that reconstructed states drift through the blocks of one part only. 1 is the whole unit, as
+    /// is any number for a scheme whose blocks do not take the residuals in their order.
     pub fn with_parts(mut self, parts: usize) -> Self {
         self.site.parts = parts.clamp(1, self.blocks().max(1));
         self
@@ -222,7 +223,7 @@ impl<R: Residual> Unit<R> {
             found
                 .extend([&state.first, &state.second].map(|part| part.clone().inner().abs().max()));
         })?;
-        // A NaN is larger than any number.
+        // A NaN counts as infinite.
         let larger = |most: f64, own: f64| if own.is_nan() { f64::INFINITY } else { own.max(most) };
         Ok(read(Tensor::cat(found, 0))?.into_iter().fold(0.0, larger))
     }

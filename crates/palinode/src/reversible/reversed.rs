@@ -24,11 +24,15 @@ pub(super) fn forward<R: Residual>(
     input: Tensor<4>,
     phase: Phase,
 ) -> Result<Tensor<4>> {
-    if blocks.site.parts <= 1 || blocks.count() <= 1 {
-        return whole(blocks, input, phase);
-    }
     let scheme = blocks.scheme.as_ref();
     let each = scheme.residuals_per_block();
+    let in_order = |block: usize| {
+        let own = block * each..(block + 1) * each;
+        scheme.update(block).terms().all(|term| own.contains(&term.residual))
+    };
+    if blocks.site.parts <= 1 || blocks.count() <= 1 || !(0..blocks.count()).all(in_order) {
+        return whole(blocks, input, phase);
+    }
     let start = sweep::open(scheme, input).rounded(blocks.site.grid_in(phase));
     let mut packed = pack(start);
     for range in ranges(blocks.count(), blocks.site.parts) {

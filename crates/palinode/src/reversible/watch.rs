@@ -7,6 +7,7 @@ use crate::scheme::Grid;
 use burn::tensor::{Tensor, TensorData};
 use palinode_kernels::Context;
 use palinode_kernels::projection::{Projection, drift, projections, relative, sign};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A record of how far the states that the reversible mode reconstructs are from those of the forward pass.
@@ -16,23 +17,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// difference relative to the norm of the state, as estimated from the projections; it is zero where all bits are the
 /// same.
 ///
-/// Clones share the record. On devices other than the CPU the numbers stay there until they are [read](Self::read).
+/// Clones share the record. On devices other than the CPU, two numbers for each backward pass of a unit stay there until
+/// they are [read](Self::read): read them every few steps.
 #[derive(Clone, Debug, Default)]
 pub struct Watch(Arc<Mutex<Record>>);
 
 #[derive(Debug, Default)]
 struct Record {
-    /// The drifts that have not been read yet, with their units.
-    found: Vec<(usize, Found)>,
+    /// The largest drift of each unit that has not been read yet.
+    on_host: BTreeMap<usize, f64>,
+    /// ‖x − x′‖² and ‖x‖² of drifts that are still on a device, with their units.
+    on_device: Vec<(usize, Tensor<1>)>,
     /// Signs for the images of one shape on one device, `[1, c, h, w]`.
     signs: Vec<Tensor<4>>,
-}
-
-#[derive(Debug)]
-enum Found {
-    OnHost(f64),
-    /// ‖x − x′‖² and ‖x‖².
-    OnDevice(Box<Tensor<1>>),
 }
 
 /// What is kept of a state.
@@ -54,26 +51,22 @@ impl Watch {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
     pub fn read(&self, units: usize) -> Result<Vec<f64>> {
-        let found = std::mem::take(&mut self.record().found);
-        let on_device = found.iter().filter_map(|(_, found)| match found {
-            Found::OnHost(_) => None,
-            Found::OnDevice(numbers) => Some((**numbers).clone()),
-        });
-        let on_device: Vec<_> = on_device.collect();
-        let numbers =
-            if on_device.is_empty() { Vec::new() } else { read(Tensor::cat(on_device, 0))? };
-        let mut pairs = numbers.chunks_exact(2);
+        let (on_host, on_device) = {
+            let mut record = self.record();
+            (std::mem::take(&mut record.on_host), std::mem::take(&mut record.on_device))
+        };
         let mut largest = vec![0.0_f64; units];
-        for (unit, found) in found {
-            let drift = match found {
-                Found::OnHost(drift) => drift,
-                // As many as were joined.
-                Found::OnDevice(_) => {
-                    pairs.next().map_or(f64::INFINITY, |of| relative(of[0], of[1]))
-                }
-            };
+        let mut add = |unit: usize, drift: f64| {
             if let Some(largest) = largest.get_mut(unit) {
                 *largest = largest.max(drift);
+            }
+        };
+        on_host.into_iter().for_each(|(unit, drift)| add(unit, drift));
+        if !on_device.is_empty() {
+            let (of, numbers): (Vec<usize>, Vec<Tensor<1>>) = on_device.into_iter().unzip();
+            let numbers = read(Tensor::cat(numbers, 0))?;
+            for (unit, pair) in of.into_iter().zip(numbers.chunks_exact(2)) {
+                add(unit, relative(pair[0], pair[1]));
             }
         }
         Ok(largest)
@@ -108,19 +101,23 @@ impl Watch {
 
     /// Records the drift of unit `unit`.
     pub(super) fn compare(&self, unit: usize, before: Fingerprint, after: Fingerprint) {
-        let found = match (before, after) {
+        let drift = match (before, after) {
             (Fingerprint::OnHost(before), Fingerprint::OnHost(after)) => {
-                Found::OnHost(drift(&before, &after).unwrap_or(f64::INFINITY))
+                drift(&before, &after).unwrap_or(f64::INFINITY)
             }
             (Fingerprint::OnDevice(before), Fingerprint::OnDevice(after)) => {
                 let ([before, square], [after, _]) = (*before, *after);
                 let change = (before - after).powi_scalar(2).sum();
-                Found::OnDevice(Box::new(Tensor::cat(vec![change, square], 0)))
+                let numbers = Tensor::cat(vec![change, square], 0);
+                self.record().on_device.push((unit, numbers));
+                return;
             }
             // A state does not change its device or type.
-            _ => Found::OnHost(f64::INFINITY),
+            _ => f64::INFINITY,
         };
-        self.record().found.push((unit, found));
+        let mut record = self.record();
+        let largest = record.on_host.entry(unit).or_default();
+        *largest = largest.max(drift);
     }
 
     /// Random signs for images like those of x.

@@ -8,7 +8,8 @@ pub use palinode_kernels::Grid;
 pub(crate) fn rounded(x: Tensor<4>, grid: Option<Grid>) -> Tensor<4> {
     let Some(grid) = grid else { return x };
     let spacing = f64::from(grid.spacing());
-    let nearest = |x: Tensor<4>| (x / spacing).round() * spacing;
+    // Both factors are powers of two, and the products exact.
+    let nearest = |x: Tensor<4>| (x * spacing.recip()).round() * spacing;
     if !x.is_tracked() {
         return nearest(x);
     }

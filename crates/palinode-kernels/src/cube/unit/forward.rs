@@ -124,5 +124,6 @@ fn incremented(x: f32, scale: f32, f: f32, #[comptime] shape: UnitShape) -> f32 
 #[cube]
 fn rounded(x: f32, #[comptime] shape: UnitShape) -> f32 {
     let spacing = comptime!(shape.grid.map_or(1.0, |grid| grid.spacing()));
-    (x / spacing).round() * spacing
+    // Both factors are powers of two, and the products exact.
+    (x * comptime!(1.0 / spacing)).round() * spacing
 }
