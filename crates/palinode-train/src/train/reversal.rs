@@ -113,8 +113,8 @@ impl Reversal {
         (own, Run { network, ..run })
     }
 
-    /// Whether step `step` of an epoch, from 0, of `steps` is one to [examine](Self::examine). If so, the drifts of the
-    /// steps before it are read now: they count as those of the epoch, but nothing is done about them.
+    /// Whether the step that is under way, in an epoch of `steps`, is one to [examine](Self::examine). If so, the drifts
+    /// of the steps before it are read now: they count as those of the epoch, but nothing is done about them.
     ///
     /// # Errors
     /// [`palinode::Error::Device`] if the device fails.
