@@ -129,9 +129,7 @@ fn more_parts(network: &Network, drifts: &[f64]) -> Result<Option<Vec<usize>>, E
     for &(unit, drift) in &drifting {
         let most = (2 * parts[unit]).min(network.units[unit].blocks());
         if most == parts[unit] {
-            let what = "the state that came back differs from that of the forward pass";
-            let place = "kept after every block".to_owned();
-            return Err(Error::Drift { what, unit, drift, place });
+            return Err(Error::state_drift(unit, drift, "kept after every block".to_owned()));
         }
         remark(&format!(
             "unit {unit}: the state that came back differs by {drift:.1e} from that of the forward pass; it is kept in \

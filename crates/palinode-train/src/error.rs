@@ -60,6 +60,12 @@ impl Error {
         move |reason| io(reason).into()
     }
 
+    /// [`Drift`](Self::Drift) of the state of a unit.
+    pub fn state_drift(unit: usize, drift: f64, place: String) -> Self {
+        let what = "the state that came back differs from that of the forward pass";
+        Self::Drift { what, unit, drift, place }
+    }
+
     /// [`palinode::Error::Format`] in `path`.
     pub(crate) fn format(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         palinode::Error::format(path, reason).into()

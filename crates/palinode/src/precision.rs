@@ -26,8 +26,8 @@ impl FromStr for NumberType {
 
     fn from_str(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|own| own.name() == name);
-        let reason = || format!("there is no type `{name}`; there are f32, bf16 and f16");
-        found.ok_or_else(|| Error::config("training.precision", reason()))
+        let names = Self::ALL.map(Self::name);
+        found.ok_or_else(|| Error::unknown("training.precision", "type", name, names))
     }
 }
 

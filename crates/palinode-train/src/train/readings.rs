@@ -12,6 +12,11 @@ use palinode::device::{is_cpu, read};
 /// Steps between two reads on a device that is not the CPU.
 const STEPS: usize = 20;
 
+/// Steps between two reads on `device`.
+pub(super) fn steps_between(device: &Device) -> usize {
+    if is_cpu(device) { 1 } else { STEPS }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Readings {
@@ -49,8 +54,7 @@ pub(super) struct NotFinite {
 impl Readings {
     /// Readings of steps on `device`.
     pub fn on(device: &Device) -> Self {
-        let every = if is_cpu(device) { 1 } else { STEPS };
-        Self { every, steps: 0, kept: Vec::new() }
+        Self { every: steps_between(device), steps: 0, kept: Vec::new() }
     }
 
     /// Keeps the mean loss `[1]` of a batch and compares its logits `[n, classes]` with the labels `[n]`.

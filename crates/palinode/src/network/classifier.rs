@@ -117,14 +117,8 @@ impl<R: Residual> Network<R> {
     ///
     /// # Errors
     /// [`Error::Config`] unless there are as many grids as units.
-    pub fn with_grids(mut self, grids: &[Option<Grid>]) -> Result<Self> {
-        if grids.len() != self.units.len() {
-            let reason = format!("{} grids for {} units", grids.len(), self.units.len());
-            return Err(Error::config("training.state", reason));
-        }
-        let units = self.units.into_iter().zip(grids);
-        self.units = units.map(|(unit, grid)| unit.with_grid(*grid)).collect();
-        Ok(self)
+    pub fn with_grids(self, grids: &[Option<Grid>]) -> Result<Self> {
+        self.with_each("grids", grids, Unit::with_grid)
     }
 
     /// The grids that the states of the units lie on in training.
@@ -136,13 +130,24 @@ impl<R: Residual> Network<R> {
     ///
     /// # Errors
     /// [`Error::Config`] unless there are as many numbers as units.
-    pub fn with_parts(mut self, parts: &[usize]) -> Result<Self> {
-        if parts.len() != self.units.len() {
-            let reason = format!("{} numbers of parts for {} units", parts.len(), self.units.len());
-            return Err(Error::config("parts", reason));
+    pub fn with_parts(self, parts: &[usize]) -> Result<Self> {
+        self.with_each("parts", parts, Unit::with_parts)
+    }
+
+    /// The same network with every unit changed by its own value of `values`, which errors call `what`.
+    fn with_each<T: Copy>(
+        mut self,
+        what: &str,
+        values: &[T],
+        change: impl Fn(Unit<R>, T) -> Unit<R>,
+    ) -> Result<Self> {
+        let units = self.units.len();
+        if values.len() != units {
+            let reason = format!("{} values for {units} units", values.len());
+            return Err(Error::config(what, reason));
         }
-        let units = self.units.into_iter().zip(parts);
-        self.units = units.map(|(unit, &parts)| unit.with_parts(parts)).collect();
+        self.units =
+            self.units.into_iter().zip(values).map(|(unit, &own)| change(unit, own)).collect();
         Ok(self)
     }
 

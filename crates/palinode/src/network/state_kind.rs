@@ -47,8 +47,8 @@ impl FromStr for StateKind {
 
     fn from_str(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|own| own.name() == name);
-        let reason = || format!("there is no state `{name}`; there are exact and float");
-        found.ok_or_else(|| Error::config("training.state", reason()))
+        let names = Self::ALL.map(Self::name);
+        found.ok_or_else(|| Error::unknown("training.state", "state", name, names))
     }
 }
 
