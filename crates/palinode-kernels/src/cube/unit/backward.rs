@@ -6,7 +6,7 @@ use super::map::{clear, load, load_argument, wait};
 use super::shape::UnitShape;
 use super::tile::{
     Four, Weights, activated, clear_all, convolve_all, correlate_all, derivative, place_of,
-    read_all, tile_at, write_all, zeros,
+    read_all, spot_of, write_all, zeros,
 };
 use crate::form::Form;
 use cubecl::ir::ElemType;
@@ -83,7 +83,7 @@ pub(super) fn backward_kernel<M: Float>(
             }
             // σ(Mx + b), and the gradient with respect to Mx + b.
             #[unroll]
-            for number in 0..comptime!(shape.rows * shape.tiles_per_thread()) {
+            for number in 0..comptime!(shape.sums()) {
                 let before = sums[number];
                 let value = activated(before, shape.activation);
                 products[number] *= derivative(before, value, shape.activation);
@@ -152,26 +152,19 @@ fn carry_all(
     #[comptime] shape: UnitShape,
 ) {
     #[unroll]
-    for number in 0..comptime!(shape.tiles_per_thread()) {
-        let place = UNIT_POS as usize + comptime!(number * shape.threads);
-        if place < comptime!(shape.tiles()) {
-            let tile = tile_at(place, shape);
+    for number in 0..comptime!(shape.sums()) {
+        let spot = spot_of(number, shape);
+        if spot.inside {
             #[unroll]
-            for row in 0..shape.rows {
-                if tile.row + row < shape.height {
-                    let product = products[comptime!(number * shape.rows + row)];
-                    #[unroll]
-                    for output in 0..4usize {
-                        let place = place_of(&tile, row, output, shape);
-                        let own = gradient[source + place] + product.extract(output);
-                        if comptime!(shape.extrapolated) {
-                            let other = gradient[target + place];
-                            gradient[source + place] = fma(2.0, other, own);
-                            gradient[target + place] = -other;
-                        } else {
-                            gradient[source + place] = own;
-                        }
-                    }
+            for output in 0..4usize {
+                let place = place_of(&spot, output, shape);
+                let own = gradient[source + place] + products[number].extract(output);
+                if comptime!(shape.extrapolated) {
+                    let other = gradient[target + place];
+                    gradient[source + place] = fma(2.0, other, own);
+                    gradient[target + place] = -other;
+                } else {
+                    gradient[source + place] = own;
                 }
             }
         }

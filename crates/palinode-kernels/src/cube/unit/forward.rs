@@ -3,8 +3,8 @@
 use super::map::{clear, load_argument, wait};
 use super::shape::UnitShape;
 use super::tile::{
-    Four, Weights, activate_all, clear_all, convolve_all, correlate_all, place_of, store_all,
-    tile_at, zeros,
+    Four, Weights, activate_all, clear_all, convolve_all, correlate_all, place_of, spot_of,
+    store_all, zeros,
 };
 use crate::form::Form;
 use cubecl::ir::ElemType;
@@ -87,27 +87,20 @@ pub(super) fn update_all(
     #[comptime] shape: UnitShape,
 ) {
     #[unroll]
-    for number in 0..comptime!(shape.tiles_per_thread()) {
-        let place = UNIT_POS as usize + comptime!(number * shape.threads);
-        if place < comptime!(shape.tiles()) {
-            let tile = tile_at(place, shape);
+    for number in 0..comptime!(shape.sums()) {
+        let spot = spot_of(number, shape);
+        if spot.inside {
             #[unroll]
-            for row in 0..shape.rows {
-                if tile.row + row < shape.height {
-                    let sum = sums[comptime!(number * shape.rows + row)];
-                    #[unroll]
-                    for output in 0..4usize {
-                        let place = place_of(&tile, row, output, shape);
-                        let before = state[target + place];
-                        let value = sum.extract(output);
-                        if comptime!(shape.extrapolated) {
-                            let current = state[source + place];
-                            let moved = incremented(current - before, scale, value, shape);
-                            state[target + place] = current + moved;
-                        } else {
-                            state[target + place] = incremented(before, scale, value, shape);
-                        }
-                    }
+            for output in 0..4usize {
+                let place = place_of(&spot, output, shape);
+                let before = state[target + place];
+                let value = sums[number].extract(output);
+                if comptime!(shape.extrapolated) {
+                    let current = state[source + place];
+                    let moved = incremented(current - before, scale, value, shape);
+                    state[target + place] = current + moved;
+                } else {
+                    state[target + place] = incremented(before, scale, value, shape);
                 }
             }
         }

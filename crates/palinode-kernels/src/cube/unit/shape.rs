@@ -175,6 +175,11 @@ impl UnitShape {
         self.tiles().div_ceil(self.threads)
     }
 
+    /// Vectors of sums that one thread keeps for all of its tiles.
+    pub(super) fn sums(&self) -> usize {
+        self.rows * self.tiles_per_thread()
+    }
+
     /// Numbers of a row of the map.
     pub(super) fn pitch(&self) -> usize {
         self.width + 2

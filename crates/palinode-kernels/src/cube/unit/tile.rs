@@ -16,36 +16,55 @@ pub(super) type Weights<M> = Vector<M, Const<4>>;
 
 /// The place of a tile: its group of channels, its first row and its column.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Tile {
-    pub group: usize,
-    pub row: usize,
-    pub column: usize,
+struct Tile {
+    group: usize,
+    row: usize,
+    column: usize,
 }
 
 /// Tile `tile` of all, columns first, so that threads beside each other read pixels beside each other.
 #[cube]
-pub(super) fn tile_at(tile: usize, #[comptime] shape: UnitShape) -> Tile {
+fn tile_at(tile: usize, #[comptime] shape: UnitShape) -> Tile {
     let (rest, column) = (tile / comptime!(shape.width), tile % comptime!(shape.width));
     let (group, row) = (rest / comptime!(shape.tile_rows()), rest % comptime!(shape.tile_rows()));
     Tile { group, row: row * comptime!(shape.rows), column }
 }
 
-/// Where output channel `output` of row `row` of a tile is in its stream.
+/// The place of one vector of sums: a pixel of a group of channels.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Spot {
+    pub group: usize,
+    pub row: usize,
+    pub column: usize,
+    /// Whether the thread has such a tile, and the row is in the image.
+    pub inside: bool,
+}
+
+/// The place of vector `number` of all of this thread's tiles.
+#[cube]
+pub(super) fn spot_of(#[comptime] number: usize, #[comptime] shape: UnitShape) -> Spot {
+    let tile = UNIT_POS as usize + comptime!(number / shape.rows * shape.threads);
+    let Tile { group, row, column } = tile_at(tile, shape);
+    let row = row + comptime!(number % shape.rows);
+    let inside = tile < comptime!(shape.tiles()) && row < shape.height;
+    Spot { group, row, column, inside }
+}
+
+/// Where output channel `output` of a spot is in its stream.
 #[cube]
 pub(super) fn place_of(
-    tile: &Tile,
-    #[comptime] row: usize,
+    spot: &Spot,
     #[comptime] output: usize,
     #[comptime] shape: UnitShape,
 ) -> usize {
-    let channel = (tile.group * 4 + output) * comptime!(shape.height * shape.width);
-    channel + (tile.row + row) * shape.width + tile.column
+    let channel = (spot.group * 4 + output) * comptime!(shape.height * shape.width);
+    channel + spot.row * shape.width + spot.column
 }
 
 /// Sums for all tiles of a thread, all zero.
 #[cube]
 pub(super) fn zeros(#[comptime] shape: UnitShape) -> Array<Four> {
-    let mut sums = Array::<Four>::new(comptime!(shape.rows * shape.tiles_per_thread()));
+    let mut sums = Array::<Four>::new(comptime!(shape.sums()));
     clear_all(&mut sums, shape);
     sums
 }
@@ -54,7 +73,7 @@ pub(super) fn zeros(#[comptime] shape: UnitShape) -> Array<Four> {
 #[cube]
 pub(super) fn clear_all(sums: &mut Array<Four>, #[comptime] shape: UnitShape) {
     #[unroll]
-    for number in 0..comptime!(shape.rows * shape.tiles_per_thread()) {
+    for number in 0..comptime!(shape.sums()) {
         sums[number] = Four::new(0.0);
     }
 }
@@ -92,18 +111,13 @@ pub(super) fn convolve_all<M: Float>(
     #[comptime] shape: UnitShape,
 ) {
     #[unroll]
-    for number in 0..comptime!(shape.tiles_per_thread()) {
-        let place = UNIT_POS as usize + comptime!(number * shape.threads);
-        if place < comptime!(shape.tiles()) {
-            let tile = tile_at(place, shape);
-            let bias = biases[residual * comptime!(shape.channels / 4) + tile.group];
-            #[unroll]
-            for row in 0..shape.rows {
-                sums[comptime!(number * shape.rows + row)] = bias;
-            }
-            correlate(map, weights, inner, &tile, sums, comptime!(number * shape.rows), shape);
+    for number in 0..comptime!(shape.sums()) {
+        let spot = spot_of(number, shape);
+        if spot.inside {
+            sums[number] = biases[residual * comptime!(shape.channels / 4) + spot.group];
         }
     }
+    correlate_all::<M>(map, weights, inner, sums, shape);
 }
 
 /// [`correlate_all`] for one tile, whose sums begin at `first`.
@@ -148,7 +162,7 @@ fn correlate<M: Float>(
 #[cube]
 pub(super) fn activate_all(sums: &mut Array<Four>, #[comptime] shape: UnitShape) {
     #[unroll]
-    for number in 0..comptime!(shape.rows * shape.tiles_per_thread()) {
+    for number in 0..comptime!(shape.sums()) {
         sums[number] = activated(sums[number], shape.activation);
     }
 }
@@ -184,21 +198,14 @@ pub(super) fn derivative(x: Four, value: Four, #[comptime] activation: Activatio
 #[cube]
 pub(super) fn store_all<M: Float>(map: &mut [M], sums: &Array<Four>, #[comptime] shape: UnitShape) {
     #[unroll]
-    for number in 0..comptime!(shape.tiles_per_thread()) {
-        let place = UNIT_POS as usize + comptime!(number * shape.threads);
-        if place < comptime!(shape.tiles()) {
-            let tile = tile_at(place, shape);
+    for number in 0..comptime!(shape.sums()) {
+        let spot = spot_of(number, shape);
+        if spot.inside {
+            let line = (spot.row + 1) * comptime!(shape.pitch()) + spot.column + 1;
             #[unroll]
-            for row in 0..shape.rows {
-                if tile.row + row < shape.height {
-                    let sum = sums[comptime!(number * shape.rows + row)];
-                    let line = (tile.row + row + 1) * comptime!(shape.pitch()) + tile.column + 1;
-                    #[unroll]
-                    for output in 0..4usize {
-                        let plane = (tile.group * 4 + output) * comptime!(shape.plane());
-                        map[plane + line] = M::cast_from(sum.extract(output));
-                    }
-                }
+            for output in 0..4usize {
+                let plane = (spot.group * 4 + output) * comptime!(shape.plane());
+                map[plane + line] = M::cast_from(sums[number].extract(output));
             }
         }
     }
@@ -214,22 +221,15 @@ pub(super) fn read_all(
     #[comptime] shape: UnitShape,
 ) {
     #[unroll]
-    for number in 0..comptime!(shape.tiles_per_thread()) {
-        let place = UNIT_POS as usize + comptime!(number * shape.threads);
-        if place < comptime!(shape.tiles()) {
-            let tile = tile_at(place, shape);
+    for number in 0..comptime!(shape.sums()) {
+        let spot = spot_of(number, shape);
+        if spot.inside {
+            let mut found = Four::new(0.0);
             #[unroll]
-            for row in 0..shape.rows {
-                if tile.row + row < shape.height {
-                    let mut found = Four::new(0.0);
-                    #[unroll]
-                    for output in 0..4usize {
-                        let x = from[stream + place_of(&tile, row, output, shape)];
-                        found.insert(output, scale * x);
-                    }
-                    sums[comptime!(number * shape.rows + row)] = found;
-                }
+            for output in 0..4usize {
+                found.insert(output, scale * from[stream + place_of(&spot, output, shape)]);
             }
+            sums[number] = found;
         }
     }
 }
@@ -243,19 +243,12 @@ pub(super) fn write_all(
     #[comptime] shape: UnitShape,
 ) {
     #[unroll]
-    for number in 0..comptime!(shape.tiles_per_thread()) {
-        let place = UNIT_POS as usize + comptime!(number * shape.threads);
-        if place < comptime!(shape.tiles()) {
-            let tile = tile_at(place, shape);
+    for number in 0..comptime!(shape.sums()) {
+        let spot = spot_of(number, shape);
+        if spot.inside {
             #[unroll]
-            for row in 0..shape.rows {
-                if tile.row + row < shape.height {
-                    let sum = sums[comptime!(number * shape.rows + row)];
-                    #[unroll]
-                    for output in 0..4usize {
-                        into[stream + place_of(&tile, row, output, shape)] = sum.extract(output);
-                    }
-                }
+            for output in 0..4usize {
+                into[stream + place_of(&spot, output, shape)] = sums[number].extract(output);
             }
         }
     }
