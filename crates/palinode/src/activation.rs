@@ -12,3 +12,15 @@ pub fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<
         Activation::Softplus => activation::relu(x.clone()) + x.abs().neg().exp().log1p(),
     }
 }
+
+/// σ′ of every element of a tensor of any shape. For ReLU, σ′(0) = 0.
+pub fn slope<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
+    match activation {
+        Activation::Relu => {
+            let dtype = x.dtype();
+            x.greater_scalar(0.0).float().cast(dtype)
+        }
+        Activation::Tanh => activation::tanh(x).powi_scalar(2).neg() + 1.0,
+        Activation::Softplus => activation::sigmoid(x),
+    }
+}

@@ -66,6 +66,13 @@ impl BatchNorm {
         self.normalise(x, pass, true)
     }
 
+    /// The derivative of the norm with the running statistics, applied to `v` `[n, C, h, w]`: each channel of v times
+    /// weight/√(v + ε).
+    pub fn scaled(&self, v: Tensor<4>) -> Tensor<4> {
+        let factor = self.weight.val() / (self.running_var.value() + self.epsilon).sqrt();
+        v * factor.reshape([1, -1, 1, 1])
+    }
+
     fn normalise(&self, x: Tensor<4>, pass: &Pass, relu: bool) -> Tensor<4> {
         let dtype = x.dtype();
         if Some(dtype) == pass.precision().half() {

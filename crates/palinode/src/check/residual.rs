@@ -1,5 +1,6 @@
 //! A check of a residual against its own description.
 
+use super::derivative::adjoint_error;
 use crate::error::{Error, Result};
 use crate::network::Unit;
 use crate::pass::{Pass, Phase, Place};
@@ -21,10 +22,12 @@ const BOUND: f64 = 1e-4;
 /// * if [`effects`](Residual::effects) returns [`Effects::None`], a second evaluation gives the same
 ///   bits;
 /// * if [`vjp`](Residual::vjp) returns a result, it agrees with autodiff;
+/// * if [`jvp`](Residual::jvp) returns a result, it is the adjoint of the vjp;
+/// * if [`lipschitz_bound`](Residual::lipschitz_bound) returns a number, the Jacobian stays below it;
 /// * if [`kernel_form`](Residual::kernel_form) returns a formula, the kernels compute the same values
 ///   (checked in f32 on the CPU only).
 ///
-/// The last two allow relative differences of 1e-4. Call it once, in a test or before training.
+/// The comparisons allow relative differences of 1e-4. Call it once, in a test or before training.
 /// `residual` and `device` must be without autodiff.
 ///
 /// # Errors
@@ -69,7 +72,7 @@ pub fn check_residual<R: Residual>(
         pass.check()?;
         // The same masks and statistics: those of the same place in the same step.
         let pass = Pass::first(phase, context, place);
-        let by_autodiff = vjp_by_autodiff(residual, Role::Forward, x.clone(), v, &pass)?;
+        let by_autodiff = vjp_by_autodiff(residual, Role::Forward, x.clone(), v.clone(), &pass)?;
         let flat = |parts: &[Tensor<1>]| Tensor::cat(parts.to_vec(), 0);
         let mut pairs = vec![
             ("value", own.value.flatten::<1>(0, 3), by_autodiff.value.flatten::<1>(0, 3)),
@@ -86,6 +89,7 @@ pub fn check_residual<R: Residual>(
         }
     }
 
+    check_derivatives(residual, (name, context), &x, &v)?;
     if residual.kernel_form().is_some() && x.dtype() == DType::F32 && *device == Device::flex() {
         // The output of a midpoint block depends on F, that of a Hamiltonian block on F* too.
         let schemes: [Arc<dyn Scheme>; 2] =
@@ -104,6 +108,40 @@ pub fn check_residual<R: Residual>(
             if error.is_nan() || error > BOUND {
                 return refuse(format!(
                     "the kernels' values for `kernel_form` differ from `forward` by {error:e}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks `jvp` against the vjp, and `lipschitz_bound` against both.
+fn check_derivatives<R: Residual>(
+    residual: &R,
+    (name, context): (&str, &Context),
+    x: &Tensor<4>,
+    v: &Tensor<4>,
+) -> Result<()> {
+    let refuse = |reason: String| Err(Error::Residual { residual: name.to_owned(), reason });
+    let pass = Pass::new(Phase::Inference, context);
+    let [.., height, width] = x.dims();
+    let bound = residual.lipschitz_bound([height, width], &pass);
+    let bound = bound.map(|bound| bound.into_scalar::<f64>());
+    for role in [Role::Forward, Role::Conjugate] {
+        // The input serves as the cotangent too: it is as random as v, and independent of it.
+        let by_autodiff = vjp_by_autodiff(residual, role, x.clone(), x.clone(), &pass)?.input;
+        let length = |x: &Tensor<4>| x.clone().powi_scalar(2).sum().into_scalar::<f64>().sqrt();
+        let factor = length(&by_autodiff) / length(x);
+        if let Some(bound) = bound.filter(|bound| factor > bound * 1.02) {
+            return refuse(format!(
+                "`lipschitz_bound` is {bound:e}, but F′ᵀ makes a vector {factor:e} times as long"
+            ));
+        }
+        if let Some(own) = residual.jvp(role, x, v, &pass) {
+            let error = adjoint_error(v.clone(), x.clone(), own, by_autodiff);
+            if error.is_nan() || error > BOUND {
+                return refuse(format!(
+                    "`jvp`: ⟨F′v, w⟩ and ⟨v, F′ᵀw⟩ differ by {error:e} of ‖F′v‖‖w‖"
                 ));
             }
         }

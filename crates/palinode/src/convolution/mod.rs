@@ -49,6 +49,15 @@ impl Convolution {
         convolve_by(pass.context(), x, weight, bias, self.config, self.config.quick_in(pass))
     }
 
+    /// Kx without the bias, otherwise as [`forward`](Self::forward).
+    ///
+    /// # Panics
+    /// If the shapes of `x` and the weight do not match.
+    pub fn linear(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let weight = self.weight.val();
+        convolve_by(pass.context(), x, weight, None, self.config, self.config.quick_in(pass))
+    }
+
     /// Kᵀy without the bias: `[n, outputs, h, w]` → `[n, inputs, h, w]`, for a convolution that keeps
     /// the image size. Uses the same algorithm as [`forward`](Self::forward).
     ///

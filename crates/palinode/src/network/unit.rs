@@ -6,9 +6,9 @@ use crate::pass::Phase;
 use crate::precision::NumberType;
 use crate::residual::Residual;
 use crate::reversible::{
-    self, Blocks, Differentiation, Evaluations, UnitSite, Watch, check_context,
+    self, Blocks, Differentiation, Evaluations, Linearized, UnitSite, Watch, check_context,
 };
-use crate::scheme::{Grid, Scheme, State, Streams, sweep};
+use crate::scheme::{Grid, Scheme, State, Streams, field, sweep};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 use palinode_kernels::Context;
@@ -241,6 +241,33 @@ impl<R: Residual> Unit<R> {
     pub fn inverse(&self, last: State, evaluations: &Evaluations) -> Result<Tensor<4>> {
         let first = self.as_blocks().inverse(last, evaluations)?;
         Ok(sweep::close(self.scheme(), first))
+    }
+
+    /// The unit's derivative at `input`, by products with vectors.
+    ///
+    /// # Errors
+    /// As [`forward_state`](Self::forward_state).
+    pub fn linearized(&self, input: Tensor<4>) -> Result<Linearized<R>> {
+        self.check(&input)?;
+        Linearized::of(&self.as_blocks(), input)
+    }
+
+    /// For every block an upper bound of |hλ|, where λ is any eigenvalue of the Jacobian of its right-hand side at any state
+    /// of images of `size` = `[h, w]`: h‖K₁‖‖K₂‖ for the two-layer Hamiltonian network, h‖K‖ for leapfrog and the
+    /// single-layer Hamiltonian network, h‖K − Kᵀ‖ for midpoint. The scheme's
+    /// [limit](Scheme::stability_region) applies to it. The norms come from power iteration, so they are from below, within
+    /// 1 %. `None` if a residual has no [bound](Residual::lipschitz_bound).
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails.
+    pub fn frequency_bounds(&self, size: [usize; 2]) -> Result<Option<Vec<f64>>> {
+        let bounds = self.as_blocks().lipschitz_bounds(size)?;
+        let (scheme, h) = (self.scheme(), self.scheme.time_step());
+        Ok(bounds.map(|bounds| {
+            let lipschitz = |residual: usize| bounds.get(residual).copied().unwrap_or(f64::NAN);
+            let of = |block| h * field::frequency_bound(scheme.update(block), &lipschitz);
+            (0..self.blocks()).map(of).collect()
+        }))
     }
 
     fn as_blocks(&self) -> Blocks<'_, R> {

@@ -6,7 +6,7 @@ pub use super::names::{Location, Names, Slot};
 use crate::error::Result;
 use crate::residual::Residual;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{DType, Gradients, Tensor, TensorData};
 
 /// The network's weights and running statistics by name.
 pub fn collect<R: Residual>(network: &Network<R>) -> Arrays {
@@ -80,6 +80,18 @@ pub fn replace<R: Residual>(network: Network<R>, arrays: &Arrays) -> Result<Netw
     }
     let values = Names::of(&network).unstack("weights", arrays)?;
     Ok(network.map(&mut Mapper(values.into_iter())))
+}
+
+/// The network with its weights and running statistics in f64, outside any graph: for measurements that f32 would blur.
+/// They are slow, and on the CPU only. Clones of `network` change too, as for [`replace`].
+pub fn in_f64<R: Residual>(network: Network<R>) -> Network<R> {
+    struct Mapper;
+    impl ModuleMapper for Mapper {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|old| old.inner().cast(DType::F64))
+        }
+    }
+    network.map(&mut Mapper)
 }
 
 /// The values of a tensor in f32, row-major.

@@ -1,7 +1,7 @@
 //! F(x) = K₃σ(norm₃(K₂σ(norm₂(K₁σ(norm₁(x)))))) with a grouped K₂: the block of ResNeXt.
 
-use super::convolution::{activate_normed, initial_convolution};
-use super::{Effects, Pass, Residual};
+use super::convolution::{activate_normed, activate_normed_jvp, initial_convolution};
+use super::{Effects, Pass, Residual, Role};
 use crate::Activation;
 use crate::convolution::{Convolution, ConvolutionConfig};
 use crate::norm::BatchNorm;
@@ -100,6 +100,22 @@ impl Residual for Aggregated {
         let narrow = activate(&self.norm2, self.conv1.forward(x, pass));
         let mixed = activate(&self.norm3, self.conv2.forward(narrow, pass));
         self.conv3.forward(mixed, pass)
+    }
+
+    fn jvp(&self, _: Role, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        let activated = |norm: &BatchNorm, x: Tensor<4>, v: Tensor<4>| {
+            let jvp = activate_normed_jvp(self.activation, Some(norm), x.clone(), v, pass);
+            (activate_normed(self.activation, Some(norm), x, pass), jvp)
+        };
+        let (x, v) = match &self.norm1 {
+            Some(norm) => activated(norm, x.clone(), v.clone()),
+            None => (x.clone(), v.clone()),
+        };
+        let narrow = (self.conv1.forward(x, pass), self.conv1.linear(v, pass));
+        let (x, v) = activated(&self.norm2, narrow.0, narrow.1);
+        let mixed = (self.conv2.forward(x, pass), self.conv2.linear(v, pass));
+        let (_, v) = activated(&self.norm3, mixed.0, mixed.1);
+        Some(self.conv3.linear(v, pass))
     }
 
     fn effects(&self) -> Effects {

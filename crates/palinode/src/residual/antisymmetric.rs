@@ -1,7 +1,10 @@
 //! F(x) = σ((K − Kᵀ)x + b).
 
-use super::convolution::{activate_normed, convolve, initial_bias, initial_kernel};
-use super::{Effects, Form, KernelForm, Pass, Residual};
+use super::convolution::{
+    activate_normed, activate_normed_jvp, adjoint, convolve, initial_bias, initial_kernel, scaled,
+};
+use super::operator_norm::operator_norm;
+use super::{Effects, Form, KernelForm, Pass, Residual, Role};
 use crate::activation::Activation;
 use crate::dropout::Dropout;
 use crate::norm::BatchNorm;
@@ -68,11 +71,27 @@ impl AntisymmetricConfig {
 
 impl Residual for Antisymmetric {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let kernel = self.kernel.val();
-        let difference = kernel.clone() - kernel.swap_dims(0, 1).flip([2, 3]);
-        let hidden = convolve(difference, self.bias.as_ref().map(Param::val), x, pass);
+        let bias = self.bias.as_ref().map(Param::val);
+        let hidden = convolve(self.difference(), bias, x, pass);
         let value = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
         self.dropout.forward(value, pass)
+    }
+
+    fn jvp(&self, _: Role, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        let (difference, bias) = (self.difference(), self.bias.as_ref().map(Param::val));
+        let hidden = convolve(difference.clone(), bias, x.clone(), pass);
+        let v = convolve(difference, None, v.clone(), pass);
+        Some(activate_normed_jvp(self.activation, self.norm.as_ref(), hidden, v, pass))
+    }
+
+    /// ‖K − Kᵀ‖, or ‖N(K − Kᵀ)‖ with the scale N of the norm.
+    fn lipschitz_bound(&self, size: [usize; 2], pass: &Pass) -> Option<Tensor<1>> {
+        let (difference, norm) = (self.difference(), self.norm.as_ref());
+        let kind = (&difference.device(), difference.dtype());
+        let shape = [difference.dims()[0], size[0], size[1]];
+        let map = |x| scaled(norm, convolve(difference.clone(), None, x, pass));
+        let transposed = |y| adjoint(difference.clone(), None, scaled(norm, y), pass);
+        Some(operator_norm(shape, kind, map, transposed))
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {
@@ -85,5 +104,13 @@ impl Residual for Antisymmetric {
 
     fn effects(&self) -> Effects {
         Effects::None
+    }
+}
+
+impl Antisymmetric {
+    /// The array of K − Kᵀ.
+    fn difference(&self) -> Tensor<4> {
+        let kernel = self.kernel.val();
+        kernel.clone() - kernel.swap_dims(0, 1).flip([2, 3])
     }
 }

@@ -1,7 +1,8 @@
 //! F(x) = σ((A − Aᵀ)x + b) with the inception map A.
 
-use super::convolution::activate_normed;
-use super::{Effects, InceptionConfig, InceptionMap, Pass, Residual};
+use super::convolution::{activate_normed, activate_normed_jvp, scaled};
+use super::operator_norm::operator_norm;
+use super::{Effects, InceptionConfig, InceptionMap, Pass, Residual, Role};
 use crate::Activation;
 use crate::dropout::Dropout;
 use crate::norm::BatchNorm;
@@ -51,6 +52,25 @@ impl Residual for AntisymmetricInception {
         let hidden = self.map.forward(x.clone(), pass) - self.map.adjoint(x, pass);
         let value = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
         self.dropout.forward(value, pass)
+    }
+
+    fn jvp(&self, _: Role, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        let (map, norm) = (&self.map, self.norm.as_ref());
+        let hidden = map.forward(x.clone(), pass) - map.adjoint(x.clone(), pass);
+        let v = map.linear(v.clone(), pass) - map.adjoint(v.clone(), pass);
+        Some(activate_normed_jvp(self.activation, norm, hidden, v, pass))
+    }
+
+    /// ‖A − Aᵀ‖, or ‖N(A − Aᵀ)‖ with the scale N of the norm.
+    fn lipschitz_bound(&self, size: [usize; 2], pass: &Pass) -> Option<Tensor<1>> {
+        let (channels, device, dtype) = self.map.kind();
+        let (shape, kind) = ([channels, size[0], size[1]], (&device, dtype));
+        let norm = self.norm.as_ref();
+        let difference =
+            |x: Tensor<4>| self.map.linear(x.clone(), pass) - self.map.adjoint(x, pass);
+        let map = |x| scaled(norm, difference(x));
+        let transposed = |y| difference(scaled(norm, y)).neg();
+        Some(operator_norm(shape, kind, map, transposed))
     }
 
     fn effects(&self) -> Effects {

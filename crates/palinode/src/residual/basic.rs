@@ -1,7 +1,7 @@
 //! F(x) = K₂σ(norm₂(K₁σ(norm₁(x)))): the block of ResNet and RevNet.
 
-use super::convolution::{activate_normed, initial_convolution};
-use super::{Effects, Pass, Residual};
+use super::convolution::{activate_normed, activate_normed_jvp, initial_convolution};
+use super::{Effects, Pass, Residual, Role};
 use crate::Activation;
 use crate::convolution::{Convolution, ConvolutionConfig};
 use crate::dropout::Dropout;
@@ -94,6 +94,20 @@ impl Residual for Basic {
         let hidden = self.conv1.forward(x, pass);
         let hidden = activate_normed(self.activation, Some(&self.norm2), hidden, pass);
         self.conv2.forward(self.dropout.forward(hidden, pass), pass)
+    }
+
+    fn jvp(&self, _: Role, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        let activated = |norm: &BatchNorm, x: Tensor<4>, v: Tensor<4>| {
+            let jvp = activate_normed_jvp(self.activation, Some(norm), x.clone(), v, pass);
+            (activate_normed(self.activation, Some(norm), x, pass), jvp)
+        };
+        let (x, v) = match &self.norm1 {
+            Some(norm) => activated(norm, x.clone(), v.clone()),
+            None => (x.clone(), v.clone()),
+        };
+        let hidden = self.conv1.forward(x, pass);
+        let (_, v) = activated(&self.norm2, hidden, self.conv1.linear(v, pass));
+        Some(self.conv2.linear(v, pass))
     }
 
     fn effects(&self) -> Effects {

@@ -3,7 +3,7 @@
 use super::{
     Aggregated, AggregatedConfig, Antisymmetric, AntisymmetricConfig, AntisymmetricInception,
     Basic, BasicConfig, Effects, Inception, InceptionConfig, KernelForm, Layer, LayerConfig, Pass,
-    Residual, Symmetric, SymmetricConfig, Vjp,
+    Residual, Role, Symmetric, SymmetricConfig, Vjp,
 };
 use crate::Activation;
 use crate::random::Generator;
@@ -254,6 +254,14 @@ impl Residual for BuiltIn {
 
     fn vjp(&self, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Vjp> {
         each!(self, residual => residual.vjp(x, v, pass))
+    }
+
+    fn jvp(&self, role: Role, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        each!(self, residual => residual.jvp(role, x, v, pass))
+    }
+
+    fn lipschitz_bound(&self, size: [usize; 2], pass: &Pass) -> Option<Tensor<1>> {
+        each!(self, residual => residual.lipschitz_bound(size, pass))
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {

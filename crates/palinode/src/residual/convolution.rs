@@ -1,6 +1,6 @@
 //! The linear map K of the built-in residuals and its adjoint Kᵀ, both from one array.
 
-use crate::activation::{Activation, activate};
+use crate::activation::{Activation, activate, slope};
 use crate::convolution::{self, Convolution, ConvolutionConfig};
 use crate::norm::BatchNorm;
 use crate::pass::Pass;
@@ -82,5 +82,27 @@ pub(super) fn activate_normed(
         (Some(norm), Activation::Relu) => norm.forward_relu(x, pass),
         (Some(norm), _) => activate(activation, norm.forward(x, pass)),
         (None, _) => activate(activation, x),
+    }
+}
+
+/// The derivative of [`activate_normed`] at x, applied to v, with the running statistics.
+pub(super) fn activate_normed_jvp(
+    activation: Activation,
+    norm: Option<&BatchNorm>,
+    x: Tensor<4>,
+    v: Tensor<4>,
+    pass: &Pass,
+) -> Tensor<4> {
+    match norm {
+        Some(norm) => slope(activation, norm.forward(x, pass)) * norm.scaled(v),
+        None => slope(activation, x) * v,
+    }
+}
+
+/// v, scaled as by the derivative of `norm` where there is one.
+pub(super) fn scaled(norm: Option<&BatchNorm>, v: Tensor<4>) -> Tensor<4> {
+    match norm {
+        Some(norm) => norm.scaled(v),
+        None => v,
     }
 }

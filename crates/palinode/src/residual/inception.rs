@@ -1,7 +1,8 @@
 //! F(x) = Aᵀσ(Ax + b) with the inception map A.
 
-use super::convolution::activate_normed;
-use super::{Effects, InceptionMap, Pass, Residual, Vjp};
+use super::convolution::{activate_normed, activate_normed_jvp};
+use super::operator_norm::operator_norm;
+use super::{Effects, InceptionMap, Pass, Residual, Role, Vjp};
 use crate::Activation;
 use crate::dropout::Dropout;
 use crate::norm::BatchNorm;
@@ -80,6 +81,26 @@ impl Residual for Inception {
 
     fn vjp(&self, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Vjp> {
         self.is_whole().then(|| self.map.residual_vjp(x, v, self.activation, pass))?
+    }
+
+    fn jvp(&self, _: Role, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        let hidden = self.map.forward(x.clone(), pass);
+        let v = self.map.linear(v.clone(), pass);
+        let v = activate_normed_jvp(self.activation, self.norm.as_ref(), hidden, v, pass);
+        Some(self.map.adjoint(v, pass))
+    }
+
+    /// ‖A‖², or ‖A‖·‖NA‖ with the scale N of the norm.
+    fn lipschitz_bound(&self, size: [usize; 2], pass: &Pass) -> Option<Tensor<1>> {
+        let (channels, device, dtype) = self.map.kind();
+        let (shape, kind) = ([channels, size[0], size[1]], (&device, dtype));
+        let map = |x| self.map.linear(x, pass);
+        let transposed = |y| self.map.adjoint(y, pass);
+        let outer = operator_norm(shape, kind, map, transposed);
+        let Some(norm) = &self.norm else { return Some(outer.clone() * outer) };
+        let inner =
+            operator_norm(shape, kind, |x| norm.scaled(map(x)), |y| transposed(norm.scaled(y)));
+        Some(outer * inner)
     }
 
     fn effects(&self) -> Effects {

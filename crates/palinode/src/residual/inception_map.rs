@@ -8,7 +8,7 @@ use crate::convolution::{Convolution, ConvolutionConfig};
 use crate::pass::Pass;
 use crate::random::Generator;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use palinode_kernels::Context;
 use palinode_kernels::inception::{CONVOLUTIONS, EXTENTS, InceptionKernel, InceptionResidual};
 use palinode_kernels::profile::Section;
@@ -82,6 +82,24 @@ impl InceptionMap {
         let three = self.three.forward(self.three_reduce.forward(three, pass), pass);
         let five = self.five.forward(self.five_reduce.forward(five, pass), pass);
         Tensor::cat(vec![identity, one, three, five], 1)
+    }
+
+    /// Ax without biases: `[n, c, h, w]` → `[n, c, h, w]`.
+    ///
+    /// # Panics
+    /// If `x` does not have c channels.
+    pub fn linear(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let [identity, one, three, five] = groups(x);
+        let one = self.one.linear(one, pass);
+        let three = self.three.linear(self.three_reduce.linear(three, pass), pass);
+        let five = self.five.linear(self.five_reduce.linear(five, pass), pass);
+        Tensor::cat(vec![identity, one, three, five], 1)
+    }
+
+    /// The number of channels c of what it maps, and the device and the type of its parameters.
+    pub(super) fn kind(&self) -> (usize, Device, DType) {
+        let weight = self.one.weight.val();
+        (4 * weight.dims()[0], weight.device(), weight.dtype())
     }
 
     /// Aᵀy without biases: `[n, c, h, w]` → `[n, c, h, w]`.

@@ -1,7 +1,10 @@
 //! F(x) = σ(Kx + b).
 
-use super::convolution::{activate_normed, adjoint, convolve, initial_bias, initial_kernel};
-use super::{Effects, Form, KernelForm, Pass, Residual};
+use super::convolution::{
+    activate_normed, activate_normed_jvp, adjoint, convolve, initial_bias, initial_kernel, scaled,
+};
+use super::operator_norm::operator_norm;
+use super::{Effects, Form, KernelForm, Pass, Residual, Role};
 use crate::activation::Activation;
 use crate::dropout::Dropout;
 use crate::norm::BatchNorm;
@@ -79,13 +82,39 @@ impl LayerConfig {
 
 impl Residual for Layer {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let hidden = convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x, pass);
-        self.finish(hidden, self.norm.as_ref(), pass)
+        self.finish(self.hidden(Role::Forward, x, pass), self.norm_of(Role::Forward), pass)
     }
 
     fn conjugate(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let hidden = adjoint(self.kernel.val(), self.bias.as_ref().map(Param::val), x, pass);
-        self.finish(hidden, self.conjugate_norm.as_ref().or(self.norm.as_ref()), pass)
+        self.finish(self.hidden(Role::Conjugate, x, pass), self.norm_of(Role::Conjugate), pass)
+    }
+
+    fn jvp(&self, role: Role, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        let hidden = self.hidden(role, x.clone(), pass);
+        let v = match role {
+            Role::Forward => convolve(self.kernel.val(), None, v.clone(), pass),
+            Role::Conjugate => adjoint(self.kernel.val(), None, v.clone(), pass),
+        };
+        Some(activate_normed_jvp(self.activation, self.norm_of(role), hidden, v, pass))
+    }
+
+    /// ‖K‖; with the scales N and N* of the norms, the larger one of ‖NK‖ and ‖N*Kᵀ‖.
+    fn lipschitz_bound(&self, size: [usize; 2], pass: &Pass) -> Option<Tensor<1>> {
+        let kernel = self.kernel.val();
+        let kind = (&kernel.device(), kernel.dtype());
+        let shape = [kernel.dims()[0], size[0], size[1]];
+        let map = |x| convolve(kernel.clone(), None, x, pass);
+        let transposed = |y| adjoint(kernel.clone(), None, y, pass);
+        let norm = self.norm_of(Role::Forward);
+        let forward =
+            operator_norm(shape, kind, |x| scaled(norm, map(x)), |y| transposed(scaled(norm, y)));
+        if self.norm.is_none() {
+            return Some(forward);
+        }
+        let norm = self.norm_of(Role::Conjugate);
+        let conjugate =
+            operator_norm(shape, kind, |y| scaled(norm, transposed(y)), |x| map(scaled(norm, x)));
+        Some(forward.max_pair(conjugate))
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {
@@ -102,6 +131,23 @@ impl Residual for Layer {
 }
 
 impl Layer {
+    /// Kx + b, or Kᵀx + b for F*.
+    fn hidden(&self, role: Role, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let (kernel, bias) = (self.kernel.val(), self.bias.as_ref().map(Param::val));
+        match role {
+            Role::Forward => convolve(kernel, bias, x, pass),
+            Role::Conjugate => adjoint(kernel, bias, x, pass),
+        }
+    }
+
+    /// The norm in F or F*.
+    fn norm_of(&self, role: Role) -> Option<&BatchNorm> {
+        match role {
+            Role::Forward => self.norm.as_ref(),
+            Role::Conjugate => self.conjugate_norm.as_ref().or(self.norm.as_ref()),
+        }
+    }
+
     /// Norm, σ and dropout after the convolution, for F and F*.
     fn finish(&self, hidden: Tensor<4>, norm: Option<&BatchNorm>, pass: &Pass) -> Tensor<4> {
         let value = activate_normed(self.activation, norm, hidden, pass);

@@ -18,6 +18,7 @@ mod convolution;
 mod inception;
 mod inception_map;
 mod layer;
+mod operator_norm;
 mod symmetric;
 
 pub use crate::pass::{Pass, Phase};
@@ -35,6 +36,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 use palinode_kernels::Activation;
 pub use palinode_kernels::Form;
+pub use palinode_kernels::recurrence::Role;
 
 /// The name of a residual's type, without its path and its parameters: files and messages use it, so that a
 /// residual may move to another module.
@@ -103,6 +105,21 @@ pub trait Residual: Module + ModuleDisplay + 'static {
     /// this if there is a faster way than autodiff through [`forward`](Residual::forward). If it
     /// returns `None`, the default, autodiff is used.
     fn vjp(&self, _x: &Tensor<4>, _v: &Tensor<4>, _pass: &Pass) -> Option<Vjp> {
+        None
+    }
+
+    /// F′(x)v, or F*′(x)v for `role` [`Conjugate`](Role::Conjugate), outside any graph: the derivative along v, with norms by
+    /// their running statistics and without dropout, as in [`Phase::Inference`]. Implement this if you know the formula.
+    /// If it returns `None`, the default, central differences are used. [`check_residual`](crate::check::check_residual)
+    /// compares it with the [`vjp`](Self::vjp).
+    fn jvp(&self, _role: Role, _x: &Tensor<4>, _v: &Tensor<4>, _pass: &Pass) -> Option<Tensor<4>> {
+        None
+    }
+
+    /// An upper bound of the Lipschitz constant of F and F*, as one number on the residual's device: ‖F′(x)‖ is below it
+    /// for every x of `size` = `[h, w]` and every σ with 0 ≤ σ′ ≤ 1, with norms by their running statistics. `None`, the
+    /// default, if none is known. `palinode analyze stability` and the training compare it with the scheme's limit.
+    fn lipschitz_bound(&self, _size: [usize; 2], _pass: &Pass) -> Option<Tensor<1>> {
         None
     }
 

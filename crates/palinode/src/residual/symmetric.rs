@@ -1,7 +1,10 @@
 //! F(x) = Kᵀσ(K(x + a) + b).
 
-use super::convolution::{activate_normed, adjoint, convolve, initial_bias, initial_kernel};
-use super::{Effects, Form, KernelForm, Pass, Residual};
+use super::convolution::{
+    activate_normed, activate_normed_jvp, adjoint, convolve, initial_bias, initial_kernel, scaled,
+};
+use super::operator_norm::operator_norm;
+use super::{Effects, Form, KernelForm, Pass, Residual, Role};
 use crate::activation::Activation;
 use crate::dropout::Dropout;
 use crate::norm::BatchNorm;
@@ -86,14 +89,38 @@ impl SymmetricConfig {
 
 impl Residual for Symmetric {
     fn forward(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let x = match (&self.input_bias, &self.input_norm) {
-            (Some(a), _) => x + a.val().reshape([1, -1, 1, 1]),
-            (None, Some(norm)) => norm.forward(x, pass),
-            (None, None) => x,
-        };
-        let hidden = convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x, pass);
+        let hidden = self.hidden(x, pass);
         let hidden = activate_normed(self.activation, self.norm.as_ref(), hidden, pass);
         adjoint(self.kernel.val(), None, self.dropout.forward(hidden, pass), pass)
+    }
+
+    fn jvp(&self, _: Role, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        let hidden = self.hidden(x.clone(), pass);
+        let v = scaled(self.input_norm.as_ref(), v.clone());
+        let v = convolve(self.kernel.val(), None, v, pass);
+        let v = activate_normed_jvp(self.activation, self.norm.as_ref(), hidden, v, pass);
+        Some(adjoint(self.kernel.val(), None, v, pass))
+    }
+
+    /// ‖K‖², or ‖K‖·‖NKN′‖ with the scales N and N′ of the norms.
+    fn lipschitz_bound(&self, size: [usize; 2], pass: &Pass) -> Option<Tensor<1>> {
+        let kernel = self.kernel.val();
+        let kind = (&kernel.device(), kernel.dtype());
+        let shape = [kernel.dims()[0], size[0], size[1]];
+        let map = |x| convolve(kernel.clone(), None, x, pass);
+        let transposed = |y| adjoint(kernel.clone(), None, y, pass);
+        let outer = operator_norm(shape, kind, map, transposed);
+        if self.norm.is_none() && self.input_norm.is_none() {
+            return Some(outer.clone() * outer);
+        }
+        let (norm, input_norm) = (self.norm.as_ref(), self.input_norm.as_ref());
+        let inner = operator_norm(
+            shape,
+            kind,
+            |x| scaled(norm, map(scaled(input_norm, x))),
+            |y| scaled(input_norm, transposed(scaled(norm, y))),
+        );
+        Some(outer * inner)
     }
 
     fn kernel_form(&self) -> Option<KernelForm> {
@@ -106,5 +133,17 @@ impl Residual for Symmetric {
 
     fn effects(&self) -> Effects {
         Effects::None
+    }
+}
+
+impl Symmetric {
+    /// K(x + a) + b, or K of the normed x.
+    fn hidden(&self, x: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let x = match (&self.input_bias, &self.input_norm) {
+            (Some(a), _) => x + a.val().reshape([1, -1, 1, 1]),
+            (None, Some(norm)) => norm.forward(x, pass),
+            (None, None) => x,
+        };
+        convolve(self.kernel.val(), self.bias.as_ref().map(Param::val), x, pass)
     }
 }

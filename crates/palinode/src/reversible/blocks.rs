@@ -1,10 +1,13 @@
 //! The blocks of a unit, which the three modes differentiate.
 
 use super::evaluations::{Evaluations, UnitSite};
+use super::local::detach;
+use crate::device::read;
 use crate::error::Result;
 use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::scheme::{Scheme, State, sweep};
+use crate::scheme::{Role, Scheme, State, sweep};
+use burn::tensor::Tensor;
 use palinode_kernels::Context;
 use std::sync::Arc;
 
@@ -21,6 +24,24 @@ impl<R: Residual> Blocks<'_, R> {
     /// The number of blocks N.
     pub fn count(&self) -> usize {
         self.residuals.len() / self.scheme.residuals_per_block()
+    }
+
+    /// An upper bound of the Lipschitz constant of every residual on images of `size`, with its factor of stochastic depth;
+    /// `None` if one has none.
+    pub fn lipschitz_bounds(&self, size: [usize; 2]) -> Result<Option<Vec<f64>>> {
+        let evaluations = self.evaluations(Phase::Inference);
+        let mut found: Vec<Tensor<1>> = Vec::new();
+        for (index, residual) in detach(self.residuals).iter().enumerate() {
+            let bound = evaluations.again((index, Role::Forward), |pass, survival| {
+                Ok(residual.lipschitz_bound(size, pass).map(|bound| bound * survival.factor()))
+            })?;
+            let Some(bound) = bound else { return Ok(None) };
+            found.push(bound);
+        }
+        if found.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        Ok(Some(read(Tensor::cat(found, 0))?))
     }
 
     /// A record of this unit's evaluations, empty at first.

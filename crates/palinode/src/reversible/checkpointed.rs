@@ -7,7 +7,6 @@
 use super::blocks::Blocks;
 use super::evaluations::Evaluations;
 use super::local;
-use super::part::{pack, unpack};
 use crate::autodiff::record_modules;
 use crate::error::Result;
 use crate::pass::Phase;
@@ -27,11 +26,11 @@ pub(super) fn forward<R: Residual>(
     let count = blocks.count();
     let length = (count as f64).sqrt().ceil().max(1.0) as usize;
     let start = sweep::open(scheme, input).rounded(blocks.site.grid_in(phase));
-    let mut packed = pack(start);
+    let mut packed = start.joined();
     for first in (0..count).step_by(length) {
         packed = segment(blocks, first..(first + length).min(count), packed, phase)?;
     }
-    Ok(sweep::close(scheme, unpack(packed)))
+    Ok(sweep::close(scheme, State::split(packed)))
 }
 
 fn segment<R: Residual>(
@@ -50,8 +49,8 @@ fn segment<R: Residual>(
         scheme: Arc::clone(blocks.scheme),
     };
     let start = packed.clone().inner();
-    let forward = || segment.forward(unpack(start.clone()));
-    let output = pack(blocks.context.profile().time(Section::Units, forward)?);
+    let forward = || segment.forward(State::split(start.clone()));
+    let output = blocks.context.profile().time(Section::Units, forward)?.joined();
     record_modules((blocks.context, Section::Units), packed, own, output, move |gradient| {
         // Burn's backward pass cannot return an error. None is expected, since the forward pass has
         // evaluated the same residuals on the same shapes.
@@ -98,13 +97,13 @@ impl<R: Residual> Segment<R> {
     ) -> Result<(Tensor<4>, Vec<Tensor<1>>)> {
         // `before` has the state before every block; `state` ends as the one after the last.
         let mut before = Vec::with_capacity(self.range.len());
-        let mut state = unpack(start);
+        let mut state = State::split(start);
         for block in self.range.clone() {
             before.push(state.clone());
             state = self.step_again(block, state)?;
         }
         let grid = self.evaluations.grid();
-        let mut gradient = unpack(gradient);
+        let mut gradient = State::split(gradient);
         let mut parameters =
             local::ParameterGradients::new(self.first_residual, &self.residuals, &self.evaluations);
         for (block, known) in self.range.clone().zip(before).rev() {
@@ -116,6 +115,6 @@ impl<R: Residual> Segment<R> {
                 &mut |term, x, cotangent| parameters.vjp(term, x, cotangent),
             )?;
         }
-        Ok((pack(gradient), parameters.finish()))
+        Ok((gradient.joined(), parameters.finish()))
     }
 }

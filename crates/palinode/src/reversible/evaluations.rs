@@ -76,6 +76,17 @@ pub(crate) enum Survival {
     Expected(f64),
 }
 
+impl Survival {
+    /// What the residual's value is multiplied by.
+    pub fn factor(self) -> f64 {
+        match self {
+            Self::Whole => 1.0,
+            Self::Dropped => 0.0,
+            Self::Expected(probability) => probability,
+        }
+    }
+}
+
 /// The batch statistics of the norms in a unit, or in a segment of one, from the first evaluations.
 /// Second evaluations use them and so give the same values.
 #[derive(Debug)]

@@ -49,6 +49,32 @@ fn with_fresh_leaves<R: Residual>(residual: &R) -> R {
     residual.clone().map(&mut Mapper)
 }
 
+/// Jᵀv of a [detached](detach) residual under stochastic depth, without gradients of its parameters.
+pub(super) fn vjp_of_input<R: Residual>(
+    residual: &R,
+    role: Role,
+    x: Tensor<4>,
+    cotangent: Tensor<4>,
+    conditions: (&Pass, Survival),
+) -> Result<Tensor<4>> {
+    struct Constants;
+    impl ModuleMapper for Constants {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            Param::initialized(param.id, param.val().inner().autodiff())
+        }
+    }
+    let residual = residual.clone().map(&mut Constants);
+    let x = x.autodiff().require_grad();
+    let name = std::any::type_name::<R>();
+    let output = surviving_value((&residual, &name), role, x.clone(), conditions)?;
+    let zeros = || x.clone().inner().zeros_like();
+    if !output.is_tracked() {
+        return Ok(zeros());
+    }
+    let gradients = (output * cotangent.autodiff()).sum().backward();
+    Ok(x.grad(&gradients).unwrap_or_else(zeros))
+}
+
 /// Differentiates a unit's residuals one by one and sums the gradients with respect to their parameters.
 pub(super) struct ParameterGradients<'a, R> {
     residuals: &'a [R],

@@ -3,8 +3,7 @@
 use super::blocks::Blocks;
 use super::evaluations::UnitSite;
 use crate::residual::Residual;
-use crate::scheme::{Scheme, State, Streams, Term, Update};
-use burn::tensor::Tensor;
+use crate::scheme::{Scheme, Streams, Term, Update};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -61,17 +60,6 @@ pub(super) fn part<R: Residual>(
         ..blocks.site.clone()
     };
     (site, Arc::new(Part { scheme: Arc::clone(blocks.scheme), blocks: range }))
-}
-
-/// Both tensors of a state, concatenated along the channels.
-pub(super) fn pack(state: State) -> Tensor<4> {
-    Tensor::cat(vec![state.first, state.second], 1)
-}
-
-/// The state that was [packed](pack).
-pub(super) fn unpack(packed: Tensor<4>) -> State {
-    let half = packed.dims()[1] / 2;
-    State { first: packed.clone().narrow(1, 0, half), second: packed.narrow(1, half, half) }
 }
 
 #[cfg(test)]

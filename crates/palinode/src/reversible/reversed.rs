@@ -7,7 +7,7 @@ use super::found::Reversed;
 use super::fused::Fused;
 use super::last_state::LastState;
 use super::local;
-use super::part::{pack, part, ranges, unpack};
+use super::part::{part, ranges};
 use super::watch::Watch;
 use crate::autodiff::record_modules;
 use crate::error::Result;
@@ -34,14 +34,14 @@ pub(super) fn forward<R: Residual>(
         return whole(blocks, input, phase);
     }
     let start = sweep::open(scheme, input).rounded(blocks.site.grid_in(phase));
-    let mut packed = pack(start);
+    let mut packed = start.joined();
     for range in ranges(blocks.count(), blocks.site.parts) {
         let residuals = &blocks.residuals[range.start * each..range.end * each];
         let (site, scheme) = part(blocks, range);
         let own = Blocks { residuals, scheme: &scheme, site: &site, context: blocks.context };
         packed = whole(&own, packed, phase)?;
     }
-    Ok(sweep::close(scheme, unpack(packed)))
+    Ok(sweep::close(scheme, State::split(packed)))
 }
 
 /// A unit, or a part of one, as one node.

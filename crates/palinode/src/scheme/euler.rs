@@ -1,6 +1,6 @@
 //! Forward Euler: the plain residual network.
 
-use super::update::{Role, Scheme, Streams, Term, Update};
+use super::update::{Role, Scheme, StabilityRegion, Streams, Term, Update};
 
 /// The forward Euler scheme of Ẋ = F(X). With h = 1 it is the residual network of He et al.
 ///
@@ -28,6 +28,10 @@ impl Scheme for Euler {
 
     fn time_step(&self) -> f64 {
         self.step
+    }
+
+    fn stability_region(&self) -> Option<StabilityRegion> {
+        Some(StabilityRegion::UnitDisc)
     }
 
     fn update(&self, block: usize) -> Update {

@@ -1,6 +1,6 @@
 //! Single-layer Hamiltonian network.
 
-use super::update::{Role, Scheme, Streams, Term, Update};
+use super::update::{Role, Scheme, StabilityRegion, Streams, Term, Update};
 
 /// The single-layer Hamiltonian network, integrated like [`Verlet`](super::Verlet).
 ///
@@ -32,6 +32,10 @@ impl Scheme for Hamiltonian {
 
     fn time_step(&self) -> f64 {
         self.step
+    }
+
+    fn stability_region(&self) -> Option<StabilityRegion> {
+        Some(StabilityRegion::ImaginaryAxis(2.0))
     }
 
     fn update(&self, block: usize) -> Update {

@@ -1,6 +1,6 @@
 //! Leapfrog network.
 
-use super::update::{Drift, Role, Scheme, Streams, Term, Update};
+use super::update::{Drift, Role, Scheme, StabilityRegion, Streams, Term, Update};
 use serde::{Deserialize, Serialize};
 
 /// The choice of X₋₁ in a leapfrog unit.
@@ -42,6 +42,10 @@ impl Scheme for Leapfrog {
 
     fn time_step(&self) -> f64 {
         self.step
+    }
+
+    fn stability_region(&self) -> Option<StabilityRegion> {
+        Some(StabilityRegion::ImaginaryAxis(2.0))
     }
 
     fn update(&self, block: usize) -> Update {

@@ -1,6 +1,6 @@
 //! Midpoint network.
 
-use super::update::{Drift, Role, Scheme, Streams, Term, Update};
+use super::update::{Drift, Role, Scheme, StabilityRegion, Streams, Term, Update};
 
 /// The explicit midpoint (two-step, "leapfrog in first order") scheme of Ẋ = F(X).
 ///
@@ -29,6 +29,10 @@ impl Scheme for Midpoint {
 
     fn time_step(&self) -> f64 {
         self.step
+    }
+
+    fn stability_region(&self) -> Option<StabilityRegion> {
+        Some(StabilityRegion::ImaginaryAxis(1.0))
     }
 
     fn update(&self, block: usize) -> Update {

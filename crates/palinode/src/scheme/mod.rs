@@ -7,6 +7,7 @@
 
 mod coupling;
 mod euler;
+pub mod field;
 mod grid;
 mod hamiltonian;
 mod leapfrog;
@@ -24,5 +25,5 @@ pub use hamiltonian::Hamiltonian;
 pub use leapfrog::{Leapfrog, Start};
 pub use midpoint::Midpoint;
 pub use name::SchemeName;
-pub use update::{Drift, Role, Scheme, State, Streams, Term, Update};
+pub use update::{Drift, Role, Scheme, StabilityRegion, State, Streams, Term, Update};
 pub use verlet::Verlet;

@@ -13,12 +13,7 @@ use burn::tensor::Tensor;
 /// The state before the first block: the two halves of `input`'s channels, or (X₋₁, X₀).
 pub fn open(scheme: &dyn Scheme, input: Tensor<4>) -> State {
     match scheme.streams() {
-        Streams::Two => {
-            let channels = input.dims()[1];
-            let half = channels / 2;
-            let first = input.clone().narrow(1, 0, half);
-            State { first, second: input.narrow(1, half, channels - half) }
-        }
+        Streams::Two => State::split(input),
         Streams::One if scheme.starts_at_rest() => State { first: input.clone(), second: input },
         Streams::One => State { first: input.zeros_like(), second: input },
     }
@@ -27,7 +22,7 @@ pub fn open(scheme: &dyn Scheme, input: Tensor<4>) -> State {
 /// The unit's output from the state after the last block: both streams joined, or X_N.
 pub fn close(scheme: &dyn Scheme, state: State) -> Tensor<4> {
     match scheme.streams() {
-        Streams::Two => Tensor::cat(vec![state.first, state.second], 1),
+        Streams::Two => state.joined(),
         Streams::One => state.second,
     }
 }
@@ -35,7 +30,7 @@ pub fn close(scheme: &dyn Scheme, state: State) -> Tensor<4> {
 /// The gradient with respect to [`open`]'s input, from the gradient with respect to its result.
 pub(crate) fn open_gradient(scheme: &dyn Scheme, gradient: State) -> Tensor<4> {
     match scheme.streams() {
-        Streams::Two => Tensor::cat(vec![gradient.first, gradient.second], 1),
+        Streams::Two => gradient.joined(),
         Streams::One if scheme.starts_at_rest() => gradient.first + gradient.second,
         Streams::One => gradient.second,
     }

@@ -15,6 +15,21 @@ pub struct State {
     pub second: Tensor<4>,
 }
 
+impl State {
+    /// Both tensors, concatenated along the channels.
+    pub fn joined(self) -> Tensor<4> {
+        Tensor::cat(vec![self.first, self.second], 1)
+    }
+
+    /// The two halves of a tensor's channels.
+    pub fn split(joined: Tensor<4>) -> Self {
+        let channels = joined.dims()[1];
+        let half = channels / 2;
+        let first = joined.clone().narrow(1, 0, half);
+        Self { first, second: joined.narrow(1, half, channels - half) }
+    }
+}
+
 /// How a unit holds its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streams {
@@ -22,6 +37,16 @@ pub enum Streams {
     Two,
     /// The input is X₀, and the output is X_N. The state is (X_{j−1}, X_j).
     One,
+}
+
+/// The numbers hλ for which a scheme's solution of ẋ = λx stays bounded, where λ is an eigenvalue of the Jacobian of the
+/// right-hand side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StabilityRegion {
+    /// The imaginary numbers hλ with |hλ| below this limit.
+    ImaginaryAxis(f64),
+    /// |1 + hλ| ≤ 1.
+    UnitDisc,
 }
 
 /// A scheme: a recurrence over the blocks of a unit.
@@ -43,6 +68,11 @@ pub trait Scheme: Debug + Send + Sync + 'static {
     /// Whether every update has an inverse.
     fn is_reversible(&self) -> bool {
         true
+    }
+
+    /// Where the scheme is stable; `None` if nowhere, or if it is not known.
+    fn stability_region(&self) -> Option<StabilityRegion> {
+        None
     }
 
     /// For one state: whether a unit starts with X₋₁ = X₀ (`true`) or with X₋₁ = 0.

@@ -1,6 +1,6 @@
 //! Two-layer Hamiltonian network, integrated by Verlet's method.
 
-use super::update::{Role, Scheme, Streams, Term, Update};
+use super::update::{Role, Scheme, StabilityRegion, Streams, Term, Update};
 
 /// The Verlet scheme of the two-layer Hamiltonian network.
 ///
@@ -30,6 +30,10 @@ impl Scheme for Verlet {
 
     fn time_step(&self) -> f64 {
         self.step
+    }
+
+    fn stability_region(&self) -> Option<StabilityRegion> {
+        Some(StabilityRegion::ImaginaryAxis(2.0))
     }
 
     fn update(&self, block: usize) -> Update {

@@ -59,7 +59,7 @@ impl Case {
     /// Channels of the unit's input.
     pub fn state_channels(&self) -> usize {
         match self.scheme {
-            SchemeName::Midpoint | SchemeName::Leapfrog => self.channels,
+            SchemeName::Midpoint | SchemeName::Leapfrog | SchemeName::Euler => self.channels,
             _ => 2 * self.channels,
         }
     }
@@ -81,7 +81,8 @@ impl Case {
     pub fn unit(&self, mode: Differentiation) -> Unit<BuiltIn> {
         let device = Device::flex();
         let mut generator = Generator::new(self.seed, Purpose::Weights);
-        let count = self.blocks * self.recurrence().residuals_per_block();
+        let scheme = self.scheme.with_step(self.step, self.start);
+        let count = self.blocks * scheme.residuals_per_block();
         let mut residuals: Vec<BuiltIn> = (0..count)
             .map(|_| {
                 let settings = BuiltInSettings {
@@ -94,7 +95,6 @@ impl Case {
         let scale = if self.scheme == SchemeName::Coupling { 0.15 } else { 1.0 };
         let mut prepare = Prepare { scale, generator, dtype: self.dtype };
         residuals = residuals.into_iter().map(|residual| residual.map(&mut prepare)).collect();
-        let scheme = self.scheme.with_step(self.step, self.start);
         Unit::new(residuals, scheme, mode).unwrap()
     }
 
