@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod allocator;
+mod analyze;
 mod arrays;
 mod bench;
 mod completions;
@@ -9,6 +10,7 @@ mod data;
 mod doctor;
 mod eval;
 mod experiment;
+mod gradcheck;
 mod gradients;
 mod init_recipe;
 mod machine;
@@ -59,11 +61,16 @@ enum Command {
     Predict(predict::Predict),
     /// Gradients of the mean cross-entropy of one batch, for comparison with other programs.
     Gradients(gradients::GradientsCommand),
+    /// Check a network's derivatives, its modes and its reversal; exit code 1 where a check fails.
+    Gradcheck(gradcheck::Gradcheck),
     /// Exact parameter counts of a model.
     Params(params::Params),
     /// Describe or download a data set.
     #[command(subcommand)]
     Data(data::Data),
+    /// Measure the stability of trained networks.
+    #[command(subcommand)]
+    Analyze(analyze::Analyze),
     /// Measure time and memory.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -110,6 +117,8 @@ fn run(arguments: Arguments, signals: &Signals) -> anyhow::Result<()> {
         Command::Eval(command) => machine.run(|context| command.run(context)),
         Command::Predict(command) => machine.run(|context| command.run(context)),
         Command::Gradients(command) => machine.run(|context| command.run(context)),
+        Command::Gradcheck(command) => machine.run(|context| command.run(context)),
+        Command::Analyze(command) => machine.run(|context| command.run(context)),
         Command::Bench(command) => machine.run(|context| command.run(context)),
         Command::Params(command) => command.run(),
         Command::Data(command) => command.run(),

@@ -6,10 +6,22 @@ use clap::error::ErrorKind;
 use palinode_train::Error;
 use std::process::ExitCode;
 
+/// A check of a network failed.
+const FAILED: u8 = 1;
 /// A user's mistake.
 const MISTAKE: u8 = 2;
 /// The loss became NaN or infinite.
 const NON_FINITE: u8 = 3;
+
+/// Checks of a network that failed. What they found has been printed.
+#[derive(Debug, thiserror::Error)]
+#[error("{count} of {of} checks failed")]
+pub struct ChecksFailed {
+    /// How many failed.
+    pub count: usize,
+    /// How many were made.
+    pub of: usize,
+}
 
 /// Prints help and version, or a mistake on the command line in one line.
 pub fn usage(error: &clap::Error) -> ExitCode {
@@ -41,6 +53,9 @@ pub fn report(result: anyhow::Result<()>, stopped: u8) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     note(format_args!("palinode: {}", one_line(&format!("{error:#}"))));
+    if error.is::<ChecksFailed>() {
+        return ExitCode::from(FAILED);
+    }
     ExitCode::from(match error.downcast_ref::<Error>() {
         Some(Error::NonFinite { .. } | Error::Drift { .. }) => NON_FINITE,
         Some(Error::Interrupted { .. } | Error::ExperimentInterrupted) => stopped,

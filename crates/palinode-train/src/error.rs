@@ -39,6 +39,14 @@ pub enum Error {
         /// At which step it was found.
         place: String,
     },
+    /// A measurement of a network failed.
+    #[error("{what} could not be computed: {reason}")]
+    Analysis {
+        /// What was to be measured.
+        what: &'static str,
+        /// What went wrong.
+        reason: String,
+    },
     /// The user asked to stop an experiment; it can be resumed.
     #[error("interrupted; the same command goes on where the experiment stopped")]
     ExperimentInterrupted,

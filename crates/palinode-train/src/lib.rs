@@ -2,6 +2,7 @@
 //! experiments and reports.
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 pub mod bench;
 mod chart;
 pub mod data;

@@ -60,7 +60,10 @@ struct Remarks(Vec<String>);
 
 impl Observer for Remarks {
     fn remark(&mut self, remark: &str) {
-        self.0.push(remark.to_owned());
+        // A process says at its start what the step size is beyond; that is not about reversal.
+        if !remark.contains("|hλ|") {
+            self.0.push(remark.to_owned());
+        }
     }
 }
 
@@ -177,4 +180,29 @@ fn gradients_are_watched_too() {
     let found = rows(&directory.path().join("watched"));
     let drift = |row: &Row| row.gradient_drift.unwrap();
     assert!(drift(&found[0]) > 1e-3 && drift(&found[1]) < drift(&found[0]), "{found:?}");
+}
+
+/// A run whose weights leave the limit of its scheme says so once for each unit; one within it says nothing.
+#[test]
+fn a_step_beyond_the_limit_of_the_scheme_is_named_once() {
+    #[derive(Default)]
+    struct All(Vec<String>);
+    impl Observer for All {
+        fn remark(&mut self, remark: &str) {
+            self.0.push(remark.to_owned());
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let said = |step: f64, name: &str| {
+        let mut all = All::default();
+        let deep = Deep { step, ..MIDPOINT };
+        trainer(deep, training()).train(&directory.path().join(name), &mut all).unwrap();
+        all.0.retain(|text| text.contains("|hλ|"));
+        all.0
+    };
+    assert_eq!(said(0.1, "within"), [""; 0]);
+    let beyond = said(0.6, "beyond");
+    assert_eq!(beyond.len(), 2, "once for each unit: {beyond:?}");
+    assert!(beyond[0].starts_with("unit 0: with these weights |hλ| can reach "), "{beyond:?}");
+    assert!(beyond[0].contains("its scheme is stable below 1; a step up to 0."), "{beyond:?}");
 }

@@ -28,7 +28,10 @@ impl Range {
     /// logarithmic axis linear.
     pub(super) fn of(axis: &Axis, values: &[f64], ends: &[f64]) -> Option<Self> {
         let log = axis.scale == Scale::Log && values.iter().all(|&value| value > 0.0);
-        let shown = || values.iter().chain(ends).copied().filter(|&value| !log || value > 0.0);
+        let asked = axis.at_least.iter().flatten();
+        let all = || values.iter().chain(ends).chain(asked.clone()).copied();
+        let shown = || all().filter(|&value| !log || value > 0.0);
+        values.first()?;
         let (low, high) = (shown().reduce(f64::min)?, shown().reduce(f64::max)?);
         // Within these limits all ratios are numbers.
         if log && low >= 1e-100 && high <= 1e100 {

@@ -47,6 +47,8 @@ pub(crate) struct Axis {
     pub(crate) whole: bool,
     /// Whether it begins at zero, wherever the values begin.
     pub(crate) from_zero: bool,
+    /// What it shows at least, wherever the values lie.
+    pub(crate) at_least: Option<[f64; 2]>,
 }
 
 /// A curve, or points that belong together.
@@ -97,7 +99,13 @@ impl Figure {
 impl Axis {
     /// A linear axis.
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), scale: Scale::Linear, whole: false, from_zero: false }
+        Self {
+            name: name.to_owned(),
+            scale: Scale::Linear,
+            whole: false,
+            from_zero: false,
+            at_least: None,
+        }
     }
 
     /// An axis of whole numbers.

@@ -99,7 +99,11 @@ impl Legend {
 fn names(figure: &Figure) -> Vec<(String, Sign)> {
     let series = || figure.panels.iter().flat_map(|panel| &panel.series);
     let named = series().filter_map(|s| {
-        let sign = if s.points.len() > 1 { Sign::Line(s.look) } else { Sign::Marker(s.look) };
+        let sign = if s.points.len() > 1 && s.look.has_line() {
+            Sign::Line(s.look)
+        } else {
+            Sign::Marker(s.look)
+        };
         Some((s.name.clone()?, sign))
     });
     let ringed = series().filter_map(|s| Some((s.ring.as_ref()?.name.clone(), Sign::Ring)));

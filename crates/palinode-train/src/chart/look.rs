@@ -42,6 +42,8 @@ pub(super) enum Dash {
     Dashed,
     Dotted,
     Alternating,
+    /// There is no line.
+    Absent,
 }
 
 /// The shape at a value.
@@ -54,6 +56,8 @@ pub(super) enum Marker {
     Cross,
     TriangleDown,
     Plus,
+    /// There are no markers.
+    None,
 }
 
 const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::Alternating];
@@ -84,6 +88,21 @@ impl Look {
         Self { dash: Dash::Solid, ..self }
     }
 
+    /// The same without a line: markers alone.
+    pub(crate) fn scattered(self) -> Self {
+        Self { dash: Dash::Absent, ..self }
+    }
+
+    /// The same without markers: a line alone.
+    pub(crate) fn unmarked(self) -> Self {
+        Self { marker: Marker::None, ..self }
+    }
+
+    /// Whether its values are connected.
+    pub(super) fn has_line(self) -> bool {
+        self.dash != Dash::Absent
+    }
+
     /// The same with a dashed line.
     pub(crate) fn dashed(self) -> Self {
         Self { dash: Dash::Dashed, ..self }
@@ -94,7 +113,7 @@ impl Dash {
     /// Lengths of strokes and gaps by turns, in pixels; none for a solid line.
     pub(super) fn pattern(self) -> &'static [f64] {
         match self {
-            Self::Solid => &[],
+            Self::Solid | Self::Absent => &[],
             Self::Dashed => &[7.0, 4.0],
             Self::Dotted => &[2.0, 3.5],
             Self::Alternating => &[9.0, 3.5, 2.0, 3.5],

@@ -24,6 +24,7 @@ pub(super) fn draw_marker(canvas: &Canvas<'_>, look: Look, (x, y): Place) -> Res
         Marker::TriangleDown => corners(&[(0.0, 4.75), (4.5, -3.25), (-4.5, -3.25)]),
         Marker::Diamond => corners(&[(0.0, -5.0), (4.5, 0.0), (0.0, 5.0), (-4.5, 0.0)]),
         Marker::Cross => stroke((3.75, 3.75)).and_then(|()| stroke((3.75, -3.75))),
+        Marker::None => Ok(()),
         Marker::Plus => stroke((4.75, 0.0)).and_then(|()| stroke((0.0, 4.75))),
     }
 }

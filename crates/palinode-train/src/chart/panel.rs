@@ -182,7 +182,7 @@ impl Plot {
 
     fn lines(&self, canvas: &Canvas<'_>, drawable: &Drawable<'_>, shift: f64) -> Result<()> {
         let look = drawable.series.look;
-        for piece in &drawable.pieces {
+        for piece in drawable.pieces.iter().filter(|_| look.has_line()) {
             let line: Vec<Place> =
                 piece.iter().map(|p| (self.x(p.x) + shift, self.y(p.y))).collect();
             canvas.line(&line, look.dash.pattern(), look.colour, 2.0)?;
@@ -197,7 +197,8 @@ impl Plot {
         shift: f64,
     ) -> Result<()> {
         let look = drawable.series.look;
-        let distance = if self.spacing(drawable) < CLOSE { MARKER_DISTANCE } else { 0.0 };
+        let distance =
+            if look.has_line() && self.spacing(drawable) < CLOSE { MARKER_DISTANCE } else { 0.0 };
         let mut last: Option<f64> = None;
         for point in drawable.pieces.iter().flatten() {
             let (x, y) = (self.x(point.x) + shift, self.y(point.y));

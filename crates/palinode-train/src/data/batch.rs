@@ -23,6 +23,18 @@ pub struct Batch {
     pub indices: Vec<usize>,
 }
 
+impl Batch {
+    /// Its first `count` images, or all if it has fewer.
+    pub(crate) fn first(self, count: usize) -> Self {
+        let count = count.min(self.indices.len());
+        Self {
+            images: self.images.narrow(0, 0, count),
+            labels: self.labels.narrow(0, 0, count),
+            indices: self.indices[..count].to_vec(),
+        }
+    }
+}
+
 /// The numbers of a batch.
 struct Prepared {
     images: TensorData,

@@ -5,12 +5,15 @@ use super::identity::Fields;
 use super::observer::Observer;
 use super::outcome::Outcome;
 use super::resumed::Resumed;
+use super::reversal::sample;
 use super::trainer::{Described, Trainer, context};
 use super::training_data::{SplitOptions, TrainingData};
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
+use burn::tensor::{Device, Tensor};
 use palinode::device::{DeviceName, check_available};
+use palinode::network::{Network, NetworkConfig};
 use palinode::residual::BuiltIn;
 use palinode_kernels::ContextBuilder;
 use std::path::{Path, PathBuf};
@@ -126,14 +129,41 @@ pub fn resume(
     trainer.with_machine(machine).go_on(resumed, extend, observer)
 }
 
-/// The trainer of a resolved recipe.
-fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<BuiltIn>> {
-    let device = recipe.training.device.unwrap_or_default().open()?;
-    let options = SplitOptions::default()
+/// The network of a resolved recipe with its initial weights, on the CPU, and its first `images` training images,
+/// standardised.
+///
+/// # Errors
+/// Where recipe and data do not fit, and where the images cannot be read.
+pub fn initial_network(recipe: &Recipe, images: usize) -> Result<(Network, Tensor<4>)> {
+    let training = recipe.data.load(Split::Train, &mut |_, _| Ok(()))?;
+    let data = TrainingData::split_shared(Arc::new(training), split_options(recipe))?;
+    let device = Device::flex();
+    let batch = sample(&data, images, &device)?;
+    let batch = batch.ok_or_else(|| Error::config("data", "there is no image to train on"))?;
+    let config = network_config(recipe, &data)?;
+    let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
+    Ok((config.init(recipe.seed, mode, &device.autodiff())?, batch.images))
+}
+
+/// How a recipe divides its images.
+fn split_options(recipe: &Recipe) -> SplitOptions {
+    SplitOptions::default()
         .with_validation(recipe.data.validation)
         .with_subset(recipe.data.subset)
         .with_mean(recipe.data.mean)
-        .with_seed(recipe.seed);
+        .with_seed(recipe.seed)
+}
+
+/// The network of a recipe for its images.
+fn network_config(recipe: &Recipe, data: &TrainingData) -> Result<NetworkConfig> {
+    let info = data.info();
+    recipe.network(info.channels, info.size, info.classes.len())
+}
+
+/// The trainer of a resolved recipe.
+fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<BuiltIn>> {
+    let device = recipe.training.device.unwrap_or_default().open()?;
+    let options = split_options(recipe);
     let mut progress = |done, pictures| {
         observer.loading(done, pictures);
         Ok(())
@@ -151,8 +181,7 @@ fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<Built
             remarks.iter().for_each(|remark| observer.remark(remark));
         })?;
     }
-    let info = data.info();
-    let config = recipe.network(info.channels, info.size, info.classes.len())?;
+    let config = network_config(recipe, &data)?;
     let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
     let images = recipe.training.batch_size.min(data.training.len());
     let parts = config.step_bytes(config.parameter_count().total, mode, images);

@@ -27,6 +27,7 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 /// [`Error::NonFinite`] and [`Error::Interrupted`], with the last checkpoint kept.
 pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) -> Result<Run<R>> {
     let (mut reversal, mut run) = Reversal::of(run);
+    reversal.check_limits(&run, observer)?;
     let (settings, device) = (run.settings.clone(), run.device());
     let (seed, training) = (settings.seed, settings.training);
     let loss_scale = loss_scale(training.precision, &run.network);

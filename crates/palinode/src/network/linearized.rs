@@ -52,14 +52,39 @@ impl<R: Residual> LinearizedNetwork<'_, R> {
         })
     }
 
+    /// The adjoint of [`apply`](Self::apply): the gradient of ⟨w, output⟩ with respect to the first unit's input.
+    ///
+    /// # Errors
+    /// As [`Linearized::apply`].
+    pub fn adjoint(&self, w: Tensor<4>) -> Result<Tensor<4>> {
+        self.units.iter().enumerate().rev().try_fold(w, |w, (index, unit)| {
+            let w = unit.adjoint(w)?;
+            if index == 0 {
+                return Ok(w);
+            }
+            let x = self.units[index - 1].output().autodiff().require_grad();
+            let output = self.before(index, x.clone())?;
+            let gradients = (output * w.autodiff()).sum().backward();
+            Ok(x.grad(&gradients).unwrap_or_else(|| x.inner().zeros_like()))
+        })
+    }
+
+    /// The input of unit `index` from the output of the unit before it.
+    fn before(&self, index: usize, x: Tensor<4>) -> Result<Tensor<4>> {
+        let outside = Pass::new(Phase::Inference, self.network.context());
+        match &self.network.entries[index] {
+            Some(entry) => entry.forward(x, &outside),
+            None => Ok(Transition::to(&self.network.config, index).apply(x, &outside)),
+        }
+    }
+
     /// The derivative of what comes before unit `index`: of a transition, which is linear, or of a baseline's first block, by
     /// central differences.
     fn between(&self, index: usize, v: Tensor<4>) -> Result<Tensor<4>> {
-        let outside = Pass::new(Phase::Inference, self.network.context());
-        let Some(entry) = &self.network.entries[index] else {
-            return Ok(Transition::to(&self.network.config, index).apply(v, &outside));
-        };
+        if self.network.entries[index].is_none() {
+            return self.before(index, v);
+        }
         let x = self.units[index - 1].output();
-        central_difference(&x, v, |x| entry.forward(x, &outside))
+        central_difference(&x, v, |x| self.before(index, x))
     }
 }

@@ -107,6 +107,11 @@ impl<R: Residual> Linearized<R> {
         Some([images, parts * channels, height, width])
     }
 
+    /// Whether these vectors consist of two halves, (Y, Z) or (X, Ẋ).
+    pub fn field_has_halves(&self, block: usize) -> bool {
+        field::has_two_parts(self.scheme.update(block))
+    }
+
     /// Jv, with J the Jacobian of the right-hand side at the state before block `block`, see [`field`]; the shape is
     /// [`field_shape`](Self::field_shape).
     ///

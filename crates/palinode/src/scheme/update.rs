@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 pub use palinode_kernels::recurrence::{Drift, Role, Term, Update};
+use serde::Serialize;
 use std::fmt::Debug;
 
 /// The state of a unit between two blocks: (Y, Z) for two streams, (X_{j−1}, X_j) for one state.
@@ -41,7 +42,8 @@ pub enum Streams {
 
 /// The numbers hλ for which a scheme's solution of ẋ = λx stays bounded, where λ is an eigenvalue of the Jacobian of the
 /// right-hand side.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StabilityRegion {
     /// The imaginary numbers hλ with |hλ| below this limit.
     ImaginaryAxis(f64),

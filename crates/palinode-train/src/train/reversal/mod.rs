@@ -2,6 +2,7 @@
 
 mod gradients;
 mod grids;
+mod limits;
 mod sample;
 mod wording;
 
@@ -15,7 +16,7 @@ pub(super) use grids::{fractions, with_states};
 use palinode::network::Network;
 use palinode::residual::Residual;
 use palinode::reversible::{Differentiation, Watch};
-use sample::sample;
+pub(super) use sample::sample;
 use std::collections::BTreeSet;
 use wording::{drifts_by, place};
 
@@ -51,6 +52,21 @@ impl Reversal {
             said: BTreeSet::new(),
         };
         (own, Run { network, ..run })
+    }
+
+    /// Says, once for each unit, that its weights have left the range where its scheme is sure to be stable.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Device`] if the device fails.
+    pub fn check_limits<R: Residual>(
+        &mut self,
+        run: &Run<R>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        for (unit, text) in limits::beyond(run)? {
+            self.say((unit, "limit"), || text, observer);
+        }
+        Ok(())
     }
 
     /// Whether the step that is under way, in an epoch of `steps`, is one to [examine](Self::examine). If so, the drifts
@@ -122,6 +138,7 @@ impl Reversal {
         run: &mut Run<R>,
         observer: &mut dyn Observer,
     ) -> Result<Option<f64>> {
+        self.check_limits(run, observer)?;
         grids::widen(run, observer)?;
         let found = self.compare_gradients(run, observer)?;
         // Nothing of this belongs to the next step.

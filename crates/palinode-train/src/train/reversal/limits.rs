@@ -1,0 +1,29 @@
+//! The step size of units against the limit of their schemes.
+
+use crate::error::Result;
+use crate::train::state::Run;
+use palinode::residual::Residual;
+use palinode::scheme::StabilityRegion;
+
+/// For every unit whose weights allow eigenvalues beyond its scheme's limit, its index and what there is to say.
+pub(super) fn beyond<R: Residual>(run: &Run<R>) -> Result<Vec<(usize, String)>> {
+    let mut found = Vec::new();
+    for (index, unit) in run.network.units.iter().enumerate() {
+        let region = unit.scheme().stability_region();
+        let Some(StabilityRegion::ImaginaryAxis(limit)) = region else { continue };
+        let size = run.network.config().map_of(index);
+        let Some(bounds) = unit.frequency_bounds(size)? else { continue };
+        let largest = bounds.into_iter().fold(0.0, f64::max);
+        if largest > limit {
+            let safe = unit.scheme().time_step() * limit / largest;
+            found.push((
+                index,
+                format!(
+                    "unit {index}: with these weights |hλ| can reach {largest:.2}, and its scheme is stable below {limit}; \
+                     a step up to {safe:.2} would be safe at any image (`palinode analyze stability` measures real images)"
+                ),
+            ));
+        }
+    }
+    Ok(found)
+}

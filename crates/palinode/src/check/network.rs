@@ -1,0 +1,283 @@
+//! Checks of a whole network: its derivatives, its modes and its reversal.
+
+use super::derivative::{adjoint_error, taylor};
+use crate::device::read;
+use crate::error::Result;
+use crate::network::weights::in_f64;
+use crate::network::{Network, Phase, StateKind};
+use crate::random::{Generator, Purpose};
+use crate::residual::Residual;
+use crate::reversible::{Differentiation, Watch};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Gradients, Tensor};
+use serde::Serialize;
+
+/// One check of a network.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// What was checked.
+    pub check: &'static str,
+    /// Where: a unit, a mode.
+    pub place: String,
+    /// What was found.
+    pub value: f64,
+    /// The smallest and the largest value that are right.
+    pub expected: [f64; 2],
+    /// Whether it is one of these.
+    pub passed: bool,
+}
+
+impl Finding {
+    fn new(check: &'static str, place: impl Into<String>, value: f64, expected: [f64; 2]) -> Self {
+        // A NaN does not pass.
+        let passed = value >= expected[0] && value <= expected[1];
+        Self { check, place: place.into(), value, expected, passed }
+    }
+}
+
+/// Checks a network on standardised `images`, with random directions from fixed seeds. The network itself is not changed.
+///
+/// * *adjoint*: for every unit |⟨Φv, w⟩ − ⟨v, Φᵀw⟩| / (‖Φv‖‖w‖), with Φ the derivative of its output, in f64. At most 1e-7.
+/// * *Taylor*: the orders of φ(θ + εd) − φ(θ) and of the same less ε⟨∇φ, d⟩ in ε, with φ a random linear function of the
+///   logits, θ all parameters and the images, and d random, in f64, see [`taylor`]: 1, and 2 or more.
+/// * *modes*: ‖g − g′‖/‖g′‖ of the gradients of φ in every mode against those of mode `stored`, in f64. At most 1e-6.
+/// * *type*: the same for the network's own mode and type against mode `stored` in f64. At most 2e-2: arguments of a ReLU
+///   near zero change their sign by rounding.
+/// * *exact reversal*: for every unit with an inverse, the share of numbers of its input that do not come back to the bit
+///   from its last state, on a grid. Zero. It is one where no grid holds the states.
+/// * *drift*: the relative change of the state that comes back in a backward pass with float states, see [`Watch`]. At most
+///   1e-3.
+///
+/// Norms use the statistics of the batch, except for the first check, and nothing is dropped.
+///
+/// # Errors
+/// As [`Network::forward`], and [`Error::Device`](crate::Error::Device) if the device fails.
+pub fn check_network<R: Residual>(network: &Network<R>, images: Tensor<4>) -> Result<Vec<Finding>> {
+    let images = images.inner();
+    let reversible = network.units.iter().all(|unit| unit.scheme().is_reversible());
+    let mut found = adjoints(network, &images)?;
+    let functional = Functional::of(network, &images)?;
+    let stored = network.clone().with_mode(Differentiation::Stored)?;
+    let double = functional.at(&stored, &images, 0.0, Some(DType::F64))?;
+    let size = norm(&double.gradients);
+
+    let value = |epsilon: f64| {
+        let moved = functional.at(&stored, &images, epsilon, Some(DType::F64));
+        moved.map_or(f64::NAN, |moved| moved.value)
+    };
+    let orders = taylor(value, double.along, 1e-4);
+    found.push(Finding::new("Taylor", "value: order 1", orders.zeroth, [0.9, 1.1]));
+    found.push(Finding::new("Taylor", "gradient: order 2", orders.first, [1.8, 4.0]));
+
+    for mode in Differentiation::ALL {
+        if mode == Differentiation::Stored || (mode == Differentiation::Reversible && !reversible) {
+            continue;
+        }
+        let own =
+            functional.at(&network.clone().with_mode(mode)?, &images, 0.0, Some(DType::F64))?;
+        let error = norm(&difference(&own.gradients, &double.gradients)) / size;
+        found.push(Finding::new("modes", mode.name(), error, [0.0, 1e-6]));
+    }
+    let own = functional.at(network, &images, 0.0, None)?;
+    let error = norm(&difference(&own.gradients, &double.gradients)) / size;
+    let place = format!("{:?}", images.dtype()).to_lowercase();
+    found.push(Finding::new("type", place, error, [0.0, 2e-2]));
+    if reversible {
+        found.extend(reversals(network, &images)?);
+        found.extend(drifts(network, &images, &functional)?);
+    }
+    Ok(found)
+}
+
+fn random(shape: [usize; 4], seed: u64, device: &Device) -> Tensor<4> {
+    Generator::new(seed, Purpose::Input).normal(shape, 1.0, device)
+}
+
+fn adjoints<R: Residual>(network: &Network<R>, images: &Tensor<4>) -> Result<Vec<Finding>> {
+    // `valid` makes running statistics of its own, which are changed to f64.
+    let network = in_f64(network.valid());
+    let linearized = network.linearized(images.clone().cast(DType::F64))?;
+    let mut found = Vec::new();
+    for (index, unit) in linearized.units().iter().enumerate() {
+        let shape = unit.output().dims();
+        let [v, w] = [1, 2].map(|seed| random(shape, seed, &images.device()).cast(DType::F64));
+        let product = unit.apply(v.clone(), &mut |_| ())?;
+        let transposed = unit.adjoint(w.clone())?;
+        let error = adjoint_error(v, w, product, transposed);
+        found.push(Finding::new("adjoint", format!("unit {index}"), error, [0.0, 1e-7]));
+    }
+    Ok(found)
+}
+
+/// A random linear function of the logits, and a random direction of all parameters and the images.
+struct Functional {
+    weights: Tensor<2>,
+    images: Tensor<4>,
+}
+
+/// The function at one place.
+struct Value {
+    value: f64,
+    /// All gradients, those of the images last.
+    gradients: Vec<f64>,
+    /// ⟨∇φ, d⟩.
+    along: f64,
+}
+
+impl Functional {
+    fn of<R: Residual>(network: &Network<R>, images: &Tensor<4>) -> Result<Self> {
+        let device = images.device();
+        let shape = [images.dims()[0], network.config().classes];
+        let weights = Generator::new(3, Purpose::Input).normal(shape, 1.0, &device);
+        Ok(Self { weights, images: random(images.dims(), 4, &device) })
+    }
+
+    /// The function and its gradients at θ + εd, in the type `dtype`, or in that of the network.
+    fn at<R: Residual>(
+        &self,
+        network: &Network<R>,
+        images: &Tensor<4>,
+        epsilon: f64,
+        dtype: Option<DType>,
+    ) -> Result<Value> {
+        let dtype = dtype.unwrap_or(images.dtype());
+        let generator = || Generator::new(5, Purpose::Weights);
+        let mut moved = Moved { generator: generator(), epsilon, dtype, running: false };
+        let network = network.valid().map(&mut moved);
+        let images = images.clone().cast(dtype) + self.images.clone().cast(dtype) * epsilon;
+        let images = images.autodiff().require_grad();
+        let logits = network.forward(images.clone(), Phase::BatchStatistics)?;
+        let value = (logits * self.weights.clone().cast(dtype).autodiff()).sum();
+        let number = read(value.clone())?.into_iter().sum();
+        let mut gradients = value.backward();
+        let own = images.grad_remove(&mut gradients);
+        let own = own.unwrap_or_else(|| images.clone().inner().zeros_like());
+        let mut collected = Collected {
+            gradients,
+            generator: generator(),
+            all: Vec::new(),
+            along: Vec::new(),
+            running: false,
+        };
+        network.visit(&mut collected);
+        let Collected { mut all, mut along, .. } = collected;
+        along.push((own.clone() * self.images.clone().cast(dtype)).sum());
+        all.push(own.flatten(0, 3));
+        let along = read(Tensor::cat(along, 0))?.into_iter().sum();
+        Ok(Value { value: number, gradients: read(Tensor::cat(all, 0))?, along })
+    }
+}
+
+/// The direction of a parameter: normal numbers as large as the parameter, and at least a hundredth.
+fn direction<const D: usize>(parameter: &Tensor<D>, generator: &mut Generator) -> Tensor<D> {
+    let plain = parameter.clone().inner();
+    let noise: Tensor<D> = generator.normal(plain.dims(), 1.0, &plain.device());
+    let size = plain.clone().abs().mean().clamp_min(1e-2).reshape([1; D]);
+    noise.cast(plain.dtype()) * size
+}
+
+/// Moves every parameter along its direction, and tracks it on a graph of its own.
+struct Moved {
+    generator: Generator,
+    epsilon: f64,
+    dtype: DType,
+    /// Whether the parameter that comes next is a running statistic.
+    running: bool,
+}
+
+/// Whether a module's name is that of running statistics, which are not trained.
+fn is_running(name: &str) -> bool {
+    name.starts_with("running_")
+}
+
+impl ModuleMapper for Moved {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.running = is_running(name);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let trained = !self.running;
+        param.map(|old| {
+            let old = old.inner().cast(self.dtype);
+            if !trained {
+                return old.autodiff();
+            }
+            let direction = direction(&old, &mut self.generator);
+            (old + direction * self.epsilon).autodiff().require_grad()
+        })
+    }
+}
+
+/// The gradients of all parameters, and their products with the directions.
+struct Collected {
+    gradients: Gradients,
+    generator: Generator,
+    all: Vec<Tensor<1>>,
+    along: Vec<Tensor<1>>,
+    running: bool,
+}
+
+impl ModuleVisitor for Collected {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.running = is_running(name);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.running {
+            return;
+        }
+        let value = param.val();
+        let gradient =
+            value.grad(&self.gradients).unwrap_or_else(|| value.clone().inner().zeros_like());
+        self.along.push((gradient.clone() * direction(&value, &mut self.generator)).sum());
+        self.all.push(gradient.reshape([-1]));
+    }
+}
+
+fn reversals<R: Residual>(network: &Network<R>, images: &Tensor<4>) -> Result<Vec<Finding>> {
+    let network = network.valid().with_state(StateKind::Exact, images.clone())?;
+    let phase = Phase::BatchStatistics;
+    let mut shares = Vec::new();
+    network.forward_past(images.clone(), phase, &mut |unit, input| {
+        let Some(grid) = unit.grid() else {
+            shares.push(None);
+            return Ok(());
+        };
+        let (last, evaluations) = unit.forward_state(input.clone(), phase)?;
+        let before = crate::scheme::rounded(input.clone(), Some(grid));
+        let differs = unit.inverse(last, &evaluations)?.not_equal(before);
+        shares.push(Some(differs.float().mean()));
+        Ok(())
+    })?;
+    let mut found = Vec::new();
+    for (index, share) in shares.into_iter().enumerate() {
+        let share = share.map(read).transpose()?.map_or(1.0, |share| share.into_iter().sum());
+        found.push(Finding::new("exact reversal", format!("unit {index}"), share, [0.0, 0.0]));
+    }
+    Ok(found)
+}
+
+fn drifts<R: Residual>(
+    network: &Network<R>,
+    images: &Tensor<4>,
+    functional: &Functional,
+) -> Result<Vec<Finding>> {
+    let watch = Watch::new();
+    let float = vec![None; network.units.len()];
+    let whole = vec![1; network.units.len()];
+    let network = network.clone().with_mode(Differentiation::Reversible)?.with_grids(&float)?;
+    let network = network.with_parts(&whole)?.with_watch(Some(&watch));
+    functional.at(&network, images, 0.0, None)?;
+    let drifts = watch.read(network.units.len())?.into_iter().enumerate();
+    let finding =
+        |(index, drift)| Finding::new("drift", format!("unit {index}"), drift, [0.0, 1e-3]);
+    Ok(drifts.map(finding).collect())
+}
+
+fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+fn norm(a: &[f64]) -> f64 {
+    a.iter().map(|a| a * a).sum::<f64>().sqrt()
+}
