@@ -220,9 +220,8 @@ mod tests {
         };
         let epsilon = 0.05;
         let clean = loss(images.clone());
-        let mut generator = || Generator::new(2, Purpose::Input);
-        let mut changed =
-            |attack| pixels.changed(attack, &network, &batch, &mut generator()).unwrap();
+        let generator = || Generator::new(2, Purpose::Input);
+        let changed = |attack| pixels.changed(attack, &network, &batch, &mut generator()).unwrap();
         let fgsm = changed(Attack::Fgsm { epsilon });
         let pgd = changed(Attack::Pgd { epsilon, steps: 10 });
         let noisy = changed(Attack::Gaussian { epsilon });

@@ -19,12 +19,12 @@ pub fn robustness_chart(networks: &[(String, Vec<Robustness>)]) -> Result<String
         ("FGSM", "ε, pixels in 0…1", |attack| match attack {
             Attack::Fgsm { epsilon } => Some(epsilon),
             // Without noise: unchanged images.
-            Attack::Gaussian { epsilon } if epsilon == 0.0 => Some(0.0),
+            Attack::Gaussian { epsilon: 0.0 } => Some(0.0),
             Attack::Gaussian { .. } | Attack::Pgd { .. } => None,
         }),
         ("PGD", "ε, pixels in 0…1", |attack| match attack {
             Attack::Pgd { epsilon, .. } => Some(epsilon),
-            Attack::Gaussian { epsilon } if epsilon == 0.0 => Some(0.0),
+            Attack::Gaussian { epsilon: 0.0 } => Some(0.0),
             Attack::Gaussian { .. } | Attack::Fgsm { .. } => None,
         }),
     ];

@@ -251,8 +251,16 @@ fn reversals<R: Residual>(network: &Network<R>, images: &Tensor<4>) -> Result<Ve
     })?;
     let mut found = Vec::new();
     for (index, share) in shares.into_iter().enumerate() {
-        let share = share.map(read).transpose()?.map_or(1.0, |share| share.into_iter().sum());
-        found.push(Finding::new("exact reversal", format!("unit {index}"), share, [0.0, 0.0]));
+        found.push(match share {
+            Some(share) => {
+                let share = read(share)?.into_iter().sum();
+                Finding::new("exact reversal", format!("unit {index}"), share, [0.0, 0.0])
+            }
+            None => {
+                let place = format!("unit {index}, whose states no grid holds");
+                Finding::new("exact reversal", place, 1.0, [0.0, 0.0])
+            }
+        });
     }
     Ok(found)
 }
