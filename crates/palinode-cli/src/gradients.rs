@@ -72,8 +72,7 @@ impl GradientsCommand {
         let network = network.with_state(state, images.clone().inner().autodiff())?;
         if state == StateKind::Exact {
             let units = network.units.iter().enumerate();
-            let large =
-                units.filter(|(_, unit)| unit.grid().is_none() && unit.scheme().is_reversible());
+            let large = units.filter(|(_, unit)| unit.grid().is_none() && unit.scheme().is_exact());
             for (unit, _) in large {
                 remark(&format!(
                     "unit {unit} cannot be exact: its states are too large; they are float"

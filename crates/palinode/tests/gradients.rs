@@ -9,9 +9,9 @@ use burn::tensor::{FloatDType, Tensor};
 use palinode::Context;
 use palinode::residual::{BuiltInConfig, Pass, Residual};
 use palinode::reversible::Differentiation;
-use palinode::scheme::{SchemeName, Start, sweep};
+use palinode::scheme::{Evaluation, SchemeName, Start, sweep};
 use palinode_kernels::Activation;
-use support::{Case, UnitGradients, values};
+use support::{Case, IN_KERNELS, UnitGradients, values};
 
 fn error_of(case: Case, mode: Differentiation) -> f64 {
     let unit = case.unit(mode);
@@ -21,7 +21,7 @@ fn error_of(case: Case, mode: Differentiation) -> f64 {
 
 #[test]
 fn in_f64_every_mode_agrees_with_the_reference_at_any_depth() {
-    for scheme in SchemeName::REVERSIBLE {
+    for scheme in IN_KERNELS {
         for activation in Activation::ALL {
             for blocks in [1, 2, 7, 54] {
                 let case = Case { activation, blocks, ..Case::new(scheme) };
@@ -37,7 +37,7 @@ fn in_f64_every_mode_agrees_with_the_reference_at_any_depth() {
 #[test]
 fn any_residual_works_with_any_scheme() {
     let residuals = [BuiltInConfig::Symmetric, BuiltInConfig::Layer, BuiltInConfig::Antisymmetric];
-    for scheme in SchemeName::REVERSIBLE {
+    for scheme in IN_KERNELS {
         for residual in residuals {
             let case = Case { residual, blocks: 3, batch: 2, ..Case::new(scheme) };
             for mode in Differentiation::ALL {
@@ -65,7 +65,7 @@ fn input_biases_and_the_start_of_the_report_agree_with_the_reference() {
 
 #[test]
 fn in_f32_with_tanh_every_mode_agrees_with_the_reference_to_1e_5() {
-    for scheme in SchemeName::REVERSIBLE {
+    for scheme in IN_KERNELS {
         for blocks in [1, 2, 7, 54] {
             let case = Case {
                 activation: Activation::Tanh,
@@ -155,16 +155,14 @@ fn pre_activations(case: Case) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let mut backward = forward.clone();
     let mut state = sweep::open(unit.scheme(), case.input());
     for block in 0..unit.blocks() {
-        state = sweep::step((unit.scheme().update(block), None), state, &mut |term, x| {
-            Ok(record(x, term.residual, &mut forward))
-        })
-        .unwrap();
+        let block = sweep::Block { scheme: unit.scheme(), block, grid: None };
+        let record = &mut |own: Evaluation, x| Ok(record(x, own.residual, &mut forward));
+        state = block.step(state, record).unwrap();
     }
     for block in (0..unit.blocks()).rev() {
-        state = sweep::unstep((unit.scheme().update(block), None), state, &mut |term, x| {
-            Ok(record(x, term.residual, &mut backward))
-        })
-        .unwrap();
+        let block = sweep::Block { scheme: unit.scheme(), block, grid: None };
+        let record = &mut |own: Evaluation, x| Ok(record(x, own.residual, &mut backward));
+        state = block.unstep(state, record).unwrap();
     }
     (forward, backward)
 }

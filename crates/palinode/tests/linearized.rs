@@ -10,18 +10,24 @@ use palinode::check::adjoint_error;
 use palinode::network::weights::in_f64;
 use palinode::network::{NetworkConfig, Phase, Unit};
 use palinode::random::{Generator, Purpose};
-use palinode::residual::{BuiltIn, BuiltInConfig, BuiltInSettings, Effects, Pass, Residual, Role};
+use palinode::residual::{
+    BuiltIn, BuiltInConfig, BuiltInSettings, Effects, Parabolic, Pass, Residual, Role,
+};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, StabilityRegion};
 use palinode::{Activation, Context};
 use support::{Case, values};
 
-const SCHEMES: [SchemeName; 6] = [
+const SCHEMES: [SchemeName; 10] = [
     SchemeName::Hamiltonian,
     SchemeName::HamiltonianSingle,
     SchemeName::Midpoint,
     SchemeName::Leapfrog,
     SchemeName::Coupling,
+    SchemeName::ForestRuth,
+    SchemeName::RungeKutta,
+    SchemeName::Damped,
+    SchemeName::Momentum,
     SchemeName::Euler,
 ];
 
@@ -57,7 +63,7 @@ fn residual(kind: BuiltInConfig, norm: bool, activation: Activation) -> BuiltIn 
     let settings = BuiltInSettings {
         norm,
         with_conjugate: kind == BuiltInConfig::Layer,
-        input_bias: kind == BuiltInConfig::Symmetric,
+        input_bias: matches!(kind, BuiltInConfig::Symmetric | BuiltInConfig::Parabolic),
         bottleneck: 4,
         groups: 2,
         ..BuiltInSettings::new(8, activation)
@@ -66,8 +72,9 @@ fn residual(kind: BuiltInConfig, norm: bool, activation: Activation) -> BuiltIn 
     residual.map(&mut Moved(Generator::new(4, Purpose::Weights)))
 }
 
-const KINDS: [BuiltInConfig; 7] = [
+const KINDS: [BuiltInConfig; 8] = [
     BuiltInConfig::Symmetric,
+    BuiltInConfig::Parabolic,
     BuiltInConfig::Layer,
     BuiltInConfig::Antisymmetric,
     BuiltInConfig::Inception,
@@ -103,19 +110,6 @@ fn jvps_of_all_residuals_equal_central_differences() {
     }
 }
 
-/// The largest singular value of a map by many power iterations, and the vector that it belongs to.
-fn largest_singular_value(
-    start: Tensor<4>,
-    map: impl Fn(Tensor<4>) -> Tensor<4>,
-    adjoint: impl Fn(Tensor<4>) -> Tensor<4>,
-) -> f64 {
-    let last = (0..3000).fold(start, |x, _| {
-        let next = adjoint(map(x));
-        next.clone() / norm(&next)
-    });
-    norm(&map(last))
-}
-
 /// The residual with such biases in front of σ that σ′ = 1 for ReLU at an input of ones.
 fn opened(residual: BuiltIn) -> BuiltIn {
     let set = |bias: &mut Param<Tensor<1>>| {
@@ -123,7 +117,7 @@ fn opened(residual: BuiltIn) -> BuiltIn {
     };
     let mut residual = residual;
     match &mut residual {
-        BuiltIn::Symmetric(own) => {
+        BuiltIn::Symmetric(own) | BuiltIn::Parabolic(Parabolic { negated: own }) => {
             own.bias.iter_mut().for_each(set);
             own.norm.iter_mut().for_each(|norm| set(&mut norm.bias));
         }
@@ -153,7 +147,7 @@ fn opened(residual: BuiltIn) -> BuiltIn {
 
 #[test]
 fn lipschitz_bounds_are_reached_where_the_slope_is_one_and_never_passed() {
-    for kind in &KINDS[..5] {
+    for kind in &KINDS[..6] {
         for with_norm in [false, true] {
             let residual = opened(residual(*kind, with_norm, Activation::Relu));
             let scheme = SchemeName::Euler.with_step(1.0, Default::default());
@@ -232,7 +226,7 @@ fn right_hand_side(scheme: SchemeName, residual: &[BuiltIn], state: Tensor<4>) -
     let channels = state.dims()[1];
     let half = |which: usize| state.clone().narrow(1, which * channels / 2, channels / 2);
     match scheme {
-        SchemeName::Hamiltonian => Tensor::cat(
+        SchemeName::Hamiltonian | SchemeName::ForestRuth => Tensor::cat(
             vec![residual[0].forward(half(1), &pass), residual[1].forward(half(0), &pass).neg()],
             1,
         ),
@@ -244,10 +238,21 @@ fn right_hand_side(scheme: SchemeName, residual: &[BuiltIn], state: Tensor<4>) -
             vec![residual[0].forward(half(1), &pass), residual[1].forward(half(0), &pass)],
             1,
         ),
-        SchemeName::Midpoint | SchemeName::Euler => residual[0].forward(state, &pass),
-        // Ẋ = V, V̇ = −F(X).
+        SchemeName::Midpoint | SchemeName::Euler | SchemeName::RungeKutta => {
+            residual[0].forward(state, &pass)
+        }
+        // Ẋ = V, V̇ = −F(X), less half of V where it is damped.
         SchemeName::Leapfrog => {
             Tensor::cat(vec![half(1), residual[0].forward(half(0), &pass).neg()], 1)
+        }
+        SchemeName::Damped => {
+            let force = residual[0].forward(half(0), &pass).neg() - half(1) * 0.5;
+            Tensor::cat(vec![half(1), force], 1)
+        }
+        // With γ = 0.9 and h = 0.2, (1 − γ)/h is 0.5.
+        SchemeName::Momentum => {
+            let force = (residual[0].forward(half(0), &pass) - half(1)) * 0.5;
+            Tensor::cat(vec![half(1), force], 1)
         }
     }
 }
@@ -261,7 +266,9 @@ fn the_field_is_the_jacobian_of_the_right_hand_side() {
         let per_block = unit.residuals_per_block();
         let state = match scheme {
             // At rest the speed does not enter the Jacobian.
-            SchemeName::Leapfrog => Tensor::cat(vec![x.clone(), x.zeros_like()], 1),
+            SchemeName::Leapfrog | SchemeName::Damped | SchemeName::Momentum => {
+                Tensor::cat(vec![x.clone(), x.zeros_like()], 1)
+            }
             _ => x,
         };
         let shape = linearized.field_shape(0).unwrap();
@@ -335,7 +342,11 @@ fn frequencies_follow_the_formula_of_every_scheme() {
                 .collect();
             // ‖F′‖ ≤ ‖K‖² for Kᵀσ(Kx + b), so √ of it is ‖K‖.
             let expected = match scheme {
-                SchemeName::Hamiltonian => h * own[0].sqrt() * own[1].sqrt(),
+                SchemeName::Hamiltonian | SchemeName::ForestRuth => {
+                    h * own[0].sqrt() * own[1].sqrt()
+                }
+                SchemeName::Damped => h * own[0].sqrt().max(0.5),
+                SchemeName::Momentum => h * (0.5 * own[0]).sqrt().max(0.5),
                 SchemeName::Coupling => own[0].sqrt() * own[1].sqrt(),
                 SchemeName::Leapfrog => h * own[0].sqrt(),
                 _ => h * own[0],
@@ -344,7 +355,11 @@ fn frequencies_follow_the_formula_of_every_scheme() {
         }
         let expected = match scheme {
             SchemeName::Midpoint => Some(StabilityRegion::ImaginaryAxis(1.0)),
-            SchemeName::Coupling => None,
+            SchemeName::Coupling
+            | SchemeName::RungeKutta
+            | SchemeName::Damped
+            | SchemeName::Momentum => None,
+            SchemeName::ForestRuth => Some(StabilityRegion::ImaginaryAxis(1.573)),
             SchemeName::Euler => Some(StabilityRegion::UnitDisc),
             _ => Some(StabilityRegion::ImaginaryAxis(2.0)),
         };

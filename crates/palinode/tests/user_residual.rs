@@ -11,10 +11,10 @@ use palinode::network::{NetworkConfig, Phase, Unit};
 use palinode::random::{Generator, Purpose};
 use palinode::residual::{Effects, Pass, Residual, Vjp};
 use palinode::reversible::Differentiation;
-use palinode::scheme::{SchemeName, Start};
+use palinode::scheme::{SchemeName, Start, Streams};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{module_gradients, relative, values};
+use support::{IN_KERNELS, module_gradients, relative, values};
 
 /// A bottleneck of Burn's own layers, with an unused parameter and a counter of evaluations.
 #[derive(Module, Debug)]
@@ -59,12 +59,17 @@ fn all_modes_agree_in_every_scheme_and_evaluations_are_counted() {
         let count = blocks * scheme_with_step.residuals_per_block();
         let residuals: Vec<_> =
             (0..count).map(|_| Bottleneck::new(3, &evaluations, &device)).collect();
-        let streams = match scheme {
-            SchemeName::Midpoint | SchemeName::Leapfrog => 1,
-            _ => 2,
+        let streams = match scheme_with_step.streams() {
+            Streams::One => 1,
+            Streams::Two => 2,
         };
-        // F is evaluated once per block and stream, so twice per block by the single-layer Hamiltonian.
-        let n = blocks * streams;
+        // F is evaluated once per block and stream, so twice per block by the single-layer Hamiltonian; seven times by
+        // Forest and Ruth; eight times by RK4 forwards and backwards, six of them once more for the gradient.
+        let (n, again) = match scheme {
+            SchemeName::ForestRuth => (7 * blocks, 0),
+            SchemeName::RungeKutta => (8 * blocks, 6 * blocks),
+            _ => (blocks * streams, 0),
+        };
         let input: Tensor<4> =
             Generator::new(1, Purpose::Input).normal([2, 3 * streams, 6, 5], 1.0, &Device::flex());
         let mut results = Vec::new();
@@ -77,8 +82,8 @@ fn all_modes_agree_in_every_scheme_and_evaluations_are_counted() {
             let gradients = output.powi_scalar(2).sum().backward();
             let backward = match mode {
                 Differentiation::Stored => 0,
-                Differentiation::Checkpointed => 2 * n,
-                Differentiation::Reversible => n,
+                Differentiation::Checkpointed => 2 * n + again,
+                Differentiation::Reversible => n + again,
             };
             let found = evaluations.load(Ordering::Relaxed);
             assert_eq!(found, backward, "{scheme:?} {mode:?} backward");
@@ -291,7 +296,7 @@ fn a_residual_of_another_shape_is_refused_by_name_and_never_broadcast() {
     let modes =
         [Differentiation::Stored, Differentiation::Checkpointed, Differentiation::Reversible];
     let mean = |in_vjp| Mean { scale: Param::from_tensor(Tensor::ones([1], &device)), in_vjp };
-    for scheme in SchemeName::REVERSIBLE {
+    for scheme in IN_KERNELS {
         for mode in modes {
             let scheme = scheme.with_step(0.2, Start::AtRest);
             let residuals = (0..2 * scheme.residuals_per_block()).map(|_| mean(false)).collect();

@@ -65,9 +65,9 @@ impl Scheme for Forgetful {
         2
     }
 
-    fn update(&self, block: usize) -> Update {
+    fn updates(&self, block: usize) -> Vec<Update> {
         let asked = self.0.fetch_add(1, Ordering::Relaxed);
-        Hamiltonian { step: 0.1 + 1e-4 * asked as f64 }.update(block)
+        Hamiltonian { step: 0.1 + 1e-4 * asked as f64 }.updates(block)
     }
 }
 

@@ -15,6 +15,7 @@ const OF_MODEL: &[&str] = &[
     "model.bottleneck",
     "model.groups",
     "model.block_norm",
+    "model.options",
     "training.mode",
     "training.state",
 ];
@@ -26,7 +27,7 @@ const OF_VARIANT: &[&str] = &["model.residual", "model.dropout", "model.stem.nor
 const OF_LARGE: &[&str] = &["model.blocks", "model.widths"];
 
 /// What belongs to a scheme.
-const OF_SCHEME: &[&str] = &["model.residual", "training.mode", "training.state"];
+const OF_SCHEME: &[&str] = &["model.residual", "model.options", "training.mode", "training.state"];
 
 /// What belongs to a data set.
 const OF_DATA: &[&str] = &["data.dir", "data.fold"];

@@ -67,6 +67,7 @@ impl Recipe {
         config.activation = model.activation;
         config.step = model.step.unwrap_or(config.step);
         config.start = model.start;
+        config.options = model.options;
         if let Some(transitions) = &model.transitions {
             config.transitions.clone_from(transitions);
         }

@@ -5,7 +5,7 @@ use crate::error::Result;
 use palinode::Activation;
 use palinode::network::{Layout, StemActivation, TransitionKind, Variant};
 use palinode::residual::BuiltInConfig;
-use palinode::scheme::{SchemeName, Start};
+use palinode::scheme::{SchemeName, SchemeOptions, Start};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -37,6 +37,8 @@ pub struct ModelRecipe {
     pub step: Option<f64>,
     /// X₋₁ of leapfrog.
     pub start: Start,
+    /// Settings of the schemes `runge-kutta`, `damped` and `momentum`.
+    pub options: SchemeOptions,
     /// Batch norm inside the residuals.
     pub block_norm: Option<bool>,
     /// Rate of the dropout inside the residuals.
@@ -103,6 +105,7 @@ impl Default for ModelRecipe {
             activation: Activation::Relu,
             step: None,
             start: Start::AtRest,
+            options: SchemeOptions::default(),
             block_norm: None,
             block_dropout: 0.0,
             dropout: None,

@@ -43,7 +43,7 @@ impl Finding {
 /// * *modes*: ‖g − g′‖/‖g′‖ of the gradients of φ in every mode against those of mode `stored`, in f64. At most 1e-6.
 /// * *type*: the same for the network's own mode and type against mode `stored` in f64. At most 2e-2: arguments of a ReLU
 ///   near zero change their sign by rounding.
-/// * *exact reversal*: for every unit with an inverse, the share of numbers of its input that do not come back to the bit
+/// * *exact reversal*: for every unit with an [exact](crate::scheme::Scheme::is_exact) inverse, the share of numbers of its input that do not come back to the bit
 ///   from its last state, on a grid. Zero. It is one where no grid holds the states.
 /// * *drift*: the relative change of the state that comes back in a backward pass with float states, see [`Watch`]. At most
 ///   1e-3.
@@ -240,17 +240,19 @@ fn reversals<R: Residual>(network: &Network<R>, images: &Tensor<4>) -> Result<Ve
     let mut shares = Vec::new();
     network.forward_past(images.clone(), phase, &mut |unit, input| {
         let Some(grid) = unit.grid() else {
-            shares.push(None);
+            shares.push(unit.scheme().is_exact().then_some(None));
             return Ok(());
         };
         let (last, evaluations) = unit.forward_state(input.clone(), phase)?;
         let before = crate::scheme::rounded(input.clone(), Some(grid));
         let differs = unit.inverse(last, &evaluations)?.not_equal(before);
-        shares.push(Some(differs.float().mean()));
+        shares.push(Some(Some(differs.float().mean())));
         Ok(())
     })?;
     let mut found = Vec::new();
     for (index, share) in shares.into_iter().enumerate() {
+        // A scheme that does not only add is not exact, and does not claim to be.
+        let Some(share) = share else { continue };
         found.push(match share {
             Some(share) => {
                 let share = read(share)?.into_iter().sum();

@@ -3,7 +3,7 @@
 use crate::Activation;
 use crate::residual::BuiltInConfig;
 use crate::reversible::Differentiation;
-use crate::scheme::{Scheme, SchemeName, Start, Streams};
+use crate::scheme::{Scheme, SchemeName, SchemeOptions, Start, Streams};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -98,6 +98,9 @@ pub struct NetworkConfig {
     pub step: f64,
     /// X₋₁ of leapfrog.
     pub start: Start,
+    /// Settings of the scheme, if it has any.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub options: SchemeOptions,
     /// Nominal number of blocks N of each unit, for 1 to [`UNITS`] units. In layout `paper`, except for
     /// baselines, the first unit has one more block and the last unit one fewer.
     pub blocks: Vec<usize>,
@@ -137,6 +140,10 @@ pub struct NetworkConfig {
     /// Number of groups of these convolutions.
     #[serde(default)]
     pub groups: usize,
+}
+
+fn is_usual(options: &SchemeOptions) -> bool {
+    *options == SchemeOptions::default()
 }
 
 fn one() -> f64 {
@@ -240,7 +247,7 @@ impl NetworkConfig {
 
     /// The scheme with its step.
     pub(super) fn stepped(&self) -> Arc<dyn Scheme> {
-        self.scheme.with_step(self.step, self.start)
+        self.scheme.with_options(self.step, self.start, self.options)
     }
 
     /// How the scheme holds the state.

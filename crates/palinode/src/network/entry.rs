@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::pass::Pass;
 use crate::residual::Residual;
 use crate::reversible::{Evaluations, ResidualPlace, Survival, UnitSite, check_like};
-use crate::scheme::{Role, Streams};
+use crate::scheme::{Evaluation, Role, Streams};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use std::any::type_name;
@@ -66,7 +66,8 @@ impl<R: Residual> Entry<R> {
         let mut evaluations = Evaluations::new(phase, context, self.site.clone());
         let mut added = |residual: usize, to: Tensor<4>, x: Tensor<4>| {
             let expected = (to.dims(), to.dtype());
-            evaluations.first((residual, Role::Forward), |pass, survival| {
+            let evaluation = Evaluation { residual, role: Role::Forward, stage: 0 };
+            evaluations.first(evaluation, |pass, survival| {
                 let value = || -> Result<Tensor<4>> {
                     let value = self.residuals[residual].forward(x, pass);
                     let (unit, index) = (self.site.unit, residual);

@@ -5,7 +5,7 @@ use super::variant::Variant;
 use crate::Activation;
 use crate::error::{Error, Result};
 use crate::residual::BuiltInConfig;
-use crate::scheme::{SchemeName, Start};
+use crate::scheme::{SchemeName, SchemeOptions, Start};
 
 /// A named model: scheme, residual, blocks and widths.
 ///
@@ -101,6 +101,7 @@ impl NetworkConfig {
             activation: Activation::Relu,
             step: if is_baseline { 1.0 } else { 0.1 },
             start: Start::AtRest,
+            options: SchemeOptions::default(),
             blocks: blocks.to_vec(),
             widths: widths.to_vec(),
             classes: 10,

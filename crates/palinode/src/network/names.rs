@@ -288,9 +288,12 @@ struct Found {
 impl ModuleVisitor for Paths {
     fn enter_module(&mut self, name: &str, container: &str) {
         // The path contains neither the variant of an enum (the kind of residual) nor the map of an
-        // inception residual.
-        let inception = ["Struct:Inception", "Struct:AntisymmetricInception"];
-        let implied = name == "map" && inception.contains(&container);
+        // inception residual, nor what a parabolic one negates.
+        let implied = matches!(
+            (name, container),
+            ("map", "Struct:Inception" | "Struct:AntisymmetricInception")
+                | ("negated", "Struct:Parabolic")
+        );
         let named = !container.starts_with("Enum") && !implied;
         self.path.push(named.then(|| name.to_owned()));
     }

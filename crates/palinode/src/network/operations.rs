@@ -8,7 +8,7 @@ impl NetworkConfig {
     /// The number of layers as in the models' names: the convolutions of all blocks, stem and head.
     pub fn layers(&self) -> usize {
         let per_residual = match self.residual {
-            BuiltInConfig::Symmetric | BuiltInConfig::Basic => 2,
+            BuiltInConfig::Symmetric | BuiltInConfig::Parabolic | BuiltInConfig::Basic => 2,
             // The paper counts K and Kᵀ of the midpoint network separately.
             BuiltInConfig::Antisymmetric => 2,
             BuiltInConfig::Layer => 1,
@@ -46,7 +46,9 @@ impl NetworkConfig {
         let channels = self.residual_channels(unit);
         let square = channels * channels;
         match self.residual {
-            BuiltInConfig::Symmetric | BuiltInConfig::Basic => 18 * square,
+            BuiltInConfig::Symmetric | BuiltInConfig::Parabolic | BuiltInConfig::Basic => {
+                18 * square
+            }
             BuiltInConfig::Antisymmetric | BuiltInConfig::Layer => 9 * square,
             // A and Aᵀ each have 1 + (1 + 9) + (1 + 25) taps, on a quarter of the channels.
             BuiltInConfig::Inception | BuiltInConfig::AntisymmetricInception => {

@@ -8,7 +8,7 @@ use crate::residual::Residual;
 use crate::reversible::{
     self, Blocks, Differentiation, Evaluations, Linearized, UnitSite, Watch, check_context,
 };
-use crate::scheme::{Grid, Scheme, State, Streams, field, sweep};
+use crate::scheme::{Grid, Scheme, State, Streams, sweep};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 use palinode_kernels::Context;
@@ -86,9 +86,9 @@ impl<R: Residual> Unit<R> {
     }
 
     /// The same unit with its state on a grid in training, in every mode; `None`: any numbers. A unit whose scheme has
-    /// no inverse stays as it is.
+    /// no exact inverse stays as it is.
     pub fn with_grid(mut self, grid: Option<Grid>) -> Self {
-        self.site.grid = grid.filter(|_| self.scheme.is_reversible());
+        self.site.grid = grid.filter(|_| self.scheme.is_exact());
         self
     }
 
@@ -263,9 +263,9 @@ impl<R: Residual> Unit<R> {
     pub fn frequency_bounds(&self, size: [usize; 2]) -> Result<Option<Vec<f64>>> {
         let bounds = self.as_blocks().lipschitz_bounds(size)?;
         let (scheme, h) = (self.scheme(), self.scheme.time_step());
-        Ok(bounds.map(|bounds| {
+        Ok(bounds.and_then(|bounds| {
             let lipschitz = |residual: usize| bounds.get(residual).copied().unwrap_or(f64::NAN);
-            let of = |block| h * field::frequency_bound(scheme.update(block), &lipschitz);
+            let of = |block| Some(h * scheme.field(block)?.frequency_bound(&lipschitz));
             (0..self.blocks()).map(of).collect()
         }))
     }

@@ -3,7 +3,7 @@
 use super::config::{Layout, NetworkConfig, TransitionKind, UNITS};
 use crate::error::{Error, Result};
 use crate::residual::BuiltInConfig;
-use crate::scheme::{SchemeName, Streams};
+use crate::scheme::{SchemeName, SchemeOptions, Streams};
 
 impl NetworkConfig {
     /// Checks that a network with this configuration can be built.
@@ -49,6 +49,7 @@ impl NetworkConfig {
             let reason = format!("{} is not a positive, finite number", self.step);
             return Err(Error::config("model.step", reason));
         }
+        self.validate_options()?;
         let pooled = self.transition != TransitionKind::Strided;
         if self.layout == Layout::Paper && pooled && self.blocks.last() == Some(&0) {
             return Err(Error::config(
@@ -79,6 +80,34 @@ impl NetworkConfig {
             ));
         }
         Ok(())
+    }
+
+    /// Validates the settings of the scheme, as far as it uses them.
+    fn validate_options(&self) -> Result<()> {
+        let SchemeOptions { coupling, damping, memory, .. } = self.options;
+        let (field, value, fits, expected) = match self.scheme {
+            SchemeName::RungeKutta => {
+                let fits = coupling > 0.0 && coupling <= 1.0;
+                ("coupling", coupling, fits, "above 0, at most 1".to_owned())
+            }
+            SchemeName::Damped => {
+                let most = 2.0 / self.step;
+                let fits = damping >= 0.0 && damping < most;
+                ("damping", damping, fits, format!("at least 0 and below 2/h = {most}"))
+            }
+            SchemeName::Momentum => {
+                let fits = memory > 0.0 && memory < 1.0;
+                ("memory", memory, fits, "above 0 and below 1".to_owned())
+            }
+            _ => return Ok(()),
+        };
+        match fits {
+            true => Ok(()),
+            false => {
+                let reason = format!("{value} is out of range; expected {expected}");
+                Err(Error::config(format!("model.options.{field}"), reason))
+            }
+        }
     }
 
     /// Validates blocks, widths and transitions.

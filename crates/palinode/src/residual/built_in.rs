@@ -2,8 +2,8 @@
 
 use super::{
     Aggregated, AggregatedConfig, Antisymmetric, AntisymmetricConfig, AntisymmetricInception,
-    Basic, BasicConfig, Effects, Inception, InceptionConfig, KernelForm, Layer, LayerConfig, Pass,
-    Residual, Role, Symmetric, SymmetricConfig, Vjp,
+    Basic, BasicConfig, Effects, Inception, InceptionConfig, KernelForm, Layer, LayerConfig,
+    Parabolic, Pass, Residual, Role, Symmetric, SymmetricConfig, Vjp,
 };
 use crate::Activation;
 use crate::random::Generator;
@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub enum BuiltInConfig {
     /// Kᵀσ(Kx + b), see [`Symmetric`].
     Symmetric,
+    /// −Kᵀσ(Kx + b), see [`Parabolic`].
+    Parabolic,
     /// σ(Kx + b), see [`Layer`].
     Layer,
     /// σ((K − Kᵀ)x + b), see [`Antisymmetric`].
@@ -43,7 +45,7 @@ pub struct BuiltInSettings {
     pub stride: usize,
     /// σ.
     pub activation: Activation,
-    /// Whether there is a bias before K ([`Symmetric`] only).
+    /// Whether there is a bias before K ([`Symmetric`] and [`Parabolic`] only).
     pub input_bias: bool,
     /// Whether there are batch norms in place of the biases. [`Basic`] and [`Aggregated`] always have
     /// batch norms.
@@ -68,6 +70,8 @@ pub struct BuiltInSettings {
 pub enum BuiltIn {
     /// See [`Symmetric`].
     Symmetric(Symmetric),
+    /// See [`Parabolic`].
+    Parabolic(Parabolic),
     /// See [`Layer`].
     Layer(Layer),
     /// See [`Antisymmetric`].
@@ -118,10 +122,13 @@ impl BuiltInConfig {
     /// The residual that the paper or the report uses with `scheme`.
     pub fn usual_for(scheme: SchemeName) -> Self {
         match scheme {
-            SchemeName::Hamiltonian | SchemeName::Leapfrog | SchemeName::Coupling => {
-                Self::Symmetric
-            }
-            SchemeName::HamiltonianSingle => Self::Layer,
+            SchemeName::Hamiltonian
+            | SchemeName::Leapfrog
+            | SchemeName::Coupling
+            | SchemeName::ForestRuth
+            | SchemeName::Damped => Self::Symmetric,
+            SchemeName::RungeKutta => Self::Parabolic,
+            SchemeName::HamiltonianSingle | SchemeName::Momentum => Self::Layer,
             SchemeName::Midpoint => Self::Antisymmetric,
             SchemeName::Euler => Self::Basic,
         }
@@ -144,6 +151,9 @@ impl BuiltInConfig {
     ) -> BuiltIn {
         match Configuration::of(self, settings) {
             Configuration::Symmetric(config) => BuiltIn::Symmetric(config.init(generator, device)),
+            Configuration::Parabolic(config) => {
+                BuiltIn::Parabolic(config.init_parabolic(generator, device))
+            }
             Configuration::Layer(config) => BuiltIn::Layer(config.init(generator, device)),
             Configuration::Antisymmetric(config) => {
                 BuiltIn::Antisymmetric(config.init(generator, device))
@@ -162,7 +172,9 @@ impl BuiltInConfig {
     /// Trainable parameters of a residual of this kind, without building it.
     pub fn parameters(self, settings: BuiltInSettings) -> usize {
         match Configuration::of(self, settings) {
-            Configuration::Symmetric(config) => config.parameters(),
+            Configuration::Symmetric(config) | Configuration::Parabolic(config) => {
+                config.parameters()
+            }
             Configuration::Layer(config) => config.parameters(),
             Configuration::Antisymmetric(config) => config.parameters(),
             Configuration::Inception(config) | Configuration::AntisymmetricInception(config) => {
@@ -177,6 +189,7 @@ impl BuiltInConfig {
 /// The configuration of a built-in residual.
 enum Configuration {
     Symmetric(SymmetricConfig),
+    Parabolic(SymmetricConfig),
     Layer(LayerConfig),
     Antisymmetric(AntisymmetricConfig),
     Inception(InceptionConfig),
@@ -191,10 +204,13 @@ impl Configuration {
         let norm = settings.norm.then_some(epsilon);
         let inception = InceptionConfig { channels, activation, norm, dropout };
         match kind {
-            BuiltInConfig::Symmetric => {
+            BuiltInConfig::Symmetric | BuiltInConfig::Parabolic => {
                 let input_bias = settings.input_bias;
                 let config = SymmetricConfig { channels, activation, input_bias, norm, dropout };
-                Self::Symmetric(config)
+                match kind {
+                    BuiltInConfig::Parabolic => Self::Parabolic(config),
+                    _ => Self::Symmetric(config),
+                }
             }
             BuiltInConfig::Layer => {
                 let with_conjugate = settings.with_conjugate;
@@ -233,6 +249,7 @@ macro_rules! each {
     ($self:expr, $residual:ident => $value:expr) => {
         match $self {
             BuiltIn::Symmetric($residual) => $value,
+            BuiltIn::Parabolic($residual) => $value,
             BuiltIn::Layer($residual) => $value,
             BuiltIn::Antisymmetric($residual) => $value,
             BuiltIn::Inception($residual) => $value,

@@ -1,7 +1,7 @@
 //! What is integrated: the residual functions F.
 //!
 //! A residual is a Burn module that maps a tensor to a tensor of the same shape. The built-in residuals
-//! are [`Symmetric`], [`Layer`] and [`Antisymmetric`]. [`Inception`] and [`AntisymmetricInception`] use
+//! are [`Symmetric`], [`Parabolic`], [`Layer`] and [`Antisymmetric`]. [`Inception`] and [`AntisymmetricInception`] use
 //! the inception map. [`Basic`] and [`Aggregated`] are the residuals of the baselines. Your own module
 //! becomes a residual by implementing [`Residual`]. Any [scheme](crate::scheme) can then integrate it,
 //! and any [mode](crate::reversible::Differentiation) can differentiate it.
@@ -19,6 +19,7 @@ mod inception;
 mod inception_map;
 mod layer;
 mod operator_norm;
+mod parabolic;
 mod symmetric;
 
 pub use crate::pass::{Pass, Phase};
@@ -30,6 +31,7 @@ pub use built_in::{BuiltIn, BuiltInConfig, BuiltInSettings};
 pub use inception::{Inception, InceptionConfig};
 pub use inception_map::InceptionMap;
 pub use layer::{Layer, LayerConfig};
+pub use parabolic::Parabolic;
 pub use symmetric::{Symmetric, SymmetricConfig};
 
 use burn::module::{Module, ModuleDisplay};

@@ -6,7 +6,7 @@ use crate::device::read;
 use crate::error::Result;
 use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::scheme::{Role, Scheme, State, sweep};
+use crate::scheme::{Evaluation, Grid, Role, Scheme, State, sweep};
 use burn::tensor::Tensor;
 use palinode_kernels::Context;
 use std::sync::Arc;
@@ -26,13 +26,19 @@ impl<R: Residual> Blocks<'_, R> {
         self.residuals.len() / self.scheme.residuals_per_block()
     }
 
+    /// Block `block` with states on `grid`.
+    fn block(&self, block: usize, grid: Option<Grid>) -> sweep::Block<'_> {
+        sweep::Block { scheme: self.scheme.as_ref(), block, grid }
+    }
+
     /// An upper bound of the Lipschitz constant of every residual on images of `size`, with its factor of stochastic depth;
     /// `None` if one has none.
     pub fn lipschitz_bounds(&self, size: [usize; 2]) -> Result<Option<Vec<f64>>> {
         let evaluations = self.evaluations(Phase::Inference);
         let mut found: Vec<Tensor<1>> = Vec::new();
         for (index, residual) in detach(self.residuals).iter().enumerate() {
-            let bound = evaluations.again((index, Role::Forward), |pass, survival| {
+            let evaluation = Evaluation { residual: index, role: Role::Forward, stage: 0 };
+            let bound = evaluations.again(evaluation, |pass, survival| {
                 Ok(residual.lipschitz_bound(size, pass).map(|bound| bound * survival.factor()))
             })?;
             let Some(bound) = bound else { return Ok(None) };
@@ -65,8 +71,8 @@ impl<R: Residual> Blocks<'_, R> {
         let start = start.rounded(grid);
         see(&start);
         (0..self.count()).try_fold(start, |state, block| {
-            let state = sweep::step((self.scheme.update(block), grid), state, &mut |term, x| {
-                evaluations.first_value(&self.residuals[term.residual], term, x)
+            let state = self.block(block, grid).step(state, &mut |evaluation, x| {
+                evaluations.first_value(&self.residuals[evaluation.residual], evaluation, x)
             })?;
             see(&state);
             Ok(state)
@@ -77,8 +83,8 @@ impl<R: Residual> Blocks<'_, R> {
     pub fn inverse(&self, end: State, evaluations: &Evaluations) -> Result<State> {
         let grid = evaluations.grid();
         (0..self.count()).rev().try_fold(end, |state, block| {
-            sweep::unstep((self.scheme.update(block), grid), state, &mut |term, x| {
-                evaluations.value_again(&self.residuals[term.residual], term, x)
+            self.block(block, grid).unstep(state, &mut |evaluation, x| {
+                evaluations.value_again(&self.residuals[evaluation.residual], evaluation, x)
             })
         })
     }

@@ -11,7 +11,7 @@ use crate::autodiff::record_modules;
 use crate::error::Result;
 use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::scheme::{Scheme, State, sweep};
+use crate::scheme::{Evaluation, Scheme, State, sweep};
 use burn::tensor::Tensor;
 use palinode_kernels::profile::Section;
 use std::ops::Range;
@@ -74,20 +74,28 @@ impl<R: Residual> Segment<R> {
     fn forward(&mut self, start: State) -> Result<State> {
         let grid = self.evaluations.grid();
         self.range.clone().try_fold(start, |state, block| {
-            sweep::step((self.scheme.update(block), grid), state, &mut |term, x| {
-                let residual = &self.residuals[term.residual - self.first_residual];
-                self.evaluations.first_value(residual, term, x)
+            let (residuals, first) = (&self.residuals, self.first_residual);
+            let evaluations = &mut self.evaluations;
+            let scheme = self.scheme.as_ref();
+            sweep::Block { scheme, block, grid }.step(state, &mut |evaluation, x| {
+                evaluations.first_value(&residuals[evaluation.residual - first], evaluation, x)
             })
         })
     }
 
     /// The state after one block, by second evaluations.
     fn step_again(&self, block: usize, state: State) -> Result<State> {
+        self.block(block).step(state, &mut |evaluation, x| self.value_again(evaluation, x))
+    }
+
+    fn block(&self, block: usize) -> sweep::Block<'_> {
         let grid = self.evaluations.grid();
-        sweep::step((self.scheme.update(block), grid), state, &mut |term, x| {
-            let residual = &self.residuals[term.residual - self.first_residual];
-            self.evaluations.value_again(residual, term, x)
-        })
+        sweep::Block { scheme: self.scheme.as_ref(), block, grid }
+    }
+
+    fn value_again(&self, evaluation: Evaluation, x: Tensor<4>) -> Result<Tensor<4>> {
+        let residual = &self.residuals[evaluation.residual - self.first_residual];
+        self.evaluations.value_again(residual, evaluation, x)
     }
 
     fn backward(
@@ -102,17 +110,16 @@ impl<R: Residual> Segment<R> {
             before.push(state.clone());
             state = self.step_again(block, state)?;
         }
-        let grid = self.evaluations.grid();
         let mut gradient = State::split(gradient);
         let mut parameters =
             local::ParameterGradients::new(self.first_residual, &self.residuals, &self.evaluations);
         for (block, known) in self.range.clone().zip(before).rev() {
-            (state, gradient) = sweep::unstep_with_gradient(
-                (self.scheme.update(block), grid),
+            (state, gradient) = self.block(block).unstep_with_gradient(
                 state,
                 Some(known),
                 gradient,
-                &mut |term, x, cotangent| parameters.vjp(term, x, cotangent),
+                &mut |evaluation, x| self.value_again(evaluation, x),
+                &mut |evaluation, x, cotangent| parameters.vjp(evaluation, x, cotangent),
             )?;
         }
         Ok((gradient.joined(), parameters.finish()))

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::pass::{Draw, Drawn, Kept, Moments, Pass, Phase, Place};
 use crate::precision::NumberType;
 use crate::residual::Residual;
-use crate::scheme::{Grid, Role, Term};
+use crate::scheme::{Evaluation, Grid, Role};
 use burn::tensor::{DType, Tensor};
 use palinode_kernels::Context;
 use std::collections::BTreeMap;
@@ -94,8 +94,8 @@ pub struct Evaluations {
     phase: Phase,
     context: Context,
     site: UnitSite,
-    /// By residual, and whether it was evaluated as the conjugate.
-    kept: BTreeMap<(usize, bool), Kept>,
+    /// By residual, whether it was evaluated as the conjugate, and evaluation of its block.
+    kept: BTreeMap<(usize, bool, usize), Kept>,
 }
 
 impl Evaluations {
@@ -117,9 +117,10 @@ impl Evaluations {
     /// Makes the first evaluation of a residual, by `evaluate`, and keeps its statistics.
     pub(crate) fn first<T>(
         &mut self,
-        (residual, role): (usize, Role),
+        evaluation: Evaluation,
         evaluate: impl FnOnce(&Pass, Survival) -> Result<T>,
     ) -> Result<T> {
+        let Evaluation { residual, role, .. } = evaluation;
         let place = self.site.place(residual, role);
         let pass = Pass::first(self.phase, &self.context, place)
             .in_type(self.site.precision_in(self.phase));
@@ -127,7 +128,7 @@ impl Evaluations {
         pass.check()?;
         let kept = pass.into_kept();
         if !kept.is_empty() {
-            self.kept.insert((residual, role == Role::Conjugate), kept);
+            self.kept.insert(key(evaluation), kept);
         }
         Ok(value)
     }
@@ -135,11 +136,12 @@ impl Evaluations {
     /// Makes a second evaluation of a residual, by `evaluate`.
     pub(crate) fn again<T>(
         &self,
-        (residual, role): (usize, Role),
+        evaluation: Evaluation,
         evaluate: impl FnOnce(&Pass, Survival) -> Result<T>,
     ) -> Result<T> {
         // A residual without norms has kept nothing.
-        let kept = self.kept.get(&(residual, role == Role::Conjugate)).cloned();
+        let kept = self.kept.get(&key(evaluation)).cloned();
+        let Evaluation { residual, role, .. } = evaluation;
         let place = self.site.place(residual, role);
         let pass = Pass::again(self.phase, &self.context, place, kept.unwrap_or_else(Kept::new));
         let pass = pass.in_type(self.site.precision_in(self.phase));
@@ -161,12 +163,12 @@ impl Evaluations {
     pub(crate) fn first_value<R: Residual>(
         &mut self,
         residual: &R,
-        term: Term,
+        evaluation: Evaluation,
         x: Tensor<4>,
     ) -> Result<Tensor<4>> {
-        let name = self.name::<R>(term.residual);
-        self.first((term.residual, term.role), |pass, survival| {
-            surviving_value((residual, &name), term.role, x, (pass, survival))
+        let name = self.name::<R>(evaluation.residual);
+        self.first(evaluation, |pass, survival| {
+            surviving_value((residual, &name), evaluation.role, x, (pass, survival))
         })
     }
 
@@ -174,14 +176,19 @@ impl Evaluations {
     pub(crate) fn value_again<R: Residual>(
         &self,
         residual: &R,
-        term: Term,
+        evaluation: Evaluation,
         x: Tensor<4>,
     ) -> Result<Tensor<4>> {
-        let name = self.name::<R>(term.residual);
-        self.again((term.residual, term.role), |pass, survival| {
-            surviving_value((residual, &name), term.role, x, (pass, survival))
+        let name = self.name::<R>(evaluation.residual);
+        self.again(evaluation, |pass, survival| {
+            surviving_value((residual, &name), evaluation.role, x, (pass, survival))
         })
     }
+}
+
+/// Where the statistics of an evaluation are kept.
+fn key(Evaluation { residual, role, stage }: Evaluation) -> (usize, bool, usize) {
+    (residual, role == Role::Conjugate, stage)
 }
 
 /// The name of a residual in messages, written only where there is one.

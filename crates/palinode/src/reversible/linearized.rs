@@ -6,7 +6,7 @@ use super::local::{detach, vjp_of_input};
 use crate::error::{Error, Result};
 use crate::pass::Phase;
 use crate::residual::Residual;
-use crate::scheme::{Scheme, State, Term, Update, field, sweep};
+use crate::scheme::{Evaluation, Field, Scheme, State, sweep};
 use burn::tensor::{DType, Tensor};
 use std::sync::Arc;
 
@@ -37,10 +37,10 @@ impl<R: Residual> Linearized<R> {
         for block in 0..blocks.count() {
             states.push(last.clone());
             let mut own = Vec::new();
-            let update = blocks.scheme.update(block);
-            last = sweep::step((update, None), last, &mut |term, x| {
+            let block = sweep::Block { scheme: blocks.scheme.as_ref(), block, grid: None };
+            last = block.step(last, &mut |evaluation, x| {
                 own.push(x.clone());
-                evaluations.first_value(&residuals[term.residual], term, x)
+                evaluations.first_value(&residuals[evaluation.residual], evaluation, x)
             })?;
             arguments.push(own);
         }
@@ -69,10 +69,10 @@ impl<R: Residual> Linearized<R> {
         see(&sweep::close(scheme, tangent.clone()));
         for (block, arguments) in self.arguments.iter().enumerate() {
             let mut arguments = arguments.iter();
-            tangent = sweep::step((scheme.update(block), None), tangent, &mut |term, v| {
-                // The same terms in the same order as when the arguments were kept.
+            tangent = self.block(block).step(tangent, &mut |evaluation, v| {
+                // The same evaluations in the same order as when the arguments were kept.
                 let x = arguments.next().ok_or(Error::NoInverse)?;
-                self.jvp(term, x, v)
+                self.jvp(evaluation, x, v)
             })?;
             see(&sweep::close(scheme, tangent.clone()));
         }
@@ -88,38 +88,50 @@ impl<R: Residual> Linearized<R> {
         let mut gradient = sweep::close_gradient(scheme, w);
         let mut after = self.last.clone();
         for (block, known) in self.states.iter().enumerate().rev() {
-            let (known, update) = (Some(known.clone()), (scheme.update(block), None));
-            let vjp = &mut |term, x: Tensor<4>, v| {
-                let product = self.vjp(term, &x, v)?;
-                // The value is not used: the state before the block is known.
-                Ok((x, product))
+            // The value is used inside a block only: the state before it is known.
+            let inside = scheme.updates(block).len() > 1;
+            let value = &mut |evaluation, x| self.value(evaluation, x);
+            let vjp = &mut |evaluation, x: Tensor<4>, v| {
+                let product = self.vjp(evaluation, &x, v)?;
+                Ok((if inside { self.value(evaluation, x)? } else { x }, product))
             };
-            (after, gradient) = sweep::unstep_with_gradient(update, after, known, gradient, vjp)?;
+            let known = Some(known.clone());
+            let block = self.block(block);
+            (after, gradient) = block.unstep_with_gradient(after, known, gradient, value, vjp)?;
         }
         Ok(sweep::open_gradient(scheme, gradient))
     }
 
+    fn block(&self, block: usize) -> sweep::Block<'_> {
+        sweep::Block { scheme: self.scheme.as_ref(), block, grid: None }
+    }
+
+    fn value(&self, evaluation: Evaluation, x: Tensor<4>) -> Result<Tensor<4>> {
+        self.evaluations.value_again(&self.residuals[evaluation.residual], evaluation, x)
+    }
+
     /// The shape of the vectors that [`field`](Self::field) maps at block `block`: (Y, Z) like the input of the unit; X
-    /// likewise; or (X, Ẋ), with twice as many channels. `None` if there is no such block.
+    /// likewise; or (X, Ẋ), with twice as many channels. `None` if there is no such block, or if
+    /// the scheme does not tell its [field](Scheme::field).
     pub fn field_shape(&self, block: usize) -> Option<[usize; 4]> {
         let [images, channels, height, width] = self.states.get(block)?.second.dims();
-        let parts = if field::has_two_parts(self.scheme.update(block)) { 2 } else { 1 };
+        let parts = if self.scheme.field(block)?.has_two_parts() { 2 } else { 1 };
         Some([images, parts * channels, height, width])
     }
 
     /// Whether these vectors consist of two halves, (Y, Z) or (X, Ẋ).
     pub fn field_has_halves(&self, block: usize) -> bool {
-        field::has_two_parts(self.scheme.update(block))
+        self.scheme.field(block).is_some_and(Field::has_two_parts)
     }
 
-    /// Jv, with J the Jacobian of the right-hand side at the state before block `block`, see [`field`]; the shape is
+    /// Jv, with J the Jacobian of the right-hand side at the state before block `block`, see [`Field`]; the shape is
     /// [`field_shape`](Self::field_shape).
     ///
     /// # Errors
     /// [`Error::Input`] if there is no such block; otherwise as [`apply`](Self::apply).
     pub fn field(&self, block: usize, v: Tensor<4>) -> Result<Tensor<4>> {
-        self.by_field(block, v, |update, state, v| {
-            field::apply(update, state, v, &mut |term, x, v| self.jvp(term, x, v))
+        self.by_field(block, v, |field, state, v| {
+            field.apply(state, v, &mut |evaluation, x, v| self.jvp(evaluation, x, v))
         })
     }
 
@@ -128,8 +140,8 @@ impl<R: Residual> Linearized<R> {
     /// # Errors
     /// As [`field`](Self::field).
     pub fn field_adjoint(&self, block: usize, w: Tensor<4>) -> Result<Tensor<4>> {
-        self.by_field(block, w, |update, state, w| {
-            field::adjoint(update, state, w, &mut |term, x, v| self.vjp(term, x, v))
+        self.by_field(block, w, |field, state, w| {
+            field.adjoint(state, w, &mut |evaluation, x, v| self.vjp(evaluation, x, v))
         })
     }
 
@@ -138,31 +150,33 @@ impl<R: Residual> Linearized<R> {
         &self,
         block: usize,
         v: Tensor<4>,
-        map: impl Fn((&dyn Scheme, Update), &State, State) -> Result<State>,
+        map: impl Fn(Field, &State, State) -> Result<State>,
     ) -> Result<Tensor<4>> {
-        let state = self.states.get(block);
-        let state = state.ok_or_else(|| Error::Input {
+        let found = self.states.get(block).zip(self.scheme.field(block));
+        let (state, field) = found.ok_or_else(|| Error::Input {
             found: format!("block {block}"),
-            expected: format!("one of the {} blocks", self.blocks()),
+            expected: format!(
+                "one of the {} blocks, of a scheme that tells its ODE",
+                self.blocks()
+            ),
         })?;
-        let update = self.scheme.update(block);
-        let two = field::has_two_parts(update);
+        let two = field.has_two_parts();
         let v = match two {
             true => State::split(v),
             false => State { first: v.clone(), second: v },
         };
-        let found = map((self.scheme.as_ref(), update), state, v)?;
+        let found = map(field, state, v)?;
         Ok(if two { found.joined() } else { found.second })
     }
 
-    /// F′(x)v of a term's residual, unscaled.
-    fn jvp(&self, term: Term, x: &Tensor<4>, v: Tensor<4>) -> Result<Tensor<4>> {
-        let residual = &self.residuals[term.residual];
-        self.evaluations.again((term.residual, term.role), |pass, survival| {
+    /// F′(x)v of a residual, unscaled.
+    fn jvp(&self, evaluation: Evaluation, x: &Tensor<4>, v: Tensor<4>) -> Result<Tensor<4>> {
+        let residual = &self.residuals[evaluation.residual];
+        self.evaluations.again(evaluation, |pass, survival| {
             let factor = survival.factor();
-            let name = self.evaluations.name::<R>(term.residual);
-            let value = |x| value_of((residual, &name), term.role, x, pass);
-            let jvp = match residual.jvp(term.role, x, &v, pass) {
+            let name = self.evaluations.name::<R>(evaluation.residual);
+            let value = |x| value_of((residual, &name), evaluation.role, x, pass);
+            let jvp = match residual.jvp(evaluation.role, x, &v, pass) {
                 Some(jvp) => jvp,
                 None => central_difference(x, v, value)?,
             };
@@ -171,11 +185,11 @@ impl<R: Residual> Linearized<R> {
         })
     }
 
-    /// F′(x)ᵀv of a term's residual, unscaled.
-    fn vjp(&self, term: Term, x: &Tensor<4>, v: Tensor<4>) -> Result<Tensor<4>> {
-        let residual = &self.residuals[term.residual];
-        self.evaluations.again((term.residual, term.role), |pass, survival| {
-            vjp_of_input(residual, term.role, x.clone(), v, (pass, survival))
+    /// F′(x)ᵀv of a residual, unscaled.
+    fn vjp(&self, evaluation: Evaluation, x: &Tensor<4>, v: Tensor<4>) -> Result<Tensor<4>> {
+        let residual = &self.residuals[evaluation.residual];
+        self.evaluations.again(evaluation, |pass, survival| {
+            vjp_of_input(residual, evaluation.role, x.clone(), v, (pass, survival))
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::pass::Pass;
 use crate::precision::NumberType;
 use crate::residual::{Residual, Vjp};
-use crate::scheme::{Role, Term};
+use crate::scheme::{Evaluation, Role};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 use std::fmt;
@@ -93,22 +93,22 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
         Self { residuals, evaluations, first, sums: residuals.iter().map(|_| None).collect() }
     }
 
-    /// (F(x), Jᵀv) of the term's residual, unscaled, by one evaluation of F.
+    /// (F(x), Jᵀv) of a residual, unscaled, by one evaluation of F.
     ///
     /// # Errors
     /// Any error of the residual's second evaluation.
     pub fn vjp(
         &mut self,
-        term: Term,
+        evaluation: Evaluation,
         x: Tensor<4>,
         cotangent: Tensor<4>,
     ) -> Result<(Tensor<4>, Tensor<4>)> {
-        let own = term.residual - self.first;
+        let own = evaluation.residual - self.first;
         let residual = &self.residuals[own];
-        let name = self.evaluations.name::<R>(term.residual);
+        let name = self.evaluations.name::<R>(evaluation.residual);
         let Vjp { value, input, parameters } =
-            self.evaluations.again((term.residual, term.role), |pass, survival| {
-                if term.role == Role::Forward
+            self.evaluations.again(evaluation, |pass, survival| {
+                if evaluation.role == Role::Forward
                     && survival == Survival::Whole
                     && pass.precision() == NumberType::F32
                     && let Some(known) = residual.vjp(&x, &cotangent, pass)
@@ -116,7 +116,7 @@ impl<'a, R: Residual> ParameterGradients<'a, R> {
                     check_vjp(residual, &name, &known, &x)?;
                     return Ok(known);
                 }
-                by_autodiff(residual, term.role, x, cotangent, (pass, survival))
+                by_autodiff(residual, evaluation.role, x, cotangent, (pass, survival))
             })?;
         // A constant residual has no gradients.
         if !parameters.is_empty() {

@@ -25,14 +25,19 @@ impl Scheme for Part {
         self.scheme.residuals_per_block()
     }
 
-    fn update(&self, block: usize) -> Update {
+    fn updates(&self, block: usize) -> Vec<Update> {
         let first = self.blocks.start * self.residuals_per_block();
         let own = |term: Term| Term { residual: term.residual.saturating_sub(first), ..term };
-        self.scheme.update(self.blocks.start + block).with_terms(own)
+        let updates = self.scheme.updates(self.blocks.start + block);
+        updates.into_iter().map(|update| update.with_terms(own)).collect()
     }
 
     fn time_step(&self) -> f64 {
         self.scheme.time_step()
+    }
+
+    fn is_exact(&self) -> bool {
+        self.scheme.is_exact()
     }
 
     fn is_reversible(&self) -> bool {

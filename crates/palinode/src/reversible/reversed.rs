@@ -28,7 +28,10 @@ pub(super) fn forward<R: Residual>(
     let each = scheme.residuals_per_block();
     let in_order = |block: usize| {
         let own = block * each..(block + 1) * each;
-        scheme.update(block).terms().all(|term| own.contains(&term.residual))
+        scheme
+            .updates(block)
+            .iter()
+            .all(|update| update.terms().all(|term| own.contains(&term.residual)))
     };
     if blocks.site.parts <= 1 || blocks.count() <= 1 || !(0..blocks.count()).all(in_order) {
         return whole(blocks, input, phase);
@@ -104,12 +107,14 @@ fn backward<R: Residual>(
     let mut state: State = kept.into_state(scheme);
     let mut gradient = sweep::close_gradient(scheme, gradient);
     for block in (0..count).rev() {
-        (state, gradient) = sweep::unstep_with_gradient(
-            (scheme.update(block), grid),
+        (state, gradient) = sweep::Block { scheme, block, grid }.unstep_with_gradient(
             state,
             None,
             gradient,
-            &mut |term, x, cotangent| parameters.vjp(term, x, cotangent),
+            &mut |evaluation, x| {
+                evaluations.value_again(&residuals[evaluation.residual], evaluation, x)
+            },
+            &mut |evaluation, x, cotangent| parameters.vjp(evaluation, x, cotangent),
         )?;
     }
     let gradient = sweep::open_gradient(scheme, gradient);

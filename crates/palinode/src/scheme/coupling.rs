@@ -1,6 +1,7 @@
 //! Additive coupling, the form of RevNet.
 
-use super::update::{Role, Scheme, Streams, Term, Update};
+use super::definition::Scheme;
+use super::update::{Role, Streams, Term, Update};
 
 /// Additive coupling.
 ///
@@ -22,10 +23,10 @@ impl Scheme for Coupling {
         2
     }
 
-    fn update(&self, block: usize) -> Update {
-        Update::TwoStream {
+    fn updates(&self, block: usize) -> Vec<Update> {
+        vec![Update::TwoStream {
             first: Term { scale: 1.0, residual: 2 * block, role: Role::Forward },
             second: Term { scale: 1.0, residual: 2 * block + 1, role: Role::Forward },
-        }
+        }]
     }
 }

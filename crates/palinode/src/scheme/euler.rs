@@ -1,6 +1,7 @@
 //! Forward Euler: the plain residual network.
 
-use super::update::{Role, Scheme, StabilityRegion, Streams, Term, Update};
+use super::definition::{Scheme, StabilityRegion};
+use super::update::{Role, Streams, Term, Update};
 
 /// The forward Euler scheme of Ẋ = F(X). With h = 1 it is the residual network of He et al.
 ///
@@ -34,9 +35,9 @@ impl Scheme for Euler {
         Some(StabilityRegion::UnitDisc)
     }
 
-    fn update(&self, block: usize) -> Update {
+    fn updates(&self, block: usize) -> Vec<Update> {
         let residual = Term { scale: self.step, residual: block, role: Role::Forward };
-        Update::OneStep { residual }
+        vec![Update::OneStep { residual }]
     }
 
     fn is_reversible(&self) -> bool {

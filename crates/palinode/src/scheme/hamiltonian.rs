@@ -1,6 +1,7 @@
 //! Single-layer Hamiltonian network.
 
-use super::update::{Role, Scheme, StabilityRegion, Streams, Term, Update};
+use super::definition::{Scheme, StabilityRegion};
+use super::update::{Role, Streams, Term, Update};
 
 /// The single-layer Hamiltonian network, integrated like [`Verlet`](super::Verlet).
 ///
@@ -38,10 +39,10 @@ impl Scheme for Hamiltonian {
         Some(StabilityRegion::ImaginaryAxis(2.0))
     }
 
-    fn update(&self, block: usize) -> Update {
-        Update::TwoStream {
+    fn updates(&self, block: usize) -> Vec<Update> {
+        vec![Update::TwoStream {
             first: Term { scale: self.step, residual: block, role: Role::Forward },
             second: Term { scale: -self.step, residual: block, role: Role::Conjugate },
-        }
+        }]
     }
 }

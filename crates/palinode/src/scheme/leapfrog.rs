@@ -1,6 +1,7 @@
 //! Leapfrog network.
 
-use super::update::{Drift, Role, Scheme, StabilityRegion, Streams, Term, Update};
+use super::definition::{Scheme, StabilityRegion};
+use super::update::{Drift, Role, Streams, Term, Update};
 use serde::{Deserialize, Serialize};
 
 /// The choice of X₋₁ in a leapfrog unit.
@@ -48,11 +49,11 @@ impl Scheme for Leapfrog {
         Some(StabilityRegion::ImaginaryAxis(2.0))
     }
 
-    fn update(&self, block: usize) -> Update {
-        Update::TwoStep {
+    fn updates(&self, block: usize) -> Vec<Update> {
+        vec![Update::TwoStep {
             drift: Drift::Extrapolated,
             residual: Term { scale: -self.step * self.step, residual: block, role: Role::Forward },
-        }
+        }]
     }
 
     fn starts_at_rest(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Midpoint network.
 
-use super::update::{Drift, Role, Scheme, StabilityRegion, Streams, Term, Update};
+use super::definition::{Scheme, StabilityRegion};
+use super::update::{Drift, Role, Streams, Term, Update};
 
 /// The explicit midpoint (two-step, "leapfrog in first order") scheme of Ẋ = F(X).
 ///
@@ -35,12 +36,12 @@ impl Scheme for Midpoint {
         Some(StabilityRegion::ImaginaryAxis(1.0))
     }
 
-    fn update(&self, block: usize) -> Update {
+    fn updates(&self, block: usize) -> Vec<Update> {
         // With X₋₁ := X₀ the Euler step is the same recurrence with h in place of 2h.
         let scale = if block == 0 { self.step } else { 2.0 * self.step };
-        Update::TwoStep {
+        vec![Update::TwoStep {
             drift: Drift::Previous,
             residual: Term { scale, residual: block, role: Role::Forward },
-        }
+        }]
     }
 }

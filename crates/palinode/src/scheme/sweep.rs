@@ -5,8 +5,10 @@
 //!
 //! If the state lies on a [`Grid`], increments are rounded to it, and the inverse is exact.
 
+use super::definition::Scheme;
+use super::evaluation::{Differentiate, Evaluate, Evaluation};
 use super::grid::{Grid, rounded};
-use super::update::{Drift, Scheme, State, Streams, Term, Update};
+use super::update::{Drift, Half, State, Streams, Term, Update};
 use crate::error::{Error, Result};
 use burn::tensor::Tensor;
 
@@ -44,44 +46,264 @@ pub(crate) fn close_gradient(scheme: &dyn Scheme, gradient: Tensor<4>) -> State 
     }
 }
 
-/// A function that evaluates a residual: (term, x) ↦ F(x), unscaled.
-pub type Evaluate<'a> = dyn FnMut(Term, Tensor<4>) -> Result<Tensor<4>> + 'a;
+/// A block of a scheme, with the grid of its states.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// The scheme.
+    pub scheme: &'a dyn Scheme,
+    /// Which block, from 0.
+    pub block: usize,
+    /// The grid.
+    pub grid: Option<Grid>,
+}
 
-/// A function that differentiates a residual: (term, x, v) ↦ (F(x), Jᵀv), unscaled. It also collects
-/// the gradients with respect to the parameters.
-pub type Differentiate<'a> =
-    dyn FnMut(Term, Tensor<4>, Tensor<4>) -> Result<(Tensor<4>, Tensor<4>)> + 'a;
+impl Block<'_> {
+    /// The updates with the numbers of their first evaluations.
+    fn numbered(self) -> Vec<(Update, usize)> {
+        let mut stage = 0;
+        let number = |update: Update| {
+            let first = stage;
+            stage += update.evaluations();
+            (update, first)
+        };
+        self.scheme.updates(self.block).into_iter().map(number).collect()
+    }
 
-/// The state after a block.
-///
-/// # Errors
-/// Any error of `value`.
-pub fn step(
-    (update, grid): (Update, Option<Grid>),
-    state: State,
-    value: &mut Evaluate<'_>,
-) -> Result<State> {
-    let scaled = |value: Tensor<4>, scale: f64| rounded(value * scale, grid);
-    Ok(match update {
-        Update::TwoStream { first, second } => {
-            let y = state.first + scaled(value(first, state.second.clone())?, first.scale);
-            let z = state.second + scaled(value(second, y.clone())?, second.scale);
-            State { first: y, second: z }
+    /// s·F, on the grid.
+    fn scaled(self, value: Tensor<4>, scale: f64) -> Tensor<4> {
+        rounded(value * scale, self.grid)
+    }
+
+    /// The state after the block.
+    ///
+    /// # Errors
+    /// Any error of `value`.
+    pub fn step(self, state: State, value: &mut Evaluate<'_>) -> Result<State> {
+        self.numbered()
+            .into_iter()
+            .try_fold(state, |state, (update, stage)| self.update(update, stage, state, value))
+    }
+
+    /// The state before the block, from the state after it.
+    ///
+    /// # Errors
+    /// [`Error::NoInverse`] if an update has no inverse, and any error of `value`.
+    pub fn unstep(self, state: State, value: &mut Evaluate<'_>) -> Result<State> {
+        self.numbered()
+            .into_iter()
+            .rev()
+            .try_fold(state, |state, (update, stage)| self.undo(update, stage, state, value))
+    }
+
+    /// The state before the block and the gradient with respect to it, from the state after it and the gradient
+    /// with respect to that.
+    ///
+    /// One evaluation of F gives both the reconstruction and the gradient; Runge–Kutta methods of several stages
+    /// evaluate the first ones once more. If the state before the block was stored, pass it as `known`; it is then not
+    /// reconstructed.
+    ///
+    /// # Errors
+    /// [`Error::NoInverse`] if an update has no inverse and no state is known, and any error of `value` and `vjp`.
+    pub fn unstep_with_gradient(
+        self,
+        state: State,
+        known: Option<State>,
+        gradient: State,
+        value: &mut Evaluate<'_>,
+        vjp: &mut Differentiate<'_>,
+    ) -> Result<(State, State)> {
+        let mut known = known;
+        let updates = self.numbered().into_iter().enumerate().rev();
+        updates.into_iter().try_fold((state, gradient), |(state, gradient), (index, numbered)| {
+            // The state before the first update is that before the block.
+            let known = if index == 0 { known.take() } else { None };
+            self.undo_with_gradient(numbered, (state, known), gradient, (&mut *value, &mut *vjp))
+        })
+    }
+
+    fn update(
+        self,
+        update: Update,
+        stage: usize,
+        state: State,
+        value: &mut Evaluate<'_>,
+    ) -> Result<State> {
+        let of = |term: Term, more: usize| Evaluation::of(term, stage + more);
+        Ok(match update {
+            Update::TwoStream { first, second } => {
+                let increment = value(of(first, 0), state.second.clone())?;
+                let y = state.first + self.scaled(increment, first.scale);
+                let increment = value(of(second, 1), y.clone())?;
+                let z = state.second + self.scaled(increment, second.scale);
+                State { first: y, second: z }
+            }
+            Update::TwoStep { drift, residual } => {
+                let increment = value(of(residual, 0), state.second.clone())?;
+                let increment = self.scaled(increment, residual.scale);
+                let next = match drift {
+                    Drift::Previous => state.first + increment,
+                    Drift::Extrapolated => extrapolated(&state.second, state.first, increment),
+                };
+                State { first: state.second, second: next }
+            }
+            Update::Damped { current, previous, residual } => {
+                let increment = value(of(residual, 0), state.second.clone())? * residual.scale;
+                let next = state.second.clone() * current - state.first * previous + increment;
+                State { first: state.second, second: next }
+            }
+            Update::Stage { changed, kept, increment } => {
+                let State { first: a, second: b } = by_half(changed, state);
+                let added = increment.value(b.clone(), stage, value)?;
+                let a = blended(a, &b, kept) + rounded(added, self.grid);
+                by_half(changed, State { first: a, second: b })
+            }
+            Update::OneStep { residual } => {
+                let increment = value(of(residual, 0), state.second.clone())? * residual.scale;
+                let next = state.second.clone() + increment;
+                State { first: state.second, second: next }
+            }
+        })
+    }
+
+    fn undo(
+        self,
+        update: Update,
+        stage: usize,
+        state: State,
+        value: &mut Evaluate<'_>,
+    ) -> Result<State> {
+        let of = |term: Term, more: usize| Evaluation::of(term, stage + more);
+        match update {
+            Update::TwoStream { first, second } => {
+                let increment = value(of(second, 1), state.first.clone())?;
+                let z = state.second - self.scaled(increment, second.scale);
+                let increment = value(of(first, 0), z.clone())?;
+                let y = state.first - self.scaled(increment, first.scale);
+                Ok(State { first: y, second: z })
+            }
+            Update::TwoStep { drift, residual } => {
+                let increment = value(of(residual, 0), state.first.clone())?;
+                let increment = self.scaled(increment, residual.scale);
+                let before = previous(drift, &state.first, state.second, increment);
+                Ok(State { first: before, second: state.first })
+            }
+            Update::Damped { current, previous, residual } => {
+                let increment = value(of(residual, 0), state.first.clone())? * residual.scale;
+                let before = undamped((current, previous), &state.first, state.second, increment);
+                Ok(State { first: before, second: state.first })
+            }
+            Update::Stage { changed, kept, increment } => {
+                let State { first: a, second: b } = by_half(changed, state);
+                let added = rounded(increment.value(b.clone(), stage, value)?, self.grid);
+                let a = unblended(a - added, &b, kept);
+                Ok(by_half(changed, State { first: a, second: b }))
+            }
+            Update::OneStep { .. } => Err(Error::NoInverse),
         }
-        Update::TwoStep { drift, residual } => {
-            let increment = scaled(value(residual, state.second.clone())?, residual.scale);
-            let next = match drift {
-                Drift::Previous => state.first + increment,
-                Drift::Extrapolated => extrapolated(&state.second, state.first, increment),
-            };
-            State { first: state.second, second: next }
-        }
-        Update::OneStep { residual } => {
-            let increment = value(residual, state.second.clone())? * residual.scale;
-            let next = state.second.clone() + increment;
-            State { first: state.second, second: next }
-        }
-    })
+    }
+
+    fn undo_with_gradient(
+        self,
+        (update, stage): (Update, usize),
+        (state, known): (State, Option<State>),
+        gradient: State,
+        (value, vjp): (&mut Evaluate<'_>, &mut Differentiate<'_>),
+    ) -> Result<(State, State)> {
+        let of = |term: Term, more: usize| Evaluation::of(term, stage + more);
+        Ok(match update {
+            Update::TwoStream { first, second } => {
+                let cotangent = gradient.second.clone() * second.scale;
+                let (value, product) = vjp(of(second, 1), state.first.clone(), cotangent)?;
+                let (known_y, known_z) = known.map(|known| (known.first, known.second)).unzip();
+                let z = known_z.unwrap_or_else(|| state.second - self.scaled(value, second.scale));
+                let gradient_y = gradient.first + product;
+
+                let cotangent = gradient_y.clone() * first.scale;
+                let (value, product) = vjp(of(first, 0), z.clone(), cotangent)?;
+                let y = known_y.unwrap_or_else(|| state.first - self.scaled(value, first.scale));
+                let gradient_z = gradient.second + product;
+                (State { first: y, second: z }, State { first: gradient_y, second: gradient_z })
+            }
+            Update::TwoStep { drift, residual } => {
+                let cotangent = gradient.second.clone() * residual.scale;
+                let (value, product) = vjp(of(residual, 0), state.first.clone(), cotangent)?;
+                let before = known.unwrap_or_else(|| {
+                    let increment = self.scaled(value, residual.scale);
+                    let first = previous(drift, &state.first, state.second, increment);
+                    State { first, second: state.first }
+                });
+                let product = gradient.first + product;
+                let gradient = match drift {
+                    Drift::Previous => State { first: gradient.second, second: product },
+                    Drift::Extrapolated => State {
+                        second: product + gradient.second.clone() * 2.0,
+                        first: gradient.second.neg(),
+                    },
+                };
+                (before, gradient)
+            }
+            Update::Damped { current, previous, residual } => {
+                let cotangent = gradient.second.clone() * residual.scale;
+                let (value, product) = vjp(of(residual, 0), state.first.clone(), cotangent)?;
+                let before = known.unwrap_or_else(|| {
+                    let increment = value * residual.scale;
+                    let factors = (current, previous);
+                    let first = undamped(factors, &state.first, state.second, increment);
+                    State { first, second: state.first }
+                });
+                let second = gradient.first + product + gradient.second.clone() * current;
+                (before, State { first: gradient.second * -previous, second })
+            }
+            Update::Stage { changed, kept, increment } => {
+                let State { first: a, second: b } = by_half(changed, state);
+                let State { first: ga, second: gb } = by_half(changed, gradient);
+                let (added, product) = increment.vjp(b.clone(), &ga, stage, (value, vjp))?;
+                let before = known.unwrap_or_else(|| {
+                    let a = unblended(a - rounded(added, self.grid), &b, kept);
+                    by_half(changed, State { first: a, second: b })
+                });
+                let gb = gb + product;
+                let (ga, gb) = match kept == 1.0 {
+                    true => (ga, gb),
+                    false => (ga.clone() * kept, gb + ga * (1.0 - kept)),
+                };
+                (before, by_half(changed, State { first: ga, second: gb }))
+            }
+            Update::OneStep { residual } => {
+                let before = known.ok_or(Error::NoInverse)?;
+                let cotangent = gradient.second.clone() * residual.scale;
+                let (_, product) = vjp(of(residual, 0), before.second.clone(), cotangent)?;
+                let first = gradient.second.zeros_like();
+                // The state after the block, (X_j, X_{j+1}), contains X_j too.
+                let second = gradient.first + gradient.second + product;
+                (before, State { first, second })
+            }
+        })
+    }
+}
+
+/// The state with the changed half first. Its own inverse.
+fn by_half(changed: Half, state: State) -> State {
+    match changed {
+        Half::First => state,
+        Half::Second => state.swapped(),
+    }
+}
+
+/// λa + (1 − λ)b.
+fn blended(a: Tensor<4>, b: &Tensor<4>, kept: f64) -> Tensor<4> {
+    if kept == 1.0 {
+        return a;
+    }
+    a * kept + b.clone() * (1.0 - kept)
+}
+
+/// a from λa + (1 − λ)b.
+fn unblended(blend: Tensor<4>, b: &Tensor<4>, kept: f64) -> Tensor<4> {
+    if kept == 1.0 {
+        return blend;
+    }
+    (blend - b.clone() * (1.0 - kept)) / kept
 }
 
 /// 2X − X′ + increment as X + ((X − X′) + increment): neighbouring states are close, so their
@@ -98,87 +320,12 @@ fn previous(drift: Drift, current: &Tensor<4>, next: Tensor<4>, increment: Tenso
     }
 }
 
-/// The state before a block, from the state after it.
-///
-/// # Errors
-/// [`Error::NoInverse`] if the update has no inverse, and any error of `value`.
-pub fn unstep(
-    (update, grid): (Update, Option<Grid>),
-    state: State,
-    value: &mut Evaluate<'_>,
-) -> Result<State> {
-    let scaled = |value: Tensor<4>, scale: f64| rounded(value * scale, grid);
-    match update {
-        Update::TwoStream { first, second } => {
-            let z = state.second - scaled(value(second, state.first.clone())?, second.scale);
-            let y = state.first - scaled(value(first, z.clone())?, first.scale);
-            Ok(State { first: y, second: z })
-        }
-        Update::TwoStep { drift, residual } => {
-            let increment = scaled(value(residual, state.first.clone())?, residual.scale);
-            let before = previous(drift, &state.first, state.second, increment);
-            Ok(State { first: before, second: state.first })
-        }
-        Update::OneStep { .. } => Err(Error::NoInverse),
-    }
-}
-
-/// The state before a block and the gradient with respect to it, from the state after it and the
-/// gradient with respect to that.
-///
-/// One evaluation of F gives both the reconstruction and the gradient. If the state before the block was
-/// stored, pass it as `known`; nothing is then reconstructed.
-///
-/// # Errors
-/// [`Error::NoInverse`] if the update has no inverse and no state is known, and any error of `vjp`.
-pub fn unstep_with_gradient(
-    (update, grid): (Update, Option<Grid>),
-    state: State,
-    known: Option<State>,
-    gradient: State,
-    vjp: &mut Differentiate<'_>,
-) -> Result<(State, State)> {
-    let scaled = |value: Tensor<4>, scale: f64| rounded(value * scale, grid);
-    Ok(match update {
-        Update::TwoStream { first, second } => {
-            let cotangent = gradient.second.clone() * second.scale;
-            let (value, product) = vjp(second, state.first.clone(), cotangent)?;
-            let (known_y, known_z) = known.map(|known| (known.first, known.second)).unzip();
-            let z = known_z.unwrap_or_else(|| state.second - scaled(value, second.scale));
-            let gradient_y = gradient.first + product;
-
-            let cotangent = gradient_y.clone() * first.scale;
-            let (value, product) = vjp(first, z.clone(), cotangent)?;
-            let y = known_y.unwrap_or_else(|| state.first - scaled(value, first.scale));
-            let gradient_z = gradient.second + product;
-            (State { first: y, second: z }, State { first: gradient_y, second: gradient_z })
-        }
-        Update::TwoStep { drift, residual } => {
-            let cotangent = gradient.second.clone() * residual.scale;
-            let (value, product) = vjp(residual, state.first.clone(), cotangent)?;
-            let before = known.unwrap_or_else(|| {
-                let increment = scaled(value, residual.scale);
-                let first = previous(drift, &state.first, state.second, increment);
-                State { first, second: state.first }
-            });
-            let product = gradient.first + product;
-            let gradient = match drift {
-                Drift::Previous => State { first: gradient.second, second: product },
-                Drift::Extrapolated => State {
-                    second: product + gradient.second.clone() * 2.0,
-                    first: gradient.second.neg(),
-                },
-            };
-            (before, gradient)
-        }
-        Update::OneStep { residual } => {
-            let before = known.ok_or(Error::NoInverse)?;
-            let cotangent = gradient.second.clone() * residual.scale;
-            let (_, product) = vjp(residual, before.second.clone(), cotangent)?;
-            let first = gradient.second.zeros_like();
-            // The state after the block, (X_j, X_{j+1}), contains X_j too.
-            let second = gradient.first + gradient.second + product;
-            (before, State { first, second })
-        }
-    })
+/// X_{j−1} from X_{j+1} = a·X_j − b·X_{j−1} + increment.
+fn undamped(
+    (a, b): (f64, f64),
+    current: &Tensor<4>,
+    next: Tensor<4>,
+    increment: Tensor<4>,
+) -> Tensor<4> {
+    (current.clone() * a + increment - next) / b
 }

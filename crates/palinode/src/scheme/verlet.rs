@@ -1,6 +1,7 @@
 //! Two-layer Hamiltonian network, integrated by Verlet's method.
 
-use super::update::{Role, Scheme, StabilityRegion, Streams, Term, Update};
+use super::definition::{Scheme, StabilityRegion};
+use super::update::{Role, Streams, Term, Update};
 
 /// The Verlet scheme of the two-layer Hamiltonian network.
 ///
@@ -36,10 +37,10 @@ impl Scheme for Verlet {
         Some(StabilityRegion::ImaginaryAxis(2.0))
     }
 
-    fn update(&self, block: usize) -> Update {
-        Update::TwoStream {
+    fn updates(&self, block: usize) -> Vec<Update> {
+        vec![Update::TwoStream {
             first: Term { scale: self.step, residual: 2 * block, role: Role::Forward },
             second: Term { scale: -self.step, residual: 2 * block + 1, role: Role::Forward },
-        }
+        }]
     }
 }

@@ -81,7 +81,9 @@ fn a_unit_with_norms_and_dropouts_inverts_and_reports_the_size_of_its_statistics
         let x = normal(4, [3, channels, 4, 5]);
         let (last, evaluations) =
             unit.forward_state(x.clone().autodiff(), Phase::Training { seed: 5, step: 0 }).unwrap();
-        let count = 4 * if channels == 16 { 2 } else { 1 };
+        let updates = unit.scheme().updates(0);
+        let per_block: usize = updates.iter().map(palinode::scheme::Update::evaluations).sum();
+        let count = unit.blocks() * per_block;
         assert_eq!(evaluations.bytes(), count * 8 * 16, "{scheme:?}: two numbers per channel");
         let error = relative(&values(unit.inverse(last, &evaluations).unwrap()), &values(x));
         assert!(error < 1e-12, "{scheme:?}: {error:e}");

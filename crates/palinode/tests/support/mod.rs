@@ -10,7 +10,7 @@ use palinode::network::{Phase, Unit};
 use palinode::random::{Generator, Purpose};
 use palinode::residual::{BuiltIn, BuiltInConfig, BuiltInSettings};
 use palinode::reversible::Differentiation;
-use palinode::scheme::{SchemeName, Start};
+use palinode::scheme::{SchemeName, Start, Streams};
 use palinode_kernels::reference::{Recurrence, ReferenceUnit, Shape};
 use palinode_kernels::{Activation, Form};
 
@@ -37,6 +37,15 @@ pub struct Case {
     pub input_bias: bool,
 }
 
+/// The schemes that the kernels and the naive reference know.
+pub const IN_KERNELS: [SchemeName; 5] = [
+    SchemeName::Hamiltonian,
+    SchemeName::HamiltonianSingle,
+    SchemeName::Midpoint,
+    SchemeName::Leapfrog,
+    SchemeName::Coupling,
+];
+
 impl Case {
     pub fn new(scheme: SchemeName) -> Self {
         Self {
@@ -58,9 +67,9 @@ impl Case {
 
     /// Channels of the unit's input.
     pub fn state_channels(&self) -> usize {
-        match self.scheme {
-            SchemeName::Midpoint | SchemeName::Leapfrog | SchemeName::Euler => self.channels,
-            _ => 2 * self.channels,
+        match self.scheme.with_step(self.step, self.start).streams() {
+            Streams::One => self.channels,
+            Streams::Two => 2 * self.channels,
         }
     }
 
@@ -71,7 +80,7 @@ impl Case {
             SchemeName::Midpoint => Recurrence::Midpoint,
             SchemeName::Leapfrog => Recurrence::Leapfrog,
             SchemeName::Coupling => Recurrence::Coupling,
-            SchemeName::Euler => panic!("the reference has no Euler"),
+            other => panic!("the reference has no {other:?}"),
         }
     }
 

@@ -38,8 +38,12 @@ pub fn with_states<R: Residual>(
     let network = network.with_state(kind, batch.images)?;
     let mut grids = network.grids();
     for (unit, (grid, repeats)) in grids.iter_mut().zip(repeated).enumerate() {
-        let reason = match (network.units[unit].scheme().is_reversible(), repeats, &grid) {
-            (false, ..) | (true, true, Some(_)) => continue,
+        let scheme = network.units[unit].scheme();
+        let reason = match (scheme.is_exact(), repeats, &grid) {
+            (true, true, Some(_)) => continue,
+            // A scheme without an inverse has nothing to bring back.
+            (false, ..) if !scheme.is_reversible() => continue,
+            (false, ..) => "its scheme does not only add",
             (true, false, _) => "its residuals do not give the same bits twice",
             (true, true, None) => "its states are too large",
         };

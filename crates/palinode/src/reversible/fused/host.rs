@@ -9,8 +9,9 @@ use crate::autodiff::{View, on_kernels, tensor, values, views};
 use crate::error::{Error, Result};
 use crate::precision::NumberType;
 use crate::residual::{KernelForm, Residual};
-use crate::scheme::{Grid, Scheme, State, Streams, Update, sweep};
+use crate::scheme::{Grid, Scheme, State, Streams, sweep};
 use burn::tensor::{Device, Tensor};
+use palinode_kernels::recurrence::Update;
 use palinode_kernels::unit::{Gradients, Parameters, StateSlices, UnitKernel};
 use palinode_kernels::{Algorithm, Context, Precision};
 

@@ -1,6 +1,6 @@
 //! A unit in pieces, so that the arrays of its parameters need not be held all at once.
 
-use crate::scheme::{Term, Update};
+use palinode_kernels::recurrence::{Term, Update};
 use std::ops::Range;
 
 /// Blocks that follow each other, with their own residuals.

@@ -5,11 +5,11 @@ use crate::pass::Phase;
 use crate::precision::NumberType;
 use crate::residual::{KernelForm, Residual};
 use crate::scheme::{Grid, Update};
-use palinode_kernels::recurrence::check_updates;
+use palinode_kernels::recurrence::{self, check_updates};
 
 /// A unit as kernels know it.
 pub struct Plan {
-    pub updates: Vec<Update>,
+    pub updates: Vec<recurrence::Update>,
     /// The form of all residuals, except for `input_bias`, which may differ between them.
     pub form: KernelForm,
     /// The grid of the state.
@@ -32,7 +32,8 @@ pub fn plan<R: Residual>(blocks: &Blocks<'_, R>, phase: Phase) -> Option<Plan> {
     if !forms.iter().all(|other| same(other, &form)) {
         return None;
     }
-    let updates: Vec<Update> = (0..blocks.count()).map(|block| scheme.update(block)).collect();
+    let updates = (0..blocks.count()).flat_map(|block| scheme.updates(block));
+    let updates: Vec<_> = updates.map(Update::for_kernels).collect::<Option<_>>()?;
     // The kernels may not support a user-defined scheme.
     check_updates(&updates, residuals.len()).ok()?;
     let (grid, precision) = (site.grid_in(phase), site.precision_in(phase));
