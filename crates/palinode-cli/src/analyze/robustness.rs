@@ -107,7 +107,7 @@ impl RobustnessCommand {
 
 fn described(attack: Attack) -> String {
     match attack {
-        Attack::Gaussian { epsilon } if epsilon == 0.0 => "unchanged".to_owned(),
+        Attack::Gaussian { epsilon: 0.0 } => "unchanged".to_owned(),
         Attack::Gaussian { epsilon } => format!("Gaussian noise, {epsilon}"),
         Attack::Fgsm { epsilon } => format!("FGSM, ε = {epsilon}"),
         Attack::Pgd { epsilon, steps } => format!("PGD, ε = {epsilon}, {steps} steps"),
