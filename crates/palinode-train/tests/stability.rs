@@ -7,14 +7,25 @@ use palinode::device::read;
 use palinode::network::weights::in_f64;
 use palinode::network::{Network, NetworkConfig, StemActivation};
 use palinode::random::{Generator, Purpose};
-use palinode::residual::BuiltIn;
+use palinode::residual::{BuiltIn, BuiltInConfig};
 use palinode::reversible::{Differentiation, Linearized};
+use palinode::scheme::SchemeName;
 use palinode_train::analysis::{Product, StabilityOptions, stability};
 
 /// A network that is small enough for dense matrices.
 fn network(model: &str) -> Network {
+    // The schemes that no model is named after.
+    let (name, scheme) = match model {
+        "parabolic" => ("leapfrog-26", Some(SchemeName::RungeKutta)),
+        "damped" => ("leapfrog-26", Some(SchemeName::Damped)),
+        "forest-ruth" => ("hamiltonian-74", Some(SchemeName::ForestRuth)),
+        _ => (model, None),
+    };
     let mut config =
-        NetworkConfig::named(model).unwrap().for_data(1, [6, 6], 3).with_units([3, 2], [4, 8]);
+        NetworkConfig::named(name).unwrap().for_data(1, [6, 6], 3).with_units([3, 2], [4, 8]);
+    if let Some(scheme) = scheme {
+        (config.scheme, config.residual) = (scheme, BuiltInConfig::usual_for(scheme));
+    }
     config.stem.activation = StemActivation::None;
     config.step = 0.3;
     config.init(5, Differentiation::Stored, &Device::flex()).unwrap()
@@ -44,7 +55,17 @@ fn field(unit: &Linearized<BuiltIn>, block: usize) -> Mat<f64> {
 
 #[test]
 fn eigenvalues_and_singular_values_are_those_of_dense_matrices() {
-    for model in ["hamiltonian-74", "leapfrog-26", "midpoint-26", "resnet-32", "revnet-38"] {
+    let models = [
+        "hamiltonian-74",
+        "leapfrog-26",
+        "midpoint-26",
+        "forest-ruth",
+        "parabolic",
+        "damped",
+        "resnet-32",
+        "revnet-38",
+    ];
+    for model in models {
         let options = StabilityOptions { blocks: 10, dimension: 80, ..Default::default() };
         let found = stability(network(model), images(), &options).unwrap();
         let network = in_f64(network(model));
@@ -62,7 +83,9 @@ fn eigenvalues_and_singular_values_are_those_of_dense_matrices() {
                 let error = (block.rightmost.real - right).abs();
                 assert!(error < 2e-3 * radius, "{model}: {} {right}", block.rightmost.real);
                 match model {
-                    "resnet-32" | "revnet-38" => assert_eq!(block.skew_in, None),
+                    "resnet-32" | "revnet-38" | "parabolic" | "damped" => {
+                        assert_eq!(block.skew_in, None, "{model}");
+                    }
                     "midpoint-26" => assert_eq!(block.skew_in, Some(Product::Image)),
                     _ => assert_eq!(block.skew_in, Some(Product::Energy)),
                 }

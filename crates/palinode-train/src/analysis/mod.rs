@@ -4,6 +4,7 @@
 //! singular values of what it does are found from products with vectors alone.
 
 mod krylov;
+mod measure;
 mod product;
 mod robustness;
 mod robustness_chart;
@@ -14,12 +15,11 @@ mod stability_page;
 mod vector;
 
 pub use krylov::Eigenvalue;
+pub use measure::{StabilityOptions, stability};
 pub use product::Product;
 pub use robustness::{Attack, Robustness, robustness};
 pub use robustness_chart::robustness_chart;
 pub use singular::SingularValue;
-pub use stability::{
-    BlockStability, Growth, NetworkStability, StabilityOptions, UnitStability, stability,
-};
+pub use stability::{BlockStability, Growth, NetworkStability, UnitStability};
 pub use stability_charts::{bounds_chart, growth_chart, spectrum_chart};
 pub use stability_page::{stability_page, stability_table};

@@ -60,7 +60,7 @@ fn spectrum(networks: &[Named]) -> Figure {
     };
     let mut figure = Figure::new(networks.iter().map(panel).collect());
     figure.notes.push(
-        "λ: eigenvalues of the Jacobian of the right-hand side at the examined blocks. On the imaginary axis a scheme is          stable up to the ends of the line; Euler is in its disc."
+        "λ: eigenvalues of the Jacobian of the right-hand side at the examined blocks. On the imaginary axis a scheme is          stable between the two bars; Euler is in its disc."
             .to_owned(),
     );
     figure
@@ -76,12 +76,18 @@ fn eigenvalues(unit: &UnitStability) -> Vec<Point> {
     points.filter(|p| drawn.insert([p.x, p.y].map(|place| (place * CELLS) as i64))).collect()
 }
 
+/// Half the length of the bars at the ends of a stable stretch of the imaginary axis.
+const BAR: f64 = 0.2;
+
 /// Where a scheme is stable.
 fn region(region: StabilityRegion) -> Series {
     let grey = Look::nth(9).unmarked();
     match region {
         StabilityRegion::ImaginaryAxis(limit) => {
-            let points = vec![Point::new(0.0, -limit), Point::new(0.0, limit)];
+            // With a bar at each end, which eigenvalues on the axis do not hide.
+            let ends = [-limit, limit].map(|end| [-BAR, BAR, 0.0].map(|x| Point::new(x, end)));
+            let [low, [left, right, middle]] = ends;
+            let points = low.into_iter().chain([middle, left, right]).collect();
             Series::new(&format!("stable: |Im hλ| < {limit}, Re λ = 0"), grey, points)
         }
         StabilityRegion::UnitDisc => {

@@ -12,6 +12,7 @@ mod euler;
 mod evaluation;
 mod field;
 mod forest_ruth;
+mod gradient;
 mod grid;
 mod hamiltonian;
 mod increment;

@@ -6,7 +6,7 @@
 //! If the state lies on a [`Grid`], increments are rounded to it, and the inverse is exact.
 
 use super::definition::Scheme;
-use super::evaluation::{Differentiate, Evaluate, Evaluation};
+use super::evaluation::{Evaluate, Evaluation};
 use super::grid::{Grid, rounded};
 use super::update::{Drift, Half, State, Streams, Term, Update};
 use crate::error::{Error, Result};
@@ -59,7 +59,7 @@ pub struct Block<'a> {
 
 impl Block<'_> {
     /// The updates with the numbers of their first evaluations.
-    fn numbered(self) -> Vec<(Update, usize)> {
+    pub(super) fn numbered(self) -> Vec<(Update, usize)> {
         let mut stage = 0;
         let number = |update: Update| {
             let first = stage;
@@ -70,7 +70,7 @@ impl Block<'_> {
     }
 
     /// s·F, on the grid.
-    fn scaled(self, value: Tensor<4>, scale: f64) -> Tensor<4> {
+    pub(super) fn scaled(self, value: Tensor<4>, scale: f64) -> Tensor<4> {
         rounded(value * scale, self.grid)
     }
 
@@ -93,32 +93,6 @@ impl Block<'_> {
             .into_iter()
             .rev()
             .try_fold(state, |state, (update, stage)| self.undo(update, stage, state, value))
-    }
-
-    /// The state before the block and the gradient with respect to it, from the state after it and the gradient
-    /// with respect to that.
-    ///
-    /// One evaluation of F gives both the reconstruction and the gradient; Runge–Kutta methods of several stages
-    /// evaluate the first ones once more. If the state before the block was stored, pass it as `known`; it is then not
-    /// reconstructed.
-    ///
-    /// # Errors
-    /// [`Error::NoInverse`] if an update has no inverse and no state is known, and any error of `value` and `vjp`.
-    pub fn unstep_with_gradient(
-        self,
-        state: State,
-        known: Option<State>,
-        gradient: State,
-        value: &mut Evaluate<'_>,
-        vjp: &mut Differentiate<'_>,
-    ) -> Result<(State, State)> {
-        let mut known = known;
-        let updates = self.numbered().into_iter().enumerate().rev();
-        updates.into_iter().try_fold((state, gradient), |(state, gradient), (index, numbered)| {
-            // The state before the first update is that before the block.
-            let known = if index == 0 { known.take() } else { None };
-            self.undo_with_gradient(numbered, (state, known), gradient, (&mut *value, &mut *vjp))
-        })
     }
 
     fn update(
@@ -201,89 +175,10 @@ impl Block<'_> {
             Update::OneStep { .. } => Err(Error::NoInverse),
         }
     }
-
-    fn undo_with_gradient(
-        self,
-        (update, stage): (Update, usize),
-        (state, known): (State, Option<State>),
-        gradient: State,
-        (value, vjp): (&mut Evaluate<'_>, &mut Differentiate<'_>),
-    ) -> Result<(State, State)> {
-        let of = |term: Term, more: usize| Evaluation::of(term, stage + more);
-        Ok(match update {
-            Update::TwoStream { first, second } => {
-                let cotangent = gradient.second.clone() * second.scale;
-                let (value, product) = vjp(of(second, 1), state.first.clone(), cotangent)?;
-                let (known_y, known_z) = known.map(|known| (known.first, known.second)).unzip();
-                let z = known_z.unwrap_or_else(|| state.second - self.scaled(value, second.scale));
-                let gradient_y = gradient.first + product;
-
-                let cotangent = gradient_y.clone() * first.scale;
-                let (value, product) = vjp(of(first, 0), z.clone(), cotangent)?;
-                let y = known_y.unwrap_or_else(|| state.first - self.scaled(value, first.scale));
-                let gradient_z = gradient.second + product;
-                (State { first: y, second: z }, State { first: gradient_y, second: gradient_z })
-            }
-            Update::TwoStep { drift, residual } => {
-                let cotangent = gradient.second.clone() * residual.scale;
-                let (value, product) = vjp(of(residual, 0), state.first.clone(), cotangent)?;
-                let before = known.unwrap_or_else(|| {
-                    let increment = self.scaled(value, residual.scale);
-                    let first = previous(drift, &state.first, state.second, increment);
-                    State { first, second: state.first }
-                });
-                let product = gradient.first + product;
-                let gradient = match drift {
-                    Drift::Previous => State { first: gradient.second, second: product },
-                    Drift::Extrapolated => State {
-                        second: product + gradient.second.clone() * 2.0,
-                        first: gradient.second.neg(),
-                    },
-                };
-                (before, gradient)
-            }
-            Update::Damped { current, previous, residual } => {
-                let cotangent = gradient.second.clone() * residual.scale;
-                let (value, product) = vjp(of(residual, 0), state.first.clone(), cotangent)?;
-                let before = known.unwrap_or_else(|| {
-                    let increment = value * residual.scale;
-                    let factors = (current, previous);
-                    let first = undamped(factors, &state.first, state.second, increment);
-                    State { first, second: state.first }
-                });
-                let second = gradient.first + product + gradient.second.clone() * current;
-                (before, State { first: gradient.second * -previous, second })
-            }
-            Update::Stage { changed, kept, increment } => {
-                let State { first: a, second: b } = by_half(changed, state);
-                let State { first: ga, second: gb } = by_half(changed, gradient);
-                let (added, product) = increment.vjp(b.clone(), &ga, stage, (value, vjp))?;
-                let before = known.unwrap_or_else(|| {
-                    let a = unblended(a - rounded(added, self.grid), &b, kept);
-                    by_half(changed, State { first: a, second: b })
-                });
-                let gb = gb + product;
-                let (ga, gb) = match kept == 1.0 {
-                    true => (ga, gb),
-                    false => (ga.clone() * kept, gb + ga * (1.0 - kept)),
-                };
-                (before, by_half(changed, State { first: ga, second: gb }))
-            }
-            Update::OneStep { residual } => {
-                let before = known.ok_or(Error::NoInverse)?;
-                let cotangent = gradient.second.clone() * residual.scale;
-                let (_, product) = vjp(of(residual, 0), before.second.clone(), cotangent)?;
-                let first = gradient.second.zeros_like();
-                // The state after the block, (X_j, X_{j+1}), contains X_j too.
-                let second = gradient.first + gradient.second + product;
-                (before, State { first, second })
-            }
-        })
-    }
 }
 
 /// The state with the changed half first. Its own inverse.
-fn by_half(changed: Half, state: State) -> State {
+pub(super) fn by_half(changed: Half, state: State) -> State {
     match changed {
         Half::First => state,
         Half::Second => state.swapped(),
@@ -299,7 +194,7 @@ fn blended(a: Tensor<4>, b: &Tensor<4>, kept: f64) -> Tensor<4> {
 }
 
 /// a from λa + (1 − λ)b.
-fn unblended(blend: Tensor<4>, b: &Tensor<4>, kept: f64) -> Tensor<4> {
+pub(super) fn unblended(blend: Tensor<4>, b: &Tensor<4>, kept: f64) -> Tensor<4> {
     if kept == 1.0 {
         return blend;
     }
@@ -313,7 +208,12 @@ fn extrapolated(current: &Tensor<4>, other: Tensor<4>, increment: Tensor<4>) -> 
 }
 
 /// X_{j−1} from X_j, X_{j+1} and s·F(X_j).
-fn previous(drift: Drift, current: &Tensor<4>, next: Tensor<4>, increment: Tensor<4>) -> Tensor<4> {
+pub(super) fn previous(
+    drift: Drift,
+    current: &Tensor<4>,
+    next: Tensor<4>,
+    increment: Tensor<4>,
+) -> Tensor<4> {
     match drift {
         Drift::Previous => next - increment,
         Drift::Extrapolated => extrapolated(current, next, increment),
@@ -321,7 +221,7 @@ fn previous(drift: Drift, current: &Tensor<4>, next: Tensor<4>, increment: Tenso
 }
 
 /// X_{j−1} from X_{j+1} = a·X_j − b·X_{j−1} + increment.
-fn undamped(
+pub(super) fn undamped(
     (a, b): (f64, f64),
     current: &Tensor<4>,
     next: Tensor<4>,
