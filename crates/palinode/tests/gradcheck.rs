@@ -46,7 +46,7 @@ fn right_networks_pass_every_check() {
             assert_eq!(count("adjoint"), units);
             assert_eq!(count("Taylor"), 2);
             assert_eq!(count("modes"), if reversible { 2 } else { 1 });
-            assert_eq!(count("type"), 1);
+            assert_eq!(count("precision"), 1);
             assert_eq!(count("exact reversal"), if reversible { units } else { 0 });
             assert_eq!(count("drift"), if reversible { units } else { 0 });
         }
@@ -107,7 +107,7 @@ fn wrong(mistake: Mistake) -> Network<Wrong> {
 fn mistakes_fail_the_checks_that_are_meant_for_them() {
     assert_eq!(failed(&check_network(&wrong(Mistake::Jvp), images()).unwrap()), ["adjoint"]);
     let found = check_network(&wrong(Mistake::Vjp), images()).unwrap();
-    assert_eq!(failed(&found), ["modes", "type"], "{found:#?}");
+    assert_eq!(failed(&found), ["modes", "precision"], "{found:#?}");
 }
 
 #[test]

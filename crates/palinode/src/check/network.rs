@@ -41,10 +41,10 @@ impl Finding {
 /// * *Taylor*: the orders of φ(θ + εd) − φ(θ) and of the same less ε⟨∇φ, d⟩ in ε, with φ a random linear function of the
 ///   logits, θ all parameters and the images, and d random, in f64, see [`taylor`]: 1, and 2 or more.
 /// * *modes*: ‖g − g′‖/‖g′‖ of the gradients of φ in every mode against those of mode `stored`, in f64. At most 1e-6.
-/// * *type*: the same for the network's own mode and type against mode `stored` in f64. At most 2e-2: arguments of a ReLU
+/// * *precision*: the same for the network's own mode and type against mode `stored` in f64. At most 2e-2: arguments of a ReLU
 ///   near zero change their sign by rounding.
-/// * *exact reversal*: for every unit with an [exact](crate::scheme::Scheme::is_exact) inverse, the share of numbers of its input that do not come back to the bit
-///   from its last state, on a grid. Zero. It is one where no grid holds the states.
+/// * *exact reversal*: for every unit with an [exact](crate::scheme::Scheme::is_exact) inverse, the share of numbers of its
+///   input that do not come back to the bit from its last state, on a grid. Zero. It is one where no grid holds the states.
 /// * *drift*: the relative change of the state that comes back in a backward pass with float states, see [`Watch`]. At most
 ///   1e-3.
 ///
@@ -81,7 +81,7 @@ pub fn check_network<R: Residual>(network: &Network<R>, images: Tensor<4>) -> Re
     let own = functional.at(network, &images, 0.0, None)?;
     let error = norm(&difference(&own.gradients, &double.gradients)) / size;
     let place = format!("{:?}", images.dtype()).to_lowercase();
-    found.push(Finding::new("type", place, error, [0.0, 2e-2]));
+    found.push(Finding::new("precision", place, error, [0.0, 2e-2]));
     if reversible {
         found.extend(reversals(network, &images)?);
         found.extend(drifts(network, &images, &functional)?);

@@ -4,7 +4,7 @@ use crate::random::{Generator, Purpose};
 use burn::tensor::{DType, Device, Tensor};
 
 /// Power iterations. Random 3×3 convolutions of 16 to 64 channels are then within 1 % of their norm.
-const ITERATIONS: usize = 60;
+const ITERATIONS: usize = 100;
 
 /// ‖A‖ of a linear map A of images of `shape` = `[channels, h, w]`, from below: the square root of the largest eigenvalue
 /// of AᵀA by power iteration from a fixed random start.

@@ -38,8 +38,8 @@ fn inference<R: Residual>(
 ) -> Result<Tensor<4>> {
     match Fused::of(blocks, &input, phase) {
         Some(fused) => {
-            let fused = fused.by(Algorithm::Winograd2);
-            let (last, _) = fused.forward(blocks.residuals, blocks.scheme.as_ref(), input, None)?;
+            let fused = fused.by(Algorithm::Winograd2).with(blocks.residuals)?;
+            let (last, _) = fused.forward(blocks.scheme.as_ref(), input, None)?;
             Ok(last.output)
         }
         None => stored::forward(blocks, input, phase),

@@ -49,18 +49,20 @@ pub(super) fn forward<R: Residual>(
 
 /// A unit, or a part of one, as one node.
 fn whole<R: Residual>(blocks: &Blocks<'_, R>, input: Tensor<4>, phase: Phase) -> Result<Tensor<4>> {
-    let residuals = local::detach(blocks.residuals);
     let scheme = Arc::clone(blocks.scheme);
     let context = blocks.context;
     let count = blocks.count();
 
     let start = input.clone().inner();
     let mut evaluations = blocks.evaluations(phase);
+    let fused = Fused::of(blocks, &input, phase).map(|fused| fused.with(blocks.residuals));
+    let fused = fused.transpose()?;
+    // Kernels keep what they need.
+    let residuals = if fused.is_some() { Vec::new() } else { local::detach(blocks.residuals) };
     let detached = Blocks { residuals: &residuals, scheme: &scheme, ..*blocks };
-    let fused = Fused::of(&detached, &input, phase);
     let watch = blocks.site.watch.clone();
     let (kept, before) = context.profile().time(Section::Units, || match &fused {
-        Some(fused) => fused.forward(&residuals, scheme.as_ref(), start, watch.as_ref()),
+        Some(fused) => fused.forward(scheme.as_ref(), start, watch.as_ref()),
         None => {
             let start = sweep::open(scheme.as_ref(), start);
             let grid = evaluations.grid();
@@ -77,7 +79,7 @@ fn whole<R: Residual>(blocks: &Blocks<'_, R>, input: Tensor<4>, phase: Phase) ->
     record_modules(profiled, input, blocks.residuals, output, move |gradient| {
         let (scheme, watch) = (scheme.as_ref(), watch.as_ref());
         let found = match fused {
-            Some(fused) => fused.backward(&residuals, scheme, kept, gradient, watch),
+            Some(fused) => fused.backward(scheme, kept, gradient, watch),
             None => {
                 let watch = watch.map(|watch| (watch, &own_context));
                 backward(&residuals, &evaluations, (scheme, count), (kept, gradient), watch)

@@ -48,17 +48,15 @@ impl Host {
     /// The last state for `input`.
     ///
     /// # Errors
-    /// [`Error::Residual`] if a residual has more or fewer parameters than its [`KernelForm`],
-    /// [`Error::Kernels`] if one of them has another length.
-    pub fn forward<R: Residual>(
+    /// [`Error::Kernels`] if a parameter has another length than its residual needs.
+    pub fn forward(
         &self,
-        residuals: &[R],
+        parameters: &Numbers,
         scheme: &dyn Scheme,
         input: Tensor<4>,
         watched: bool,
     ) -> Result<(LastState, Option<Fingerprint>)> {
         let (shape, device) = (input.dims(), input.device());
-        let parameters = Numbers::of(residuals)?;
         let parameters = parameters.split();
         let unit = self.unit(state_shape(scheme, shape), &parameters);
         if scheme.streams() == Streams::Two {
@@ -113,16 +111,15 @@ impl Host {
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
-    pub fn backward<R: Residual>(
+    pub fn backward(
         &self,
-        residuals: &[R],
+        parameters: &Numbers,
         scheme: &dyn Scheme,
         last: LastState,
         gradient: Tensor<4>,
         watched: bool,
     ) -> Result<Reversed> {
         let (shape, device) = (last.output.dims(), last.output.device());
-        let parameters = Numbers::of(residuals)?;
         let mut found = parameters.zeros();
         let gradients = found.iter_mut().map(ParameterSums::split).collect();
         let parameters = parameters.split();
@@ -187,10 +184,14 @@ impl Host {
 }
 
 /// The values of K, b and, if present, a of all residuals, read without copies where possible.
-struct Numbers(Vec<Vec<View>>);
+pub struct Numbers(Vec<Vec<View>>);
 
 impl Numbers {
-    fn of<R: Residual>(residuals: &[R]) -> Result<Self> {
+    /// Those of `residuals`.
+    ///
+    /// # Errors
+    /// [`Error::Residual`] if a residual has more or fewer parameters than its [`KernelForm`].
+    pub fn of<R: Residual>(residuals: &[R]) -> Result<Self> {
         let of = |residual: &R| {
             let arrays = views(residual);
             let form = residual.kernel_form();

@@ -15,14 +15,18 @@ use super::blocks::Blocks;
 use super::differentiation::Differentiation;
 use super::found::Reversed;
 use super::last_state::LastState;
+#[cfg(feature = "cube")]
+use super::local::detach;
 use super::watch::{Fingerprint, Watch};
 use crate::error::{Error, Result};
 use crate::pass::Phase;
 use crate::residual::Residual;
 use crate::scheme::Scheme;
 use burn::tensor::Tensor;
+use host::Numbers;
 use palinode_kernels::{Algorithm, Precision};
 use plan::plan;
+use std::marker::PhantomData;
 
 /// A unit that kernels can compute.
 pub(super) enum Fused {
@@ -60,22 +64,43 @@ impl Fused {
         }
     }
 
-    /// The last state for `input`, and what the first one was, if it is watched.
+    /// The unit with the parameters of `residuals`.
     ///
     /// # Errors
     /// [`Error::Residual`] if a residual has more or fewer parameters than its
-    /// [`KernelForm`](crate::residual::KernelForm), [`Error::Kernels`] if one of them has another length.
-    pub fn forward<R: Residual>(
+    /// [`KernelForm`](crate::residual::KernelForm).
+    pub fn with<R: Residual>(self, residuals: &[R]) -> Result<Bound<R>> {
+        Ok(match self {
+            Self::Host(host) => Bound::Host(host, Numbers::of(residuals)?, PhantomData),
+            #[cfg(feature = "cube")]
+            Self::Card(card) => Bound::Card(card, detach(residuals)),
+        })
+    }
+}
+
+/// A unit that kernels can compute, with its parameters. It is what the graph keeps: the CPU's kernels take the arrays
+/// alone, which are several times smaller than the modules around them.
+pub(super) enum Bound<R: Residual> {
+    Host(host::Host, Numbers, PhantomData<R>),
+    #[cfg(feature = "cube")]
+    Card(card::Card, Vec<R>),
+}
+
+impl<R: Residual> Bound<R> {
+    /// The last state for `input`, and what the first one was, if it is watched.
+    ///
+    /// # Errors
+    /// [`Error::Kernels`] if a parameter has another length than its residual needs.
+    pub fn forward(
         &self,
-        residuals: &[R],
         scheme: &dyn Scheme,
         input: Tensor<4>,
         watch: Option<&Watch>,
     ) -> Result<(LastState, Option<Fingerprint>)> {
         match self {
-            Self::Host(host) => host.forward(residuals, scheme, input, watch.is_some()),
+            Self::Host(host, numbers, _) => host.forward(numbers, scheme, input, watch.is_some()),
             #[cfg(feature = "cube")]
-            Self::Card(card) => card.forward(residuals, scheme, input, watch),
+            Self::Card(card, residuals) => card.forward(residuals, scheme, input, watch),
         }
     }
 
@@ -83,18 +108,19 @@ impl Fused {
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
-    pub fn backward<R: Residual>(
+    pub fn backward(
         &self,
-        residuals: &[R],
         scheme: &dyn Scheme,
         last: LastState,
         gradient: Tensor<4>,
         watch: Option<&Watch>,
     ) -> Result<Reversed> {
         match self {
-            Self::Host(host) => host.backward(residuals, scheme, last, gradient, watch.is_some()),
+            Self::Host(host, numbers, _) => {
+                host.backward(numbers, scheme, last, gradient, watch.is_some())
+            }
             #[cfg(feature = "cube")]
-            Self::Card(card) => card.backward(residuals, scheme, last, gradient, watch),
+            Self::Card(card, residuals) => card.backward(residuals, scheme, last, gradient, watch),
         }
     }
 }
