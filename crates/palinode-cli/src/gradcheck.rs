@@ -84,5 +84,5 @@ fn print(finding: &Finding) -> anyhow::Result<()> {
         (true, false) => format!("at most {high:.0e}"),
         (false, false) => format!("{low} to {high}"),
     };
-    say!("{verdict}  {check:<15} {place:<18} {value:>10.2e}  (expected {expected})")
+    say!("{verdict}  {check:<19} {place:<17} {value:>10.2e}  (expected {expected})")
 }

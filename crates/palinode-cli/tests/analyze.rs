@@ -89,7 +89,15 @@ fn gradcheck_passes_right_networks_and_exits_with_one_where_a_check_fails() {
     let object = json(&arguments(&words, &data));
     assert_eq!(object["passed"], true, "{object}");
     let checks = object["checks"].as_array().unwrap();
-    for name in ["adjoint", "Taylor", "modes", "precision", "exact reversal", "drift"] {
+    for name in [
+        "adjoint",
+        "difference quotient",
+        "Taylor",
+        "modes",
+        "precision",
+        "exact reversal",
+        "drift",
+    ] {
         assert!(checks.iter().any(|check| check["check"] == name), "{name}");
     }
     // The recipe of the run, at a step where states grow until nothing holds them.

@@ -4,16 +4,38 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use palinode::check::{Finding, check_network};
-use palinode::network::{Network, NetworkConfig, Site};
+use palinode::network::{Network, NetworkConfig, Site, Variant};
 use palinode::random::{Generator, Purpose};
 use palinode::residual::{
     BuiltIn, BuiltInConfig, BuiltInSettings, Effects, Pass, Residual, Role, Vjp,
 };
 use palinode::reversible::Differentiation;
+use palinode::scheme::SchemeName;
 
 fn config(model: &str) -> NetworkConfig {
     let config = NetworkConfig::named(model).unwrap();
     config.for_data(1, [8, 8], 3).with_units([3, 2], [8, 16])
+}
+
+/// A network of each kind that has a code path of its own.
+fn configs() -> Vec<NetworkConfig> {
+    let models = ["hamiltonian-74", "midpoint-26", "leapfrog-26", "revnet-38", "resnet-32"];
+    let mut all: Vec<NetworkConfig> = models.map(config).to_vec();
+    for name in ["hamiltonian-74", "midpoint-26"] {
+        all.push(config(name).with_variant(Variant::Inception));
+    }
+    for (name, scheme) in [
+        ("hamiltonian-74", SchemeName::ForestRuth),
+        ("leapfrog-26", SchemeName::RungeKutta),
+        ("leapfrog-26", SchemeName::Damped),
+        ("leapfrog-26", SchemeName::Momentum),
+    ] {
+        let residual = BuiltInConfig::usual_for(scheme);
+        let mut own = config(name);
+        (own.model, own.scheme, own.residual) = (format!("{scheme:?}"), scheme, residual);
+        all.push(own);
+    }
+    all
 }
 
 fn images() -> Tensor<4> {
@@ -29,9 +51,9 @@ fn failed(found: &[Finding]) -> Vec<&'static str> {
 
 #[test]
 fn right_networks_pass_every_check() {
-    for model in ["hamiltonian-74", "midpoint-26", "leapfrog-26", "revnet-38", "resnet-32"] {
+    for mut config in configs() {
+        let model = config.model.clone();
         for norm in [false, true] {
-            let mut config = config(model);
             config.block_norm |= norm;
             let device = Device::flex().autodiff();
             let network = config.init(1, config.usual_mode(), &device).unwrap();
@@ -43,11 +65,12 @@ fn right_networks_pass_every_check() {
             let units = network.units.len();
             let count = |name: &str| checks.iter().filter(|check| **check == name).count();
             let reversible = model != "resnet-32";
+            let exact = network.units[0].scheme().is_exact();
             assert_eq!(count("adjoint"), units);
-            assert_eq!(count("Taylor"), 2);
+            assert_eq!((count("difference quotient"), count("Taylor")), (1, 2));
             assert_eq!(count("modes"), if reversible { 2 } else { 1 });
             assert_eq!(count("precision"), 1);
-            assert_eq!(count("exact reversal"), if reversible { units } else { 0 });
+            assert_eq!(count("exact reversal"), if exact { units } else { 0 });
             assert_eq!(count("drift"), if reversible { units } else { 0 });
         }
     }

@@ -211,3 +211,45 @@ fn the_oscillator_is_stable_below_the_limit_and_unstable_above() {
     assert!(growth(Arc::new(Damped { step: 1.9, damping: 0.5 })) < 1e-3);
     assert!(growth(Arc::new(Damped { step: 2.02, damping: 0.5 })) > 1e6);
 }
+
+/// A linear field: −x, or a rotation of the two channels.
+#[derive(Module, Debug)]
+struct Linear {
+    #[module(skip)]
+    rotates: bool,
+}
+
+impl Residual for Linear {
+    fn forward(&self, x: Tensor<4>, _: &Pass) -> Tensor<4> {
+        if !self.rotates {
+            return x.neg();
+        }
+        let [first, second] = [0, 1].map(|channel| x.clone().narrow(1, channel, 1));
+        Tensor::cat(vec![second.neg(), first], 1)
+    }
+
+    fn effects(&self) -> Effects {
+        Effects::None
+    }
+}
+
+#[test]
+fn the_copies_of_a_runge_kutta_pair_part_as_the_formula_says() {
+    // The distance of the copies after 400 blocks.
+    let apart = |rotates: bool, step: f64, coupling: f64| {
+        let scheme = ReversibleRungeKutta { step, method: RungeKutta::Rk4, coupling };
+        let unit =
+            Unit::new(vec![Linear { rotates }; 400], Arc::new(scheme), Differentiation::Stored);
+        let unit = unit.unwrap();
+        let (last, _) = unit.forward_state(start(Streams::One), Phase::Inference).unwrap();
+        let difference = values(last.first - last.second);
+        difference.iter().map(|x| x * x).sum::<f64>().sqrt()
+    };
+    // Imaginary eigenvalues: bounded with λ = 1.
+    assert!(apart(true, 1.0, 1.0) < 1.0);
+    // A decay: the parasitic mode grows like λe^h a block, until λ is small enough.
+    let grown = (apart(false, 0.2, 1.0) / apart(false, 0.1, 1.0)).ln();
+    assert!((grown / 40.0 - 1.0).abs() < 0.3, "e^{{0.2·400}} against e^{{0.1·400}}: {grown}");
+    assert!(apart(false, 0.1, 0.95) > 1.0, "0.1 is above ln(1/0.95)");
+    assert!(apart(false, 0.1, 0.85) < 1e-6, "0.1 is below ln(1/0.85)");
+}

@@ -11,8 +11,8 @@ use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
 use palinode_train::analysis::{
-    NetworkStability, StabilityOptions, bounds_chart, growth_chart, spectrum_chart, stability,
-    stability_page, stability_table,
+    BlockStability, NetworkStability, StabilityOptions, bounds_chart, growth_chart, spectrum_chart,
+    stability, stability_page, stability_table,
 };
 use palinode_train::data::Batches;
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ fn print(name: &str, found: &NetworkStability) -> anyhow::Result<()> {
     say!("{name}")?;
     for (index, unit) in found.units.iter().enumerate() {
         let right = unit.rightmost();
-        let (real, error) = right.map_or((0.0, 0.0), |block| (block.rightmost.real, block.error));
+        let real = right.map_or_else(|| "–".to_owned(), BlockStability::real_part);
         let verdict =
             if unit.is_stable() { "equation 2 holds" } else { "equation 2 does not hold" };
         let bound = match (unit.largest_bound(), unit.limit(), unit.largest_safe_step()) {
@@ -139,7 +139,7 @@ fn print(name: &str, found: &NetworkStability) -> anyhow::Result<()> {
             _ => "no bound is known".to_owned(),
         };
         say!(
-            "  unit {index}: max Re λ {real:.1e} ± {error:.1e}, {verdict}; max |hλ| {:.2} ({bound}); exponents {:.2} \
+            "  unit {index}: max Re λ {real}, {verdict}; max |hλ| {:.2} ({bound}); exponents {:.2} \
              (mean), {:.2} (worst)",
             unit.step * unit.radius(),
             unit.growth.mean_exponent(),

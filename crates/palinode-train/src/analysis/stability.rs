@@ -66,6 +66,17 @@ pub struct Growth {
     pub worst: Vec<f64>,
 }
 
+impl BlockStability {
+    /// The largest real part and its error, for people.
+    pub fn real_part(&self) -> String {
+        let Self { rightmost, error, .. } = self;
+        match rightmost.real.abs() < 1e-2 {
+            true => format!("{:.1e} ± {error:.0e}", rightmost.real),
+            false => format!("{:.2} ± {error:.0e}", rightmost.real),
+        }
+    }
+}
+
 impl Growth {
     /// The Lyapunov exponent ln(growth)/t at the end, of one direction.
     fn exponent(&self, growth: &[f64]) -> f64 {

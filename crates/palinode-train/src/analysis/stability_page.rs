@@ -1,7 +1,7 @@
 //! The stability of networks as a page.
 
 use super::product::Product;
-use super::stability::UnitStability;
+use super::stability::{BlockStability, UnitStability};
 use super::stability_charts::{Named, for_page};
 use crate::error::Result;
 use crate::report::render;
@@ -93,7 +93,7 @@ fn row(name: &str, unit: &UnitStability) -> [String; HEADS.len()] {
     [
         name.to_owned(),
         unit.step.to_string(),
-        right.map_or_else(dash, |own| format!("{:.1e} ± {:.0e}", own.rightmost.real, own.error)),
+        right.map_or_else(dash, BlockStability::real_part),
         right.and_then(|own| own.skew_in).map_or_else(dash, |product| skew_in(product).to_owned()),
         if unit.is_stable() { "holds" } else { "fails" }.to_owned(),
         format!("{:.2}", unit.step * unit.radius()),

@@ -144,8 +144,10 @@ impl InceptionMap {
         pass: &Pass,
     ) -> Option<Vjp> {
         let (shape, device) = (x.dims(), x.device());
+        // Before anything is read as f32.
+        let kernel = self.kernel(x)?;
         let numbers = self.numbers(Direction::Forward);
-        let residual = numbers.residual(self.kernel(x)?, activation)?;
+        let residual = numbers.residual(kernel, activation)?;
         let (x, v) = (view(x.clone()), view(v.clone()));
         let context = pass.context();
         let compute = || residual.vjp(context, &x, &v);

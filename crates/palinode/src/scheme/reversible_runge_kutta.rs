@@ -12,9 +12,9 @@ use super::update::{Half, Increment, Role, Streams, Term, Update};
 /// * forward: Y⁺ = λY + (1 − λ)Z + Ψ_h(Z), Z⁺ = Z − Ψ_{−h}(Y⁺)
 /// * inverse: Z = Z⁺ + Ψ_{−h}(Y⁺), Y = (Y⁺ − (1 − λ)Z − Ψ_h(Z))/λ; exact on a [`Grid`](super::Grid) for λ = 1
 /// * order: that of the method, or more with λ below 1
-/// * linear stability: a disc in the left half-plane whose size grows with 1 − λ; for λ = 1 the two copies may part, as those
-///   of the [`Midpoint`](super::Midpoint) scheme do. λ below 1 pulls them together, and loses ln(1/λ) of precision in every
-///   step of the inverse.
+/// * linear stability: besides the solution there is a parasitic mode, in which the copies part. For an eigenvalue μ of F′ it is
+///   multiplied by about λe^{−hμ} in a block. With λ = 1 it stays bounded for imaginary μ, and grows for every μ < 0: a
+///   parabolic field needs λ < 1 and h|μ| < ln(1/λ), or few blocks.
 ///
 /// One block is one step: twice as many evaluations of its residual as the method has stages. Any field has an inverse
 /// here, also one that loses information, such as [`Parabolic`](crate::residual::Parabolic).
