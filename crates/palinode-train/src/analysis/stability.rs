@@ -30,7 +30,7 @@ pub struct UnitStability {
     pub examined: Vec<BlockStability>,
     /// The singular values of the derivative of the unit's output with respect to its input, the largest first.
     pub singular_values: Vec<SingularValue>,
-    /// For every block the upper bound of |hλ|, see [`Unit::frequency_bounds`].
+    /// For every block the upper bound of |hλ|, see [`palinode::network::Unit::frequency_bounds`].
     pub bounds: Option<Vec<f64>>,
     /// The growth of changes over the unit's blocks.
     pub growth: Growth,
