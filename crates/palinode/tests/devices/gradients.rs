@@ -1,7 +1,7 @@
 //! Outputs and gradients of units.
 
 use crate::device::{device, moved};
-use crate::support::{self, Case, UnitGradients};
+use crate::support::{self, Case, IN_KERNELS, UnitGradients};
 use burn::tensor::FloatDType;
 use palinode::Activation;
 use palinode::network::Unit;
@@ -52,7 +52,7 @@ fn wide_and_deep_units_agree_with_the_cpu() {
 
 #[test]
 fn relu_agrees_on_seeds_where_the_modes_of_the_cpu_agree() {
-    for scheme in SchemeName::REVERSIBLE {
+    for scheme in IN_KERNELS {
         let mut agreed = 0;
         for seed in 1..=5 {
             let case = case(scheme, BuiltInConfig::usual_for(scheme), Activation::Relu);
@@ -85,7 +85,7 @@ fn reversible_units_are_computed_as_a_whole_where_an_image_fits() {
         let unit = moved(&case.unit(mode), &device);
         unit.is_fused(&case.input().to_device(&device), support::PHASE).unwrap()
     };
-    for scheme in SchemeName::REVERSIBLE {
+    for scheme in IN_KERNELS {
         let case = case(scheme, BuiltInConfig::usual_for(scheme), Activation::Tanh);
         assert!(fused(case, Differentiation::Reversible), "{scheme:?}");
         assert!(!fused(case, Differentiation::Stored));
@@ -99,7 +99,7 @@ fn reversible_units_are_computed_as_a_whole_where_an_image_fits() {
 #[test]
 fn states_on_a_grid_come_back_to_the_bit_and_others_drift_as_on_the_cpu() {
     let Some(device) = device() else { return };
-    for scheme in SchemeName::REVERSIBLE {
+    for scheme in IN_KERNELS.into_iter().chain([SchemeName::ForestRuth]) {
         let case = case(scheme, BuiltInConfig::usual_for(scheme), Activation::Tanh);
         let case = Case { step: 0.4, blocks: 9, batch: 8, ..case };
         let here = case.unit(Differentiation::Reversible);

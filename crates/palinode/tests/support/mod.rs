@@ -8,7 +8,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{DType, Device, FloatDType, Gradients, Int, Tensor, TensorData};
 use palinode::network::{Phase, Unit};
 use palinode::random::{Generator, Purpose};
-use palinode::residual::{BuiltIn, BuiltInConfig, BuiltInSettings};
+use palinode::residual::{BuiltIn, BuiltInConfig, BuiltInSettings, Parabolic};
 use palinode::reversible::Differentiation;
 use palinode::scheme::{SchemeName, Start, Streams};
 use palinode_kernels::reference::{Recurrence, ReferenceUnit, Shape};
@@ -277,7 +277,9 @@ pub fn relative(a: &[f64], b: &[f64]) -> f64 {
 /// K and b of a built-in residual.
 pub fn parameters(residual: &BuiltIn) -> (Tensor<4>, Tensor<1>) {
     match residual {
-        BuiltIn::Symmetric(r) => (r.kernel.val(), r.bias.as_ref().unwrap().val()),
+        BuiltIn::Symmetric(r) | BuiltIn::Parabolic(Parabolic { negated: r }) => {
+            (r.kernel.val(), r.bias.as_ref().unwrap().val())
+        }
         BuiltIn::Layer(r) => (r.kernel.val(), r.bias.as_ref().unwrap().val()),
         BuiltIn::Antisymmetric(r) => (r.kernel.val(), r.bias.as_ref().unwrap().val()),
         other => panic!("no single kernel: {other:?}"),
@@ -287,7 +289,9 @@ pub fn parameters(residual: &BuiltIn) -> (Tensor<4>, Tensor<1>) {
 /// The input bias a of a built-in residual; `None` if it has none.
 pub fn input_bias(residual: &BuiltIn) -> Option<Tensor<1>> {
     match residual {
-        BuiltIn::Symmetric(r) => r.input_bias.as_ref().map(|a| a.val()),
+        BuiltIn::Symmetric(r) | BuiltIn::Parabolic(Parabolic { negated: r }) => {
+            r.input_bias.as_ref().map(|a| a.val())
+        }
         _ => None,
     }
 }

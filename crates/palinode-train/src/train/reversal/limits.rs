@@ -5,10 +5,17 @@ use crate::train::state::Run;
 use palinode::residual::Residual;
 use palinode::scheme::StabilityRegion;
 
-/// For every unit whose weights allow eigenvalues beyond its scheme's limit, its index and what there is to say.
-pub(super) fn beyond<R: Residual>(run: &Run<R>) -> Result<Vec<(usize, String)>> {
+/// For every unit whose weights allow eigenvalues beyond its scheme's limit, and of which this has not been `said`, its index
+/// and what there is to say.
+pub(super) fn beyond<R: Residual>(
+    run: &Run<R>,
+    said: impl Fn(usize) -> bool,
+) -> Result<Vec<(usize, String)>> {
     let mut found = Vec::new();
     for (index, unit) in run.network.units.iter().enumerate() {
+        if said(index) {
+            continue;
+        }
         let region = unit.scheme().stability_region();
         let Some(StabilityRegion::ImaginaryAxis(limit)) = region else { continue };
         let size = run.network.config().map_of(index);

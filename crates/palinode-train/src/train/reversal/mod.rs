@@ -32,6 +32,9 @@ pub(super) struct Reversal {
     said: BTreeSet<(usize, &'static str)>,
 }
 
+/// What is said of a unit whose step is beyond the limit of its scheme.
+const LIMIT: &str = "limit";
+
 /// What repeats a step: the gradients of a network.
 pub(super) type Again<'a, R> = dyn Fn(&Network<R>) -> Result<ParameterGradients> + 'a;
 
@@ -63,8 +66,9 @@ impl Reversal {
         run: &Run<R>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        for (unit, text) in limits::beyond(run)? {
-            self.say((unit, "limit"), || text, observer);
+        let said = |unit| self.said.contains(&(unit, LIMIT));
+        for (unit, text) in limits::beyond(run, said)? {
+            self.say((unit, LIMIT), || text, observer);
         }
         Ok(())
     }
