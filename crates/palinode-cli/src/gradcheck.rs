@@ -6,9 +6,8 @@ use crate::output::say;
 use clap::Args;
 use palinode::Context;
 use palinode::check::{Finding, check_network};
-use palinode::network::{DataInfo, WeightFile};
-use palinode::tensor::{Device, Tensor};
-use palinode_train::data::{Batches, ImageSource};
+use palinode::network::WeightFile;
+use palinode::tensor::Device;
 use palinode_train::recipe::{Recipe, parse_override};
 use palinode_train::train::initial_network;
 use serde_json::json;
@@ -44,9 +43,8 @@ impl Gradcheck {
         let (network, images) = match (&self.weights, &self.recipe) {
             (Some(path), _) => {
                 let file = WeightFile::load(path)?;
-                let dataset = self.data.load(&file)?;
-                let network = file.network(file.config.usual_mode(), &device)?;
-                (network, self.first(&dataset, &file.data)?)
+                let images = self.data.first_images(&file, self.images, &Device::flex())?;
+                (file.network(file.config.usual_mode(), &device)?, images)
             }
             (None, Some(path)) => {
                 anyhow::ensure!(!self.data.is_given(), "--data: the recipe names its images");
@@ -67,12 +65,6 @@ impl Gradcheck {
             0 => Ok(()),
             count => Err(ChecksFailed { count, of: found.len() }.into()),
         }
-    }
-
-    fn first<S: ImageSource>(&self, source: S, info: &DataInfo) -> anyhow::Result<Tensor<4>> {
-        let batch = Batches::in_order(source, info, self.images).next_on(&Device::flex())?;
-        let batch = batch.ok_or_else(|| anyhow::anyhow!("--data: there is no image"))?;
-        Ok(batch.images)
     }
 }
 

@@ -7,8 +7,8 @@ use clap::builder::RangedU64ValueParser;
 use palinode::device::{DeviceName, Runtime};
 use palinode::network::{Layout, NetworkConfig, StateKind, Variant, WeightFile};
 use palinode::precision::NumberType;
-use palinode::tensor::Device;
-use palinode_train::data::{self, Dataset, ImageSource, Relabelled, SourceName};
+use palinode::tensor::{Device, Tensor};
+use palinode_train::data::{self, Batches, Dataset, ImageSource, Relabelled, SourceName};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -165,6 +165,20 @@ impl DataSplit {
         let images = source.load_for(directory, split, &file.data, Some(self.largest_side))?;
         images.remarks().iter().for_each(|text| remark(text));
         Ok(images)
+    }
+}
+
+impl DataSplit {
+    /// The first `count` of these images, standardised, on `device`.
+    pub fn first_images(
+        &self,
+        file: &WeightFile,
+        count: usize,
+        device: &Device,
+    ) -> anyhow::Result<Tensor<4>> {
+        let images = self.load(file)?;
+        let batch = Batches::in_order(&images, &file.data, count).next_on(device)?;
+        Ok(batch.ok_or_else(|| anyhow!("--data: there is no image"))?.images)
     }
 }
 

@@ -34,6 +34,11 @@ pub struct BatchNorm {
     momentum: f64,
 }
 
+/// Whether an array of a norm with this name is one of its running statistics, which are not trained.
+pub(crate) fn is_running(name: &str) -> bool {
+    matches!(name, "running_mean" | "running_var")
+}
+
 impl BatchNorm {
     /// A norm for `channels` channels, with ε = `epsilon` and momentum 0.1.
     pub fn new(channels: usize, epsilon: f64, device: &Device) -> Self {

@@ -14,7 +14,6 @@ use palinode_train::analysis::{
     BlockStability, NetworkStability, StabilityOptions, bounds_chart, growth_chart, spectrum_chart,
     stability, stability_page, stability_table,
 };
-use palinode_train::data::Batches;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -60,14 +59,10 @@ impl Stability {
         let (mut named, mut objects) = (Vec::new(), Vec::new());
         for (name, path) in self.networks.named() {
             let file = WeightFile::load(path)?;
-            let dataset = self.data.load(&file)?;
             let device = Device::flex();
+            let images = self.data.first_images(&file, self.images, &device)?;
             let network = file.network(Differentiation::Stored, &device)?.with_context(context)?;
-            let mut batches = Batches::in_order(&dataset, &file.data, self.images);
-            let Some(batch) = batches.next_on(&device)? else {
-                anyhow::bail!("--data: there is no image");
-            };
-            let found = stability(network, batch.images, &options)?;
+            let found = stability(network, images, &options)?;
             if !self.json {
                 print(&name, &found)?;
             }

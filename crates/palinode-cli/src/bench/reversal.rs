@@ -8,7 +8,6 @@ use palinode::check::reversal_errors;
 use palinode::network::WeightFile;
 use palinode::reversible::Differentiation;
 use palinode_train::Error;
-use palinode_train::data::Batches;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -37,13 +36,9 @@ impl Reversal {
         let mut rows = Vec::new();
         for path in &self.weights {
             let file = WeightFile::load(path)?;
-            let dataset = self.data.load(&file)?;
+            let images = self.data.first_images(&file, self.batch_size, &device)?;
             let network = file.network(Differentiation::Stored, &device)?.with_context(context)?;
-            let mut batches = Batches::in_order(&dataset, &file.data, self.batch_size);
-            let Some(batch) = batches.next_on(&device)? else {
-                anyhow::bail!("--data: there is no image");
-            };
-            let errors = reversal_errors(&network, batch.images)
+            let errors = reversal_errors(&network, images)
                 .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
             if errors.iter().any(|error| !error.is_finite()) {
                 let place = format!("{}: units {errors:?}", path.display());

@@ -67,9 +67,14 @@ fn tensor(values: &[f64], shape: [usize; 4]) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), (&Device::flex(), DType::F64))
 }
 
-fn random(length: usize, generator: &mut Generator) -> Vec<f64> {
+fn random(length: usize, generator: &mut Generator) -> Result<Vec<f64>> {
     let tensor: Tensor<1> = generator.normal([length], 1.0, &Device::flex());
-    read(tensor).unwrap_or_default()
+    Ok(read(tensor)?)
+}
+
+/// Two random vectors.
+fn random_pair(length: usize, generator: &mut Generator) -> Result<[Vec<f64>; 2]> {
+    Ok([random(length, generator)?, random(length, generator)?])
 }
 
 /// Blocks, evenly from the first to the last.
@@ -91,37 +96,31 @@ fn of_unit<R: Residual>(
     let mut adjoint_error = 0.0_f64;
     let mut examined = Vec::new();
     for block in chosen(linearized.blocks(), options.blocks) {
-        let Some(shape) = linearized.field_shape(block) else { continue };
+        let shape = linearized.field_shape(block).ok_or_else(|| {
+            not_found(block, "the scheme does not tell the ODE that it integrates")
+        })?;
         let length = shape.iter().product();
         let map = |v: &[f64]| Ok(read(linearized.field(block, tensor(v, shape))?)?);
         let adjoint = |w: &[f64]| Ok(read(linearized.field_adjoint(block, tensor(w, shape))?)?);
-        let pair = [random(length, generator), random(length, generator)];
+        let pair = random_pair(length, generator)?;
         adjoint_error = adjoint_error.max(mismatch(&pair, &map, &adjoint)?);
         let halved = linearized.field_has_halves(block).then(|| length / shape[0].max(1));
         let jacobian = Jacobian { map: &map, adjoint: &adjoint, halved };
-        examined.extend(of_block(block, &jacobian, &pair, options)?);
+        examined.push(of_block(block, &jacobian, &pair, options)?);
     }
     let shape = linearized.output().dims();
     let length = shape.iter().product();
     let map = |v: &[f64]| Ok(read(linearized.apply(tensor(v, shape), &mut |_| ())?)?);
     let adjoint = |w: &[f64]| Ok(read(linearized.adjoint(tensor(w, shape))?)?);
-    let pair = [random(length, generator), random(length, generator)];
+    let pair = random_pair(length, generator)?;
     adjoint_error = adjoint_error.max(mismatch(&pair, &map, &adjoint)?);
-    let start = random(length, generator);
+    let start = random(length, generator)?;
     let Singular { values, leading } = singular_values(start, options.dimension, &map, &adjoint)?;
     let h = unit.scheme().time_step();
-    let follow = |direction: &[f64]| {
-        let mut norms = Vec::new();
-        linearized.apply(tensor(direction, shape), &mut |state| norms.push(length_of(state)))?;
-        Ok(relative(norms))
-    };
-    let growth = Growth {
-        times: (0..=linearized.blocks()).map(|block| h * block as f64).collect(),
-        random: (0..options.directions)
-            .map(|_| follow(&random(length, generator)))
-            .collect::<Result<_>>()?,
-        worst: follow(&leading)?,
-    };
+    let times = (0..=linearized.blocks()).map(|block| h * block as f64).collect();
+    let growth = growth(times, &leading, options, generator, |direction, see| {
+        linearized.apply(tensor(direction, shape), see)
+    })?;
     let [.., rows, columns] = shape;
     Ok(UnitStability {
         step: h,
@@ -141,7 +140,7 @@ fn of_block(
     jacobian: &Jacobian<'_>,
     pair: &[Vec<f64>; 2],
     options: &StabilityOptions,
-) -> Result<Option<BlockStability>> {
+) -> Result<BlockStability> {
     let &StabilityOptions { dimension, restarts, .. } = options;
     let effort = Effort { dimension, restarts, tolerance: TOLERANCE };
     let by = |product, start: &[f64], wanted| {
@@ -158,27 +157,31 @@ fn of_block(
             let error = found.skewness.max(ROUNDING * largest.modulus());
             let skew_in = Some(product);
             let eigenvalues = known(found.values);
-            return Ok(Some(BlockStability {
-                block,
-                skew_in,
-                rightmost,
-                error,
-                largest,
-                eigenvalues,
-            }));
+            return Ok(BlockStability { block, skew_in, rightmost, error, largest, eigenvalues });
         }
     }
-    let by = |wanted| Ok::<_, Error>(by(Product::Euclidean, &pair[0], wanted)?.unwrap_or_default());
-    let (rightmost, largest) = (by(Wanted::Rightmost)?.values, by(Wanted::Largest)?.values);
-    let ends = rightmost.first().copied().zip(largest.first().copied());
-    Ok(ends.map(|(right, large)| BlockStability {
+    let by = |wanted| -> Result<(Eigenvalue, Vec<Eigenvalue>)> {
+        let found = by(Product::Euclidean, &pair[0], wanted)?.map(|found| found.values);
+        let first = found.as_ref().and_then(|values| values.first().copied());
+        first.zip(found).ok_or_else(|| not_found(block, "the Krylov space is empty"))
+    };
+    let ((right, mut all), (large, others)) = (by(Wanted::Rightmost)?, by(Wanted::Largest)?);
+    all = known(all);
+    all.extend(known(others));
+    Ok(BlockStability {
         block,
         skew_in: None,
         rightmost: right,
         error: right.residual.max(ROUNDING * large.modulus()),
         largest: large,
-        eigenvalues: known(rightmost).into_iter().chain(known(largest)).collect(),
-    }))
+        eigenvalues: all,
+    })
+}
+
+/// The error of a block whose eigenvalues could not be computed.
+fn not_found(block: usize, reason: &str) -> Error {
+    let reason = format!("block {block}: {reason}");
+    Error::Analysis { what: "the eigenvalues of a Jacobian", reason }
 }
 
 /// The eigenvalues that were found to a tenth of the largest modulus.
@@ -199,15 +202,9 @@ fn of_network<R: Residual>(
     let shapes = [first, last].map(|unit| unit.output().dims());
     let map = |v: &[f64]| Ok(read(linearized.apply(tensor(v, shapes[0]), &mut |_, _| ())?)?);
     let adjoint = |w: &[f64]| Ok(read(linearized.adjoint(tensor(w, shapes[1]))?)?);
-    let start = random(shapes[0].iter().product(), generator);
+    let start = random(shapes[0].iter().product(), generator)?;
     let steps = options.dimension / 4;
     let leading = singular_values(start, steps, &map, &adjoint)?.leading;
-    let follow = |direction: &[f64]| {
-        let mut norms = Vec::new();
-        let see = &mut |_, state: &Tensor<4>| norms.push(length_of(state));
-        linearized.apply(tensor(direction, shapes[0]), see)?;
-        Ok(relative(norms))
-    };
     let mut times = Vec::new();
     let mut begins = 0.0;
     for (unit, linearized) in network.units.iter().zip(linearized.units()) {
@@ -215,24 +212,29 @@ fn of_network<R: Residual>(
         times.extend((0..=linearized.blocks()).map(|block| begins + h * block as f64));
         begins += h * linearized.blocks() as f64;
     }
-    Ok(Growth {
-        times,
-        random: (0..options.directions)
-            .map(|_| follow(&random(leading.len(), generator)))
-            .collect::<Result<_>>()?,
-        worst: follow(&leading)?,
+    growth(times, &leading, options, generator, |direction, see| {
+        linearized.apply(tensor(direction, shapes[0]), &mut |_, state| see(state))
     })
 }
 
-/// The norm of a tensor.
-fn length_of(state: &Tensor<4>) -> f64 {
-    norm(&read(state.clone()).unwrap_or_default())
-}
-
-/// Relative to the first.
-fn relative(norms: Vec<f64>) -> Vec<f64> {
-    let first = norms.first().copied().unwrap_or(1.0);
-    norms.into_iter().map(|norm| norm / first).collect()
+/// The growth at `times` of random directions and of the worst one. `apply` follows a direction and shows what has become of
+/// it at every time.
+fn growth(
+    times: Vec<f64>,
+    worst: &[f64],
+    options: &StabilityOptions,
+    generator: &mut Generator,
+    apply: impl Fn(&[f64], &mut dyn FnMut(&Tensor<4>)) -> palinode::Result<Tensor<4>>,
+) -> Result<Growth> {
+    let follow = |direction: &[f64]| -> Result<Vec<f64>> {
+        let mut seen = Vec::new();
+        apply(direction, &mut |state| seen.push(read(state.clone())))?;
+        let seen: Vec<Vec<f64>> = seen.into_iter().collect::<palinode::Result<_>>()?;
+        let length = norm(direction);
+        Ok(seen.iter().map(|state| norm(state) / length).collect())
+    };
+    let random = (0..options.directions).map(|_| follow(&random(worst.len(), generator)?));
+    Ok(Growth { times, random: random.collect::<Result<_>>()?, worst: follow(worst)? })
 }
 
 /// |⟨Av, w⟩ − ⟨v, Aᵀw⟩| / (‖Av‖‖w‖).

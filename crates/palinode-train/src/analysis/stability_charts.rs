@@ -60,7 +60,8 @@ fn spectrum(networks: &[Named]) -> Figure {
     };
     let mut figure = Figure::new(networks.iter().map(panel).collect());
     figure.notes.push(
-        "λ: eigenvalues of the Jacobian of the right-hand side at the examined blocks. On the imaginary axis a scheme is          stable between the two bars; Euler is in its disc."
+        "λ: eigenvalues of the Jacobian of the right-hand side at the examined blocks. On the imaginary axis a scheme is \
+         stable between the two bars; Euler is in its disc."
             .to_owned(),
     );
     figure

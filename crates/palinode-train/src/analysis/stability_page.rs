@@ -39,8 +39,8 @@ const EXPLANATIONS: [[&str; 2]; 8] = [
     [
         "max Re λ",
         "The largest real part of an eigenvalue of the Jacobian of the right-hand side, over the examined blocks, and its \
-         error. Where the Jacobian is skew in an inner product, the error is what rounding leaves of that; otherwise it is the residual of \
-         the eigenvalue.",
+         error. Where the Jacobian is skew in an inner product, the error is what rounding leaves of that; otherwise it \
+         is the residual of the eigenvalue.",
     ],
     [
         "skew in",

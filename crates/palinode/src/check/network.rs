@@ -5,6 +5,7 @@ use crate::device::read;
 use crate::error::Result;
 use crate::network::weights::in_f64;
 use crate::network::{Network, Phase, StateKind};
+use crate::norm::is_running;
 use crate::random::{Generator, Purpose};
 use crate::residual::Residual;
 use crate::reversible::{Differentiation, Watch};
@@ -211,11 +212,6 @@ struct Moved {
     dtype: DType,
     /// Whether the parameter that comes next is a running statistic.
     running: bool,
-}
-
-/// Whether a module's name is that of running statistics, which are not trained.
-fn is_running(name: &str) -> bool {
-    name.starts_with("running_")
 }
 
 impl ModuleMapper for Moved {

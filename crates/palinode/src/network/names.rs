@@ -10,6 +10,7 @@ use super::arrays::{Array, Arrays};
 use super::classifier::Network;
 use super::config::TransitionKind;
 use crate::error::{Error, Result};
+use crate::norm::is_running;
 use crate::residual::Residual;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -304,7 +305,7 @@ impl ModuleVisitor for Paths {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path: Vec<&str> = self.path.iter().flatten().map(String::as_str).collect();
-        let running = matches!(path.last(), Some(&("running_mean" | "running_var")));
+        let running = path.last().is_some_and(|name| is_running(name));
         self.found.push(Found {
             path: path.join("."),
             shape: param.val().dims().to_vec(),

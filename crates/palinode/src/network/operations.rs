@@ -2,7 +2,7 @@
 
 use super::config::NetworkConfig;
 use crate::residual::BuiltInConfig;
-use crate::scheme::Streams;
+use crate::scheme::{Streams, Update};
 
 impl NetworkConfig {
     /// The number of layers as in the models' names: the convolutions of all blocks, stem and head.
@@ -28,10 +28,7 @@ impl NetworkConfig {
     /// twice as many, or three times as many if it evaluates the units again.
     pub fn forward_operations(&self) -> usize {
         let [rows, columns] = self.size;
-        let per_block = match self.streams() {
-            Streams::Two => 2,
-            Streams::One => 1,
-        };
+        let per_block: usize = self.stepped().updates(0).iter().map(Update::evaluations).sum();
         let mut terms = rows * columns * 9 * self.channels * self.stem_channels();
         for (unit, blocks) in self.blocks_per_unit().into_iter().enumerate() {
             let [rows, columns] = self.map_of(unit);

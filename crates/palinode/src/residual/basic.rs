@@ -1,6 +1,6 @@
 //! F(x) = K₂σ(norm₂(K₁σ(norm₁(x)))): the block of ResNet and RevNet.
 
-use super::convolution::{activate_normed, activate_normed_jvp, initial_convolution};
+use super::convolution::{activate_normed, activate_normed_both, initial_convolution};
 use super::{Effects, Pass, Residual, Role};
 use crate::Activation;
 use crate::convolution::{Convolution, ConvolutionConfig};
@@ -98,8 +98,7 @@ impl Residual for Basic {
 
     fn jvp(&self, _: Role, x: &Tensor<4>, v: &Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
         let activated = |norm: &BatchNorm, x: Tensor<4>, v: Tensor<4>| {
-            let jvp = activate_normed_jvp(self.activation, Some(norm), x.clone(), v, pass);
-            (activate_normed(self.activation, Some(norm), x, pass), jvp)
+            activate_normed_both(self.activation, norm, (x, v), pass)
         };
         let (x, v) = match &self.norm1 {
             Some(norm) => activated(norm, x.clone(), v.clone()),

@@ -106,3 +106,14 @@ pub(super) fn scaled(norm: Option<&BatchNorm>, v: Tensor<4>) -> Tensor<4> {
         None => v,
     }
 }
+
+/// σ(norm(x)) and its derivative applied to v.
+pub(super) fn activate_normed_both(
+    activation: Activation,
+    norm: &BatchNorm,
+    (x, v): (Tensor<4>, Tensor<4>),
+    pass: &Pass,
+) -> (Tensor<4>, Tensor<4>) {
+    let jvp = activate_normed_jvp(activation, Some(norm), x.clone(), v, pass);
+    (activate_normed(activation, Some(norm), x, pass), jvp)
+}

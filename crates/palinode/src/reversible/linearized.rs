@@ -68,11 +68,8 @@ impl<R: Residual> Linearized<R> {
         let mut tangent = sweep::open(scheme, v);
         see(&sweep::close(scheme, tangent.clone()));
         for (block, arguments) in self.arguments.iter().enumerate() {
-            let mut arguments = arguments.iter();
             tangent = self.block(block).step(tangent, &mut |evaluation, v| {
-                // The same evaluations in the same order as when the arguments were kept.
-                let x = arguments.next().ok_or(Error::NoInverse)?;
-                self.jvp(evaluation, x, v)
+                self.jvp(evaluation, &arguments[evaluation.stage], v)
             })?;
             see(&sweep::close(scheme, tangent.clone()));
         }
