@@ -66,9 +66,12 @@ impl GradientsCommand {
             anyhow::bail!("{place}: label {wrong} is not in 0…{}", classes - 1);
         }
         let parameters = file.config.parameter_count().total;
-        check_available(&device, &file.config.step_bytes(parameters, mode, shape[0])[1..])?;
+        check_available(
+            &device,
+            &file.config.step_bytes(parameters, &mode.into(), shape[0])?[1..],
+        )?;
         let images = Tensor::<4>::from_data(TensorData::new(images, shape), &device).require_grad();
-        let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(mode));
+        let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(&mode.into()));
         let network = network.with_state(state, images.clone().inner().autodiff())?;
         if state == StateKind::Exact {
             let units = network.units.iter().enumerate();
@@ -100,7 +103,7 @@ impl GradientsCommand {
         let mut arrays = collect_gradients(&network, &gradients);
         let input = images.grad(&gradients);
         let input = input.context("the backward pass gave no gradient of the input")?;
-        let values = input.into_data().try_to_vec::<f32>()?;
+        let values = input.into_data().try_into_vec::<f32>()?;
         arrays.insert("input".to_owned(), Array { shape: shape.to_vec(), values });
         let infinite = |array: &Array| array.values.iter().any(|value| !value.is_finite());
         if let Some((name, _)) = arrays.iter().find(|(_, array)| infinite(array)) {

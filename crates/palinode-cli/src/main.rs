@@ -18,6 +18,7 @@ mod options;
 mod outcome;
 mod output;
 mod params;
+mod plan;
 mod predict;
 mod progress;
 mod report;
@@ -65,6 +66,8 @@ enum Command {
     Gradcheck(gradcheck::Gradcheck),
     /// Exact parameter counts of a model.
     Params(params::Params),
+    /// What fits into memory: the largest batch, and how each unit is differentiated.
+    Plan(plan::Plan),
     /// Describe or download a data set.
     #[command(subcommand)]
     Data(data::Data),
@@ -121,6 +124,7 @@ fn run(arguments: Arguments, signals: &Signals) -> anyhow::Result<()> {
         Command::Analyze(command) => machine.run(|context| command.run(context)),
         Command::Bench(command) => machine.run(|context| command.run(context)),
         Command::Params(command) => command.run(),
+        Command::Plan(command) => machine.run(|context| command.run(context)),
         Command::Data(command) => command.run(),
         Command::InitRecipe(command) => command.run(),
         Command::Doctor(command) => machine.run(|context| command.run(context)),

@@ -46,6 +46,54 @@ impl Model {
     }
 }
 
+/// Blocks and channels that differ from the model's.
+#[derive(Debug, Args)]
+pub struct Units {
+    /// Blocks of every unit (1 to 64 units) instead of the model's.
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    blocks: Vec<usize>,
+    /// Channels of every unit instead of the model's.
+    #[arg(long, value_name = "C,…", value_delimiter = ',')]
+    widths: Vec<usize>,
+}
+
+impl Units {
+    /// The configuration with these blocks and channels.
+    pub fn in_place_of(&self, mut config: NetworkConfig) -> anyhow::Result<NetworkConfig> {
+        for (given, into) in
+            [(&self.blocks, &mut config.blocks), (&self.widths, &mut config.widths)]
+        {
+            if !given.is_empty() {
+                into.clone_from(given);
+            }
+        }
+        let (blocks, widths) = (config.blocks.len(), config.widths.len());
+        anyhow::ensure!(
+            blocks == widths,
+            "--blocks and --widths: {blocks} blocks and {widths} widths, expected one of each per unit"
+        );
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// The size of images.
+#[derive(Debug, Args)]
+pub struct ImageSize {
+    /// Rows and columns of the images.
+    #[arg(long = "size", value_name = "RxC", value_parser = size, default_value = "32x32")]
+    pub extents: [usize; 2],
+}
+
+/// Rows and columns: `512x512`.
+fn size(text: &str) -> anyhow::Result<[usize; 2]> {
+    let parsed = text.split_once(['x', '×']).and_then(|(rows, columns)| {
+        let extent = |text: &str| text.parse().ok().filter(|extent| *extent > 0);
+        Some([extent(rows)?, extent(columns)?])
+    });
+    parsed.ok_or_else(|| anyhow!("expected rows and columns, as in 512x512"))
+}
+
 /// A layout by its name.
 fn layout(name: &str) -> anyhow::Result<Layout> {
     match name {

@@ -1,6 +1,6 @@
 //! `palinode params`.
 
-use crate::options::Model;
+use crate::options::{Model, Units};
 use crate::output::say;
 use clap::Args;
 use serde_json::{Map, json};
@@ -16,12 +16,8 @@ pub struct Params {
     /// Input channels.
     #[arg(long, value_name = "N", default_value_t = 3)]
     channels: usize,
-    /// Blocks of every unit (1 to 64 units) instead of the model's.
-    #[arg(long, value_name = "N,…", value_delimiter = ',')]
-    blocks: Vec<usize>,
-    /// Channels of every unit instead of the model's.
-    #[arg(long, value_name = "C,…", value_delimiter = ',')]
-    widths: Vec<usize>,
+    #[command(flatten)]
+    units: Units,
     /// Print the result as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -29,19 +25,8 @@ pub struct Params {
 
 impl Params {
     pub fn run(self) -> anyhow::Result<()> {
-        let mut config = self.model.config()?.for_data(self.channels, [32, 32], self.classes);
-        if !self.blocks.is_empty() {
-            config.blocks = self.blocks;
-        }
-        if !self.widths.is_empty() {
-            config.widths = self.widths;
-        }
-        let (blocks, widths) = (config.blocks.len(), config.widths.len());
-        anyhow::ensure!(
-            blocks == widths,
-            "--blocks and --widths: {blocks} blocks and {widths} widths, expected one of each per unit"
-        );
-        config.validate()?;
+        let config = self.model.config()?.for_data(self.channels, [32, 32], self.classes);
+        let config = self.units.in_place_of(config)?;
         let counted = config.parameter_count();
         if self.json {
             let parts: Map<_, _> =

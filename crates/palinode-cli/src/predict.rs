@@ -100,7 +100,7 @@ impl Predict {
         let mut values = Vec::new();
         let mut batches = Batches::in_order(images, &file.data, self.batch_size);
         while let Some(batch) = batches.next_on(&Device::flex())? {
-            values.extend(batch.images.into_data().try_to_vec::<f32>()?);
+            values.extend(batch.images.into_data().try_into_vec::<f32>()?);
         }
         let [rows, columns] = images.size();
         arrays::write(path, &[images.len(), images.channels(), rows, columns], &values)

@@ -233,6 +233,55 @@ fn gradients_agree_between_modes_and_have_every_name() {
 }
 
 #[test]
+fn plan_says_what_fits() {
+    let plan = |memory: &str, model: &str| {
+        let arguments = ["plan", "--model", model, "--batch-size", "64", "--size", "64x64"];
+        json(&[&arguments[..], &["--memory", memory, "--json"]].concat())
+    };
+    // Every activation of a baseline, some of them, none, and no batch at all.
+    let modes = |object: &serde_json::Value| object["batch"]["modes"].clone();
+    let total = |object: &serde_json::Value| object["batch"]["peak_bytes"]["total"].as_u64();
+    let ample = plan("8GiB", "resnet-32");
+    assert_eq!(modes(&ample), serde_json::json!(["stored"; 3].to_vec()));
+    let (most, least) = (total(&ample).unwrap(), ample["least_bytes"].as_u64().unwrap());
+    let between = (most + least) / 2;
+    let scarce = plan(&between.to_string(), "resnet-32");
+    assert_eq!(modes(&scarce)[0], "checkpointed");
+    assert!(total(&scarce).unwrap() <= between);
+    let none = plan(&(least - 1).to_string(), "resnet-32");
+    assert!(none["batch"].is_null() && none["largest_batch"]["batch_size"].as_u64() < Some(64));
+    assert!(plan("1MB", "resnet-32")["largest_batch"].is_null());
+    // A reversible network needs no choice: the mode of the least memory is the quickest, too.
+    let reversible = plan("8GiB", "hamiltonian-74");
+    assert_eq!(modes(&reversible), serde_json::json!(["reversible"; 3].to_vec()));
+    let largest = &reversible["largest_batch"];
+    let bytes = largest["peak_bytes"]["total"].as_u64().unwrap();
+    assert!(bytes <= 8 << 30 && bytes > 7 << 30, "{largest}");
+    // What people read.
+    let arguments = ["plan", "--model", "resnet-32", "--batch-size", "64", "--size", "64x64"];
+    let output = palinode(&[&arguments[..], &["--memory", &between.to_string()]].concat());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("training.mode = [\"checkpointed\", "), "{printed}");
+}
+
+#[test]
+fn units_differ_in_mode_and_train_alike() {
+    let bench = Playground::new();
+    let loss = |name: &str, modes: &str| {
+        let mode = format!("training.mode={modes}");
+        let more = owned(&["--set", &mode, "--set", "training.state=exact"]);
+        let outcome = json(&[bench.train(name, 1), more].concat());
+        let config = std::fs::read_to_string(bench.path(name).join("config.toml")).unwrap();
+        let close = |text: &str| text.replace([' ', '\n'], "").replace(",]", "]");
+        assert!(close(&config).contains(&close(&format!("mode = {modes}"))), "{config}");
+        outcome["test_loss"].as_f64().unwrap()
+    };
+    let same = loss("same", "\"stored\"");
+    let mixed = loss("mixed", "[\"checkpointed\", \"stored\", \"reversible\"]");
+    assert!((same - mixed).abs() < 1e-3 * same, "{same} and {mixed}");
+}
+
+#[test]
 fn data_info_and_init_recipe() {
     let object = json(&["data", "info", "--json"]);
     assert_eq!((&object["train"], &object["test"]), (&6000.into(), &1000.into()));

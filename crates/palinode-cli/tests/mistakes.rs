@@ -77,6 +77,11 @@ fn mistakes_are_one_clear_line() {
         (owned(&["predict", "--weights", &path("no.w"), "a.png"]), &["no.w", "No such file"]),
         (owned(&["params", "--model", "hamiltonian-75"]), &["hamiltonian-75"]),
         (owned(&["params", "--model", "midpoint", "--blocks", "1,2"]), &["--blocks"]),
+        (owned(&["plan", "--memory", "8Q"]), &["--memory", "8GiB"]),
+        (owned(&["plan", "--size", "512"]), &["--size", "512x512"]),
+        (owned(&["plan", "--size", "1x1"]), &["1×1 images"]),
+        (with(&["--set", "training.mode=stord"]), &["training.mode", "stored"]),
+        (with(&["--set", "training.mode=[\"stored\"]"]), &["training.mode", "1 modes for 3 units"]),
         (owned(&["--threads", "0", "params", "--model", "midpoint"]), &["--threads"]),
         (
             with(&["--set", "augmentation.crop_padding=1000"]),

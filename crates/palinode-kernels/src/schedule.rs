@@ -53,6 +53,11 @@ pub(crate) fn for_each_chunk<W: Work>(context: &Context, work: &W, chunks: Vec<W
     });
 }
 
+/// Bytes of working memory that [`for_each_chunk`] lends for `chunks` chunks, on all threads.
+pub(crate) fn bytes_for<W: Work>(context: &Context, work: &W, chunks: usize) -> usize {
+    context.threads().min(chunks) * Arena::bytes_of(|arena| work.memory(arena))
+}
+
 /// [`for_each_chunk`] with one thread for every slab.
 fn share_out<W: Work>(token: Token, work: &W, chunks: Vec<W::Chunk>, slabs: Vec<Lent<'_>>) {
     let slabs = Mutex::new(slabs);

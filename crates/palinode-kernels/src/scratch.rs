@@ -32,9 +32,7 @@ impl Scratch {
     /// A slab for the arrays that `carve` takes out of an arena: the smallest free one that holds them,
     /// or a new one in the place of the largest free one.
     pub fn lend<T>(&self, carve: impl FnOnce(&mut Arena<'static>) -> T) -> Lent<'_> {
-        let mut counter = Arena { rest: None, lines: 0 };
-        let _ = carve(&mut counter);
-        Lent { scratch: self, slab: self.slabs().take(counter.lines), fences: Vec::new() }
+        Lent { scratch: self, slab: self.slabs().take(Arena::lines_of(carve)), fences: Vec::new() }
     }
 
     /// Bytes that are held, whether in use or not.
@@ -126,6 +124,19 @@ pub(crate) struct Arena<'m> {
     rest: Option<(&'m mut [Line], &'m mut Vec<Range<usize>>)>,
     /// Lines carved so far.
     lines: usize,
+}
+
+impl Arena<'static> {
+    /// Bytes of the arrays that `carve` takes out of an arena.
+    pub fn bytes_of<T>(carve: impl FnOnce(&mut Self) -> T) -> usize {
+        Self::lines_of(carve) * size_of::<Line>()
+    }
+
+    fn lines_of<T>(carve: impl FnOnce(&mut Self) -> T) -> usize {
+        let mut counter = Self { rest: None, lines: 0 };
+        let _ = carve(&mut counter);
+        counter.lines
+    }
 }
 
 impl<'m> Arena<'m> {

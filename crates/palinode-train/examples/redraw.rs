@@ -34,7 +34,7 @@ impl From<Measured> for StepMeasurement {
         Self {
             blocks: line.blocks,
             layers: line.layers,
-            mode: line.mode,
+            mode: line.mode.into(),
             seconds: line.seconds,
             peak_bytes: PeakBytes {
                 total: line.total,

@@ -48,7 +48,8 @@ fn one_thread() -> Context {
 
 fn plan(mode: Differentiation) -> StepPlan {
     let (device, precision) = (Device::flex(), NumberType::F32);
-    StepPlan { mode, batch_size: BATCH, seed: 1, device, precision, state: None, watched: true }
+    let modes = mode.into();
+    StepPlan { modes, batch_size: BATCH, seed: 1, device, precision, state: None, watched: true }
 }
 
 fn measure(mode: Differentiation) -> Vec<StepMeasurement> {

@@ -63,7 +63,7 @@ fn page(classes: &[&str]) -> String {
         title: "hamiltonian on <images>",
         outcome: &outcome(),
         config: &recipe("").to_toml().unwrap(),
-        mode: Differentiation::Reversible,
+        modes: &Differentiation::Reversible.into(),
         network: &network,
         rows: &rows(3),
         best: None,

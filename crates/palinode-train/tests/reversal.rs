@@ -95,8 +95,8 @@ fn exact_states_do_not_drift_and_train_as_stored_ones() {
     assert!(rows(&path("exact")).iter().all(|row| row.gradient_drift.is_none()));
     // Without the kernels for whole units, F is computed alike in all modes.
     let normed = Deep { norm: true, ..quiet };
-    let of = |mode, name: &str| {
-        let training = training().with_state(Some(StateKind::Exact)).with_mode(Some(mode));
+    let of = |mode: Differentiation, name: &str| {
+        let training = training().with_state(Some(StateKind::Exact)).with_mode(Some(mode.into()));
         run(normed, training, &path(name));
         state(&path(name))
     };
@@ -125,7 +125,7 @@ fn a_drifting_unit_is_kept_in_parts_and_the_step_is_made_once_more() {
     assert!(later.drift.largest().unwrap() <= 1e-3, "{:?}", later.drift);
     assert!(later.gradient_drift.unwrap() <= 0.1, "{:?}", later.gradient_drift);
     // Closer to a run with all states kept than without the repair. (States up to 1e4 magnify every rounding.)
-    run(MIDPOINT, training().with_mode(Some(Differentiation::Stored)), &path("stored"));
+    run(MIDPOINT, training().with_mode(Some(Differentiation::Stored.into())), &path("stored"));
     let reported = training().with_reversal_on_drift(OnDrift::Report);
     let remarks = run(MIDPOINT, reported, &path("reported"));
     let warned = remarks.iter().filter(|text| text.ends_with("its gradients are wrong")).count();

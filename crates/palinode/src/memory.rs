@@ -1,5 +1,6 @@
-//! Checks, before anything is allocated, that enough memory is available.
+//! Checks, before anything is allocated, that enough memory is available; and what Burn's graph keeps for too long.
 
+pub use crate::autodiff::free_orphans;
 use crate::error::{Error, Result};
 use std::path::Path;
 

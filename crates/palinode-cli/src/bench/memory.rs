@@ -66,7 +66,7 @@ impl Memory {
                     continue;
                 }
                 let plan = StepPlan {
-                    mode: mode.into(),
+                    modes: Differentiation::from(mode).into(),
                     batch_size: self.batch_size,
                     seed: self.seed,
                     device: device.clone(),
@@ -113,7 +113,7 @@ fn print_row(row: &StepMeasurement, first: bool) -> anyhow::Result<()> {
         "{:>6}  {:>6}  {:<12}  {:>7.3}  {:>8.1}  {:>14.1}  {:>12.1}",
         row.blocks,
         row.layers,
-        row.mode.name(),
+        row.mode,
         row.seconds,
         megabytes(row.peak_bytes.total),
         megabytes(row.peak_bytes.activations),
@@ -132,7 +132,7 @@ fn as_csv(rows: &[StepMeasurement]) -> anyhow::Result<String> {
             "{},{},{},{},{},{},{},{},{},{}",
             row.blocks,
             row.layers,
-            row.mode.name(),
+            row.mode,
             row.seconds,
             p.total,
             p.parameters,

@@ -2,7 +2,7 @@
 
 use super::timing::{Repeats, Seconds};
 use crate::allocator::{meter_of, resident_bytes};
-use crate::options::{InType, Mode, Model, OnDevice, StateOption};
+use crate::options::{ImageSize, InType, Mode, Model, OnDevice, StateOption};
 use crate::output::say;
 use clap::Args;
 use palinode::device::DeviceName;
@@ -21,6 +21,8 @@ pub struct Step {
     /// Blocks per unit, instead of the model's.
     #[arg(long, value_name = "N")]
     blocks: Option<usize>,
+    #[command(flatten)]
+    size: ImageSize,
     /// How units are differentiated (default: reversible, where the model has an inverse).
     #[arg(long, value_enum)]
     mode: Option<Mode>,
@@ -95,6 +97,7 @@ impl Step {
         if let Some(blocks) = self.blocks {
             config.blocks.fill(blocks);
         }
+        config.size = self.size.extents;
         let mode = self.mode.map_or_else(|| config.usual_mode(), Into::into);
         let Repeats { batch_size, mut warm_up, repeats, seed, .. } = self.repeats;
         // The first two steps on a device also measure its memory.
@@ -108,10 +111,17 @@ impl Step {
         let device = self.device.open()?;
         let meter = meter_of(&device);
         let precision = self.number_type.precision;
-        let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(mode));
+        let state = self.state.kind.unwrap_or_else(|| StateKind::usual_for(&mode.into()));
         let (state_kind, watched) = (Some(state), !self.no_watch);
-        let plan =
-            StepPlan { mode, batch_size: 1, seed, device, precision, state: state_kind, watched };
+        let plan = StepPlan {
+            modes: mode.into(),
+            batch_size: 1,
+            seed,
+            device,
+            precision,
+            state: state_kind,
+            watched,
+        };
         StepBench::new(&small, &plan, meter.as_ref(), context)?.step()?;
         let resident_before = resident_bytes();
         let plan = StepPlan { batch_size, ..plan };

@@ -9,7 +9,7 @@ use super::packing::Pass;
 use super::plan::Plan;
 use crate::context::Context;
 use crate::layout::{Layout, Load, Slot, Store};
-use crate::schedule::{Ordered, Work, for_each_chunk};
+use crate::schedule::{Ordered, Work, bytes_for, for_each_chunk};
 use crate::scratch::Arena;
 use crate::token::Token;
 use pulp::{Simd, WithSimd};
@@ -189,6 +189,12 @@ pub(super) fn gradient(
     let chunks = x.chunks(images * plan.x_image()).zip(y.chunks(images * plan.y_image()));
     let sums = Ordered::new([[weight, bias.unwrap_or(&mut [])]]);
     for_each_chunk(context, &Gradient { plan, sums }, chunks.collect());
+}
+
+/// Bytes of working memory of [`gradient`].
+pub(super) fn scratch_bytes(context: &Context, plan: &Plan) -> usize {
+    let chunks = plan.shape.images.div_ceil(plan.chunk_images());
+    bytes_for(context, &Gradient { plan, sums: Ordered::new([]) }, chunks)
 }
 
 /// The gradients of all chunks of a batch.

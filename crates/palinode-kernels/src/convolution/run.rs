@@ -120,6 +120,19 @@ impl ConvolutionKernel {
         Ok(())
     }
 
+    /// Bytes of working memory that [`weight_gradient`](Self::weight_gradient) takes, beside its arguments, on the threads
+    /// of `context`. The other operations take less.
+    ///
+    /// # Errors
+    /// As [`output_size`](Self::output_size).
+    pub fn scratch_bytes(&self, context: &Context) -> Result<usize, Error> {
+        let plan = self.plan()?;
+        Ok(match Square::of(self) {
+            Some(square) => square.scratch_bytes(context, self.images),
+            None => direct::scratch_bytes(context, &plan),
+        })
+    }
+
     fn plan(&self) -> Result<Plan, Error> {
         Ok(Plan::new(*self, self.output_size()?))
     }

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::form::Form;
 use crate::geometry::Geometry;
 use crate::layout::{Load, Slot, Store};
-use crate::schedule::{Ordered, Work, for_each_chunk};
+use crate::schedule::{Ordered, Work, bytes_for, for_each_chunk};
 use crate::scratch::Arena;
 use crate::token::Token;
 use crate::winograd::{Plain, PlainGradient, PlainValue, SetWeights, Weights};
@@ -81,6 +81,12 @@ impl Square {
         let chunks = x.chunks(length).zip(y.chunks(length)).collect();
         let sums = Ordered::new([[kernel, bias.unwrap_or(&mut [])]]);
         for_each_chunk(context, &Gradient { square: *self, sums }, chunks);
+    }
+
+    /// Bytes of working memory of [`gradient`](Self::gradient) for `images` images.
+    pub fn scratch_bytes(&self, context: &Context, images: usize) -> usize {
+        let work = Gradient { square: *self, sums: Ordered::new([]) };
+        bytes_for(context, &work, images.div_ceil(self.images))
     }
 
     /// Numbers of a chunk.

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::evaluation::{Advance, Purpose};
 use crate::projection::Projection;
 use crate::recurrence::Drift;
-use crate::schedule::{Ordered, Work, for_each_chunk};
+use crate::schedule::{Ordered, Work, bytes_for, for_each_chunk};
 use crate::scratch::Arena;
 use crate::token::Token;
 use pulp::{Simd, WithSimd};
@@ -38,6 +38,15 @@ pub(super) fn backward(
     let work = Backward { unit, blocks: &blocks, purpose, sums, state: PhantomData };
     for_each_chunk(context, &work, chunks);
     Ok(())
+}
+
+/// Bytes of the working memory of [`backward`], on all threads that it uses.
+pub(super) fn scratch_bytes(unit: &UnitKernel<'_>, context: &Context) -> Result<usize, Error> {
+    let purpose = Purpose::Gradients(unit.bf16(context)?);
+    let sums = Ordered::new([]);
+    let work = Backward { unit, blocks: &[], purpose, sums, state: PhantomData };
+    let chunks = unit.images.div_ceil(unit.chunk_images());
+    Ok(bytes_for(context, &work, chunks))
 }
 
 /// All chunks of a batch backward through all blocks.

@@ -1,6 +1,6 @@
 //! The operations of a unit.
 
-use super::backward::backward;
+use super::backward::{backward, scratch_bytes};
 use super::block::Direction;
 use super::definition::UnitKernel;
 use super::parameters::Gradients;
@@ -62,6 +62,15 @@ impl UnitKernel<'_> {
         parameters: Vec<Gradients<'_>>,
     ) -> Result<(), Error> {
         backward(self, context, (state, gradient), parameters, &mut [])
+    }
+
+    /// Bytes of working memory that [`backward`](Self::backward) takes, beside its arguments, on the threads of `context`.
+    /// Of the parameters only matters whether one has an `input_bias`; the updates do not matter.
+    ///
+    /// # Errors
+    /// [`Error::Precision`] if gradients cannot be computed in the precision asked for.
+    pub fn scratch_bytes(&self, context: &Context) -> Result<usize, Error> {
+        scratch_bytes(self, context)
     }
 
     /// [`backward`](Self::backward), and the projections of the state that came back.

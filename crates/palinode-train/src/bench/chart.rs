@@ -3,6 +3,7 @@
 use super::memory::StepMeasurement;
 use crate::chart::{Axis, Figure, Look, Panel, Point, Series};
 use crate::error::{Error, Result};
+use palinode::network::Modes;
 use palinode::reversible::Differentiation;
 
 /// Peak bytes of a training step against the number of layers, one line per mode, as SVG.
@@ -16,7 +17,7 @@ pub fn memory_chart(title: &str, rows: &[StepMeasurement]) -> Result<String> {
     // Each mode keeps its look, whichever are there.
     let modes = Differentiation::ALL.into_iter().enumerate();
     let series = modes.filter_map(|(index, mode)| {
-        let of_mode = rows.iter().filter(|row| row.mode == mode);
+        let of_mode = rows.iter().filter(|row| row.mode == Modes::Same(mode));
         let mut points: Vec<Point> = of_mode
             .map(|row| Point::new(row.layers as f64, row.peak_bytes.total as f64 / 1e6))
             .collect();
@@ -44,7 +45,7 @@ mod tests {
         let row = |layers: usize, mode: Differentiation| StepMeasurement {
             blocks: layers / 12,
             layers,
-            mode,
+            mode: mode.into(),
             seconds: 0.1,
             peak_bytes: PeakBytes { total: layers * 1_000_000, ..PeakBytes::default() },
         };

@@ -4,19 +4,18 @@ use super::meter::Meter;
 use super::step::{PeakBytes, StepBench, StepPlan, Stepped};
 use crate::error::Result;
 use palinode::Context;
-use palinode::network::NetworkConfig;
-use palinode::reversible::Differentiation;
+use palinode::network::{Modes, NetworkConfig};
 use serde::{Deserialize, Serialize};
 
 /// One measured training step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepMeasurement {
     /// Nominal blocks per unit.
     pub blocks: usize,
     /// Convolutions and the fully connected layer, counted as the models' names count them.
     pub layers: usize,
     /// How it was differentiated.
-    pub mode: Differentiation,
+    pub mode: Modes,
     /// Wall time: forward, backward and optimiser.
     pub seconds: f64,
     /// Memory.
@@ -34,7 +33,7 @@ pub fn measure_step(
     meter: &dyn Meter,
     context: &Context,
 ) -> Result<StepMeasurement> {
-    let mode = plan.mode;
+    let mode = plan.modes.clone();
     let (bench, _) = StepBench::new(config, plan, meter, context)?.step()?;
     let (bench, Stepped { mut seconds, peak_bytes, .. }) = bench.step()?;
     if meter.waits() {

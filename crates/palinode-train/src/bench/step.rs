@@ -7,11 +7,12 @@ use crate::train::{NetworkOptimizer, ParameterGradients, cross_entropy};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use palinode::Context;
 use palinode::device::{check_available, synchronize};
-use palinode::network::{Network, NetworkConfig, Phase, StateKind, count};
+use palinode::memory::free_orphans;
+use palinode::network::{Modes, Network, NetworkConfig, Phase, StateKind, count};
 use palinode::pass::Statistics;
 use palinode::precision::NumberType;
 use palinode::random::{Generator, Purpose};
-use palinode::reversible::{Differentiation, Watch};
+use palinode::reversible::Watch;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -50,8 +51,8 @@ pub struct Stepped {
 /// What is measured: a step in one mode on a batch of random images, on one device.
 #[derive(Clone, Debug)]
 pub struct StepPlan {
-    /// How units are differentiated.
-    pub mode: Differentiation,
+    /// How the units are differentiated.
+    pub modes: Modes,
     /// Images.
     pub batch_size: usize,
     /// Seed of weights and images.
@@ -97,26 +98,23 @@ impl<'a> StepBench<'a> {
         meter: &'a dyn Meter,
         context: &Context,
     ) -> Result<Self> {
-        let StepPlan { mode, batch_size, seed, .. } = *plan;
+        let StepPlan { batch_size, seed, ref modes, .. } = *plan;
         config.validate()?;
-        let parts = config.step_bytes(config.parameter_count().total, mode, batch_size);
+        let parts = config.step_bytes(config.parameter_count().total, modes, batch_size)?;
         check_available(&plan.device, &parts)?;
         let device = plan.device.clone().autodiff();
+        // What a network measured before this one has left behind is not to be freed while this one is measured.
+        free_orphans();
         let before = meter.current();
-        let network = config.init(seed, mode, &device)?.with_context(context)?;
+        let network = config.init_in(seed, modes, &device)?.with_context(context)?;
         let network = network.with_precision(plan.precision)?;
         let optimizer = NetworkOptimizer::new(&OptimizerRecipe::default(), &network);
         let bytes = 4 * count(&network).total;
-        let side_state = match mode {
-            Differentiation::Stored => 0,
-            Differentiation::Checkpointed | Differentiation::Reversible => {
-                network.normed_channels() * size_of::<Statistics>()
-            }
-        };
+        let side_state = network.kept_statistics() * size_of::<Statistics>();
         let [rows, columns] = config.size;
         let mut generator = Generator::new(seed, Purpose::Input);
         let images = generator.normal([batch_size, config.channels, rows, columns], 1.0, &device);
-        let state = plan.state.unwrap_or_else(|| StateKind::usual_for(mode));
+        let state = plan.state.unwrap_or_else(|| StateKind::usual_for(modes));
         let network = network.with_state(state, images.clone().narrow(0, 0, batch_size.min(2)))?;
         let watch = plan.watched.then(Watch::new);
         let network = network.with_watch(watch.as_ref());

@@ -19,8 +19,8 @@ impl Recipe {
             *path = std::path::absolute(&path).map_err(Error::io(&path))?;
         }
         let config = self.base()?;
-        let mode = *self.training.mode.get_or_insert(config.usual_mode());
-        self.training.state.get_or_insert(StateKind::usual_for(mode));
+        let modes = self.training.mode.get_or_insert_with(|| config.usual_mode().into());
+        self.training.state.get_or_insert(StateKind::usual_for(modes));
         self.training.device.get_or_insert_default();
         let model = &mut self.model;
         model.layout.get_or_insert(config.layout);

@@ -3,9 +3,9 @@
 use super::setters::setters;
 use crate::error::{Error, Result};
 use palinode::device::DeviceName;
-use palinode::network::StateKind;
+use palinode::network::{Modes, NetworkConfig, StateKind};
 use palinode::precision::NumberType;
-use palinode::reversible::{Algorithm, Differentiation, Precision};
+use palinode::reversible::{Algorithm, Precision};
 use palinode::{Context, ContextBuilder};
 use palinode_kernels::Isa;
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,8 @@ pub struct TrainingRecipe {
     /// The type that the units' residuals are evaluated in; state, sums, norms and weights stay in f32. The half types
     /// are for devices that compute in them.
     pub precision: NumberType,
-    /// How units are differentiated; unset: reversible where the scheme is, otherwise stored.
-    pub mode: Option<Differentiation>,
+    /// How the units are differentiated, all in one mode or each in its own; unset: reversible where the scheme is, otherwise stored.
+    pub mode: Option<Modes>,
     /// Whether the states of the units come back to the bit; unset: exact in mode reversible, otherwise float.
     pub state: Option<StateKind>,
     /// The largest relative difference between a unit's first state and the one that comes back in mode `reversible`.
@@ -93,6 +93,11 @@ pub struct TrainingRecipe {
 }
 
 impl TrainingRecipe {
+    /// How the units of a network of `config` are differentiated.
+    pub fn modes_for(&self, config: &NetworkConfig) -> Modes {
+        self.mode.clone().unwrap_or_else(|| config.usual_mode().into())
+    }
+
     /// What a run computes with: the threads of `machine`, and this instruction set, algorithm and
     /// precision.
     ///
@@ -157,7 +162,7 @@ setters!(TrainingRecipe {
     with_freeze => freeze: Vec<String>,
     with_device => device: Option<DeviceName>,
     with_precision => precision: NumberType,
-    with_mode => mode: Option<Differentiation>,
+    with_mode => mode: Option<Modes>,
     with_state => state: Option<StateKind>,
     with_reversal_tolerance => reversal_tolerance: f64,
     with_gradient_tolerance => gradient_tolerance: f64,

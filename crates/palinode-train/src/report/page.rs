@@ -9,9 +9,8 @@ use crate::data::ImageSource;
 use crate::error::Result;
 use crate::train::{Best, Evaluation, Outcome, Row};
 use askama::Template;
-use palinode::network::{Network, ParameterCount, count};
+use palinode::network::{Modes, Network, ParameterCount, count};
 use palinode::residual::Residual;
-use palinode::reversible::Differentiation;
 
 /// Heads of the table of epochs.
 pub(crate) const EPOCH_COLUMNS: [&str; 9] = [
@@ -35,7 +34,7 @@ pub struct Report<'a, R: Residual> {
     /// The content of `config.toml`.
     pub config: &'a str,
     /// How the units were differentiated.
-    pub mode: Differentiation,
+    pub modes: &'a Modes,
     /// The network with the weights of the best validation.
     pub network: &'a Network<R>,
     /// All lines of `metrics.csv`.
@@ -138,7 +137,7 @@ impl<R: Residual> Report<'_, R> {
             ("Best validation", validation),
             ("Parameters", thousands(counted.total)),
             ("Blocks", blocks.join("-")),
-            ("Differentiation", self.mode.name().to_owned()),
+            ("Differentiation", self.modes.to_string()),
             ("Time", or_dash(outcome.seconds, duration)),
             (
                 "Training speed",

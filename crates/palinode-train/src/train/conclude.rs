@@ -50,12 +50,12 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
         remarks: run.data.remarks.clone(),
         tested_after: tested_after.clone(),
     };
-    let mode = run.settings.training.mode.unwrap_or_else(|| network.config().usual_mode());
+    let modes = run.settings.training.modes_for(network.config());
     let page = report::Report {
         title: &run.title,
         outcome: &outcome,
         config: &run.config,
-        mode,
+        modes: &modes,
         network: &network,
         rows,
         best: *best,

@@ -141,8 +141,8 @@ pub fn initial_network(recipe: &Recipe, images: usize) -> Result<(Network, Tenso
     let batch = sample(&data, images, &device)?;
     let batch = batch.ok_or_else(|| Error::config("data", "there is no image to train on"))?;
     let config = network_config(recipe, &data)?;
-    let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
-    Ok((config.init(recipe.seed, mode, &device.autodiff())?, batch.images))
+    let modes = recipe.training.modes_for(&config);
+    Ok((config.init_in(recipe.seed, &modes, &device.autodiff())?, batch.images))
 }
 
 /// How a recipe divides its images.
@@ -182,11 +182,11 @@ fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<Built
         })?;
     }
     let config = network_config(recipe, &data)?;
-    let mode = recipe.training.mode.unwrap_or_else(|| config.usual_mode());
+    let modes = recipe.training.modes_for(&config);
     let images = recipe.training.batch_size.min(data.training.len());
-    let parts = config.step_bytes(config.parameter_count().total, mode, images);
+    let parts = config.step_bytes(config.parameter_count().total, &modes, images)?;
     check_available(&device, &recipe.optimizer.with_state(parts))?;
-    let network = config.init(recipe.seed, mode, &device.autodiff())?;
+    let network = config.init_in(recipe.seed, &modes, &device.autodiff())?;
     let title = format!("{} on {}", config.model, recipe.data.name.name());
     Ok(Trainer::new(network, data).with_settings(recipe.settings()).with_title(title).with_recipe(
         Described { config: recipe.to_toml()?, fields: recipe.fields()?.into_iter().collect() },

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::recipe::{OptimizerName, OptimizerRecipe, SmoothnessKind, SmoothnessRecipe};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use palinode::memory::free_orphans;
 use palinode::network::Network;
 use palinode::network::weights::{Arrays, Names, flat};
 use palinode::residual::Residual;
@@ -117,6 +118,7 @@ impl NetworkOptimizer {
         let gradients = gradients.into_vec().into_iter();
         let mut update = Update { rules: self.rules.iter_mut().zip(gradients), rate };
         let network = network.map(&mut update);
+        free_orphans();
         self.steps += 1;
         Ok((network, norm))
     }

@@ -68,7 +68,7 @@ pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
         title: &format!("{} on {}", best.config.model, recipe.data.name.name()),
         outcome: &outcome,
         config: &recipe.to_toml()?,
-        mode: recipe.training.mode.unwrap_or_else(|| best.config.usual_mode()),
+        modes: &recipe.training.modes_for(&best.config),
         network: &network,
         rows: &rows,
         best: Best::of(&rows),

@@ -141,6 +141,6 @@ impl<O: Optimizer, const D: usize> Rule for Kept<O, D> {
 /// The numbers of a tensor in f32.
 pub(super) fn numbers(data: TensorData) -> Result<Vec<f32>> {
     data.convert::<f32>()
-        .try_to_vec()
+        .try_into_vec()
         .map_err(|error| Error::config("optimizer", format!("a tensor cannot be read: {error}")))
 }

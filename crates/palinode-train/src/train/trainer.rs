@@ -232,12 +232,12 @@ impl<R: Residual> Trainer<R> {
         let training = &settings.training;
         let device = device_of(&network, training)?;
         network = moved(network, training, &device)?;
-        if let Some(mode) = training.mode {
-            network = network.with_mode(mode)?;
+        if let Some(modes) = &training.mode {
+            network = network.with_modes(modes)?;
         }
-        let mode = training.mode.unwrap_or_else(|| network.config().usual_mode());
+        let modes = network.modes();
         let images = training.batch_size.min(data.training.len());
-        let parts = network.config().step_bytes(count(&network).total, mode, images);
+        let parts = network.config().step_bytes(count(&network).total, &modes, images)?;
         // The weights are there already.
         check_available(&device, &settings.optimizer.with_state(parts)[1..])?;
         network = network.with_context(context)?;

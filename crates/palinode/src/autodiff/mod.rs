@@ -2,9 +2,11 @@
 
 mod backend;
 mod node;
+mod orphans;
 mod parameters;
 mod view;
 
 pub(crate) use node::{Variable, record};
+pub use orphans::free_orphans;
 pub(crate) use parameters::{record_modules, views};
 pub(crate) use view::{View, on_kernels, tensor, values, view};

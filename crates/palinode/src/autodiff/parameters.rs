@@ -167,5 +167,7 @@ pub(crate) fn views<M: Module>(module: &M) -> Vec<View> {
     }
     let mut visitor = Visitor(Vec::new());
     module.visit(&mut visitor);
+    // The graph keeps the list until the backward pass.
+    visitor.0.shrink_to_fit();
     visitor.0
 }

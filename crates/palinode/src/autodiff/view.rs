@@ -41,13 +41,19 @@ impl Deref for View {
     }
 }
 
-/// The values of a tensor that [the kernels can use](on_kernels), to be changed. The values are copied
-/// only if they are shared.
+/// The values of a tensor that [the kernels can use](on_kernels), to be changed. The values are copied, once,
+/// only if they are shared or not contiguous.
 ///
 /// # Panics
-/// If the element type is not f32.
+/// If the tensor is not in f32 on the CPU.
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.inner().into_data().try_to_vec().expect("the kernels' tensors are f32")
+    let primitive = tensor.inner().try_into_primitive::<Flex>();
+    let primitive = primitive.expect("the kernels' tensors are on the CPU");
+    // Burn copies shared values twice, to bytes and from them.
+    match primitive.as_slice::<f32>() {
+        Some(shared) if !primitive.is_unique() => shared.to_vec(),
+        _ => primitive.into_data().try_into_vec().expect("the kernels' tensors are f32"),
+    }
 }
 
 /// A tensor outside any graph.

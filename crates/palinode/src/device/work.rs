@@ -23,7 +23,7 @@ pub fn synchronize(device: &Device) -> Result<()> {
 /// [`Error::Device`] if the device could not compute them.
 pub fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
     let data = tensor.inner().try_into_data().map_err(|error| failed(&error))?;
-    data.convert::<f64>().try_to_vec().map_err(|error| Error::Device(error.to_string()))
+    data.convert::<f64>().try_into_vec().map_err(|error| Error::Device(error.to_string()))
 }
 
 /// The error of a device, on one line.

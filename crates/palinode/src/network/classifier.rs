@@ -3,6 +3,7 @@
 use super::config::{Layout, NetworkConfig};
 use super::entry::Entry;
 use super::head::Head;
+use super::modes::Modes;
 use super::stem::Stem;
 use super::transition::Transition;
 use super::unit::Unit;
@@ -167,6 +168,22 @@ impl<R: Residual> Network<R> {
         Ok(self)
     }
 
+    /// How the units are differentiated.
+    pub fn modes(&self) -> Modes {
+        self.units.iter().map(Unit::mode).collect::<Vec<_>>().into()
+    }
+
+    /// The same network with each unit differentiated in its own mode of `modes`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless there are as many modes as units, and as [`Unit::with_mode`].
+    pub fn with_modes(mut self, modes: &Modes) -> Result<Self> {
+        let modes = modes.of_units(self.units.len())?.into_iter();
+        let units = self.units.into_iter().zip(modes).map(|(unit, mode)| unit.with_mode(mode));
+        self.units = units.collect::<Result<_>>()?;
+        Ok(self)
+    }
+
     /// The same network with the residuals of its units evaluated in the type `precision`. Stem, transitions, the
     /// first blocks of a baseline's units and head stay in f32.
     ///
@@ -194,8 +211,9 @@ impl<R: Residual> Network<R> {
         &self.context
     }
 
-    /// The number of channels of all norms inside the units' blocks, without entries.
-    pub fn normed_channels(&self) -> usize {
+    /// The number of batch statistics, a mean and a variance for one channel each, that units keep because they evaluate
+    /// their residuals twice: those of all norms inside their blocks, without entries.
+    pub fn kept_statistics(&self) -> usize {
         struct Visitor {
             name: String,
             channels: usize,
@@ -211,7 +229,8 @@ impl<R: Residual> Network<R> {
             }
         }
         let mut visitor = Visitor { name: String::new(), channels: 0 };
-        self.units.visit(&mut visitor);
+        let twice = self.units.iter().filter(|unit| unit.mode() != Differentiation::Stored);
+        twice.for_each(|unit| unit.visit(&mut visitor));
         visitor.channels
     }
 

@@ -1,6 +1,8 @@
 //! How much memory a network needs, before it is built.
 
 use super::config::NetworkConfig;
+use super::modes::Modes;
+use crate::error::Result;
 use crate::reversible::Differentiation;
 use crate::scheme::Streams;
 
@@ -8,19 +10,23 @@ use crate::scheme::Streams;
 pub type Parts = Vec<(&'static str, u64)>;
 
 impl NetworkConfig {
-    /// The least that a training step on `batch` images needs in mode `mode`: weights and gradients, for
+    /// The least that a training step on `batch` images needs in `modes`: weights and gradients, for
     /// `parameters` parameters, the images, and the activations. Residuals with norms or of your own, and
     /// the working memory, need more.
     ///
     /// Source of the formulas: `docs/memory.md`.
-    pub fn step_bytes(&self, parameters: usize, mode: Differentiation, batch: usize) -> Parts {
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) where there are not as many modes as units.
+    pub fn step_bytes(&self, parameters: usize, modes: &Modes, batch: usize) -> Result<Parts> {
+        let modes = modes.of_units(self.blocks.len())?;
         let state = |unit: usize| {
             // One state, or two: midpoint and leapfrog keep the state before it as well.
             let states = if self.streams() == Streams::Two { 1 } else { 2 };
             self.map_bytes(unit, batch).saturating_mul(states)
         };
-        let blocks = self.blocks_per_unit();
-        let of_unit = |(unit, &blocks): (usize, &usize)| {
+        let blocks = self.blocks_per_unit().into_iter().zip(modes).enumerate();
+        let of_unit = |(unit, (blocks, mode)): (usize, (usize, Differentiation))| {
             let blocks = blocks as u64;
             match mode {
                 // x, and what σ needs.
@@ -35,14 +41,14 @@ impl NetworkConfig {
                 Differentiation::Reversible => state(unit),
             }
         };
-        let activations = blocks.iter().enumerate().map(of_unit).fold(0_u64, u64::saturating_add);
+        let activations = blocks.map(of_unit).fold(0_u64, u64::saturating_add);
         let numbers = 4_u64.saturating_mul(parameters as u64);
-        vec![
+        Ok(vec![
             ("weights", numbers),
             ("gradients", numbers),
             ("images", self.image_bytes(batch)),
             ("activations", activations),
-        ]
+        ])
     }
 
     /// The least that the network's answer to `batch` images needs: the images, and the largest map before
@@ -54,13 +60,13 @@ impl NetworkConfig {
     }
 
     /// Bytes of `batch` images in f32.
-    fn image_bytes(&self, batch: usize) -> u64 {
+    pub(super) fn image_bytes(&self, batch: usize) -> u64 {
         let [rows, columns] = self.size;
         bytes_of([batch, self.channels, rows, columns])
     }
 
     /// Bytes of the map of all channels in unit `unit`.
-    fn map_bytes(&self, unit: usize, batch: usize) -> u64 {
+    pub(super) fn map_bytes(&self, unit: usize, batch: usize) -> u64 {
         let [rows, columns] = self.map_of(unit);
         bytes_of([batch, self.width(unit), rows, columns])
     }
@@ -79,7 +85,7 @@ mod tests {
     fn the_parts_are_those_of_the_formulas() {
         let config = NetworkConfig::named("hamiltonian-74").unwrap().for_data(3, [32, 32], 10);
         let config = config.with_units([6, 6, 6], [32, 64, 128]);
-        let parts = |mode| config.step_bytes(1000, mode, 16);
+        let parts = |mode: Differentiation| config.step_bytes(1000, &mode.into(), 16).unwrap();
         // 4 bytes · 16 images · channels · pixels: each unit has half of what the one before it has.
         let first = 4 * 16 * 32 * 32 * 32_u64;
         let all = first + first / 2 + first / 4;
@@ -95,7 +101,8 @@ mod tests {
         assert_eq!(parts(Differentiation::Checkpointed)[3].1, 2 * all, "segments of three");
         assert_eq!(parts(Differentiation::Stored)[3].1, 12 * all);
         assert_eq!(config.forward_bytes(16)[1].1, 2 * first);
-        let huge = config.step_bytes(usize::MAX, Differentiation::Stored, usize::MAX);
+        let huge =
+            config.step_bytes(usize::MAX, &Differentiation::Stored.into(), usize::MAX).unwrap();
         assert!(huge.iter().all(|part| part.1 > 1 << 62), "{huge:?}");
     }
 }

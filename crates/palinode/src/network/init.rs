@@ -4,6 +4,7 @@ use super::classifier::Network;
 use super::config::{Layout, NetworkConfig};
 use super::entry::Entry;
 use super::head::Head;
+use super::modes::Modes;
 use super::stem::Stem;
 use super::unit::Unit;
 use crate::convolution::{Convolution, ConvolutionConfig};
@@ -53,6 +54,14 @@ impl NetworkConfig {
         self.init_with(seed, mode, device, |site, generator, device| {
             self.residual.init(self.settings(site), generator, device)
         })
+    }
+
+    /// [`init`](Self::init) with each unit in its own mode of `modes`.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init), and where there are not as many modes as units.
+    pub fn init_in(&self, seed: u64, modes: &Modes, device: &Device) -> Result<Network<BuiltIn>> {
+        self.init(seed, Differentiation::Stored, device)?.with_modes(modes)
     }
 
     /// A network with your own residuals. `residual` is called once for each of them, from input to

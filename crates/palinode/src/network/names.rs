@@ -149,6 +149,7 @@ impl Names {
         add(Location::HeadNorm, false, &|paths| network.head_norm.visit(paths));
         add(Location::Head, false, &|paths| network.head.visit(paths));
         let units = network.units.iter().map(|unit| (unit.residuals.len(), per_block)).collect();
+        slots.shrink_to_fit();
         Self { slots, units }
     }
 

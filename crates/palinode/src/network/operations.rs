@@ -28,13 +28,18 @@ impl NetworkConfig {
     /// twice as many, or three times as many if it evaluates the units again.
     pub fn forward_operations(&self) -> usize {
         let [rows, columns] = self.size;
-        let per_block: usize = self.stepped().updates(0).iter().map(Update::evaluations).sum();
+        let per_block = self.evaluations_per_block();
         let mut terms = rows * columns * 9 * self.channels * self.stem_channels();
         for (unit, blocks) in self.blocks_per_unit().into_iter().enumerate() {
             let [rows, columns] = self.map_of(unit);
             terms += blocks * per_block * rows * columns * self.terms_per_pixel(unit);
         }
         2 * (terms + self.features() * self.classes)
+    }
+
+    /// Evaluations of residuals in a block.
+    pub(super) fn evaluations_per_block(&self) -> usize {
+        self.stepped().updates(0).iter().map(Update::evaluations).sum()
     }
 
     /// Terms of a residual's convolutions for one pixel of unit `unit`. Residuals of entries have fewer

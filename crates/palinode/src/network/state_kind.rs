@@ -1,6 +1,7 @@
 //! Whether the states of a network's units come back to the bit.
 
 use super::classifier::Network;
+use super::modes::Modes;
 use crate::error::{Error, Result};
 use crate::pass::Phase;
 use crate::residual::Residual;
@@ -33,12 +34,9 @@ impl StateKind {
         }
     }
 
-    /// What is used in a mode unless something else is asked for: only the reversible mode reconstructs states.
-    pub fn usual_for(mode: Differentiation) -> Self {
-        match mode {
-            Differentiation::Reversible => Self::Exact,
-            Differentiation::Stored | Differentiation::Checkpointed => Self::Float,
-        }
+    /// What is used with these modes unless something else is asked for: only mode `reversible` reconstructs states.
+    pub fn usual_for(modes: &Modes) -> Self {
+        if modes.any(Differentiation::Reversible) { Self::Exact } else { Self::Float }
     }
 }
 

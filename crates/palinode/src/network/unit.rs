@@ -7,6 +7,7 @@ use crate::precision::NumberType;
 use crate::residual::Residual;
 use crate::reversible::{
     self, Blocks, Differentiation, Evaluations, Linearized, UnitSite, Watch, check_context,
+    scratch_bytes,
 };
 use crate::scheme::{Grid, Scheme, State, Streams, sweep};
 use burn::module::{Module, ModuleVisitor, Param};
@@ -146,6 +147,15 @@ impl<R: Residual> Unit<R> {
         let on_cpu = self.device().is_none_or(|device| is_cpu(&device));
         check_context(&self.as_blocks(), self.mode, on_cpu)?;
         Ok(self)
+    }
+
+    /// Bytes of working memory of the CPU's kernels in the backward pass of mode `reversible`, for input
+    /// `[n, C, h, w]` and beside state and cotangent; `None` if the unit is computed block by block.
+    ///
+    /// # Errors
+    /// [`Error::Kernels`] if the context asks for a precision that the kernels do not have.
+    pub fn scratch_bytes(&self, input: [usize; 4]) -> Result<Option<usize>> {
+        scratch_bytes(&self.as_blocks(), input)
     }
 
     /// How the unit is differentiated.

@@ -97,5 +97,5 @@ pub fn in_f64<R: Residual>(network: Network<R>) -> Network<R> {
 /// The values of a tensor in f32, row-major.
 pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data = tensor.inner().into_data().convert::<f32>();
-    data.try_to_vec().expect("converted to f32")
+    data.try_into_vec().expect("converted to f32")
 }

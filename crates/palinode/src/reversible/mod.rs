@@ -32,7 +32,7 @@ pub use differentiation::Differentiation;
 pub use evaluations::Evaluations;
 pub(crate) use evaluations::{ResidualPlace, Survival, UnitSite, check_like, value_of};
 pub(crate) use forward::forward;
-pub(crate) use fused::{check_context, is_fused};
+pub(crate) use fused::{check_context, is_fused, scratch_bytes};
 pub use linearized::Linearized;
 pub(crate) use linearized::central_difference;
 pub(crate) use local::vjp_by_autodiff;

@@ -42,7 +42,7 @@ mod tests {
         let x = |device: &Device| -> Tensor<4> {
             Tensor::from_data(TensorData::new(numbers.clone(), [1, 1, 1, count]), device)
         };
-        let values = |x: Tensor<4>| -> Vec<f32> { x.inner().into_data().try_to_vec().unwrap() };
+        let values = |x: Tensor<4>| -> Vec<f32> { x.inner().into_data().try_into_vec().unwrap() };
         let plain = values(rounded(x(&Device::flex()), Some(grid)));
         let tracked = x(&Device::flex().autodiff()).require_grad();
         let result = rounded(tracked.clone(), Some(grid));

@@ -70,7 +70,7 @@ fn the_template_shows_every_default() {
 #[test]
 fn the_quick_start_is_what_it_promises() {
     let recipe = parse(QUICK_START, &[]).unwrap().resolved().unwrap();
-    assert_eq!(recipe.training.mode, Some(Differentiation::Reversible));
+    assert_eq!(recipe.training.mode, Some(Differentiation::Reversible.into()));
     let config = recipe.network(1, [32, 32], 10).unwrap();
     assert_eq!(config.scheme, SchemeName::Hamiltonian);
     assert!(config.blocks.iter().all(|&blocks| blocks >= 2));
@@ -135,7 +135,7 @@ fn an_override_of_a_resolved_recipe_is_as_one_of_the_defaults() {
     assert_eq!(moved.unwrap().data.fold, None);
     let chosen = [("model.name", "resnet-32"), ("training.mode", "checkpointed")];
     let chosen = parse(&written(&of("hamiltonian")), &chosen).unwrap();
-    assert_eq!(chosen.training.mode, Some(Differentiation::Checkpointed));
+    assert_eq!(chosen.training.mode, Some(Differentiation::Checkpointed.into()));
 }
 
 #[test]

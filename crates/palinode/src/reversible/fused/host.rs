@@ -56,6 +56,8 @@ impl Host {
         input: Tensor<4>,
         watched: bool,
     ) -> Result<(LastState, Option<Fingerprint>)> {
+        // What the convolutions before the unit have used would add to this unit's working memory.
+        self.context.release_scratch();
         let (shape, device) = (input.dims(), input.device());
         let parameters = parameters.split();
         let unit = self.unit(state_shape(scheme, shape), &parameters);
@@ -181,6 +183,37 @@ impl Host {
             parameters,
         }
     }
+}
+
+/// Bytes of working memory that the kernels need in the backward pass of a unit as they know it, on `input` images
+/// `[n, C, h, w]`.
+///
+/// # Errors
+/// Where the context asks for a precision that the kernels do not have.
+pub fn scratch_bytes(
+    plan: &Plan,
+    input_bias: bool,
+    (scheme, context): (&dyn Scheme, &Context),
+    input: [usize; 4],
+) -> Result<usize> {
+    let [images, channels, height, width] = state_shape(scheme, input);
+    let quickest = || Algorithm::quickest([height, width]);
+    let parameters =
+        Parameters { kernel: &[], bias: &[], input_bias: &[0.0][..usize::from(input_bias)] };
+    let unit = UnitKernel {
+        images,
+        channels,
+        height,
+        width,
+        form: plan.form.form,
+        activation: plan.form.activation,
+        algorithm: context.algorithm().unwrap_or_else(quickest),
+        gradients: context.gradients(),
+        grid: plan.grid,
+        updates: &plan.updates,
+        parameters: &[parameters],
+    };
+    Ok(unit.scratch_bytes(context)?)
 }
 
 /// The values of K, b and, if present, a of all residuals, read without copies where possible.

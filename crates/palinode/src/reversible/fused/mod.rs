@@ -134,6 +134,19 @@ pub(crate) fn is_fused<R: Residual>(
     Fused::of(blocks, input, phase).is_some()
 }
 
+/// Bytes of working memory that the CPU's kernels need in the backward pass of a unit on images `[n, C, h, w]`; `None`
+/// if it is computed block by block.
+pub(crate) fn scratch_bytes<R: Residual>(
+    blocks: &Blocks<'_, R>,
+    input: [usize; 4],
+) -> Result<Option<usize>> {
+    let Some(plan) = plan(blocks, Phase::Training { seed: 0, step: 0 }) else { return Ok(None) };
+    let has_bias = |residual: &R| residual.kernel_form().is_some_and(|form| form.input_bias);
+    let input_bias = blocks.residuals.iter().any(has_bias);
+    let how = (blocks.scheme.as_ref(), blocks.context);
+    host::scratch_bytes(&plan, input_bias, how, input).map(Some)
+}
+
 /// Refuses a context that asks for an algorithm or a precision that would have no effect on a unit.
 pub(crate) fn check_context<R: Residual>(
     blocks: &Blocks<'_, R>,
