@@ -3,6 +3,7 @@
 use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::isa::Isa;
+use crate::microbatch::Microbatches;
 use crate::precision::Precision;
 use crate::profile::Profile;
 use crate::scratch::Scratch;
@@ -36,6 +37,7 @@ struct Inner {
     /// None: the quickest for the size of the images.
     algorithm: Option<Algorithm>,
     gradients: Precision,
+    microbatches: Option<Microbatches>,
     profile: Profile,
     scratch: Scratch,
 }
@@ -52,9 +54,10 @@ impl Context {
     }
 
     fn with(token: Token, pool: Option<ThreadPool>, chosen: ContextBuilder) -> Self {
-        let ContextBuilder { algorithm, gradients, .. } = chosen;
+        let ContextBuilder { algorithm, gradients, microbatches, .. } = chosen;
         let (profile, scratch) = (Profile::default(), Scratch::default());
-        Self { inner: Arc::new(Inner { token, pool, algorithm, gradients, profile, scratch }) }
+        let inner = Inner { token, pool, algorithm, gradients, microbatches, profile, scratch };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The instruction set.
@@ -73,6 +76,11 @@ impl Context {
     /// What the factors of the units' products for gradients are rounded to.
     pub fn gradients(&self) -> Precision {
         self.inner.gradients
+    }
+
+    /// How sums over the images of a batch are divided; `None`: they are not.
+    pub fn microbatches(&self) -> Option<Microbatches> {
+        self.inner.microbatches
     }
 
     /// The number of threads that kernels use when they are called from this thread.
@@ -159,6 +167,7 @@ pub struct ContextBuilder {
     threads: Option<usize>,
     algorithm: Option<Algorithm>,
     gradients: Precision,
+    microbatches: Option<Microbatches>,
 }
 
 impl ContextBuilder {
@@ -180,6 +189,12 @@ impl ContextBuilder {
     /// What the factors of the units' products for gradients are rounded to; f32 by default.
     pub fn gradients(self, gradients: Precision) -> Self {
         Self { gradients, ..self }
+    }
+
+    /// How sums over the images of a batch are divided, so that several machines may share a batch; by default they are
+    /// not.
+    pub fn microbatches(self, microbatches: Option<Microbatches>) -> Self {
+        Self { microbatches, ..self }
     }
 
     /// Makes the context.

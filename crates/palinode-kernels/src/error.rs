@@ -167,6 +167,15 @@ pub enum Error {
         end: u64,
     },
 
+    /// A batch cannot be divided into so many micro-batches.
+    #[error(
+        "a batch cannot be divided into {count} micro-batches: the number must be a power of two, 65536 at the most"
+    )]
+    Microbatches {
+        /// How many were asked for.
+        count: usize,
+    },
+
     /// A context was asked for without threads.
     #[error("a context needs at least one thread")]
     NoThreads,

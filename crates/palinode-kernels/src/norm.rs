@@ -2,7 +2,9 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::microbatch::tree;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// A batch norm: y = w·(x − μ)/√(v + ε) + b with the mean μ and the biased variance v of every channel over the
 /// batch, or with `relu`, the maximum of that and 0.
@@ -16,8 +18,8 @@ use rayon::prelude::*;
 /// | [`backward`](Self::backward) | the gradients with respect to x, w and b, through μ and v too |
 /// | accuracy | sums of short stretches in f32, which are added up in f64 |
 ///
-/// The sums of a channel go through the images in their order: the same input gives the same bits for any
-/// number of threads.
+/// The sums of a channel go through the images in their order, or through those of each micro-batch: the same input
+/// gives the same bits for any number of threads.
 ///
 /// Source: Ioffe & Szegedy, Batch normalization (ICML 2015).
 #[derive(Clone, Copy, Debug)]
@@ -59,12 +61,15 @@ impl BatchNormKernel {
         self.check("the input x of a batch norm", x)?;
         let count = (self.images * self.area).max(1) as f64;
         let channel = |channel: usize| {
-            let total: f64 = self.maps(x, channel).map(|map| sum(map, |x| x)).sum();
-            let mean = total / count;
+            let total = |value: &dyn Fn(&[f32]) -> f64| {
+                let of = |images| self.maps(x, channel, images).map(value).sum::<f64>();
+                self.total(context, of, |sum, more| *sum += more)
+            };
+            let mean = total(&|map| sum(map, |x| x)) / count;
             // (Squares of deviations, because a difference of sums of squares would cancel.)
             let middle = mean as f32;
-            let squares = |map| sum(map, |x| (x - middle) * (x - middle));
-            let variance = self.maps(x, channel).map(squares).sum::<f64>() / count;
+            let squares = |map: &[f32]| sum(map, |x| (x - middle) * (x - middle));
+            let variance = total(&squares) / count;
             let variance = variance - (mean - f64::from(middle)).powi(2);
             Statistics { mean, variance }
         };
@@ -116,11 +121,13 @@ impl BatchNormKernel {
         self.check("the input x of a batch norm", x)?;
         self.check("the gradient of a batch norm", gradient)?;
         self.check_channels(statistics, weight, bias)?;
-        Ok(context.install(|| self.backward_checked(x, statistics, (weight, bias), gradient)))
+        Ok(context
+            .install(|| self.backward_checked(context, x, statistics, (weight, bias), gradient)))
     }
 
     fn backward_checked(
         &self,
+        context: &Context,
         x: &[f32],
         statistics: &[Statistics],
         (weight, bias): (&[f32], &[f32]),
@@ -137,11 +144,20 @@ impl BatchNormKernel {
                 let deviation = (variance + self.epsilon).sqrt();
                 let middle = mean as f32;
                 let passed = |x, g| if self.passes(affine, x) { g } else { 0.0 };
-                let maps = self.maps(x, channel).zip(self.maps(y_gradient, channel));
-                let (total, product) = maps.fold((0.0, 0.0), |(total, product), (x, g)| {
-                    let total = total + sum_of_pairs(x, g, passed);
-                    (total, product + sum_of_pairs(x, g, |x, g| passed(x, g) * (x - middle)))
-                });
+                let maps = |images: Range<usize>| {
+                    self.maps(x, channel, images.clone())
+                        .zip(self.maps(y_gradient, channel, images))
+                };
+                let of = |images| {
+                    maps(images).fold((0.0, 0.0), |(total, product), (x, g)| {
+                        let total = total + sum_of_pairs(x, g, passed);
+                        (total, product + sum_of_pairs(x, g, |x, g| passed(x, g) * (x - middle)))
+                    })
+                };
+                let add = |sum: &mut (f64, f64), more: (f64, f64)| {
+                    *sum = (sum.0 + more.0, sum.1 + more.1);
+                };
+                let (total, product) = self.total(context, of, add);
                 // Σ g·(x − μ) from Σ g·(x − μ rounded).
                 (total, (product - total * (mean - f64::from(middle))) / deviation)
             })
@@ -183,10 +199,27 @@ impl BatchNormKernel {
         !self.relu || affine.scale * x + affine.shift > 0.0
     }
 
+    /// A sum over the images: `of` gives that of some images in a row, `add` adds two of them.
+    fn total<T>(
+        &self,
+        context: &Context,
+        mut of: impl FnMut(Range<usize>) -> T,
+        add: impl Fn(&mut T, T),
+    ) -> T {
+        tree(context.microbatches(), 0..self.images, &mut of, &add)
+    }
+
     /// One channel's pixels, image by image.
-    fn maps<'a>(&self, x: &'a [f32], channel: usize) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+    fn maps<'a>(
+        &self,
+        x: &'a [f32],
+        channel: usize,
+        images: Range<usize>,
+    ) -> impl Iterator<Item = &'a [f32]> + use<'a> {
         let (area, channels) = (self.area, self.channels);
-        x.chunks((channels * area).max(1))
+        let image = channels * area;
+        x[images.start * image..images.end * image]
+            .chunks(image.max(1))
             .map(move |image| &image[channel * area..(channel + 1) * area])
     }
 

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::scratch::{Arena, Lent};
 use crate::token::Token;
+use bytemuck::Zeroable;
 use std::any::Any;
 use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -83,9 +84,12 @@ fn share_out<W: Work>(token: Token, work: &W, chunks: Vec<W::Chunk>, slabs: Vec<
     }
 }
 
-/// Sums, `ARRAYS` arrays per slot, whose terms are added in the order of their chunks.
+/// Sums, `ARRAYS` arrays per slot, whose terms are added in the order of their chunks. The sums of micro-batches are
+/// added in a binary tree.
 pub(crate) struct Ordered<'a, const ARRAYS: usize, N = f32> {
     slots: Vec<(Mutex<Slot<'a, ARRAYS, N>>, Condvar)>,
+    /// For every micro-batch, the number of chunks up to its end; empty if there is one alone.
+    ends: Vec<usize>,
     /// A chunk has panicked, so the turn of the later ones never comes.
     abandoned: AtomicBool,
 }
@@ -93,14 +97,75 @@ pub(crate) struct Ordered<'a, const ARRAYS: usize, N = f32> {
 struct Slot<'a, const ARRAYS: usize, N> {
     /// The chunk whose turn it is.
     next: usize,
+    /// Of the micro-batch at work.
     sums: [&'a mut [N]; ARRAYS],
+    /// Micro-batches that are finished.
+    finished: usize,
+    /// Their sums: 2^k micro-batches in one array, with k; no two with the same k, and the largest first.
+    subtrees: Vec<(u32, Vec<N>)>,
 }
 
-impl<'a, const ARRAYS: usize, N: Copy + AddAssign> Ordered<'a, ARRAYS, N> {
+impl<const ARRAYS: usize, N: Copy + AddAssign + Zeroable> Slot<'_, ARRAYS, N> {
+    /// Adds `term` to the sums of the micro-batch at work.
+    fn add(&mut self, term: &[N]) {
+        let mut rest = term;
+        for sums in &mut self.sums {
+            let (own, others) = rest.split_at(sums.len());
+            add(sums, own);
+            rest = others;
+        }
+    }
+
+    /// After a chunk: begins the next micro-batch where one ends, and adds them all after the last.
+    fn advance(&mut self, ends: &[usize]) {
+        self.next += 1;
+        while ends.get(self.finished) == Some(&self.next) {
+            self.finished += 1;
+            if self.finished < ends.len() {
+                self.close();
+                continue;
+            }
+            while let Some((_, subtree)) = self.subtrees.pop() {
+                self.add(&subtree);
+            }
+        }
+    }
+
+    /// Makes the sums of the micro-batch at work a leaf of the tree.
+    fn close(&mut self) {
+        let mut sum = Vec::with_capacity(self.sums.iter().map(|sums| sums.len()).sum());
+        for sums in &mut self.sums {
+            sum.extend_from_slice(sums);
+            sums.fill(N::zeroed());
+        }
+        let mut height = 0;
+        while let Some((_, mut subtree)) = self.subtrees.pop_if(|(own, _)| *own == height) {
+            add(&mut subtree, &sum);
+            (sum, height) = (subtree, height + 1);
+        }
+        self.subtrees.push((height, sum));
+    }
+}
+
+fn add<N: Copy + AddAssign>(sums: &mut [N], terms: &[N]) {
+    sums.iter_mut().zip(terms).for_each(|(sum, &term)| *sum += term);
+}
+
+impl<'a, const ARRAYS: usize, N: Copy + AddAssign + Zeroable> Ordered<'a, ARRAYS, N> {
     /// The sums begin with what the arrays hold.
     pub fn new(slots: impl IntoIterator<Item = [&'a mut [N]; ARRAYS]>) -> Self {
-        let slot = |sums| (Mutex::new(Slot { next: 0, sums }), Condvar::new());
-        Self { slots: slots.into_iter().map(slot).collect(), abandoned: AtomicBool::new(false) }
+        let slot = |sums| {
+            let slot = Slot { next: 0, sums, finished: 0, subtrees: Vec::new() };
+            (Mutex::new(slot), Condvar::new())
+        };
+        let slots = slots.into_iter().map(slot).collect();
+        Self { slots, ends: Vec::new(), abandoned: AtomicBool::new(false) }
+    }
+
+    /// The same for chunks of several micro-batches. `ends` has the number of chunks up to the end of each.
+    pub fn in_microbatches(self, ends: &[usize]) -> Self {
+        let ends = if ends.len() > 1 { ends.to_vec() } else { Vec::new() };
+        Self { ends, ..self }
     }
 
     /// Adds a chunk's term to slot `slot`, after the terms of all earlier chunks. The term holds the
@@ -120,13 +185,8 @@ impl<'a, const ARRAYS: usize, N: Copy + AddAssign> Ordered<'a, ARRAYS, N> {
             }
             slot = turn.wait(slot).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut rest = term;
-        for sums in &mut slot.sums {
-            let (own, others) = rest.split_at(sums.len());
-            sums.iter_mut().zip(own).for_each(|(sum, &term)| *sum += term);
-            rest = others;
-        }
-        slot.next += 1;
+        slot.add(term);
+        slot.advance(&self.ends);
         turn.notify_all();
     }
 
@@ -205,6 +265,29 @@ mod tests {
         for threads in 1..5 {
             assert_eq!(sum(threads, None), (forward, CHUNKS));
         }
+    }
+
+    #[test]
+    fn micro_batches_are_added_in_a_tree() {
+        // Sums of f32 whose rounding shows the order.
+        let terms: Vec<f32> = (0..13_u8).map(|i| 1.0 + f32::from(i).sin() * 1e-3).collect();
+        let tree = |ends: &[usize], terms: &[f32]| {
+            let mut sum = [0.0_f32];
+            let sums = Ordered::new([[&mut sum[..]]]).in_microbatches(ends);
+            terms.iter().enumerate().for_each(|(chunk, &term)| sums.commit(0, chunk, &[term]));
+            drop(sums);
+            sum[0]
+        };
+        let chain = |terms: &[f32]| terms.iter().fold(0.0, |sum: f32, term| sum + term);
+        let [a, b, c, d] = [&terms[..4], &terms[4..7], &terms[7..10], &terms[10..]].map(chain);
+        let found = tree(&[4, 7, 10, 13], &terms);
+        assert_eq!(found, (a + b) + (c + d));
+        assert_ne!(found, chain(&terms), "the order does not show");
+        // Two halves by themselves, added.
+        assert_eq!(found, tree(&[4, 7], &terms[..7]) + tree(&[3, 6], &terms[7..]));
+        assert_eq!(tree(&[13], &terms), chain(&terms));
+        // Empty ones at the end of each half.
+        assert_eq!(tree(&[1, 1, 2, 2], &terms[..2]), terms[0] + terms[1]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod support;
 
 use palinode_kernels::convolution::ConvolutionKernel;
 use palinode_kernels::reference::{adjoint, convolve, weight_gradient};
-use palinode_kernels::{Algorithm, Context, Error};
+use palinode_kernels::{Algorithm, Context, Error, Microbatches};
 use support::{noise, relative, wide};
 
 fn shape(
@@ -129,6 +129,37 @@ fn the_same_bits_for_any_number_of_threads() {
     for algorithm in Algorithm::ALL {
         check_threads(ConvolutionKernel { algorithm, ..direct });
     }
+}
+
+#[test]
+fn two_halves_of_a_batch_give_the_bits_of_the_whole() {
+    let square = shape((21, 16, 16), [32, 32], 3, 1, 1);
+    for algorithm in Algorithm::ALL {
+        check_halves(ConvolutionKernel { algorithm, ..square });
+    }
+    check_halves(shape((13, 6, 10), [17, 9], 5, 2, 2));
+}
+
+fn check_halves(shape: ConvolutionKernel) {
+    let [x, weight, bias, cotangent] = arrays(&shape);
+    let (x_image, y_image) = (x.len() / shape.images, cotangent.len() / shape.images);
+    let run = |images: std::ops::Range<usize>, count: usize, threads: usize| {
+        let microbatches = Microbatches::new(count).unwrap();
+        let context = Context::builder().threads(threads).microbatches(Some(microbatches));
+        let context = &context.build().unwrap();
+        let own = ConvolutionKernel { images: images.len(), ..shape };
+        let (mut gw, mut gb) = (vec![0.0; weight.len()], vec![0.0; bias.len()]);
+        let x = &x[images.start * x_image..images.end * x_image];
+        let y = &cotangent[images.start * y_image..images.end * y_image];
+        own.weight_gradient(context, x, y, &mut gw, Some(&mut gb)).unwrap();
+        [gw, gb].concat()
+    };
+    let middle = shape.images.div_ceil(2);
+    let whole = run(0..shape.images, 8, 2);
+    let halves = (run(0..middle, 4, 1), run(middle..shape.images, 4, 3));
+    let sums = halves.0.iter().zip(&halves.1).map(|(a, b)| a + b);
+    assert!(sums.eq(whole.iter().copied()), "{shape:?}");
+    assert!(whole != run(0..shape.images, 1, 2), "{shape:?}: the order does not show");
 }
 
 fn check_threads(shape: ConvolutionKernel) {

@@ -6,7 +6,7 @@ mod support;
 
 use palinode_kernels::inception::{Arrays, EXTENTS, InceptionKernel, InceptionResidual};
 use palinode_kernels::reference::{inception, inception_adjoint, inception_gradients};
-use palinode_kernels::{Activation, Context, Isa};
+use palinode_kernels::{Activation, Context, Isa, Microbatches};
 use support::{noise, relative, relative_to, wide};
 
 /// Numbers between NaN, which would spoil the results if they were read.
@@ -161,6 +161,40 @@ fn residuals_are_the_reference_in_one_pass() {
             check_residual(shape, activation);
         }
     }
+}
+
+#[test]
+fn two_halves_of_a_batch_give_the_bits_of_the_whole() {
+    let whole = InceptionKernel { images: 23, group: 5, size: [9, 8] };
+    let image = 20 * 72;
+    let (x, y) = (noise(23 * image, 1, 1.0), noise(23 * image, 2, 1.0));
+    let kernels: Arrays<Vec<f32>> =
+        std::array::from_fn(|k| noise(25 * EXTENTS[k] * EXTENTS[k], 3 + k as u64, 0.2));
+    let biases: Arrays<Vec<f32>> = std::array::from_fn(|k| noise(5, 13 + k as u64, 0.2));
+    let run = |images: std::ops::Range<usize>, count: usize, threads: usize| {
+        let microbatches = Microbatches::new(count).unwrap();
+        let context = Context::builder().threads(threads).microbatches(Some(microbatches));
+        let context = &context.build().unwrap();
+        let shape = InceptionKernel { images: images.len(), ..whole };
+        let kernels = kernels.each_ref().map(Vec::as_slice);
+        let biases = biases.each_ref().map(Vec::as_slice);
+        let own = images.start * image..images.end * image;
+        let map = shape.gradients(context, &x[own.clone()], &y[own.clone()], &kernels, None);
+        let activation = Activation::Relu;
+        let residual = InceptionResidual { shape, kernels, biases, activation };
+        let vjp = residual.vjp(context, &x[own.clone()], &y[own]).unwrap();
+        let all = [map.unwrap(), vjp.parameters];
+        let all = all.into_iter().flat_map(|of| of.kernels.into_iter().chain(of.biases));
+        (all.flatten().collect::<Vec<f32>>(), [vjp.value, vjp.input])
+    };
+    let (sums, images) = run(0..23, 8, 2);
+    let (first, first_images) = run(0..12, 4, 1);
+    let (second, second_images) = run(12..23, 4, 3);
+    assert!(sums.iter().zip(first.iter().zip(&second)).all(|(sum, (a, b))| *sum == a + b));
+    for (whole, (a, b)) in images.iter().zip(first_images.iter().zip(&second_images)) {
+        assert!(*whole == [&a[..], b].concat());
+    }
+    assert!(sums != run(0..23, 1, 2).0, "the order does not show");
 }
 
 #[test]

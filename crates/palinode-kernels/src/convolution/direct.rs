@@ -9,6 +9,7 @@ use super::packing::Pass;
 use super::plan::Plan;
 use crate::context::Context;
 use crate::layout::{Layout, Load, Slot, Store};
+use crate::microbatch::Chunks;
 use crate::schedule::{Ordered, Work, bytes_for, for_each_chunk};
 use crate::scratch::Arena;
 use crate::token::Token;
@@ -185,16 +186,26 @@ pub(super) fn gradient(
     weight: &mut [f32],
     bias: Option<&mut [f32]>,
 ) {
-    let images = plan.chunk_images();
-    let chunks = x.chunks(images * plan.x_image()).zip(y.chunks(images * plan.y_image()));
-    let sums = Ordered::new([[weight, bias.unwrap_or(&mut [])]]);
+    let own = summed_chunks(context, plan);
+    let x = own.split(x, plan.x_image()).into_iter();
+    let chunks = x.zip(own.split(y, plan.y_image()));
+    let sums = Ordered::new([[weight, bias.unwrap_or(&mut [])]]).in_microbatches(&own.ends);
     for_each_chunk(context, &Gradient { plan, sums }, chunks.collect());
 }
 
 /// Bytes of working memory of [`gradient`].
 pub(super) fn scratch_bytes(context: &Context, plan: &Plan) -> usize {
-    let chunks = plan.shape.images.div_ceil(plan.chunk_images());
+    let chunks = summed_chunks(context, plan).images.len();
     bytes_for(context, &Gradient { plan, sums: Ordered::new([]) }, chunks)
+}
+
+/// The chunks of a batch for sums over its images.
+fn summed_chunks(context: &Context, plan: &Plan) -> Chunks {
+    let (images, most) = (plan.shape.images, plan.chunk_images());
+    match context.microbatches() {
+        None => Chunks::of_whole(images, most),
+        Some(own) => Chunks::of_micro(images, own, most),
+    }
 }
 
 /// The gradients of all chunks of a batch.

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::form::Form;
 use crate::geometry::Geometry;
 use crate::layout::{Load, Slot, Store};
+use crate::microbatch::Chunks;
 use crate::schedule::{Ordered, Work, bytes_for, for_each_chunk};
 use crate::scratch::Arena;
 use crate::token::Token;
@@ -77,16 +78,26 @@ impl Square {
         kernel: &mut [f32],
         bias: Option<&mut [f32]>,
     ) {
-        let length = self.chunk_len();
-        let chunks = x.chunks(length).zip(y.chunks(length)).collect();
-        let sums = Ordered::new([[kernel, bias.unwrap_or(&mut [])]]);
+        let images = x.len() / self.image_len();
+        let own = self.summed_chunks(context, images);
+        let length = self.image_len();
+        let chunks = own.split(x, length).into_iter().zip(own.split(y, length)).collect();
+        let sums = Ordered::new([[kernel, bias.unwrap_or(&mut [])]]).in_microbatches(&own.ends);
         for_each_chunk(context, &Gradient { square: *self, sums }, chunks);
     }
 
     /// Bytes of working memory of [`gradient`](Self::gradient) for `images` images.
     pub fn scratch_bytes(&self, context: &Context, images: usize) -> usize {
         let work = Gradient { square: *self, sums: Ordered::new([]) };
-        bytes_for(context, &work, images.div_ceil(self.images))
+        bytes_for(context, &work, self.summed_chunks(context, images).images.len())
+    }
+
+    /// The chunks of a batch for sums over its images.
+    fn summed_chunks(&self, context: &Context, images: usize) -> Chunks {
+        match context.microbatches() {
+            None => Chunks::of_whole(images, self.images),
+            Some(own) => Chunks::of_micro(images, own, self.images),
+        }
     }
 
     /// Numbers of a chunk.

@@ -6,10 +6,12 @@ use super::shape::{Arrays, EXTENTS, InceptionGradients, InceptionKernel};
 use super::sums::{Gradients, Sums, Totals};
 use crate::context::Context;
 use crate::error::Error;
+use crate::microbatch::tree;
 use crate::schedule::{Work, for_each_chunk};
 use crate::scratch::Arena;
 use crate::token::Token;
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
 impl InceptionKernel {
     /// Ax, plus the biases if there are any.
@@ -76,12 +78,19 @@ impl InceptionKernel {
         let [mut forward, mut back] = [(); 2].map(|()| Kernels::zeros(&mut arena, self));
         forward.pack(kernels, false);
         back.pack(kernels, true);
-        let mut gradients = Gradients::zeros(self);
-        let totals = gradients.totals();
-        let work = MapGradients { shape: self, packed: (&forward, &back), biases, totals };
-        let chunks = x.chunks(self.chunk_len()).zip(y.chunks(self.chunk_len())).collect();
-        for_each_chunk(context, &work, chunks);
-        Ok(gradients.narrow())
+        let mut of = |images: Range<usize>| {
+            let own = images.start * self.image_len()..images.end * self.image_len();
+            let mut gradients = Gradients::zeros(self);
+            let (packed, totals) = ((&forward, &back), gradients.totals());
+            let work = MapGradients { shape: self, packed, biases, totals };
+            let length = self.chunk_len();
+            let chunks = x[own.clone()].chunks(length).zip(y[own].chunks(length)).collect();
+            for_each_chunk(context, &work, chunks);
+            drop(work);
+            gradients.narrow()
+        };
+        let add = InceptionGradients::add;
+        Ok(tree(context.microbatches(), 0..self.images, &mut of, &add))
     }
 }
 

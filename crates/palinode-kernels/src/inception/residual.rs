@@ -7,10 +7,12 @@ use super::sums::{Gradients, Sums, Totals};
 use crate::activation::Activation;
 use crate::context::Context;
 use crate::error::Error;
+use crate::microbatch::tree;
 use crate::schedule::{Work, for_each_chunk};
 use crate::scratch::Arena;
 use crate::token::Token;
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
 /// The residual F(x) = Aᵀσ(Ax + b) of the [map](InceptionKernel) A; arrays as there.
 #[derive(Clone, Copy, Debug)]
@@ -70,15 +72,23 @@ impl InceptionResidual<'_> {
         let [kernels, adjoints] = &kernels;
         let (affine, linear) = (forward(kernels, Some(&self.biases)), forward(kernels, None));
         let (mut value, mut input) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        let mut gradients = Gradients::zeros(shape);
-        let (back, totals) = (back(adjoints), gradients.totals());
-        let work = Vjp { of: self, affine, linear, back, totals };
-        let length = shape.chunk_len();
-        let results = value.chunks_mut(length).zip(input.chunks_mut(length));
-        let chunks = x.chunks(length).zip(v.chunks(length)).zip(results);
-        let chunks = chunks.map(|((x, v), (value, input))| VjpImages { x, v, value, input });
-        for_each_chunk(context, &work, chunks.collect());
-        Ok(InceptionVjp { value, input, parameters: gradients.narrow() })
+        let back = back(adjoints);
+        let mut of = |images: Range<usize>| {
+            let own = images.start * shape.image_len()..images.end * shape.image_len();
+            let mut gradients = Gradients::zeros(shape);
+            let work = Vjp { of: self, affine, linear, back, totals: gradients.totals() };
+            let length = shape.chunk_len();
+            let results = value[own.clone()].chunks_mut(length);
+            let results = results.zip(input[own.clone()].chunks_mut(length));
+            let chunks = x[own.clone()].chunks(length).zip(v[own].chunks(length)).zip(results);
+            let chunks = chunks.map(|((x, v), (value, input))| VjpImages { x, v, value, input });
+            for_each_chunk(context, &work, chunks.collect());
+            drop(work);
+            gradients.narrow()
+        };
+        let add = InceptionGradients::add;
+        let parameters = tree(context.microbatches(), 0..shape.images, &mut of, &add);
+        Ok(InceptionVjp { value, input, parameters })
     }
 
     fn check(&self, x: &[f32]) -> Result<(), Error> {

@@ -45,6 +45,16 @@ pub struct InceptionGradients {
     pub biases: Arrays<Vec<f32>>,
 }
 
+impl InceptionGradients {
+    /// Adds the gradients of later images.
+    pub(super) fn add(&mut self, more: Self) {
+        let kernels = self.kernels.iter_mut().zip(more.kernels);
+        for (sums, terms) in kernels.chain(self.biases.iter_mut().zip(more.biases)) {
+            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
+    }
+}
+
 impl InceptionKernel {
     /// Numbers of a chunk of images. Its images are few and their number is fixed, so that sums do not
     /// depend on the number of threads.

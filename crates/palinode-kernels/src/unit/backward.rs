@@ -31,11 +31,13 @@ pub(super) fn backward(
     unit.check_gradients(&parameters)?;
     let purpose = Purpose::Gradients(unit.bf16(context)?);
     let sums = parameters.into_iter().map(|of| [of.kernel, of.bias, of.input_bias]);
-    let sums = Ordered::new(sums);
-    let length = unit.chunk_images() * unit.image_len();
-    let chunks = state.chunks(length).into_iter().zip(gradient.chunks(length)).collect();
-    let chunks = with_projections(chunks, projections, unit.chunk_images());
-    let work = Backward { unit, blocks: &blocks, purpose, sums, state: PhantomData };
+    let own = unit.summed_chunks(context);
+    let sums = Ordered::new(sums).in_microbatches(&own.ends);
+    let states = state.chunks(&own, unit.image_len()).into_iter();
+    let states = states.zip(gradient.chunks(&own, unit.image_len())).collect();
+    let chunks = with_projections(states, projections, &own);
+    let images = own.largest();
+    let work = Backward { unit, blocks: &blocks, purpose, images, sums, state: PhantomData };
     for_each_chunk(context, &work, chunks);
     Ok(())
 }
@@ -44,9 +46,10 @@ pub(super) fn backward(
 pub(super) fn scratch_bytes(unit: &UnitKernel<'_>, context: &Context) -> Result<usize, Error> {
     let purpose = Purpose::Gradients(unit.bf16(context)?);
     let sums = Ordered::new([]);
-    let work = Backward { unit, blocks: &[], purpose, sums, state: PhantomData };
-    let chunks = unit.images.div_ceil(unit.chunk_images());
-    Ok(bytes_for(context, &work, chunks))
+    let chunks = unit.summed_chunks(context);
+    let images = chunks.largest();
+    let work = Backward { unit, blocks: &[], purpose, images, sums, state: PhantomData };
+    Ok(bytes_for(context, &work, chunks.images.len()))
 }
 
 /// All chunks of a batch backward through all blocks.
@@ -54,6 +57,8 @@ struct Backward<'u, 's> {
     unit: &'u UnitKernel<'u>,
     blocks: &'u [Block],
     purpose: Purpose,
+    /// The most images of a chunk.
+    images: usize,
     /// The gradients with respect to the parameters: K, b and a of one residual per slot.
     sums: Ordered<'u, 3>,
     state: PhantomData<fn(StateSlices<'s>)>,
@@ -75,10 +80,10 @@ impl<'u, 's> Work for Backward<'u, 's> {
     type Memory<'m> = Memory<'u, 'm>;
 
     fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm> {
-        let padded = self.unit.chunk_images() * self.unit.geometry().image_len();
+        let padded = self.images * self.unit.geometry().image_len();
         let channels = self.unit.channels;
         Memory {
-            residuals: Residuals::new(arena, self.unit, self.purpose),
+            residuals: Residuals::new(arena, self.unit, self.images, self.purpose),
             states: [arena.zeros(padded), arena.zeros(padded)],
             gradients: [arena.zeros(padded), arena.zeros(padded)],
             term: arena.zeros(channels * (9 * channels + 2)),

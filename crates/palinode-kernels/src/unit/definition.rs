@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::form::Form;
 use crate::geometry::Geometry;
 use crate::grid::Grid;
+use crate::microbatch::Chunks;
 use crate::precision::Precision;
 use crate::recurrence::Update;
 use crate::token::Bf16;
@@ -66,17 +67,34 @@ impl UnitKernel<'_> {
         self.channels * self.height * self.width
     }
 
-    /// Images of a chunk.
+    /// The chunks for a computation without sums over the images.
     ///
     /// So many pixels that the state stays in the cache, and that transforming the weights once per chunk
     /// takes a small share of the time; fewer if there would be too few chunks for several threads. The
     /// number of threads must not matter, because sums are taken chunk by chunk.
-    pub(super) fn chunk_images(&self) -> usize {
-        let (pixels, chunks) = (4096, if self.channels <= 32 { 4 } else { 2 });
-        let area = (self.height * self.width).max(1);
-        let least = usize::div_ceil(1024, area);
-        let images = usize::div_ceil(pixels, area).min(self.images.div_ceil(chunks).max(least));
-        images.clamp(1, self.images.div_ceil(2).max(1))
+    pub(super) fn chunks(&self) -> Chunks {
+        let chunks = if self.channels <= 32 { 4 } else { 2 };
+        let least = usize::div_ceil(1024, self.area());
+        let images = self.most_images().min(self.images.div_ceil(chunks).max(least));
+        Chunks::of_whole(self.images, images.clamp(1, self.images.div_ceil(2).max(1)))
+    }
+
+    /// The chunks for sums over the images: those of [`chunks`](Self::chunks), or of the context's micro-batches.
+    pub(super) fn summed_chunks(&self, context: &Context) -> Chunks {
+        match context.microbatches() {
+            None => self.chunks(),
+            Some(own) => Chunks::of_micro(self.images, own, self.most_images()),
+        }
+    }
+
+    /// As many images as the cache holds.
+    fn most_images(&self) -> usize {
+        usize::div_ceil(4096, self.area())
+    }
+
+    /// Pixels of an image.
+    fn area(&self) -> usize {
+        (self.height * self.width).max(1)
     }
 
     /// The blocks, if the unit is one that the kernels can compute.

@@ -24,8 +24,14 @@ pub(super) struct Residuals<'u, 'm> {
 }
 
 impl<'u, 'm> Residuals<'u, 'm> {
-    pub fn new(arena: &mut Arena<'m>, unit: &'u UnitKernel<'u>, purpose: Purpose) -> Self {
-        let (geometry, images) = (unit.geometry(), unit.chunk_images());
+    /// For chunks of `images` images at the most.
+    pub fn new(
+        arena: &mut Arena<'m>,
+        unit: &'u UnitKernel<'u>,
+        images: usize,
+        purpose: Purpose,
+    ) -> Self {
+        let geometry = unit.geometry();
         let shifted = if unit.has_input_bias() { images * geometry.image_len() } else { 0 };
         let vectors = if purpose.has_gradients() { 2 * unit.channels } else { 0 };
         Self {

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::layout::{Layout, Load, Store};
+use crate::microbatch::Chunks;
 use pulp::Simd;
 
 /// The two parts of a state, or of the gradient with respect to one.
@@ -14,12 +15,15 @@ pub enum StateSlices<'a> {
 }
 
 impl<'a> StateSlices<'a> {
-    /// Splits a state into chunks of which each part has `length` numbers.
-    pub(super) fn chunks(self, length: usize) -> Vec<Self> {
+    /// Splits a state of which each part has `image` numbers for every image.
+    pub(super) fn chunks(self, chunks: &Chunks, image: usize) -> Vec<Self> {
         match self {
-            Self::Joined(both) => both.chunks_mut(2 * length).map(Self::Joined).collect(),
+            Self::Joined(both) => {
+                chunks.split_mut(both, 2 * image).into_iter().map(Self::Joined).collect()
+            }
             Self::Apart(first, second) => {
-                let parts = first.chunks_mut(length).zip(second.chunks_mut(length));
+                let first = chunks.split_mut(first, image).into_iter();
+                let parts = first.zip(chunks.split_mut(second, image));
                 parts.map(|(first, second)| Self::Apart(first, second)).collect()
             }
         }

@@ -7,6 +7,7 @@ use super::state::StateSlices;
 use crate::context::Context;
 use crate::error::Error;
 use crate::evaluation::{Advance, Purpose};
+use crate::microbatch::Chunks;
 use crate::projection::{Projection, of_image};
 use crate::schedule::{Work, for_each_chunk};
 use crate::scratch::Arena;
@@ -24,9 +25,11 @@ pub(super) fn sweep(
 ) -> Result<(), Error> {
     let blocks = unit.blocks()?;
     unit.check_state(&state)?;
-    let states = state.chunks(unit.chunk_images() * unit.image_len());
-    let chunks = with_projections(states, projections, unit.chunk_images());
-    let work = Sweep { unit, blocks: &blocks, direction, state: PhantomData };
+    let own = unit.chunks();
+    let states = state.chunks(&own, unit.image_len());
+    let chunks = with_projections(states, projections, &own);
+    let work =
+        Sweep { unit, blocks: &blocks, direction, images: own.largest(), state: PhantomData };
     for_each_chunk(context, &work, chunks);
     Ok(())
 }
@@ -36,6 +39,8 @@ struct Sweep<'u, 's> {
     unit: &'u UnitKernel<'u>,
     blocks: &'u [Block],
     direction: Direction,
+    /// The most images of a chunk.
+    images: usize,
     state: PhantomData<fn(StateSlices<'s>)>,
 }
 
@@ -51,9 +56,9 @@ impl<'u, 's> Work for Sweep<'u, 's> {
     type Memory<'m> = Memory<'u, 'm>;
 
     fn memory<'m>(&self, arena: &mut Arena<'m>) -> Memory<'u, 'm> {
-        let padded = self.unit.chunk_images() * self.unit.geometry().image_len();
+        let padded = self.images * self.unit.geometry().image_len();
         Memory {
-            residuals: Residuals::new(arena, self.unit, Purpose::Values),
+            residuals: Residuals::new(arena, self.unit, self.images, Purpose::Values),
             states: [arena.zeros(padded), arena.zeros(padded)],
         }
     }
@@ -138,14 +143,12 @@ impl Memory<'_, '_> {
 }
 
 /// Chunks of a state, each with the places for the projections of its images; these are empty if nothing is watched.
-pub(super) fn with_projections<C>(
-    chunks: Vec<C>,
-    projections: &mut [[Projection; 2]],
-    images: usize,
-) -> Vec<(C, &mut [[Projection; 2]])> {
-    let own =
-        projections.chunks_mut(images.max(1)).map(Some).chain(std::iter::repeat_with(|| None));
-    chunks.into_iter().zip(own.map(Option::unwrap_or_default)).collect()
+pub(super) fn with_projections<'p, C>(
+    states: Vec<C>,
+    projections: &'p mut [[Projection; 2]],
+    chunks: &Chunks,
+) -> Vec<(C, &'p mut [[Projection; 2]])> {
+    states.into_iter().zip(chunks.split_mut(projections, 1)).collect()
 }
 
 /// Sets the projections of images from both parts of their state, padded images of `length` numbers.

@@ -10,8 +10,8 @@ mod support;
 use case::Case;
 use palinode_kernels::recurrence::{Drift, Term, Update};
 use palinode_kernels::reference::{self, Recurrence, Shape};
-use palinode_kernels::unit::{Parameters, StateSlices};
-use palinode_kernels::{Activation, Algorithm, Context, Error, Form, Precision};
+use palinode_kernels::unit::{Parameters, StateSlices, UnitKernel};
+use palinode_kernels::{Activation, Algorithm, Context, Error, Form, Microbatches, Precision};
 use support::{noise, relative, wide};
 
 const RECURRENCES: [Recurrence; 4] =
@@ -201,6 +201,66 @@ fn the_same_bits_for_any_number_of_threads() {
         for threads in [2, 3, 4] {
             assert!(run(threads) == one, "{case:?}: {threads} threads give other bits");
         }
+    }
+}
+
+#[test]
+fn two_halves_of_a_batch_give_the_bits_of_the_whole() {
+    let here = Context::new();
+    let precisions = Precision::ALL.into_iter().filter(|&precision| here.check(precision).is_ok());
+    let precisions: Vec<Precision> = precisions.collect();
+    for (images, size) in [(11, 32), (37, 8), (3, 16)] {
+        let shape = Shape { batch: images, channels: 8, height: size, width: size };
+        for (recurrence, form) in
+            [(Recurrence::Verlet, Form::Symmetric), (Recurrence::Midpoint, Form::Antisymmetric)]
+        {
+            for &gradients in &precisions {
+                let case = Case { form, gradients, ..Case::new(recurrence, shape, 3) };
+                check_halves(&case);
+            }
+            check_halves(&Case {
+                form,
+                algorithm: Algorithm::Direct,
+                ..Case::new(recurrence, shape, 3)
+            });
+        }
+    }
+}
+
+/// The gradients of a batch in eight micro-batches are the sums of those of its halves in four each, whatever the
+/// numbers of threads.
+fn check_halves(case: &Case) {
+    let [kernels, biases, input_biases] = case.parameters();
+    let (updates, parameters) = (case.updates(0.1), case.joined(&kernels, &biases, &input_biases));
+    let split = case.split(&parameters);
+    let arrays: Vec<Vec<f32>> = (3..7).map(|seed| noise(case.shape.len(), seed, 1.0)).collect();
+    let image = case.shape.len() / case.shape.batch;
+    let run = |images: std::ops::Range<usize>, count: usize, threads: usize| {
+        let microbatches = Microbatches::new(count).unwrap();
+        let context = Context::builder().threads(threads).microbatches(Some(microbatches));
+        let context = &context.build().unwrap();
+        let unit = UnitKernel { images: images.len(), ..case.unit(&updates, &split) };
+        let own = images.start * image..images.end * image;
+        let mut arrays: Vec<Vec<f32>> =
+            arrays.iter().map(|array| array[own.clone()].to_vec()).collect();
+        let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
+        unit.forward(context, StateSlices::Apart(y, z)).unwrap();
+        let mut gradients = vec![0.0; parameters.len()];
+        let (state, gradient) = (StateSlices::Apart(y, z), StateSlices::Apart(gy, gz));
+        unit.backward(context, state, gradient, case.split_mut(&mut gradients)).unwrap();
+        (gradients, arrays)
+    };
+    let (images, middle) = (case.shape.batch, case.shape.batch.div_ceil(2));
+    let (sums, whole) = run(0..images, 8, 2);
+    let (first, first_images) = run(0..middle, 4, 1);
+    let (second, second_images) = run(middle..images, 4, 3);
+    let equal = sums.iter().zip(first.iter().zip(&second)).all(|(sum, (a, b))| *sum == a + b);
+    assert!(equal, "{case:?}: other gradients");
+    for (whole, (a, b)) in whole.iter().zip(first_images.iter().zip(&second_images)) {
+        assert!(*whole == [&a[..], b].concat(), "{case:?}: other states");
+    }
+    if images > 8 {
+        assert!(sums != run(0..images, 1, 2).0, "{case:?}: the order does not show");
     }
 }
 
