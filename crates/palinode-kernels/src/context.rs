@@ -26,18 +26,19 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Context {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
     token: Token,
-    /// None: the Rayon pool that a kernel is called from.
-    pool: Option<ThreadPool>,
     /// None: the quickest for the size of the images.
     algorithm: Option<Algorithm>,
     gradients: Precision,
     microbatches: Option<Microbatches>,
+    shared: Arc<Shared>,
+}
+
+/// What all clones share.
+#[derive(Debug)]
+struct Shared {
+    /// None: the Rayon pool that a kernel is called from.
+    pool: Option<ThreadPool>,
     profile: Profile,
     scratch: Scratch,
 }
@@ -56,13 +57,13 @@ impl Context {
     fn with(token: Token, pool: Option<ThreadPool>, chosen: ContextBuilder) -> Self {
         let ContextBuilder { algorithm, gradients, microbatches, .. } = chosen;
         let (profile, scratch) = (Profile::default(), Scratch::default());
-        let inner = Inner { token, pool, algorithm, gradients, microbatches, profile, scratch };
-        Self { inner: Arc::new(inner) }
+        let shared = Arc::new(Shared { pool, profile, scratch });
+        Self { token, algorithm, gradients, microbatches, shared }
     }
 
     /// The instruction set.
     pub fn isa(&self) -> Isa {
-        self.inner.token.isa()
+        self.token.isa()
     }
 
     /// The algorithm that was chosen for the convolutions of units in training; `None` if it is to be the
@@ -70,22 +71,28 @@ impl Context {
     ///
     /// A [`UnitKernel`](crate::unit::UnitKernel) names its algorithm; whoever makes the unit asks here.
     pub fn algorithm(&self) -> Option<Algorithm> {
-        self.inner.algorithm
+        self.algorithm
     }
 
     /// What the factors of the units' products for gradients are rounded to.
     pub fn gradients(&self) -> Precision {
-        self.inner.gradients
+        self.gradients
     }
 
     /// How sums over the images of a batch are divided; `None`: they are not.
     pub fn microbatches(&self) -> Option<Microbatches> {
-        self.inner.microbatches
+        self.microbatches
+    }
+
+    /// The same context, whose sums over the images of a batch are divided otherwise.
+    #[must_use]
+    pub fn with_microbatches(&self, microbatches: Option<Microbatches>) -> Self {
+        Self { microbatches, ..self.clone() }
     }
 
     /// The number of threads that kernels use when they are called from this thread.
     pub fn threads(&self) -> usize {
-        match &self.inner.pool {
+        match &self.shared.pool {
             Some(pool) => pool.current_num_threads(),
             None => rayon::current_num_threads(),
         }
@@ -94,7 +101,7 @@ impl Context {
     /// Runs `work` on the context's threads: in its own pool if it has one. Rayon's parallel iterators
     /// inside `work` use these threads too.
     pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        match &self.inner.pool {
+        match &self.shared.pool {
             Some(pool) if pool.current_thread_index().is_none() => pool.install(work),
             _ => work(),
         }
@@ -102,7 +109,7 @@ impl Context {
 
     /// Where the time of training steps goes. The kernels do not count their time by themselves.
     pub fn profile(&self) -> &Profile {
-        &self.inner.profile
+        &self.shared.profile
     }
 
     /// Checks that gradients can be computed in `precision`: [`Precision::Bf16`] needs AVX-512 with its
@@ -119,21 +126,21 @@ impl Context {
     /// Kernels take working memory from the context and leave it there for the next call. It never holds
     /// more than its kernels have needed at one time.
     pub fn scratch_bytes(&self) -> usize {
-        self.inner.scratch.bytes()
+        self.shared.scratch.bytes()
     }
 
     /// Frees the working memory that no call is using.
     pub fn release_scratch(&self) {
-        self.inner.scratch.release();
+        self.shared.scratch.release();
     }
 
     pub(crate) fn scratch(&self) -> &Scratch {
-        &self.inner.scratch
+        &self.shared.scratch
     }
 
     /// The proof that the machine has the instruction set.
     pub(crate) fn token(&self) -> Token {
-        self.inner.token
+        self.token
     }
 
     /// The proof that the machine can take the products of `precision`; none is needed for f32.

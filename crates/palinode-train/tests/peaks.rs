@@ -107,6 +107,7 @@ fn the_formula_is_within_a_tenth_of_what_a_step_takes() {
         case("revnet-38", 3, 32, Stored, 16),
         case("resnet-32", 5, 32, Stored, 16),
         case("resnet-32", 5, 128, Stored, 4),
+        case("resnet-32", 5, 256, Checkpointed, 2),
         case("resnet-110", 18, 32, Checkpointed, 32),
         case("resnet-32", 5, 128, vec![Checkpointed, Stored, Stored], 4),
         case("resnext-29", 2, 32, Stored, 2),

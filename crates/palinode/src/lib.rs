@@ -70,4 +70,4 @@ pub use burn;
 pub use burn::tensor;
 pub use error::{Error, Result};
 pub use palinode_kernels::heap;
-pub use palinode_kernels::{Context, ContextBuilder, Isa};
+pub use palinode_kernels::{Context, ContextBuilder, Isa, Microbatches};

@@ -9,7 +9,7 @@ use palinode::device::DeviceName;
 use palinode::network::{StateKind, Variant};
 use palinode::precision::NumberType;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
-use palinode::{Context, Isa};
+use palinode::{Context, Isa, Microbatches};
 use palinode_train::bench::{PeakBytes, StepBench, StepPlan, measured_peak};
 use serde::Serialize;
 
@@ -33,6 +33,9 @@ pub struct Step {
     /// What the factors of the products for gradients are rounded to: f32 or bf16.
     #[arg(long, value_name = "PRECISION", default_value_t)]
     gradients: Precision,
+    /// Micro-batches that sums over the images of a batch are divided into, as for several machines: 1, 2, 4, …
+    #[arg(long, value_name = "N", value_parser = microbatches)]
+    microbatches: Option<Microbatches>,
     #[command(flatten)]
     device: OnDevice,
     #[command(flatten)]
@@ -45,6 +48,11 @@ pub struct Step {
     /// What is timed, and how often.
     #[command(flatten)]
     repeats: Repeats,
+}
+
+/// A number of micro-batches.
+fn microbatches(text: &str) -> anyhow::Result<Microbatches> {
+    Ok(Microbatches::new(text.parse()?)?)
 }
 
 /// What `--json` prints.
@@ -93,6 +101,7 @@ impl Step {
     }
 
     fn measure(&self, context: &Context) -> anyhow::Result<Figures> {
+        let context = &context.with_microbatches(self.microbatches);
         let mut config = self.model.config()?;
         if let Some(blocks) = self.blocks {
             config.blocks.fill(blocks);

@@ -138,6 +138,13 @@ impl<'a> StepBench<'a> {
         })
     }
 
+    /// Live bytes without the working memory that kernels leave for the next call.
+    fn kept(&self) -> usize {
+        let on_host = !self.meter.waits();
+        let scratch = if on_host { self.network.context().scratch_bytes() } else { 0 };
+        self.meter.current().saturating_sub(scratch)
+    }
+
     /// One step. (In the first one the optimiser makes its state.) The clock stops when the device has
     /// finished.
     ///
@@ -151,11 +158,11 @@ impl<'a> StepBench<'a> {
         let before = self.network.context().profile().seconds();
         let phase = Phase::Training { seed: 0, step: self.steps };
         self.steps += 1;
-        let (began, start) = (Instant::now(), self.meter.current());
+        let (began, start) = (Instant::now(), self.kept());
         let logits = self.network.forward(self.images.clone(), phase)?;
         let loss = cross_entropy(logits, self.labels.clone());
         if !self.meter.waits() || self.steps <= 2 {
-            self.activations = self.meter.current().saturating_sub(start);
+            self.activations = self.kept().saturating_sub(start);
         }
         let mut gradients = loss.backward();
         drop(loss);

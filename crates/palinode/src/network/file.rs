@@ -222,22 +222,25 @@ pub fn arrays_to_bytes(arrays: &Arrays, metadata: &BTreeMap<String, String>) -> 
     if !metadata.is_empty() {
         header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
     }
-    let mut data = Vec::new();
+    let mut end = 0;
     for (name, array) in arrays {
-        let start = data.len();
-        data.extend(array.values.iter().flat_map(|value| value.to_le_bytes()));
+        let start = end;
+        end += size_of_val(array.values.as_slice());
         let entry = serde_json::json!({
             "dtype": "F32",
             "shape": array.shape,
-            "data_offsets": [start, data.len()],
+            "data_offsets": [start, end],
         });
         header.insert(name.clone(), entry);
     }
     let mut header = serde_json::Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    // The numbers are copied once: a checkpoint of a large network would take several times its memory otherwise.
+    let mut bytes = Vec::with_capacity(size_of::<u64>() + header.len() + end);
+    bytes.extend((header.len() as u64).to_le_bytes());
     bytes.append(&mut header);
-    bytes.append(&mut data);
+    let values = arrays.values().flat_map(|array| &array.values);
+    bytes.extend(values.flat_map(|value| value.to_le_bytes()));
     bytes
 }
 

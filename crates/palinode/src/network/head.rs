@@ -1,7 +1,7 @@
 //! The head: from the last feature maps to the logits.
 
 use super::config::{Layout, NetworkConfig};
-#[cfg(feature = "cube")]
+use crate::autodiff::on_kernels;
 use crate::convolution::{ConvolutionConfig, convolve};
 use crate::dropout::Dropout;
 use crate::pass::Pass;
@@ -54,16 +54,22 @@ impl Head {
         };
         let pooled = adaptive_avg_pool2d(x, [extent, extent]);
         let features: Tensor<2> = self.dropout.forward(pooled, pass).flatten(1, 3);
-        #[cfg(feature = "cube")]
-        if crate::cube::is_cube(&features.device()) {
+        if self.is_convolved(&features, pass) {
             return self.connected_by_convolution(features, pass);
         }
         features.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
     }
 
-    /// The fully connected layer as a convolution of one pixel. On some cards Burn's product of matrices rounds f32 to
-    /// fewer bits; its convolution does not.
-    #[cfg(feature = "cube")]
+    /// Whether the fully connected layer is computed as a convolution of one pixel: where its gradient is a sum over
+    /// micro-batches, and on cards, on some of which Burn's product of matrices rounds f32 to fewer bits.
+    fn is_convolved(&self, features: &Tensor<2>, pass: &Pass) -> bool {
+        #[cfg(feature = "cube")]
+        if crate::cube::is_cube(&features.device()) {
+            return true;
+        }
+        on_kernels(features) && pass.context().microbatches().is_some()
+    }
+
     fn connected_by_convolution(&self, features: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let [images, inputs] = features.dims();
         let [classes, _] = self.weight.val().dims();

@@ -53,7 +53,8 @@ impl MemoryModel {
             (BuiltInConfig::Inception, Streams::Two) => 6.0,
             (BuiltInConfig::Inception, Streams::One) => 3.5,
             (BuiltInConfig::AntisymmetricInception, _) => 5.0,
-            (BuiltInConfig::Basic, _) => 10.0,
+            (BuiltInConfig::Basic, Streams::Two) => 10.0,
+            (BuiltInConfig::Basic, Streams::One) => 7.5,
             (BuiltInConfig::Aggregated, _) => 5.0 + 4.0 * self.bottleneck_ratio(unit),
         }
     }
