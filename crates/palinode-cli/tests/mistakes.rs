@@ -81,7 +81,7 @@ fn mistakes_are_one_clear_line() {
         (owned(&["plan", "--size", "512"]), &["--size", "512x512"]),
         (owned(&["plan", "--size", "1x1"]), &["1×1 images"]),
         (with(&["--set", "training.mode=stord"]), &["training.mode", "stored"]),
-        (with(&["--set", "training.mode=[\"stored\"]"]), &["training.mode", "1 modes for 3 units"]),
+        (with(&["--set", "training.mode=[\"stored\"]"]), &["training.mode", "a list of 1"]),
         (owned(&["--threads", "0", "params", "--model", "midpoint"]), &["--threads"]),
         (
             with(&["--set", "augmentation.crop_padding=1000"]),

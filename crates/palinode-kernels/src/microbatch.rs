@@ -7,7 +7,11 @@ use std::ops::Range;
 /// binary tree.
 ///
 /// The batch is halved again and again, and the first half takes the odd image. So the micro-batches of a half are those
-/// of that half alone. Two machines that take a half each and add their results get the bits that one machine gets.
+/// of that half alone. Two machines that take a half each and add their results get the bits that one machine gets, if
+/// the sums begin with zeros.
+///
+/// While sums are taken, the results of up to log₂ of their number wait to be added: so many times the memory of the
+/// gradients that are summed.
 ///
 /// ```
 /// use palinode_kernels::Microbatches;
@@ -82,6 +86,14 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
+    /// For sums over `images` images, `most` images at a time at the most.
+    pub fn of(microbatches: Option<Microbatches>, images: usize, most: usize) -> Self {
+        match microbatches {
+            None => Self::of_whole(images, most),
+            Some(own) => Self::of_micro(images, own, most),
+        }
+    }
+
     /// Of `images` images, `whole` at a time.
     pub fn of_whole(images: usize, whole: usize) -> Self {
         let whole = whole.max(1);

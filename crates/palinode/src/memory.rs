@@ -1,4 +1,5 @@
-//! Checks, before anything is allocated, that enough memory is available; and what Burn's graph keeps for too long.
+//! Checks, before anything is allocated, that enough memory is available. [`free_orphans`] frees what Burn's graph keeps
+//! for too long.
 
 pub use crate::autodiff::free_orphans;
 use crate::error::{Error, Result};
@@ -11,6 +12,12 @@ pub fn available_bytes() -> Option<u64> {
     [free_bytes(), control_group_bytes(), address_space_bytes()].into_iter().flatten().min()
 }
 
+/// The most that may be planned for: [`available_bytes`] without what [`check_available`] spares. `None` if the system
+/// does not report its memory.
+pub fn usable_bytes() -> Option<u64> {
+    available_bytes().map(|available| available.saturating_sub(SPARE) / 17 * 16)
+}
+
 /// Checks that the sum of `parts`, each given as (name, bytes), is available to this process, with a sixteenth
 /// and 16 MiB to spare. The check passes if the system does not report its memory.
 ///
@@ -20,11 +27,14 @@ pub fn check_available(parts: &[(&str, u64)]) -> Result<()> {
     check_fits(parts, available_bytes())
 }
 
+/// Bytes that are always left, beside a sixteenth of what is needed.
+const SPARE: u64 = 16 << 20;
+
 /// [`check_available`] for `available` bytes; `None` if nobody knows.
 pub(crate) fn check_fits(parts: &[(&str, u64)], available: Option<u64>) -> Result<()> {
     let needed = parts.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
     // The estimates are lower bounds: a sixteenth and 16 MiB are for what they leave out.
-    let spare = (needed / 16).saturating_add(16 << 20);
+    let spare = (needed / 16).saturating_add(SPARE);
     let too_little = |&available: &u64| needed.saturating_add(spare) > available;
     let Some(available) = available.filter(too_little) else {
         return Ok(());

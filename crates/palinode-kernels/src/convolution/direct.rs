@@ -201,11 +201,7 @@ pub(super) fn scratch_bytes(context: &Context, plan: &Plan) -> usize {
 
 /// The chunks of a batch for sums over its images.
 fn summed_chunks(context: &Context, plan: &Plan) -> Chunks {
-    let (images, most) = (plan.shape.images, plan.chunk_images());
-    match context.microbatches() {
-        None => Chunks::of_whole(images, most),
-        Some(own) => Chunks::of_micro(images, own, most),
-    }
+    Chunks::of(context.microbatches(), plan.shape.images, plan.chunk_images())
 }
 
 /// The gradients of all chunks of a batch.

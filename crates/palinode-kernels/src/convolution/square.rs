@@ -94,10 +94,7 @@ impl Square {
 
     /// The chunks of a batch for sums over its images.
     fn summed_chunks(&self, context: &Context, images: usize) -> Chunks {
-        match context.microbatches() {
-            None => Chunks::of_whole(images, self.images),
-            Some(own) => Chunks::of_micro(images, own, self.images),
-        }
+        Chunks::of(context.microbatches(), images, self.images)
     }
 
     /// Numbers of a chunk.

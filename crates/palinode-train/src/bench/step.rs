@@ -27,7 +27,8 @@ pub struct PeakBytes {
     pub gradients: usize,
     /// 4 bytes × parameters: the momentum.
     pub optimizer: usize,
-    /// What is alive between the forward and the backward pass because of the forward pass.
+    /// What is alive between the forward and the backward pass because of the forward pass, without the working memory that
+    /// the kernels leave for the next call.
     pub activations: usize,
     /// Everything else at the moment of the peak.
     pub workspace: usize,

@@ -20,6 +20,7 @@ impl Recipe {
         }
         let config = self.base()?;
         let modes = self.training.mode.get_or_insert_with(|| config.usual_mode().into());
+        *modes = modes.of_units(config.blocks.len())?.into();
         self.training.state.get_or_insert(StateKind::usual_for(modes));
         self.training.device.get_or_insert_default();
         let model = &mut self.model;

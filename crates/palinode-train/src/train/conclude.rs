@@ -50,7 +50,7 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
         remarks: run.data.remarks.clone(),
         tested_after: tested_after.clone(),
     };
-    let modes = run.settings.training.modes_for(network.config());
+    let modes = run.network.modes();
     let page = report::Report {
         title: &run.title,
         outcome: &outcome,

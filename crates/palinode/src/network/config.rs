@@ -222,16 +222,6 @@ impl NetworkConfig {
         }
     }
 
-    /// The mode that needs the least memory: reversible if the scheme is, checkpointed otherwise.
-    pub fn thrifty_mode(&self) -> Differentiation {
-        match self.usual_mode() {
-            Differentiation::Reversible => Differentiation::Reversible,
-            Differentiation::Stored | Differentiation::Checkpointed => {
-                Differentiation::Checkpointed
-            }
-        }
-    }
-
     /// ε of every batch norm.
     pub(crate) fn epsilon(&self) -> f64 {
         match self.layout {

@@ -3,7 +3,7 @@
 use super::config::NetworkConfig;
 use super::modes::Modes;
 use crate::error::Result;
-use crate::reversible::Differentiation;
+use crate::reversible::{Differentiation, segment_length};
 use crate::scheme::Streams;
 
 /// Named amounts of memory in bytes, for [`check_available`](crate::memory::check_available).
@@ -27,17 +27,14 @@ impl NetworkConfig {
         };
         let blocks = self.blocks_per_unit().into_iter().zip(modes).enumerate();
         let of_unit = |(unit, (blocks, mode)): (usize, (usize, Differentiation))| {
+            let segments = blocks.div_ceil(segment_length(blocks)) as u64;
             let blocks = blocks as u64;
             match mode {
                 // x, and what σ needs.
                 Differentiation::Stored => {
                     self.map_bytes(unit, batch).saturating_mul(2_u64.saturating_mul(blocks))
                 }
-                Differentiation::Checkpointed => {
-                    let root = blocks.isqrt();
-                    let segment = root + u64::from(root * root < blocks);
-                    state(unit).saturating_mul(blocks.div_ceil(segment.max(1)))
-                }
+                Differentiation::Checkpointed => state(unit).saturating_mul(segments),
                 Differentiation::Reversible => state(unit),
             }
         };

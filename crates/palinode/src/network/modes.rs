@@ -28,7 +28,9 @@ impl Modes {
             Self::Same(mode) => Ok(vec![*mode; units]),
             Self::Each(modes) if modes.len() == units => Ok(modes.clone()),
             Self::Each(modes) => {
-                let reason = format!("{} modes for {units} units", modes.len());
+                let found = modes.len();
+                let reason =
+                    format!("a list of {found}, expected one mode for each of the {units} units");
                 Err(Error::config("training.mode", reason))
             }
         }
@@ -117,6 +119,6 @@ mod tests {
         assert_eq!(Modes::Same(Stored).of_units(2).unwrap(), [Stored; 2]);
         assert_eq!(mixed.of_units(2).unwrap(), [Checkpointed, Stored]);
         let reason = mixed.of_units(3).unwrap_err().to_string();
-        assert!(reason.contains("2 modes for 3 units"), "{reason}");
+        assert!(reason.contains("a list of 2, expected one mode for each of the 3"), "{reason}");
     }
 }

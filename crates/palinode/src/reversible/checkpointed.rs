@@ -24,13 +24,19 @@ pub(super) fn forward<R: Residual>(
 ) -> Result<Tensor<4>> {
     let scheme = blocks.scheme.as_ref();
     let count = blocks.count();
-    let length = (count as f64).sqrt().ceil().max(1.0) as usize;
+    let length = segment_length(count);
     let start = sweep::open(scheme, input).rounded(blocks.site.grid_in(phase));
     let mut packed = start.joined();
     for first in (0..count).step_by(length) {
         packed = segment(blocks, first..(first + length).min(count), packed, phase)?;
     }
     Ok(sweep::close(scheme, State::split(packed)))
+}
+
+/// The blocks s of a segment of a unit of `blocks` blocks: ⌈√N⌉, and at least 1.
+pub(crate) fn segment_length(blocks: usize) -> usize {
+    let root = blocks.isqrt();
+    (root + usize::from(root * root < blocks)).max(1)
 }
 
 fn segment<R: Residual>(

@@ -28,6 +28,7 @@ mod stored;
 mod watch;
 
 pub(crate) use blocks::Blocks;
+pub(crate) use checkpointed::segment_length;
 pub use differentiation::Differentiation;
 pub use evaluations::Evaluations;
 pub(crate) use evaluations::{ResidualPlace, Survival, UnitSite, check_like, value_of};

@@ -11,7 +11,6 @@ use burn::tensor::Device;
 use palinode::check::repeats;
 use palinode::network::{Network, StateKind};
 use palinode::residual::Residual;
-use palinode::reversible::Differentiation;
 use palinode::scheme::Grid;
 
 /// Training images that grids are chosen on, if a batch has so many. They are not augmented.
@@ -25,9 +24,7 @@ pub fn with_states<R: Residual>(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Network<R>> {
-    let reversible = network.units.iter().any(|unit| unit.mode() == Differentiation::Reversible);
-    let kind =
-        training.state.unwrap_or(if reversible { StateKind::Exact } else { StateKind::Float });
+    let kind = training.state.unwrap_or_else(|| StateKind::usual_for(&network.modes()));
     if kind == StateKind::Float {
         return Ok(network);
     }

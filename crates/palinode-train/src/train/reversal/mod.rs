@@ -207,8 +207,7 @@ impl Reversal {
     /// The drifts since the last call, which also count as those of the epoch.
     fn read<R: Residual>(&self, run: &mut Run<R>) -> Result<Vec<f64>> {
         let found = self.watch.read(run.network.units.len())?;
-        let mut modes = run.network.units.iter().map(|unit| unit.mode());
-        if !modes.any(|mode| mode == Differentiation::Reversible) {
+        if !run.network.modes().any(Differentiation::Reversible) {
             return Ok(found);
         }
         let drifts = &mut run.position.drifts;

@@ -25,7 +25,7 @@ impl MemoryModel {
             Layout::Paper => 2.0,
             Layout::Report => 1.0,
         };
-        let shared = if modes[last] == Differentiation::Reversible { 1.0 } else { 0.0 };
+        let shared = if self.keeps_its_output(last, modes) { 1.0 } else { 0.0 };
         (maps - shared) * self.map(last, batch)
     }
 
@@ -36,10 +36,14 @@ impl MemoryModel {
             return blocks;
         }
         // The entry keeps its input, too, unless the unit before it does.
-        let previous = unit.checked_sub(1).map(|previous| modes[previous]);
-        let shared = previous == Some(Differentiation::Reversible);
+        let shared = unit.checked_sub(1).is_some_and(|unit| self.keeps_its_output(unit, modes));
         let input = if shared { 0.0 } else { self.before(unit, batch) };
         blocks + input + self.entry_kept(unit, batch)
+    }
+
+    /// Whether a unit keeps its last state, which is its output.
+    fn keeps_its_output(&self, unit: usize, modes: &[Differentiation]) -> bool {
+        modes[unit] == Differentiation::Reversible && self.blocks(unit) > 0
     }
 
     /// What the blocks of a unit keep, without its entry.

@@ -12,7 +12,7 @@ use super::classifier::Network;
 use super::config::NetworkConfig;
 use super::modes::Modes;
 use crate::error::Result;
-use crate::reversible::Differentiation;
+use crate::reversible::{Differentiation, segment_length};
 use crate::scheme::Streams;
 use burn::tensor::Device;
 use palinode_kernels::Context;
@@ -50,8 +50,10 @@ impl StepPeak {
 #[derive(Debug)]
 pub struct MemoryModel {
     config: NetworkConfig,
-    /// The same network with two blocks a unit, to be asked what its units are computed by.
-    sample: Network,
+    context: Context,
+    /// A narrow network of the same kind with two blocks a unit, to be asked what the kernels compute as a whole; `None` for
+    /// baselines, of which they compute nothing as a whole.
+    sample: Option<Network>,
     /// Parameters of every unit.
     units: Vec<f64>,
     /// Parameters behind the units.
@@ -64,12 +66,11 @@ impl MemoryModel {
     /// The model of networks of `config` that are computed with `context`.
     ///
     /// # Errors
-    /// As [`NetworkConfig::init`].
+    /// As [`NetworkConfig::validate`] and [`Network::with_context`].
     pub fn new(config: &NetworkConfig, context: &Context) -> Result<Self> {
-        let mut small = config.clone();
-        small.blocks.iter_mut().for_each(|blocks| *blocks = (*blocks).min(2));
-        let sample = small.init(0, Differentiation::Stored, &Device::flex())?;
-        let sample = sample.with_context(context)?;
+        config.validate()?;
+        let sample = if config.residual.is_baseline() { None } else { Some(sample(config)?) };
+        let sample = sample.map(|sample| sample.with_context(context)).transpose()?;
         let counted = config.parameter_count();
         let of = |name: &str| {
             let own = counted.parts.iter().filter(|(part, _)| part.starts_with(name));
@@ -77,6 +78,7 @@ impl MemoryModel {
         };
         Ok(Self {
             config: config.clone(),
+            context: context.clone(),
             sample,
             units: of("units."),
             head: of("head").iter().sum(),
@@ -163,10 +165,17 @@ impl MemoryModel {
     }
 }
 
+/// A network of the kind of `config`, as narrow as the inception residuals allow.
+fn sample(config: &NetworkConfig) -> Result<Network> {
+    let mut small = config.clone();
+    small.blocks.iter_mut().for_each(|blocks| *blocks = (*blocks).min(2));
+    small.widths.fill(16);
+    small.init(0, Differentiation::Stored, &Device::flex())
+}
+
 /// The lengths of the segments of a unit in mode `checkpointed`.
 fn segments(blocks: usize) -> Vec<usize> {
-    let root = blocks.isqrt();
-    let length = (root + usize::from(root * root < blocks)).max(1);
+    let length = segment_length(blocks);
     (0..blocks.div_ceil(length)).map(|index| length.min(blocks - index * length)).collect()
 }
 
@@ -190,28 +199,45 @@ mod tests {
     fn what_fits_takes_no_more_than_there_is() {
         let config = NetworkConfig::named("resnet-110").unwrap().for_data(3, [64, 64], 10);
         let model = MemoryModel::new(&config, &Context::new()).unwrap();
-        let total = |modes: &Modes| model.peak(modes, 64).unwrap().total();
-        let [most, least] =
-            [Differentiation::Stored, Differentiation::Checkpointed].map(Modes::Same);
-        assert!(total(&least) < total(&most) / 2);
-        let mut evaluations = Vec::new();
-        for bytes in
-            [total(&most), total(&most) - 1, (total(&most) + total(&least)) / 2, total(&least)]
-        {
-            let found = model.modes_within(bytes, 64).unwrap().unwrap();
-            assert!(total(&found) <= bytes, "{found} in {bytes}");
-            let again = |mode: &Differentiation| *mode == Differentiation::Checkpointed;
-            evaluations.push(found.of_units(3).unwrap().into_iter().filter(again).count());
+        let choices = model.choices(64).unwrap();
+        let totals: Vec<u64> = choices.iter().map(|(_, peak)| peak.total()).collect();
+        assert!(totals.is_sorted_by(|a, b| a > b), "{totals:?}");
+        assert!(totals.last().unwrap() < &(totals[0] / 2), "{totals:?}");
+        let again = |modes: &Modes| {
+            let modes = modes.of_units(3).unwrap().into_iter();
+            modes.filter(|mode| *mode == Differentiation::Checkpointed).count()
+        };
+        let evaluations: Vec<usize> = choices.iter().map(|(modes, _)| again(modes)).collect();
+        assert!(evaluations[0] == 0 && evaluations.is_sorted(), "{evaluations:?}");
+        for (choice, &total) in choices.iter().zip(&totals) {
+            assert_eq!(model.within(total, 64).unwrap().as_ref(), Some(choice));
         }
-        assert!(evaluations[0] == 0 && evaluations[3] == 3, "{evaluations:?}");
-        assert!(evaluations.is_sorted(), "{evaluations:?}");
-        assert_eq!(model.modes_within(total(&least) - 1, 64).unwrap(), None);
+        assert_eq!(model.within(totals.last().unwrap() - 1, 64).unwrap(), None);
         // The largest batch fits, and one image more does not.
-        let bytes = total(&most);
-        let largest = model.largest_batch(bytes).unwrap();
-        let of = |batch| model.peak(&least, batch).unwrap().total();
-        assert!(of(largest) <= bytes && of(largest + 1) > bytes, "{largest}");
+        let largest = model.largest_batch(totals[0]).unwrap();
+        assert!(largest > 64 && model.within(totals[0], largest).unwrap().is_some());
+        assert_eq!(model.within(totals[0], largest + 1).unwrap(), None);
         assert_eq!(model.largest_batch(1).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_single_block_is_stored_where_that_takes_less() {
+        let shallow = |name: &str| {
+            let config = NetworkConfig::named(name).unwrap().with_units([1; 3], [16, 32, 64]);
+            NetworkConfig { block_norm: name == "midpoint", ..config }
+        };
+        for name in ["resnet-32", "midpoint"] {
+            let model = MemoryModel::new(&shallow(name), &Context::new()).unwrap();
+            let (_, least) = model.choices(16).unwrap().pop().unwrap();
+            let stored = model.peak(&Differentiation::Stored.into(), 16).unwrap();
+            assert!(least.total() <= stored.total(), "{name}");
+            assert!(model.largest_batch(stored.total()).unwrap() >= 16, "{name}");
+        }
+        // Units without blocks have the usual mode.
+        let empty = NetworkConfig::named("hamiltonian-74").unwrap().with_units([0; 3], [32; 3]);
+        let model = MemoryModel::new(&empty, &Context::new()).unwrap();
+        let choices = model.choices(4).unwrap();
+        assert_eq!(choices[0].0, Modes::Same(Differentiation::Reversible));
     }
 
     #[test]

@@ -39,7 +39,8 @@ impl MemoryModel {
     pub(super) fn scratch_of_unit(&self, unit: usize, batch: usize) -> Result<Option<f64>> {
         let [rows, columns] = self.config.map_of(unit);
         let input = [batch, self.config.width(unit), rows, columns];
-        Ok(self.sample.units[unit].scratch_bytes(input)?.map(|bytes| bytes as f64))
+        let Some(sample) = &self.sample else { return Ok(None) };
+        Ok(sample.units[unit].scratch_bytes(input)?.map(|bytes| bytes as f64))
     }
 
     /// Arrays of a residual that are alive while a block is differentiated by itself: cotangents, what autodiff keeps of
@@ -63,6 +64,11 @@ impl MemoryModel {
     fn scratch(&self, unit: usize, batch: usize) -> Result<f64> {
         let (config, channels) = (&self.config, self.config.residual_channels(unit));
         let size = config.map_of(unit);
+        // Residuals that may have to repeat themselves to the bit are not computed by the quick algorithms.
+        let algorithm = match config.residual.is_baseline() {
+            true => Algorithm::quickest(size),
+            false => Algorithm::Direct,
+        };
         let of = |inputs, outputs, extent, groups| {
             let kernel = ConvolutionKernel {
                 images: batch,
@@ -73,9 +79,9 @@ impl MemoryModel {
                 stride: [1, 1],
                 padding: [extent / 2; 2],
                 groups,
-                algorithm: Algorithm::quickest(size),
+                algorithm,
             };
-            kernel.scratch_bytes(self.sample.context())
+            kernel.scratch_bytes(&self.context)
         };
         let bytes = match config.residual {
             BuiltInConfig::Inception | BuiltInConfig::AntisymmetricInception => {

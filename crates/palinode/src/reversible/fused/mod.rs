@@ -20,6 +20,7 @@ use super::local::detach;
 use super::watch::{Fingerprint, Watch};
 use crate::error::{Error, Result};
 use crate::pass::Phase;
+use crate::precision::NumberType;
 use crate::residual::Residual;
 use crate::scheme::Scheme;
 use burn::tensor::Tensor;
@@ -140,7 +141,10 @@ pub(crate) fn scratch_bytes<R: Residual>(
     blocks: &Blocks<'_, R>,
     input: [usize; 4],
 ) -> Result<Option<usize>> {
-    let Some(plan) = plan(blocks, Phase::Training { seed: 0, step: 0 }) else { return Ok(None) };
+    let plan = plan(blocks, Phase::Training { seed: 0, step: 0 });
+    let Some(plan) = plan.filter(|plan| plan.precision == NumberType::F32) else {
+        return Ok(None);
+    };
     let has_bias = |residual: &R| residual.kernel_form().is_some_and(|form| form.input_bias);
     let input_bias = blocks.residuals.iter().any(has_bias);
     let how = (blocks.scheme.as_ref(), blocks.context);
