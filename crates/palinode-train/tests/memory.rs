@@ -3,30 +3,15 @@
 //! One test, alone in its binary: the allocator counts for the whole process.
 #![allow(clippy::unwrap_used)]
 
+mod counted;
+
+use counted::Allocator;
 use palinode::Context;
 use palinode::network::NetworkConfig;
 use palinode::precision::NumberType;
 use palinode::reversible::Differentiation;
 use palinode::tensor::Device;
-use palinode_train::bench::{Meter, StepMeasurement, StepPlan, measure_step};
-use peak_alloc::PeakAlloc;
-
-#[global_allocator]
-static MEMORY: PeakAlloc = PeakAlloc;
-
-struct Allocator;
-
-impl Meter for Allocator {
-    fn current(&self) -> usize {
-        MEMORY.current_usage()
-    }
-    fn peak(&self) -> usize {
-        MEMORY.peak_usage()
-    }
-    fn reset_peak(&self) {
-        MEMORY.reset_peak_usage();
-    }
-}
+use palinode_train::bench::{StepMeasurement, StepPlan, measure_step};
 
 const BATCH: usize = 16;
 const DEPTHS: [usize; 3] = [6, 18, 54];

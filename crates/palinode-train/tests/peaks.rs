@@ -3,30 +3,15 @@
 //! One test, alone in its binary: the allocator counts for the whole process.
 #![allow(clippy::unwrap_used)]
 
+mod counted;
+
+use counted::Allocator;
 use palinode::Context;
 use palinode::network::{MemoryModel, Modes, NetworkConfig, Variant};
 use palinode::precision::NumberType;
 use palinode::reversible::Differentiation::{Checkpointed, Reversible, Stored};
 use palinode::tensor::Device;
-use palinode_train::bench::{Meter, StepPlan, measure_step};
-use peak_alloc::PeakAlloc;
-
-#[global_allocator]
-static MEMORY: PeakAlloc = PeakAlloc;
-
-struct Allocator;
-
-impl Meter for Allocator {
-    fn current(&self) -> usize {
-        MEMORY.current_usage()
-    }
-    fn peak(&self) -> usize {
-        MEMORY.peak_usage()
-    }
-    fn reset_peak(&self) {
-        MEMORY.reset_peak_usage();
-    }
-}
+use palinode_train::bench::{StepPlan, measure_step};
 
 /// A network and how many images a step of it takes, and in which modes.
 struct Case {
