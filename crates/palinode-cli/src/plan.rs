@@ -19,7 +19,7 @@ pub struct Plan {
     #[command(flatten)]
     units: Units,
     /// Images of a batch that is asked about.
-    #[arg(long, value_name = "N", value_parser = at_most(1 << 24))]
+    #[arg(long, value_name = "N", value_parser = at_most(1 << 20))]
     batch_size: Option<usize>,
     #[command(flatten)]
     size: ImageSize,
@@ -29,8 +29,8 @@ pub struct Plan {
     /// Classes.
     #[arg(long, value_name = "N", default_value_t = 10)]
     classes: usize,
-    /// Memory for a training step: 8GiB, 800MB, a number of bytes (default: what is free on this machine,
-    /// without a sixteenth to spare). Measured peaks differ from the plan by up to a tenth.
+    /// Memory for a training step: 8GiB, 800MB, a number of bytes (default: what is free on this machine, less
+    /// a sixteenth). Measured peaks differ from the plan by up to a tenth.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     memory: Option<ByteSize>,
     /// Print the result as one line of JSON.

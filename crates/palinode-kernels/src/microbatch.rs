@@ -53,10 +53,8 @@ impl Microbatches {
 
     /// The images of every micro-batch of a batch of `images` images, in their order.
     pub fn sizes(self, images: usize) -> Vec<usize> {
-        let mut sizes = vec![images];
-        for _ in 0..self.halvings {
-            sizes = sizes.into_iter().flat_map(|size| [size.div_ceil(2), size / 2]).collect();
-        }
+        let mut sizes = Vec::with_capacity(self.count());
+        tree(Some(self), 0..images, &mut |own| sizes.push(own.len()), &|(), ()| ());
         sizes
     }
 }
@@ -120,17 +118,31 @@ impl Chunks {
         self.images.iter().copied().max().unwrap_or(0)
     }
 
-    /// Slices of the chunks of an array with `length` numbers for every image.
+    /// Slices of the chunks of an array with `length` numbers for every image of the batch.
+    ///
+    /// # Panics
+    /// If the array is shorter. Kernels check the lengths of their arguments first.
     pub fn split<'a, T>(&self, array: &'a [T], length: usize) -> Vec<&'a [T]> {
         let mut rest = array;
-        let take = |&images: &usize| rest.split_off(..images * length).unwrap_or_default();
+        let take = |&images: &usize| {
+            let (own, others) = rest.split_at(images * length);
+            rest = others;
+            own
+        };
         self.images.iter().map(take).collect()
     }
 
     /// [`split`](Self::split) for an array that is changed.
+    ///
+    /// # Panics
+    /// As [`split`](Self::split).
     pub fn split_mut<'a, T>(&self, array: &'a mut [T], length: usize) -> Vec<&'a mut [T]> {
         let mut rest = array;
-        let take = |&images: &usize| rest.split_off_mut(..images * length).unwrap_or_default();
+        let take = |&images: &usize| {
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(images * length);
+            rest = others;
+            own
+        };
         self.images.iter().map(take).collect()
     }
 }

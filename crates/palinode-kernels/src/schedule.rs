@@ -147,7 +147,8 @@ impl<const ARRAYS: usize, N: Copy + AddAssign + Zeroable> Slot<'_, ARRAYS, N> {
     }
 }
 
-fn add<N: Copy + AddAssign>(sums: &mut [N], terms: &[N]) {
+/// Adds `terms` to `sums`, number by number.
+pub(crate) fn add<N: Copy + AddAssign>(sums: &mut [N], terms: &[N]) {
     sums.iter_mut().zip(terms).for_each(|(sum, &term)| *sum += term);
 }
 

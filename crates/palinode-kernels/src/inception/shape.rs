@@ -1,6 +1,7 @@
 //! What an inception map is.
 
 use crate::error::Error;
+use crate::schedule::add;
 use std::ops::Range;
 
 /// The number of convolutions of the map. Everywhere their order is: one, three_reduce, three, five_reduce,
@@ -50,7 +51,7 @@ impl InceptionGradients {
     pub(super) fn add(&mut self, more: Self) {
         let kernels = self.kernels.iter_mut().zip(more.kernels);
         for (sums, terms) in kernels.chain(self.biases.iter_mut().zip(more.biases)) {
-            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+            add(sums, &terms);
         }
     }
 }

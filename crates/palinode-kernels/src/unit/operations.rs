@@ -65,7 +65,7 @@ impl UnitKernel<'_> {
     }
 
     /// Bytes of working memory that [`backward`](Self::backward) takes, beside its arguments, on the threads of `context`.
-    /// Of the parameters only matters whether one has an `input_bias`; the updates do not matter.
+    /// It depends on whether any of the parameters has an `input_bias`, not on the parameters and updates otherwise.
     ///
     /// # Errors
     /// [`Error::Precision`] if gradients cannot be computed in the precision asked for.

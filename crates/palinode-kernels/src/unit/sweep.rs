@@ -148,7 +148,9 @@ pub(super) fn with_projections<'p, C>(
     projections: &'p mut [[Projection; 2]],
     chunks: &Chunks,
 ) -> Vec<(C, &'p mut [[Projection; 2]])> {
-    states.into_iter().zip(chunks.split_mut(projections, 1)).collect()
+    // Numbers for every image: none where nothing is watched.
+    let length = usize::from(!projections.is_empty());
+    states.into_iter().zip(chunks.split_mut(projections, length)).collect()
 }
 
 /// Sets the projections of images from both parts of their state, padded images of `length` numbers.

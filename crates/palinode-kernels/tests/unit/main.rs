@@ -188,20 +188,32 @@ fn the_same_bits_for_any_number_of_threads() {
         let unit = case.unit(&updates, &split);
         let run = |threads: usize| {
             let context = &Context::builder().threads(threads).build().unwrap();
-            let mut arrays: Vec<Vec<f32>> =
-                (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
-            let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
-            unit.forward(context, StateSlices::Apart(y, z)).unwrap();
-            let mut gradients = vec![0.0; parameters.len()];
-            let (state, gradient) = (StateSlices::Apart(y, z), StateSlices::Apart(gy, gz));
-            unit.backward(context, state, gradient, case.split_mut(&mut gradients)).unwrap();
-            (arrays, gradients)
+            let arrays = (3..7).map(|seed| noise(shape.len(), seed, 1.0)).collect();
+            there_and_back(&case, context, &unit, arrays)
         };
         let one = run(1);
         for threads in [2, 3, 4] {
             assert!(run(threads) == one, "{case:?}: {threads} threads give other bits");
         }
     }
+}
+
+/// Forward and backward from both parts of a state and the gradients with respect to the last one: the gradients with
+/// respect to the parameters, and what the four arrays then hold.
+fn there_and_back(
+    case: &Case,
+    context: &Context,
+    unit: &UnitKernel<'_>,
+    mut arrays: Vec<Vec<f32>>,
+) -> (Vec<f32>, Vec<Vec<f32>>) {
+    let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
+    unit.forward(context, StateSlices::Apart(y, z)).unwrap();
+    let parameters = unit.parameters.iter();
+    let lengths = parameters.map(|of| of.kernel.len() + of.bias.len() + of.input_bias.len());
+    let mut gradients = vec![0.0; lengths.sum()];
+    let (state, gradient) = (StateSlices::Apart(y, z), StateSlices::Apart(gy, gz));
+    unit.backward(context, state, gradient, case.split_mut(&mut gradients)).unwrap();
+    (gradients, arrays)
 }
 
 #[test]
@@ -241,14 +253,8 @@ fn check_halves(case: &Case) {
         let context = &context.build().unwrap();
         let unit = UnitKernel { images: images.len(), ..case.unit(&updates, &split) };
         let own = images.start * image..images.end * image;
-        let mut arrays: Vec<Vec<f32>> =
-            arrays.iter().map(|array| array[own.clone()].to_vec()).collect();
-        let [y, z, gy, gz] = arrays.as_mut_slice() else { unreachable!() };
-        unit.forward(context, StateSlices::Apart(y, z)).unwrap();
-        let mut gradients = vec![0.0; parameters.len()];
-        let (state, gradient) = (StateSlices::Apart(y, z), StateSlices::Apart(gy, gz));
-        unit.backward(context, state, gradient, case.split_mut(&mut gradients)).unwrap();
-        (gradients, arrays)
+        let arrays = arrays.iter().map(|array| array[own.clone()].to_vec()).collect();
+        there_and_back(case, context, &unit, arrays)
     };
     let (images, middle) = (case.shape.batch, case.shape.batch.div_ceil(2));
     let (sums, whole) = run(0..images, 8, 2);

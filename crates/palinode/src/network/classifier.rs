@@ -162,10 +162,8 @@ impl<R: Residual> Network<R> {
     ///
     /// # Errors
     /// As [`Unit::with_mode`].
-    pub fn with_mode(mut self, mode: Differentiation) -> Result<Self> {
-        let units = self.units.into_iter().map(|unit| unit.with_mode(mode));
-        self.units = units.collect::<Result<_>>()?;
-        Ok(self)
+    pub fn with_mode(self, mode: Differentiation) -> Result<Self> {
+        self.with_modes(&mode.into())
     }
 
     /// How the units are differentiated.

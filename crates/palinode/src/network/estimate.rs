@@ -20,11 +20,6 @@ impl NetworkConfig {
     /// [`Error::Config`](crate::Error::Config) where there are not as many modes as units.
     pub fn step_bytes(&self, parameters: usize, modes: &Modes, batch: usize) -> Result<Parts> {
         let modes = modes.of_units(self.blocks.len())?;
-        let state = |unit: usize| {
-            // One state, or two: midpoint and leapfrog keep the state before it as well.
-            let states = if self.streams() == Streams::Two { 1 } else { 2 };
-            self.map_bytes(unit, batch).saturating_mul(states)
-        };
         let blocks = self.blocks_per_unit().into_iter().zip(modes).enumerate();
         let of_unit = |(unit, (blocks, mode)): (usize, (usize, Differentiation))| {
             let segments = blocks.div_ceil(segment_length(blocks)) as u64;
@@ -34,8 +29,10 @@ impl NetworkConfig {
                 Differentiation::Stored => {
                     self.map_bytes(unit, batch).saturating_mul(2_u64.saturating_mul(blocks))
                 }
-                Differentiation::Checkpointed => state(unit).saturating_mul(segments),
-                Differentiation::Reversible => state(unit),
+                Differentiation::Checkpointed => {
+                    self.state_bytes(unit, batch).saturating_mul(segments)
+                }
+                Differentiation::Reversible => self.state_bytes(unit, batch),
             }
         };
         let activations = blocks.map(of_unit).fold(0_u64, u64::saturating_add);
@@ -60,6 +57,13 @@ impl NetworkConfig {
     pub(super) fn image_bytes(&self, batch: usize) -> u64 {
         let [rows, columns] = self.size;
         bytes_of([batch, self.channels, rows, columns])
+    }
+
+    /// Bytes of the state between two blocks of unit `unit`: of one map, or of two, since schemes with one state keep the
+    /// state before it as well.
+    pub(super) fn state_bytes(&self, unit: usize, batch: usize) -> u64 {
+        let maps = if self.streams() == Streams::Two { 1 } else { 2 };
+        self.map_bytes(unit, batch).saturating_mul(maps)
     }
 
     /// Bytes of the map of all channels in unit `unit`.

@@ -13,7 +13,6 @@ use super::config::NetworkConfig;
 use super::modes::Modes;
 use crate::error::Result;
 use crate::reversible::{Differentiation, segment_length};
-use crate::scheme::Streams;
 use burn::tensor::Device;
 use palinode_kernels::Context;
 
@@ -149,8 +148,7 @@ impl MemoryModel {
 
     /// Bytes of the state between two blocks of a unit.
     fn state(&self, unit: usize, batch: usize) -> f64 {
-        let states = if self.config.streams() == Streams::Two { 1.0 } else { 2.0 };
-        states * self.map(unit, batch)
+        self.config.state_bytes(unit, batch) as f64
     }
 
     /// Blocks of a unit behind its entry.

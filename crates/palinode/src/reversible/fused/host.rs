@@ -29,14 +29,21 @@ pub struct Host {
 impl Host {
     /// The unit of `plan`, if the kernels can compute it on `input`.
     pub fn of<R: Residual>(plan: Plan, blocks: &Blocks<'_, R>, input: &Tensor<4>) -> Option<Self> {
-        let Plan { updates, form, grid, precision } = plan;
-        if !on_kernels(input) || precision != NumberType::F32 {
+        if !on_kernels(input) {
             return None;
         }
         let [.., height, width] = input.dims();
-        let (algorithm, gradients) = (blocks.context.algorithm(), blocks.context.gradients());
-        let algorithm = algorithm.unwrap_or_else(|| Algorithm::quickest([height, width]));
-        let context = blocks.context.clone();
+        Self::of_size(plan, blocks.context, [height, width])
+    }
+
+    /// The unit of `plan` on images of this size, if the kernels can compute it.
+    pub fn of_size(plan: Plan, context: &Context, size: [usize; 2]) -> Option<Self> {
+        let Plan { updates, form, grid, precision } = plan;
+        if precision != NumberType::F32 {
+            return None;
+        }
+        let algorithm = context.algorithm().unwrap_or_else(|| Algorithm::quickest(size));
+        let (gradients, context) = (context.gradients(), context.clone());
         Some(Self { updates, form, grid, algorithm, gradients, context })
     }
 
@@ -164,6 +171,22 @@ impl Host {
         Ok(result?)
     }
 
+    /// Bytes of working memory that the backward pass needs for input `[n, C, h, w]`. `input_bias` says whether any residual
+    /// has an a.
+    ///
+    /// # Errors
+    /// [`Error::Kernels`] if the context asks for a precision that the kernels do not have.
+    pub fn scratch_bytes(
+        &self,
+        scheme: &dyn Scheme,
+        input: [usize; 4],
+        input_bias: bool,
+    ) -> Result<usize> {
+        let input_bias = &[0.0][..usize::from(input_bias)];
+        let parameters = [Parameters { kernel: &[], bias: &[], input_bias }];
+        Ok(self.unit(state_shape(scheme, input), &parameters).scratch_bytes(&self.context)?)
+    }
+
     fn unit<'a>(&'a self, shape: [usize; 4], parameters: &'a [Parameters<'a>]) -> UnitKernel<'a> {
         let [images, channels, height, width] = shape;
         let KernelForm { form, activation, .. } = self.form;
@@ -183,37 +206,6 @@ impl Host {
             parameters,
         }
     }
-}
-
-/// Bytes of working memory that the kernels need in the backward pass of a unit as they know it, on `input` images
-/// `[n, C, h, w]`.
-///
-/// # Errors
-/// Where the context asks for a precision that the kernels do not have.
-pub fn scratch_bytes(
-    plan: &Plan,
-    input_bias: bool,
-    (scheme, context): (&dyn Scheme, &Context),
-    input: [usize; 4],
-) -> Result<usize> {
-    let [images, channels, height, width] = state_shape(scheme, input);
-    let quickest = || Algorithm::quickest([height, width]);
-    let parameters =
-        Parameters { kernel: &[], bias: &[], input_bias: &[0.0][..usize::from(input_bias)] };
-    let unit = UnitKernel {
-        images,
-        channels,
-        height,
-        width,
-        form: plan.form.form,
-        activation: plan.form.activation,
-        algorithm: context.algorithm().unwrap_or_else(quickest),
-        gradients: context.gradients(),
-        grid: plan.grid,
-        updates: &plan.updates,
-        parameters: &[parameters],
-    };
-    Ok(unit.scratch_bytes(context)?)
 }
 
 /// The values of K, b and, if present, a of all residuals, read without copies where possible.

@@ -20,7 +20,6 @@ use super::local::detach;
 use super::watch::{Fingerprint, Watch};
 use crate::error::{Error, Result};
 use crate::pass::Phase;
-use crate::precision::NumberType;
 use crate::residual::Residual;
 use crate::scheme::Scheme;
 use burn::tensor::Tensor;
@@ -141,14 +140,13 @@ pub(crate) fn scratch_bytes<R: Residual>(
     blocks: &Blocks<'_, R>,
     input: [usize; 4],
 ) -> Result<Option<usize>> {
+    let [.., height, width] = input;
     let plan = plan(blocks, Phase::Training { seed: 0, step: 0 });
-    let Some(plan) = plan.filter(|plan| plan.precision == NumberType::F32) else {
-        return Ok(None);
-    };
+    let host = plan.and_then(|plan| host::Host::of_size(plan, blocks.context, [height, width]));
+    let Some(host) = host else { return Ok(None) };
     let has_bias = |residual: &R| residual.kernel_form().is_some_and(|form| form.input_bias);
     let input_bias = blocks.residuals.iter().any(has_bias);
-    let how = (blocks.scheme.as_ref(), blocks.context);
-    host::scratch_bytes(&plan, input_bias, how, input).map(Some)
+    host.scratch_bytes(blocks.scheme.as_ref(), input, input_bias).map(Some)
 }
 
 /// Refuses a context that asks for an algorithm or a precision that would have no effect on a unit.
