@@ -1,5 +1,6 @@
 //! `palinode experiment`.
 
+use crate::job::Job;
 use crate::machine::Machine;
 use crate::options::OnDevice;
 use crate::output::{say, shown};
@@ -34,7 +35,7 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    pub fn run(self, machine: Machine, signals: &Signals) -> anyhow::Result<()> {
+    pub fn run(self, machine: Machine, signals: &Signals, _job: &Job) -> anyhow::Result<()> {
         let mut plan = Plan::load(&self.file)?;
         if let Some(isa) = machine.isa {
             // After everything that the file says.

@@ -13,6 +13,7 @@ mod experiment;
 mod gradcheck;
 mod gradients;
 mod init_recipe;
+mod job;
 mod machine;
 mod options;
 mod outcome;
@@ -26,6 +27,7 @@ mod signals;
 mod train;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use job::Job;
 use machine::Machine;
 use options::at_most;
 use palinode::Isa;
@@ -94,9 +96,20 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return outcome::usage(&error),
     };
-    match Signals::new() {
-        Ok(signals) => outcome::report(run(arguments, &signals), signals.exit_code()),
-        Err(error) => outcome::report(Err(error.into()), 1),
+    let signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return outcome::report(Err(error.into()), 1),
+    };
+    let job = match arguments.command {
+        Command::Train(_) | Command::Experiment(_) => Job::join(),
+        _ => Ok(Job::alone()),
+    };
+    match job {
+        Ok(job) => {
+            let result = run(arguments, &signals, &job);
+            job.leave(result, signals.exit_code())
+        }
+        Err(error) => outcome::report(Err(error), 1),
     }
 }
 
@@ -110,12 +123,12 @@ fn keep_decoders_quiet() {
     }));
 }
 
-fn run(arguments: Arguments, signals: &Signals) -> anyhow::Result<()> {
+fn run(arguments: Arguments, signals: &Signals, job: &Job) -> anyhow::Result<()> {
     let machine = Machine::new(arguments.isa, arguments.threads);
     match arguments.command {
         // These make a context for every run, from its recipe.
-        Command::Train(command) => command.run(machine, signals),
-        Command::Experiment(command) => command.run(machine, signals),
+        Command::Train(command) => command.run(machine, signals, job),
+        Command::Experiment(command) => command.run(machine, signals, job),
         Command::Report(command) => machine.run(|_| command.run()),
         Command::Eval(command) => machine.run(|context| command.run(context)),
         Command::Predict(command) => machine.run(|context| command.run(context)),

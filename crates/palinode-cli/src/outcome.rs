@@ -6,6 +6,8 @@ use clap::error::ErrorKind;
 use palinode_train::Error;
 use std::process::ExitCode;
 
+/// All went well, or nobody reads any more.
+const SUCCESS: u8 = 0;
 /// A check of a network failed.
 const FAILED: u8 = 1;
 /// A user's mistake.
@@ -46,21 +48,34 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 /// Prints an error, if there is one, and returns the exit code: that of an interrupted run is `stopped`.
 pub fn report(result: anyhow::Result<()>, stopped: u8) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
+    ExitCode::from(say(&error, stopped))
+}
+
+/// Prints an error and returns the exit code.
+pub fn say(error: &anyhow::Error, stopped: u8) -> u8 {
+    let code = code(error, stopped);
+    if code != SUCCESS {
+        note(format_args!("palinode: {}", one_line(&format!("{error:#}"))));
+    }
+    code
+}
+
+/// The exit code of an error: that of an interrupted run is `stopped`.
+pub fn code(error: &anyhow::Error, stopped: u8) -> u8 {
     if let Some(io) = error.downcast_ref::<std::io::Error>()
         && io.kind() == std::io::ErrorKind::BrokenPipe
     {
         // The reader of our output has closed the pipe.
-        return ExitCode::SUCCESS;
+        return SUCCESS;
     }
-    note(format_args!("palinode: {}", one_line(&format!("{error:#}"))));
     if error.is::<ChecksFailed>() {
-        return ExitCode::from(FAILED);
+        return FAILED;
     }
-    ExitCode::from(match error.downcast_ref::<Error>() {
+    match error.downcast_ref::<Error>() {
         Some(Error::NonFinite { .. } | Error::Drift { .. }) => NON_FINITE,
         Some(Error::Interrupted { .. } | Error::ExperimentInterrupted) => stopped,
         _ => MISTAKE,
-    })
+    }
 }
 
 /// The words of a message on one line, without control characters: parsers write several lines, and names

@@ -169,6 +169,32 @@ impl Observer for Display {
     }
 }
 
+/// The run of a rank that nobody sees: the first rank shows it.
+pub struct Unseen {
+    signals: Signals,
+}
+
+impl Unseen {
+    /// A run that `signals` can stop.
+    pub fn new(signals: &Signals) -> Self {
+        Self { signals: signals.clone() }
+    }
+}
+
+impl Observer for Unseen {
+    fn begins(&mut self) {
+        self.signals.listen();
+    }
+
+    fn peak_bytes(&self) -> Option<u64> {
+        Some(MEMORY.peak() as u64)
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.signals.stop_requested()
+    }
+}
+
 impl Drop for Display {
     fn drop(&mut self) {
         self.bar.finish_and_clear();

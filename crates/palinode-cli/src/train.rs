@@ -1,9 +1,10 @@
 //! `palinode train`.
 
+use crate::job::Job;
 use crate::machine::Machine;
 use crate::options::named;
 use crate::output::say;
-use crate::progress::Display;
+use crate::progress::{Display, Unseen};
 use crate::signals::Signals;
 use clap::Args;
 use palinode::Isa;
@@ -12,7 +13,7 @@ use palinode::network::Variant;
 use palinode_train::data::SourceName;
 use palinode_train::recipe::{DEFAULTS, Override, QUICK_START, Recipe, Value, parse_override};
 use palinode_train::report::loss;
-use palinode_train::train::{Changes, Outcome, Place, RunDirectory, resume, train};
+use palinode_train::train::{Changes, Observer, Outcome, Place, RunDirectory, resume, train};
 use std::path::{Path, PathBuf};
 
 /// Options of `palinode train`.
@@ -73,28 +74,38 @@ pub struct Train {
 }
 
 impl Train {
-    pub fn run(self, machine: Machine, signals: &Signals) -> anyhow::Result<()> {
+    pub fn run(self, machine: Machine, signals: &Signals, job: &Job) -> anyhow::Result<()> {
+        let together = job.machine(machine.threads());
+        let mut observer: Box<dyn Observer> = match job.is_first() {
+            true => Box::new(Display::new(self.quiet, signals)?),
+            false => Box::new(Unseen::new(signals)),
+        };
         let outcome = match &self.resume {
-            Some(run) => self.go_on(run, machine, signals)?,
+            Some(run) => self.go_on(run, (machine, together), observer.as_mut())?,
             None => {
                 let recipe = self.recipe(machine)?;
-                let mut display = Display::new(self.quiet, signals)?;
                 match &self.out {
-                    Some(out) => train(recipe, out, machine.threads(), &mut display)?,
+                    Some(out) => train(recipe, out, together, observer.as_mut())?,
                     None => {
                         let (model, data) = (&recipe.model.name, recipe.data.name.name());
                         let name = format!("{model}-{data}-seed{}", recipe.seed);
                         let out = Place::New { parent: Path::new("runs"), name: &name };
-                        train(recipe, out, machine.threads(), &mut display)?
+                        train(recipe, out, together, observer.as_mut())?
                     }
                 }
             }
         };
-        self.print(&outcome)
+        drop(observer);
+        if job.is_first() { self.print(&outcome) } else { Ok(()) }
     }
 
-    fn go_on(&self, run: &Path, machine: Machine, signals: &Signals) -> anyhow::Result<Outcome> {
-        if let Some(isa) = machine.isa {
+    fn go_on(
+        &self,
+        run: &Path,
+        (machine, together): (Machine, palinode_train::train::Machine),
+        observer: &mut dyn Observer,
+    ) -> anyhow::Result<Outcome> {
+        if let Some(isa) = machine.isa.filter(|_| together.is_first()) {
             let began = Recipe::load(&RunDirectory::open(run)?.config(), &[])?.training.isa;
             anyhow::ensure!(
                 began == Some(isa),
@@ -107,7 +118,7 @@ impl Train {
             .with_epochs(epochs)
             .with_data_dir(self.data_dir.clone())
             .with_device(self.device);
-        Ok(resume(run, machine.threads(), &changes, &mut Display::new(self.quiet, signals)?)?)
+        Ok(resume(run, together, &changes, observer)?)
     }
 
     fn recipe(&self, machine: Machine) -> anyhow::Result<Recipe> {

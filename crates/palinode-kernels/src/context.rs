@@ -3,12 +3,14 @@
 use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::isa::Isa;
-use crate::microbatch::Microbatches;
+use crate::microbatch::{Microbatches, tree};
 use crate::precision::Precision;
 use crate::profile::Profile;
 use crate::scratch::Scratch;
+use crate::share::Share;
 use crate::token::{Bf16, Token};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a computation runs on. Every kernel takes one as its first argument.
@@ -30,7 +32,10 @@ pub struct Context {
     /// None: the quickest for the size of the images.
     algorithm: Option<Algorithm>,
     gradients: Precision,
+    /// Those of the whole batch.
     microbatches: Option<Microbatches>,
+    /// None: the images of a call are the whole batch.
+    share: Option<Share>,
     shared: Arc<Shared>,
 }
 
@@ -58,7 +63,7 @@ impl Context {
         let ContextBuilder { algorithm, gradients, microbatches, .. } = chosen;
         let (profile, scratch) = (Profile::default(), Scratch::default());
         let shared = Arc::new(Shared { pool, profile, scratch });
-        Self { token, algorithm, gradients, microbatches, shared }
+        Self { token, algorithm, gradients, microbatches, share: None, shared }
     }
 
     /// The instruction set.
@@ -79,15 +84,90 @@ impl Context {
         self.gradients
     }
 
-    /// How sums over the images of a batch are divided; `None`: they are not.
+    /// How sums over the images of a call are divided; `None`: they are not. Where several ranks [share](Self::share) a
+    /// batch, these are the micro-batches of this one.
     pub fn microbatches(&self) -> Option<Microbatches> {
-        self.microbatches
+        let ranks = self.share.as_ref().map_or(1, |share| share.ranks().count());
+        self.microbatches.and_then(|batch| Microbatches::new(batch.count() / ranks).ok())
     }
 
     /// The same context, whose sums over the images of a batch are divided otherwise.
     #[must_use]
     pub fn with_microbatches(&self, microbatches: Option<Microbatches>) -> Self {
         Self { microbatches, ..self.clone() }
+    }
+
+    /// What this rank computes of a batch; `None`: all of it.
+    pub fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
+    }
+
+    /// The same context for a share in a batch: the images of every call are those of one rank. `None`: they are the whole
+    /// batch.
+    ///
+    /// # Errors
+    /// [`Error::Ranks`] unless every rank has a micro-batch.
+    pub fn with_share(&self, share: Option<Share>) -> Result<Self, Error> {
+        let ranks = share.as_ref().map_or(1, |share| share.ranks().count());
+        let count = self.microbatches.map_or(1, Microbatches::count);
+        if ranks > count {
+            return Err(Error::Ranks { ranks, of: "micro-batches", count });
+        }
+        Ok(Self { share, ..self.clone() })
+    }
+
+    /// The images of the whole batch, of which a call has `images`.
+    pub fn batch_images(&self, images: usize) -> usize {
+        self.share.as_ref().map_or(images, Share::batch)
+    }
+
+    /// The number, in the whole batch, of the first image of a call.
+    pub fn first_image(&self) -> usize {
+        self.share.as_ref().map_or(0, |share| share.images().start)
+    }
+
+    /// Σ over the images of a call: `of` gives the numbers of one image. The sums go by [micro-batches](Self::microbatches).
+    pub fn sum_over_images<const N: usize>(
+        &self,
+        images: usize,
+        of: impl Fn(usize) -> [f64; N],
+    ) -> [f64; N] {
+        let add = |sum: &mut [f64; N], more: [f64; N]| {
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        };
+        let mut some = |images: Range<usize>| {
+            let mut sum = [0.0; N];
+            images.for_each(|image| add(&mut sum, of(image)));
+            sum
+        };
+        tree(self.microbatches(), 0..images, &mut some, &add)
+    }
+
+    /// Replaces sums over the images of a call by those over the whole batch.
+    pub fn add_ranks(&self, sums: &mut [f64]) {
+        if let Some(share) = &self.share {
+            share.ranks().add(sums);
+        }
+    }
+
+    /// Replaces gradients over the images of a call by those over the whole batch on the first rank, and by zeros on the
+    /// others.
+    ///
+    /// In the end, the gradients of all ranks are added. What becomes of these until then (another term, a linear map)
+    /// happens to the whole sum, as it does on one rank: so the bits are the same.
+    pub fn complete(&self, gradients: &mut [&mut [f32]]) {
+        let Some(share) = &self.share else { return };
+        let mut all = gradients.concat();
+        share.ranks().add_f32(&mut all);
+        let mut rest = &all[..];
+        for own in gradients {
+            let (sums, others) = rest.split_at(own.len());
+            rest = others;
+            match share.ranks().rank() {
+                0 => own.copy_from_slice(sums),
+                _ => own.fill(0.0),
+            }
+        }
     }
 
     /// The number of threads that kernels use when they are called from this thread.

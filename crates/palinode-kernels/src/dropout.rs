@@ -46,16 +46,16 @@ pub(crate) struct Drawn {
 }
 
 impl Mask {
-    /// Sets every element of `mask`, of up to 2⁴⁰ elements.
+    /// Sets every element of `mask`, which begins with element `first`. There are up to 2⁴⁰ elements.
     ///
     /// # Errors
     /// [`Error::Rate`] or [`Error::Place`], if one of them is out of its range.
-    pub fn fill(&self, context: &Context, mask: &mut [f32]) -> Result<(), Error> {
+    pub fn fill(&self, context: &Context, first: usize, mask: &mut [f32]) -> Result<(), Error> {
         self.check()?;
         let (threshold, kept) = self.decision();
         context.install(|| {
             mask.par_chunks_mut(STRETCH).enumerate().for_each(|(stretch, mask)| {
-                let mut words = self.words(stretch * STRETCH);
+                let mut words = self.words(first + stretch * STRETCH);
                 for element in mask {
                     *element = if words.next_u32() >= threshold { kept } else { 0.0 };
                 }
@@ -139,8 +139,13 @@ mod tests {
                 let mask = Mask { seed, stream, place, rate };
                 for len in [0, 1, STRETCH - 1, STRETCH, 2 * STRETCH + 77] {
                     let mut found = vec![f32::NAN; len];
-                    mask.fill(&context, &mut found).unwrap();
-                    assert_eq!(found, naive(mask, len), "{mask:?}, {len} elements");
+                    mask.fill(&context, 0, &mut found).unwrap();
+                    let expected = naive(mask, len);
+                    assert_eq!(found, expected, "{mask:?}, {len} elements");
+                    let later = &mut found[len / 3..];
+                    later.fill(f32::NAN);
+                    mask.fill(&context, len / 3, later).unwrap();
+                    assert_eq!(found, expected, "{mask:?}, from element {}", len / 3);
                 }
             }
         }
@@ -150,7 +155,7 @@ mod tests {
     fn the_share_of_dropped_elements_is_the_rate() {
         let mask = Mask { seed: 1, stream: 2, place: 3, rate: 0.4 };
         let mut found = vec![0.0; 40_000];
-        mask.fill(&Context::new(), &mut found).unwrap();
+        mask.fill(&Context::new(), 0, &mut found).unwrap();
         let dropped = found.iter().filter(|&&element| element == 0.0).count();
         // Four standard deviations.
         assert!(dropped.abs_diff(16_000) < 392, "{dropped} of 40000");
@@ -162,10 +167,10 @@ mod tests {
         let mask = Mask { seed: 1, stream: 2, place: 3, rate: 0.4 };
         let context = Context::new();
         for rate in [-0.1, 1.0, f64::NAN] {
-            let refused = Mask { rate, ..mask }.fill(&context, &mut []);
+            let refused = Mask { rate, ..mask }.fill(&context, 0, &mut []);
             assert!(matches!(refused, Err(Error::Rate { .. })), "{rate}");
         }
-        let refused = Mask { place: PLACES, ..mask }.fill(&context, &mut []);
+        let refused = Mask { place: PLACES, ..mask }.fill(&context, 0, &mut []);
         assert_eq!(refused, Err(Error::Place { place: PLACES, end: PLACES }));
     }
 }

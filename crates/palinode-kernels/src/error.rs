@@ -176,6 +176,19 @@ pub enum Error {
         count: usize,
     },
 
+    /// Ranks cannot share a batch.
+    #[error(
+        "{ranks} ranks cannot share {count} {of}: their number must be a power of two, and no more than that"
+    )]
+    Ranks {
+        /// How many ranks there are.
+        ranks: usize,
+        /// What they share: images or micro-batches.
+        of: &'static str,
+        /// How many of these there are.
+        count: usize,
+    },
+
     /// A context was asked for without threads.
     #[error("a context needs at least one thread")]
     NoThreads,

@@ -26,16 +26,19 @@ pub struct Microbatches {
     halvings: u32,
 }
 
-/// The most micro-batches.
-const MOST: usize = 1 << 16;
-
 impl Microbatches {
+    /// The most that there can be.
+    pub const MOST: usize = 1 << 16;
+
+    /// One micro-batch: the whole batch.
+    pub const ONE: Self = Self { halvings: 0 };
+
     /// `count` micro-batches.
     ///
     /// # Errors
     /// [`Error::Microbatches`] unless `count` is a power of two, 65,536 at the most.
     pub fn new(count: usize) -> Result<Self, Error> {
-        if count.is_power_of_two() && count <= MOST {
+        if count.is_power_of_two() && count <= Self::MOST {
             return Ok(Self { halvings: count.ilog2() });
         }
         Err(Error::Microbatches { count })
@@ -49,6 +52,13 @@ impl Microbatches {
     /// Those of one half of the batch; `None` if there is only one.
     pub fn half(self) -> Option<Self> {
         Some(Self { halvings: self.halvings.checked_sub(1)? })
+    }
+
+    /// Which of `images` images are those of micro-batch `number`; none if there is no such micro-batch.
+    pub fn range(self, images: usize, number: usize) -> Range<usize> {
+        let sizes = self.sizes(images);
+        let first = sizes.iter().take(number).sum();
+        first..first + sizes.get(number).copied().unwrap_or(0)
     }
 
     /// The images of every micro-batch of a batch of `images` images, in their order.

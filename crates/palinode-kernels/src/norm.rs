@@ -16,6 +16,7 @@ use std::ops::Range;
 /// | [`statistics`](Self::statistics) | μ and v from x |
 /// | [`forward`](Self::forward) | y from x |
 /// | [`backward`](Self::backward) | the gradients with respect to x, w and b, through μ and v too |
+/// | ranks | where they [share](crate::Share) the batch, statistics and gradients are those of the whole |
 /// | accuracy | sums of short stretches in f32, which are added up in f64 |
 ///
 /// The sums of a channel go through the images in their order, or through those of each micro-batch: the same input
@@ -59,21 +60,30 @@ impl BatchNormKernel {
     /// [`Error::Length`] if `x` does not fit the shape.
     pub fn statistics(&self, context: &Context, x: &[f32]) -> Result<Vec<Statistics>, Error> {
         self.check("the input x of a batch norm", x)?;
-        let count = (self.images * self.area).max(1) as f64;
-        let channel = |channel: usize| {
-            let total = |value: &dyn Fn(&[f32]) -> f64| {
-                let of = |images| self.maps(x, channel, images).map(value).sum::<f64>();
-                self.total(context, of, |sum, more| *sum += more)
+        let count = self.count(context);
+        let totals = |value: &(dyn Fn(usize, f32) -> f32 + Sync)| {
+            let channel = |channel: usize| {
+                let map = |map: &[f32]| sum(map, |x| value(channel, x));
+                let of = |images| self.maps(x, channel, images).map(map).sum::<f64>();
+                tree(context.microbatches(), 0..self.images, &mut { of }, &|sum, more| *sum += more)
             };
-            let mean = total(&|map| sum(map, |x| x)) / count;
-            // (Squares of deviations, because a difference of sums of squares would cancel.)
-            let middle = mean as f32;
-            let squares = |map: &[f32]| sum(map, |x| (x - middle) * (x - middle));
-            let variance = total(&squares) / count;
-            let variance = variance - (mean - f64::from(middle)).powi(2);
-            Statistics { mean, variance }
+            let all = || (0..self.channels).into_par_iter().map(channel).collect();
+            let mut totals: Vec<f64> = context.install(all);
+            context.add_ranks(&mut totals);
+            totals
         };
-        Ok(context.install(|| (0..self.channels).into_par_iter().map(channel).collect()))
+        let means: Vec<f64> =
+            totals(&|_, x| x).into_iter().map(|total: f64| total / count).collect();
+        // (Squares of deviations, because a difference of sums of squares would cancel.)
+        let squares = totals(&|channel, x| {
+            let deviation = x - means[channel] as f32;
+            deviation * deviation
+        });
+        let statistics = means.iter().zip(squares).map(|(&mean, squares)| {
+            let rounded = mean - f64::from(mean as f32);
+            Statistics { mean, variance: squares / count - rounded.powi(2) }
+        });
+        Ok(statistics.collect())
     }
 
     /// Sets `y` from `x` and its statistics.
@@ -133,10 +143,10 @@ impl BatchNormKernel {
         (weight, bias): (&[f32], &[f32]),
         gradient: &mut [f32],
     ) -> (Vec<f32>, Vec<f32>) {
-        let count = (self.images * self.area).max(1) as f64;
+        let count = self.count(context);
         let y_gradient = &*gradient;
         // Per channel: Σ g and Σ g·x̂ over the pixels that the ReLU lets through.
-        let sums: Vec<(f64, f64)> = (0..self.channels)
+        let found: Vec<[f64; 2]> = (0..self.channels)
             .into_par_iter()
             .map(|channel| {
                 let affine = self.affine(channel, statistics, weight, bias);
@@ -148,20 +158,24 @@ impl BatchNormKernel {
                     self.maps(x, channel, images.clone())
                         .zip(self.maps(y_gradient, channel, images))
                 };
-                let of = |images| {
-                    maps(images).fold((0.0, 0.0), |(total, product), (x, g)| {
-                        let total = total + sum_of_pairs(x, g, passed);
-                        (total, product + sum_of_pairs(x, g, |x, g| passed(x, g) * (x - middle)))
-                    })
+                let mut of = |images| {
+                    let (total, product) =
+                        maps(images).fold((0.0, 0.0), |(total, product), (x, g)| {
+                            let total = total + sum_of_pairs(x, g, passed);
+                            let deviated = |x, g| passed(x, g) * (x - middle);
+                            (total, product + sum_of_pairs(x, g, deviated))
+                        });
+                    // Σ g·(x − μ) from Σ g·(x − μ rounded).
+                    [total, (product - total * (mean - f64::from(middle))) / deviation]
                 };
-                let add = |sum: &mut (f64, f64), more: (f64, f64)| {
-                    *sum = (sum.0 + more.0, sum.1 + more.1);
+                let add = |sum: &mut [f64; 2], more: [f64; 2]| {
+                    *sum = [sum[0] + more[0], sum[1] + more[1]];
                 };
-                let (total, product) = self.total(context, of, add);
-                // Σ g·(x − μ) from Σ g·(x − μ rounded).
-                (total, (product - total * (mean - f64::from(middle))) / deviation)
+                tree(context.microbatches(), 0..self.images, &mut of, &add)
             })
             .collect();
+        let mut sums = found.into_flattened();
+        context.add_ranks(&mut sums);
         let area = self.area.max(1);
         let maps = gradient.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate();
         maps.for_each(|(index, (g, x))| {
@@ -169,7 +183,7 @@ impl BatchNormKernel {
             let affine = self.affine(channel, statistics, weight, bias);
             let Statistics { mean, variance } = statistics[channel];
             let deviation = (variance + self.epsilon).sqrt();
-            let (sum, product) = sums[channel];
+            let [sum, product] = [sums[2 * channel], sums[2 * channel + 1]];
             // dx = w/σ·(g − mean of g − x̂·mean of g·x̂), an affine function of g and x.
             let factor = -product / count / deviation;
             let constant = (-sum / count - factor * mean) as f32 * affine.scale;
@@ -179,7 +193,13 @@ impl BatchNormKernel {
                 *g = affine.scale * passed + (factor * x + constant);
             }
         });
-        sums.into_iter().map(|(sum, product)| (product as f32, sum as f32)).unzip()
+        let sums = sums.as_chunks::<2>().0.iter();
+        sums.map(|&[sum, product]| (product as f32, sum as f32)).unzip()
+    }
+
+    /// The pixels of a channel over the whole batch.
+    fn count(&self, context: &Context) -> f64 {
+        (context.batch_images(self.images) * self.area).max(1) as f64
     }
 
     /// y = scale·x + shift for one channel.
@@ -197,16 +217,6 @@ impl BatchNormKernel {
 
     fn passes(&self, affine: Affine, x: f32) -> bool {
         !self.relu || affine.scale * x + affine.shift > 0.0
-    }
-
-    /// A sum over the images: `of` gives that of some images in a row, `add` adds two of them.
-    fn total<T>(
-        &self,
-        context: &Context,
-        mut of: impl FnMut(Range<usize>) -> T,
-        add: impl Fn(&mut T, T),
-    ) -> T {
-        tree(context.microbatches(), 0..self.images, &mut of, &add)
     }
 
     /// One channel's pixels, image by image.

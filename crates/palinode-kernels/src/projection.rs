@@ -126,20 +126,45 @@ pub(crate) fn of_image<S: Simd>(simd: S, image: &[f32]) -> Projection {
     found
 }
 
-/// ‖x − x′‖/‖x‖, estimated from the projections of two states x and x′: 0 if all bits are the same, infinite if a number
-/// is not finite.
-///
-/// # Errors
-/// [`Error::Length`] if there are more of one than of the other.
-pub fn drift(before: &[Projection], after: &[Projection]) -> Result<f64, Error> {
-    Error::check_len("projections", before.len(), after.len())?;
-    let pairs = || before.iter().zip(after);
-    let change: f64 = pairs().map(|(x, y)| (x.projection - y.projection).powi(2)).sum();
-    let square: f64 = before.iter().map(|x| x.square).sum();
-    let found = relative(change, square);
-    // A change may be too small for the projections.
-    let changed = pairs().any(|(x, y)| x.bits != y.bits);
-    Ok(if found == 0.0 && changed { LEAST } else { found })
+/// How far a state is from another one, as estimated from projections of both.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Change {
+    /// Σ (⟨s, x⟩ − ⟨s, x′⟩)², an estimate of ‖x − x′‖².
+    pub change: f64,
+    /// ‖x‖².
+    pub square: f64,
+    /// How many images have other bits.
+    pub images: f64,
+}
+
+impl Change {
+    /// The change from `before` to `after`, which have two tensors for each image. Where several ranks share a batch, it is
+    /// that of the images here.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there are more images of one than of the other.
+    pub fn of(
+        context: &Context,
+        before: &[[Projection; 2]],
+        after: &[[Projection; 2]],
+    ) -> Result<Self, Error> {
+        Error::check_len("projections", before.len(), after.len())?;
+        let [change, square, images] = context.sum_over_images(before.len(), |image| {
+            let pairs = || before[image].iter().zip(&after[image]);
+            let change = pairs().map(|(x, y)| (x.projection - y.projection).powi(2)).sum();
+            let square = before[image].iter().map(|x| x.square).sum();
+            let altered = pairs().any(|(x, y)| x.bits != y.bits);
+            [change, square, f64::from(u8::from(altered))]
+        });
+        Ok(Self { change, square, images })
+    }
+
+    /// ‖x − x′‖/‖x‖: 0 if all bits are the same, infinite if a number is not finite.
+    pub fn drift(&self) -> f64 {
+        let found = relative(self.change, self.square);
+        // A change may be too small for the projections.
+        if found == 0.0 && self.images > 0.0 { LEAST } else { found }
+    }
 }
 
 /// The drift of states whose bits differ, but not their projections.
@@ -187,7 +212,13 @@ mod tests {
     #[test]
     fn the_drift_is_estimated_and_equal_bits_have_none() {
         let context = Context::new();
-        let of = |x: &[f32]| projections(&context, x, 500, None).unwrap();
+        let pairs = |x: Vec<Projection>| -> Vec<[Projection; 2]> {
+            x.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect()
+        };
+        let of = |x: &[f32]| pairs(projections(&context, x, 500, None).unwrap());
+        let drift = |x: &[[Projection; 2]], y: &[[Projection; 2]]| {
+            Change::of(&context, x, y).map(|change| change.drift())
+        };
         let x = numbers(64 * 500);
         assert_eq!(drift(&of(&x), &of(&x)).unwrap(), 0.0);
         for size in [1e-6_f32, 1e-3, 1.0] {
@@ -218,13 +249,13 @@ mod tests {
         let mut broken = x.clone();
         broken[40] = f32::NAN;
         assert_eq!(drift(&of(&x), &of(&broken)).unwrap(), f64::INFINITY);
-        assert!(drift(&of(&x), &of(&x[..500])).is_err());
+        assert!(drift(&of(&x), &of(&x[..1000])).is_err());
         assert_eq!((relative(0.0, 0.0), relative(4.0, 0.0), relative(4.0, 16.0)), (0.0, 2.0, 0.5));
         assert_eq!(relative(0.0, f64::INFINITY), f64::INFINITY);
         // On a grid, the numbers are compared as they are held.
         let grid = Grid::new(10).ok();
         let held: Vec<f32> = x.iter().map(|&x| grid.unwrap().nearest(x)).collect();
-        let before = projections(&context, &x, 500, grid).unwrap();
+        let before = pairs(projections(&context, &x, 500, grid).unwrap());
         assert_eq!(drift(&before, &of(&held)).unwrap(), 0.0);
     }
 }

@@ -47,6 +47,23 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// The first of several ranks failed, so the others stop. It says why.
+    #[error("the first rank could not go on")]
+    FirstRank,
+    /// Two ranks do not fit together.
+    #[error("rank {rank} on {host}: {what} is {found}, and {expected} on the first rank")]
+    OtherRank {
+        /// The rank.
+        rank: usize,
+        /// Its machine.
+        host: String,
+        /// What differs: the version, the instruction set, a setting, the images.
+        what: String,
+        /// What that rank has.
+        found: String,
+        /// What the first rank has.
+        expected: String,
+    },
     /// The user asked to stop an experiment; it can be resumed.
     #[error("interrupted; the same command goes on where the experiment stopped")]
     ExperimentInterrupted,

@@ -8,6 +8,8 @@ mod chart;
 pub mod data;
 mod error;
 pub mod experiment;
+#[cfg(feature = "mpi")]
+pub mod mpi;
 pub mod recipe;
 pub mod report;
 pub mod train;

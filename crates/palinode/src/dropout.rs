@@ -77,7 +77,10 @@ fn masked(context: &Context, x: Tensor<4>, rate: f64, draw: Draw) -> Tensor<4> {
     }
     let shape = x.dims();
     let mut mask = vec![0.0_f32; shape.iter().product()];
-    draw.mask(rate).fill(context, &mut mask).expect("the rate is in 0…1, the place below 2²⁸");
+    let first = context.first_image() * shape[1..].iter().product::<usize>();
+    draw.mask(rate)
+        .fill(context, first, &mut mask)
+        .expect("the rate is in 0…1, the place below 2²⁸");
     let mask = Tensor::<4>::from_data(TensorData::new(mask, shape), (&x.device(), x.dtype()));
     x * mask
 }

@@ -59,6 +59,7 @@ pub mod norm;
 pub mod pass;
 pub mod precision;
 pub mod random;
+pub mod ranks;
 pub mod residual;
 pub mod reversible;
 pub mod scheme;

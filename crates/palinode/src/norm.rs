@@ -92,7 +92,7 @@ impl BatchNorm {
             let compute = || self.moments(&x, pass.context());
             let known = pass.batch_moments(self.weight.id, compute);
             if pass.moves_running_statistics() {
-                self.update(&x, &known);
+                self.update(&x, &known, pass.context());
             }
             known
         });
@@ -168,7 +168,12 @@ impl BatchNorm {
             let affine = (&*affine.0, &*affine.1);
             let found =
                 kernel.backward(&kept_context, &view(kept), &statistics, affine, &mut gradient);
-            let (weight, bias) = found.expect("the shapes of the forward pass");
+            let (mut weight, mut bias) = found.expect("the shapes of the forward pass");
+            if kept_context.share().is_some_and(|share| share.ranks().rank() > 0) {
+                // They are those of the whole batch, and count once.
+                weight.fill(0.0);
+                bias.fill(0.0);
+            }
             [
                 Some(Variable::Array(tensor(gradient, shape, &device))),
                 Some(Variable::Vector(tensor(weight, [channels], &device))),
@@ -217,9 +222,9 @@ impl BatchNorm {
     }
 
     /// Moves the running statistics towards those of the batch `x`.
-    fn update(&self, x: &Tensor<4>, batch: &Moments) {
+    fn update(&self, x: &Tensor<4>, batch: &Moments, context: &Context) {
         let [images, channels, height, width] = x.dims();
-        let count = (images * height * width) as f64;
+        let count = (context.batch_images(images) * height * width) as f64;
         let unbiased = count / (count - 1.0).max(1.0);
         let [mean, variance] = match batch {
             Moments::OnHost(batch) => {

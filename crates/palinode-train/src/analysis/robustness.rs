@@ -213,7 +213,7 @@ mod tests {
         let raw = (raw + 1.0) * 0.5 * pixels.inside.clone();
         let images = (raw - 0.3) / 0.35;
         let labels = Tensor::from_data(TensorData::from([0_i64, 1, 2, 0, 1, 2]), &device);
-        let batch = Batch { images: images.clone(), labels, indices: (0..6).collect() };
+        let batch = Batch { images: images.clone(), labels, indices: (0..6).collect(), whole: 6 };
         let loss = |x: Tensor<4>| {
             let logits = network.forward(x, Phase::Inference).unwrap();
             cross_entropy(logits, batch.labels.clone()).into_scalar::<f64>()

@@ -4,10 +4,10 @@ use super::augment::Augmentation;
 use super::image_source::{ImageSource, image_len};
 use crate::error::{Error, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use palinode::Context;
 use palinode::device::is_cpu;
 use palinode::network::DataInfo;
 use palinode::random::{Generator, Purpose};
+use palinode::{Context, Microbatches};
 use rayon::prelude::*;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -21,13 +21,21 @@ pub struct Batch {
     pub labels: Tensor<1, Int>,
     /// The images' places in the data set.
     pub indices: Vec<usize>,
+    /// Images of the whole batch. Where several ranks share it, these are only some of them.
+    pub whole: usize,
 }
 
 impl Batch {
+    /// Whether other ranks have other images of it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.indices.len() < self.whole
+    }
+
     /// Its first `count` images, or all if it has fewer.
     pub(crate) fn first(self, count: usize) -> Self {
         let count = count.min(self.indices.len());
         Self {
+            whole: count,
             images: self.images.narrow(0, 0, count),
             labels: self.labels.narrow(0, 0, count),
             indices: self.indices[..count].to_vec(),
@@ -40,14 +48,15 @@ struct Prepared {
     images: TensorData,
     labels: TensorData,
     indices: Vec<usize>,
+    whole: usize,
 }
 
 impl Prepared {
     fn on(self, device: &Device) -> Batch {
-        let Self { images, labels, indices } = self;
+        let Self { images, labels, indices, whole } = self;
         let (images, labels) =
             (Tensor::from_data(images, device), Tensor::from_data(labels, device));
-        Batch { images, labels, indices }
+        Batch { images, labels, indices, whole }
     }
 }
 
@@ -81,6 +90,8 @@ pub struct Batches<S> {
     order: Vec<usize>,
     size: usize,
     next: usize,
+    /// Which rank of how many this is.
+    rank: (usize, Microbatches),
 }
 
 impl<S: ImageSource> Batches<S> {
@@ -97,7 +108,14 @@ impl<S: ImageSource> Batches<S> {
             order,
             size: size.max(1),
             next: 0,
+            rank: (0, Microbatches::ONE),
         }
+    }
+
+    /// The same batches, of which this is the share of rank `rank` of so many. No other image is read. A batch with fewer
+    /// images than there are ranks is not shared: every rank has all of it.
+    pub fn for_rank(self, rank: usize, ranks: Microbatches) -> Self {
+        Self { rank: (rank, ranks), ..self }
     }
 
     /// An epoch of training images: augmented and, if `shuffle` says so, shuffled, both by the seed.
@@ -150,8 +168,13 @@ impl<S: ImageSource> Batches<S> {
     /// The numbers of the next batch.
     fn prepare(&mut self, parallel: bool) -> Result<Option<Prepared>> {
         let end = self.next.saturating_add(self.size).min(self.order.len());
-        let first = self.next;
-        let indices = self.order[first..end].to_vec();
+        let whole = end - self.next;
+        let own = match self.rank {
+            (rank, ranks) if ranks.count() <= whole => ranks.range(whole, rank),
+            _ => 0..whole,
+        };
+        let first = self.next + own.start;
+        let indices = self.order[first..self.next + own.end].to_vec();
         self.next = end;
         if indices.is_empty() {
             return Ok(None);
@@ -184,7 +207,7 @@ impl<S: ImageSource> Batches<S> {
         let shape = [indices.len(), source.channels(), rows, columns];
         let (images, labels) =
             (TensorData::new(images, shape), TensorData::new(labels, [indices.len()]));
-        Ok(Some(Prepared { images, labels, indices }))
+        Ok(Some(Prepared { images, labels, indices, whole }))
     }
 
     /// Bytes of one image, if the source fits the description.

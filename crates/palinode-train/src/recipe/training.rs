@@ -6,7 +6,7 @@ use palinode::device::DeviceName;
 use palinode::network::{Modes, NetworkConfig, StateKind};
 use palinode::precision::NumberType;
 use palinode::reversible::{Algorithm, Precision};
-use palinode::{Context, ContextBuilder};
+use palinode::{Context, ContextBuilder, Microbatches};
 use palinode_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -44,6 +44,9 @@ pub struct TrainingRecipe {
     pub epochs: usize,
     /// Images per batch.
     pub batch_size: usize,
+    /// In how many parts the sums over the images of a batch are taken: a power of two. So many ranks, or fewer, can share a
+    /// batch and give the same bits.
+    pub microbatches: usize,
     /// Batches whose mean gradient makes one optimiser step.
     pub accumulate: usize,
     /// Whether the order of the images changes from epoch to epoch.
@@ -104,7 +107,10 @@ impl TrainingRecipe {
     /// # Errors
     /// [`palinode::Error::Config`] for what the machine does not have.
     pub fn context(&self, machine: ContextBuilder) -> Result<Context> {
+        let microbatches = Microbatches::new(self.microbatches)
+            .map_err(|error| Error::config("training.microbatches", error.to_string()))?;
         let chosen = machine.algorithm(self.algorithm).gradients(self.gradients);
+        let chosen = chosen.microbatches(Some(microbatches));
         let chosen = match self.isa {
             Some(isa) => chosen.isa(isa),
             None => chosen,
@@ -125,6 +131,7 @@ impl Default for TrainingRecipe {
         Self {
             epochs: 200,
             batch_size: 128,
+            microbatches: 8,
             accumulate: 1,
             shuffle: true,
             label_smoothing: 0.0,
@@ -151,6 +158,7 @@ impl Default for TrainingRecipe {
 setters!(TrainingRecipe {
     with_epochs => epochs: usize,
     with_batch_size => batch_size: usize,
+    with_microbatches => microbatches: usize,
     with_accumulate => accumulate: usize,
     with_shuffle => shuffle: bool,
     with_label_smoothing => label_smoothing: f64,
@@ -167,4 +175,5 @@ setters!(TrainingRecipe {
     with_reversal_tolerance => reversal_tolerance: f64,
     with_gradient_tolerance => gradient_tolerance: f64,
     with_reversal_on_drift => reversal_on_drift: OnDrift,
+    with_gradients => gradients: Precision,
 });

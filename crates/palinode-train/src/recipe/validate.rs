@@ -5,6 +5,7 @@ use super::optimizer::OptimizerRecipe;
 use super::settings::Settings;
 use super::training::TrainingRecipe;
 use crate::error::{Error, Result};
+use palinode::Microbatches;
 use palinode::network::NetworkConfig;
 
 impl Recipe {
@@ -64,6 +65,9 @@ fn training(recipe: &TrainingRecipe) -> Result<()> {
         if value == 0 {
             return Err(Error::config(field, "0 is not positive"));
         }
+    }
+    if let Err(error) = Microbatches::new(recipe.microbatches) {
+        return Err(Error::config("training.microbatches", error.to_string()));
     }
     if recipe.freeze.iter().any(String::is_empty) {
         let reason = "an empty name matches nothing; name a parameter or a module, as in `stem`";

@@ -124,8 +124,12 @@ pub fn read_position(path: &Path) -> Result<Position> {
 impl Checkpoint {
     /// Reads what [`save`] wrote.
     fn read(path: &Path) -> Result<Self> {
-        let bytes = read(path)?;
-        let (arrays, metadata) = arrays_from_bytes(&bytes, path)?;
+        Self::from_bytes(&read(path)?, path)
+    }
+
+    /// The content of a file that was read from `path`.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        let (arrays, metadata) = arrays_from_bytes(bytes, path)?;
         let version = metadata.get(VERSION_KEY).map_or("1", String::as_str);
         if version != VERSION.to_string() {
             let reason = format!(
@@ -134,7 +138,7 @@ impl Checkpoint {
             );
             return Err(Error::format(path, reason));
         }
-        verify(&bytes, CHECKSUM_MARK, path)?;
+        verify(bytes, CHECKSUM_MARK, path)?;
         Ok(Self {
             path: path.to_owned(),
             identity: described(path, &metadata, IDENTITY_KEY)?,

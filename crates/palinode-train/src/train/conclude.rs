@@ -1,6 +1,6 @@
 //! The end of a run: the test, the report and the result.
 
-use super::evaluate::{EVALUATION_BATCH, evaluate};
+use super::evaluate::{EVALUATION_BATCH, evaluate_together};
 use super::metrics::Row;
 use super::observer::Observer;
 use super::outcome::Outcome;
@@ -9,7 +9,7 @@ use super::state::Run;
 use crate::error::{Error, Result};
 use crate::report;
 use burn::module::Module;
-use palinode::file::write_atomically;
+use palinode::file::read;
 use palinode::network::weights::replace;
 use palinode::network::{WeightFile, count};
 use palinode::residual::Residual;
@@ -17,17 +17,21 @@ use palinode::residual::Residual;
 /// Tests the weights of the best validation, if the settings say so, and writes report and result.
 pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -> Result<Outcome> {
     let path = run.directory.weights("best");
-    if !run.best_is_there() {
+    let best = run.machine.of_first(|| {
+        if run.best_is_there() {
+            return Ok(read(&path)?);
+        }
         let reason =
             "missing, or not the file that this run wrote; put it back and go on with --resume";
-        return Err(Error::format(path, reason));
-    }
-    let best = WeightFile::load(&path)?;
+        Err(Error::format(&path, reason))
+    })?;
+    let best = WeightFile::from_bytes(&best, &path)?;
     let network = replace(run.network.valid(), &best.arrays)?;
     let test = run.data.test.as_ref().filter(|_| run.settings.training.test);
     let tested = match test {
         Some(test) => {
-            let found = evaluate(&network, test, &best.data, EVALUATION_BATCH);
+            let (data, group) = (&best.data, run.machine.group.as_deref());
+            let found = evaluate_together(&network, test, data, EVALUATION_BATCH, group);
             Some((test.as_ref(), found.map_err(|error| run.placed(error, "the test loss"))?))
         }
         None => None,
@@ -61,9 +65,11 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
         best: *best,
         tested: tested.as_ref().map(|(test, found)| (*test, found)),
     };
-    write_atomically(&run.directory.report(), page.to_html()?.as_bytes())?;
-    let json = serde_json::to_string_pretty(&outcome)
-        .map_err(|error| Error::format(run.directory.result(), error.to_string()))?;
-    write_atomically(&run.directory.result(), json.as_bytes())?;
+    run.write(&run.directory.report(), || Ok(page.to_html()?.into_bytes()))?;
+    let result = run.directory.result();
+    run.write(&result, || {
+        serde_json::to_vec_pretty(&outcome)
+            .map_err(|error| Error::format(&result, error.to_string()))
+    })?;
     Ok(outcome)
 }

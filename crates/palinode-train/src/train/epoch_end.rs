@@ -1,6 +1,6 @@
 //! The end of an epoch: validation, weights, figures, checkpoint.
 
-use super::evaluate::{EVALUATION_BATCH, evaluate};
+use super::evaluate::{EVALUATION_BATCH, evaluate_together};
 use super::metrics::{self, Drifts, Row};
 use super::observer::Observer;
 use super::position::Best;
@@ -8,7 +8,6 @@ use super::reversal::Reversal;
 use super::state::Run;
 use crate::error::Result;
 use crate::report;
-use palinode::file::write_atomically;
 use palinode::residual::Residual;
 use std::time::Instant;
 
@@ -45,7 +44,9 @@ pub(super) fn end_epoch<R: Residual>(
         best = Some(Best { epoch, accuracy: None });
     } else if due {
         let since = Instant::now();
-        let found = evaluate(&validated, &run.data.validation, run.data.info(), EVALUATION_BATCH);
+        let (source, info) = (&run.data.validation, run.data.info());
+        let group = run.machine.group.as_deref();
+        let found = evaluate_together(&validated, source, info, EVALUATION_BATCH, group);
         let found = found.map_err(|error| run.placed(error, "the validation loss"))?;
         let seconds = since.elapsed().as_secs_f64();
         run.position.seconds += seconds;
@@ -74,8 +75,9 @@ pub(super) fn end_epoch<R: Residual>(
     run.save_weights("last", &weights)?;
     run.position.begin_epoch(epoch, rows);
     let rows = &run.position.rows;
-    metrics::write(&run.directory.metrics(), rows)?;
-    write_atomically(&run.directory.curves(), report::curves(rows)?.as_bytes())?;
+    let metrics = run.directory.metrics();
+    run.write(&metrics, || metrics::to_csv(&metrics, rows))?;
+    run.write(&run.directory.curves(), || Ok(report::curves(rows)?.into_bytes()))?;
     // After all of the above, so that a run that is killed before this point does it again.
     run.save_checkpoint()?;
     // A run that is killed here still has these weights in its checkpoint.
@@ -83,5 +85,5 @@ pub(super) fn end_epoch<R: Residual>(
         run.save_weights("best", &weights)?;
     }
     // What is missing here is added when the run goes on.
-    run.events.add(&run.position.rows)
+    run.add_events()
 }

@@ -9,6 +9,7 @@ use burn::tensor::{Int, Tensor};
 use palinode::device::check_available;
 use palinode::network::weights::to_f32;
 use palinode::network::{DataInfo, Network, Phase};
+use palinode::ranks::Group;
 use palinode::residual::Residual;
 
 /// Loss, accuracy and logits of a network on a data set.
@@ -44,18 +45,17 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels)
 }
 
-/// Mean cross-entropy against smoothed targets: 1 − ε + ε/classes for the label, ε/classes for every
-/// other class.
-pub fn smoothed_cross_entropy(
-    logits: Tensor<2>,
-    labels: Tensor<1, Int>,
-    epsilon: f64,
-) -> Tensor<1> {
+/// Cross-entropy of every image against smoothed targets, `[n]`: 1 − ε + ε/classes for the label, ε/classes for every
+/// other class. Logits are `[n, classes]`, labels `[n]`.
+pub fn losses(logits: Tensor<2>, labels: Tensor<1, Int>, epsilon: f64) -> Tensor<1> {
+    let images = logits.dims()[0];
+    let logarithms = log_softmax(logits, 1);
+    let own = logarithms.clone().gather(1, labels.reshape([images, 1])).reshape([images]).neg();
     if epsilon == 0.0 {
-        return cross_entropy(logits, labels);
+        return own;
     }
-    let others = log_softmax(logits.clone(), 1).mean().neg();
-    cross_entropy(logits, labels) * (1.0 - epsilon) + others * epsilon
+    let others = logarithms.mean_dim(1).reshape([images]).neg();
+    own * (1.0 - epsilon) + others * epsilon
 }
 
 /// Sum over the rows of log Σ exp(logit) − logit of the label, in f64.
@@ -100,6 +100,17 @@ pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
     info: &DataInfo,
     batch_size: usize,
 ) -> Result<Evaluation> {
+    evaluate_together(network, source, info, batch_size, None)
+}
+
+/// [`evaluate`] by all ranks of a group: each takes some of the batches, and all get the same result.
+pub(super) fn evaluate_together<R: Residual, S: ImageSource + ?Sized>(
+    network: &Network<R>,
+    source: &S,
+    info: &DataInfo,
+    batch_size: usize,
+    group: Option<&Group>,
+) -> Result<Evaluation> {
     let network = network.valid();
     let device = network.head.weight.val().device();
     let classes = network.config().classes;
@@ -119,8 +130,14 @@ pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
     check_available(&device, &network.config().forward_bytes(batch_size.min(source.len())))?;
     let mut logits = Vec::with_capacity(source.len() * classes);
     let mut batches = Batches::in_order(source, info, batch_size);
+    let (rank, ranks) = group.map_or((0, 1), |group| (group.rank(), group.count()));
+    batches.skip_batches(rank);
     while let Some(batch) = batches.next_on(&device)? {
         logits.extend(to_f32(network.forward(batch.images, Phase::Inference)?));
+        batches.skip_batches(ranks - 1);
+    }
+    if let Some(group) = group {
+        logits = in_order(group, &logits, batch_size.max(1) * classes);
     }
     if let Some(place) = logits.iter().position(|logit| !logit.is_finite()) {
         let place = source.name(place / classes.max(1));
@@ -137,6 +154,24 @@ pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
     })
 }
 
+/// The logits of all batches, `length` numbers each but for the last, of which every rank has its own.
+fn in_order(group: &Group, own: &[f32], length: usize) -> Vec<f32> {
+    let bytes: Vec<u8> = own.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+    let logits = |bytes: Vec<u8>| -> Vec<f32> {
+        bytes.as_chunks().0.iter().copied().map(f32::from_le_bytes).collect()
+    };
+    let all: Vec<Vec<f32>> = group.gather(&bytes).into_iter().map(logits).collect();
+    let mut batches: Vec<_> = all.iter().map(|own| own.chunks(length)).collect();
+    let mut found = Vec::new();
+    // The first rank has as many batches as any other, or one more.
+    loop {
+        for own in &mut batches {
+            let Some(batch) = own.next() else { return found };
+            found.extend_from_slice(batch);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +182,11 @@ mod tests {
         let device = Device::flex();
         let logits = Tensor::<2>::from_floats([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]], &device);
         let labels = Tensor::<1, Int>::from_ints([0, 2], &device);
-        let found = smoothed_cross_entropy(logits.cast(DType::F64), labels, 0.3);
+        let logits = logits.cast(DType::F64);
+        let plain = cross_entropy(logits.clone(), labels.clone());
+        let found = losses(logits.clone(), labels.clone(), 0.0).mean();
+        assert!((found - plain).abs().into_scalar::<f64>() < 1e-15);
+        let found = losses(logits, labels, 0.3).mean();
         let rows = [[1.0_f64, 0.0, -1.0], [0.0, 2.0, 0.0]];
         let targets = [[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]];
         let expected: f64 = rows

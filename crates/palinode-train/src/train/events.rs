@@ -21,7 +21,7 @@ const PREFIX: &str = "events.out.tfevents.";
 /// TensorBoard reads files to their ends, one after the other in the order of their names, and never from
 /// the beginning again. So points are appended, every process writes a file of its own, and a point that
 /// stands in one of them is never written again.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct EventLog {
     directory: PathBuf,
     /// Made with the first point.

@@ -2,6 +2,7 @@
 
 use super::directory::Place;
 use super::identity::Fields;
+use super::machine::Machine;
 use super::observer::Observer;
 use super::outcome::Outcome;
 use super::resumed::Resumed;
@@ -15,7 +16,6 @@ use burn::tensor::{Device, Tensor};
 use palinode::device::{DeviceName, check_available};
 use palinode::network::{Network, NetworkConfig};
 use palinode::residual::BuiltIn;
-use palinode_kernels::ContextBuilder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,16 +59,18 @@ impl Changes {
 pub fn train<'a>(
     recipe: Recipe,
     out: impl Into<Place<'a>>,
-    machine: ContextBuilder,
+    machine: impl Into<Machine>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let out = out.into();
+    let (out, machine) = (out.into(), machine.into());
     // Before many pictures are read.
-    out.check_free()?;
+    if machine.is_first() {
+        out.check_free()?;
+    }
     let mut recipe = recipe.resolved()?;
     // The recipe that is written down names the instruction set.
     let mut settings = recipe.settings();
-    let context = context(machine, &mut settings)?;
+    let context = context(&machine, &mut settings)?;
     recipe.training.isa = settings.training.isa;
     context.install(|| trainer(&recipe, observer))?.with_machine(machine).train(out, observer)
 }
@@ -80,12 +82,13 @@ pub fn train<'a>(
 /// As [`Trainer::resume`], and where `changes` names epochs as [`Trainer::extend`].
 pub fn resume(
     path: &Path,
-    machine: ContextBuilder,
+    machine: impl Into<Machine>,
     changes: &Changes,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let mut resumed = Resumed::open(path)?;
-    let mut recipe = Recipe::load(&resumed.directory.config(), &[])?;
+    let machine = machine.into();
+    let (mut resumed, config) = Resumed::open(path, &machine)?;
+    let mut recipe = Recipe::parse(&config, &resumed.directory.config(), &[])?;
     let extend = changes.epochs.is_some();
     recipe.training.epochs = changes.epochs.unwrap_or(recipe.training.epochs);
     if let Some(directory) = &changes.data_dir {
@@ -113,7 +116,7 @@ pub fn resume(
              bit-identical to a run on one device"
         ));
     }
-    let context = context(machine, &mut settings)?;
+    let context = context(&machine, &mut settings)?;
     let trainer = context.install(|| trainer(&recipe, observer)).map_err(|error| {
         match recipe.data.dir.as_ref().filter(|directory| !directory.exists()) {
             Some(directory) => {

@@ -6,6 +6,7 @@ use burn::tensor::{DType, Gradients, Tensor};
 use palinode::device::is_cpu;
 use palinode::network::Network;
 use palinode::precision::NumberType;
+use palinode::ranks::{Share, add_gradients};
 use palinode::residual::Residual;
 use palinode::reversible::Differentiation;
 
@@ -74,20 +75,28 @@ pub(super) fn loss_scale<R: Residual>(precision: NumberType, network: &Network<R
     if precision == NumberType::F16 && stored { 1024.0 } else { 1.0 }
 }
 
-/// The gradients of a loss, by a backward pass through `scale` times the loss.
+/// The gradients of a loss, by a backward pass through `scale` times the loss. Where several ranks share the batch, the
+/// loss is the part of the images here, and the gradients are those of the whole.
+///
+/// # Errors
+/// As [`add_gradients`].
 pub(super) fn scaled_gradients<R: Residual>(
     network: &Network<R>,
     loss: Tensor<1>,
     scale: f64,
-) -> ParameterGradients {
-    if scale == 1.0 {
-        return ParameterGradients::take(network, &mut loss.backward());
+    share: Option<&Share>,
+) -> Result<ParameterGradients> {
+    let scaled = if scale == 1.0 { loss } else { loss * scale };
+    let mut found = ParameterGradients::take(network, &mut scaled.backward());
+    if let Some(share) = share {
+        add_gradients(share.ranks(), network, &mut found.0)?;
     }
-    let mut found = ParameterGradients::take(network, &mut (loss * scale).backward());
-    for gradient in found.0.iter_mut().flatten() {
-        *gradient = gradient.clone() / scale;
+    if scale != 1.0 {
+        for gradient in found.0.iter_mut().flatten() {
+            *gradient = gradient.clone() / scale;
+        }
     }
-    found
+    Ok(found)
 }
 
 struct Take<'a> {

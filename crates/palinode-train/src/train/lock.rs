@@ -54,7 +54,7 @@ impl Lock {
 }
 
 /// The name of this machine.
-pub(super) fn host() -> String {
+pub(crate) fn host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 

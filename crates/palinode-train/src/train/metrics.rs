@@ -1,7 +1,6 @@
 //! The figures of a run, epoch by epoch: `metrics.csv`.
 
 use crate::error::{Error, Result};
-use palinode::file::write_atomically;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::Path;
@@ -61,22 +60,20 @@ impl<'de> Deserialize<'de> for Drifts {
     }
 }
 
-/// Writes all rows, atomically.
+/// All rows, as the file `path`.
 ///
 /// # Errors
-/// [`palinode::Error::Io`] naming the path.
-pub fn write(path: &Path, rows: &[Row]) -> Result<()> {
+/// [`palinode::Error::Format`] naming the path.
+pub(super) fn to_csv(path: &Path, rows: &[Row]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: csv::Error| Error::format(path, error.to_string());
     for row in rows {
         writer.serialize(row).map_err(failed)?;
     }
-    let bytes = writer.into_inner().map_err(|error| Error::format(path, error.to_string()))?;
-    write_atomically(path, &bytes)?;
-    Ok(())
+    writer.into_inner().map_err(|error| Error::format(path, error.to_string()))
 }
 
-/// Reads what [`write`] wrote.
+/// Reads the figures of a run.
 ///
 /// # Errors
 /// [`palinode::Error::Io`], or [`palinode::Error::Format`] with the line that is wrong.

@@ -7,6 +7,7 @@
 use super::position::Position;
 use crate::error::Result;
 use burn::tensor::{Device, Int, Tensor};
+use palinode::Context;
 use palinode::device::{is_cpu, read};
 
 /// Steps between two reads on a device that is not the CPU.
@@ -27,7 +28,7 @@ pub(super) struct Readings {
     kept: Vec<Kept>,
 }
 
-/// One or two numbers on the device, and what they are.
+/// Numbers on the device, and what they are.
 #[derive(Debug)]
 struct Kept {
     what: What,
@@ -36,10 +37,11 @@ struct Kept {
     numbers: Tensor<1>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum What {
-    /// The mean loss of a batch of so many images, and how many of them were classified correctly.
-    Batch(usize),
+    /// The loss of every image here, and for each whether it was classified correctly. The context says what else belongs
+    /// to the batch.
+    Batch(Box<Context>),
     /// The norm of the gradient of a step.
     Norm,
 }
@@ -57,21 +59,21 @@ impl Readings {
         Self { every: steps_between(device), steps: 0, kept: Vec::new() }
     }
 
-    /// Keeps the mean loss `[1]` of a batch and compares its logits `[n, classes]` with the labels `[n]`.
-    /// Of several largest logits, the first counts.
+    /// Keeps the losses `[n]` of a batch, or of the share of it that `context` says, and compares the logits
+    /// `[n, classes]` with the labels `[n]`. Of several largest logits, the first counts.
     pub fn add_batch(
         &mut self,
         step: usize,
-        loss: &Tensor<1>,
-        logits: Tensor<2>,
-        labels: Tensor<1, Int>,
+        context: &Context,
+        losses: &Tensor<1>,
+        (logits, labels): (Tensor<2>, Tensor<1, Int>),
     ) {
         let images = logits.dims()[0];
         let found: Tensor<1, Int> = logits.inner().argmax(1).reshape([images]);
-        let loss = loss.clone().inner();
-        let correct = found.equal(labels).float().sum().cast(loss.dtype());
-        let numbers = Tensor::cat(vec![loss, correct], 0);
-        self.kept.push(Kept { what: What::Batch(images), step, numbers });
+        let losses = losses.clone().inner();
+        let correct = found.equal(labels).float().cast(losses.dtype());
+        let numbers = Tensor::cat(vec![losses, correct], 0);
+        self.kept.push(Kept { what: What::Batch(Box::new(context.clone())), step, numbers });
     }
 
     /// Keeps the norm of the gradient of a step, `[1]`, if there is one.
@@ -99,21 +101,26 @@ impl Readings {
             return Ok(None);
         }
         let numbers = Tensor::cat(kept.iter().map(|kept| kept.numbers.clone()).collect(), 0);
-        let mut numbers = read(numbers)?.into_iter();
-        // As many as were joined.
-        let mut next = || numbers.next().unwrap_or(f64::NAN);
-        for Kept { what, step, .. } in kept {
+        let numbers = read(numbers)?;
+        let mut rest = &numbers[..];
+        for Kept { what, step, numbers } in kept {
+            let (own, others) = rest.split_at(numbers.dims()[0]);
+            rest = others;
             match what {
-                What::Batch(images) => {
-                    let (loss, correct) = (next(), next());
+                What::Batch(context) => {
+                    let (losses, correct) = own.split_at(own.len() / 2);
+                    let mut sums = context
+                        .sum_over_images(losses.len(), |image| [losses[image], correct[image]]);
+                    context.add_ranks(&mut sums);
+                    let [loss, correct] = sums;
                     if !loss.is_finite() {
                         return Ok(Some(NotFinite { what: "the loss", step }));
                     }
-                    position.loss_sum += loss * images as f64;
+                    position.loss_sum += loss;
                     position.correct += correct as usize;
-                    position.seen += images;
+                    position.seen += context.batch_images(losses.len());
                 }
-                What::Norm if !next().is_finite() => {
+                What::Norm if !own.iter().all(|norm| norm.is_finite()) => {
                     return Ok(Some(NotFinite { what: "the norm of the gradient", step }));
                 }
                 What::Norm => (),
@@ -135,7 +142,8 @@ mod tests {
         let batch = |readings: &mut Readings, step, loss: f32| {
             let logits = Tensor::from_floats([[1.0, 1.0], [0.0, 2.0], [3.0, 0.0]], &device);
             let labels = Tensor::from_ints([0, 1, 1], &device);
-            readings.add_batch(step, &Tensor::from_floats([loss], &device), logits, labels);
+            let losses = Tensor::from_floats([0.5, loss, loss], &device);
+            readings.add_batch(step, &Context::new(), &losses, (logits, labels));
         };
         let mut position = Position::default();
         batch(&mut readings, 0, 0.5);
@@ -143,7 +151,7 @@ mod tests {
         batch(&mut readings, 1, 1.5);
         readings.add_norm(1, Some(Tensor::from_floats([7.0], &device)));
         assert_eq!(readings.read(&mut position).unwrap(), None);
-        assert_eq!((position.loss_sum, position.correct, position.seen), (6.0, 4, 6));
+        assert_eq!((position.loss_sum, position.correct, position.seen), (5.0, 4, 6));
         assert_eq!(readings.read(&mut position).unwrap(), None);
         assert_eq!(position.seen, 6, "nothing is read twice");
 

@@ -1,20 +1,23 @@
 //! A run that is to go on.
 
-use super::checkpoint::{self, Found};
+use super::checkpoint::{self, Checkpoint, Found};
 use super::directory::RunDirectory;
 use super::identity::Fields;
 use super::lock::Lock;
+use super::machine::Machine;
 use super::observer::Observer;
 use super::outcome::Outcome;
 use crate::error::{Error, Result};
 use crate::recipe::Settings;
+use palinode::file::read;
 use palinode_kernels::Isa;
 use std::path::Path;
 
 /// The directory of a run that is to go on, locked, and what was found in it.
 pub(super) struct Resumed {
     pub directory: RunDirectory,
-    pub lock: Lock,
+    /// Held by the first rank.
+    pub lock: Option<Lock>,
     /// What a user should know about the lock.
     remark: Option<String>,
     pub found: Option<Found>,
@@ -26,12 +29,46 @@ pub(super) struct Resumed {
 }
 
 impl Resumed {
-    /// Opens and locks the run in `path`.
+    /// Opens and locks the run in `path`. Only the first rank does, and tells the others what it found: they need not have
+    /// the directory. Returns the run's `config.toml` too.
     ///
     /// # Errors
     /// [`palinode::Error::Config`] where it holds no run or another process uses it;
     /// [`palinode::Error::Format`] where it is not finished and neither of its last two checkpoints can be read.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, machine: &Machine) -> Result<(Self, String)> {
+        let mut here = None;
+        let sent = machine.of_first(|| {
+            let found = Self::here(path)?;
+            let checkpoint = found.found.as_ref().map(|found| found.checkpoint.path());
+            let config = found.directory.config();
+            let bytes = |path: &Path| Ok::<_, Error>(read(path)?);
+            let files = [
+                Some(bytes(&config)?),
+                // Alone, nobody else needs it.
+                checkpoint.filter(|_| machine.group.is_some()).map(bytes).transpose()?,
+                found.finished.as_ref().and_then(|finished| serde_json::to_vec(finished).ok()),
+            ];
+            here = Some(found);
+            Ok(pack(&files))
+        })?;
+        let [config, checkpoint, finished] = unpack(&sent);
+        let config = String::from_utf8(config.unwrap_or_default())
+            .map_err(|error| Error::format(path.join("config.toml"), error.to_string()))?;
+        if let Some(here) = here {
+            return Ok((here, config));
+        }
+        let directory = RunDirectory::at(path);
+        let found = checkpoint
+            .map(|bytes| Checkpoint::from_bytes(&bytes, &directory.checkpoint()))
+            .transpose()?
+            .map(|checkpoint| Found { checkpoint, damage: None });
+        let finished = finished.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let unreadable = None;
+        Ok((Self { directory, lock: None, remark: None, found, unreadable, finished }, config))
+    }
+
+    /// The run in `path`, opened and locked.
+    fn here(path: &Path) -> Result<Self> {
         let directory = RunDirectory::open(path)?;
         let (lock, remark) = directory.lock()?;
         let finished = Outcome::load(&directory)?;
@@ -40,7 +77,7 @@ impl Resumed {
             Err(error) if finished.is_some() => (None, Some(error)),
             Err(error) => return Err(error),
         };
-        Ok(Self { directory, lock, remark, found, unreadable, finished })
+        Ok(Self { directory, lock: Some(lock), remark, found, unreadable, finished })
     }
 
     /// The instruction set that the run computes with.
@@ -113,6 +150,46 @@ impl Resumed {
         self.remark.iter().for_each(|remark| observer.remark(remark));
         if let Some(damage) = self.found.as_ref().and_then(|found| found.damage.as_ref()) {
             observer.remark(&format!("{damage}; the run goes on from the checkpoint before it"));
+        }
+    }
+}
+
+/// Files, or `None` for one that is missing, one after the other.
+fn pack(files: &[Option<Vec<u8>>]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for file in files {
+        let length = file.as_ref().map_or(u64::MAX, |file| file.len() as u64);
+        packed.extend(length.to_le_bytes());
+        packed.extend(file.iter().flatten());
+    }
+    packed
+}
+
+/// What [`pack`] packed.
+fn unpack<const N: usize>(mut packed: &[u8]) -> [Option<Vec<u8>>; N] {
+    std::array::from_fn(|_| {
+        let (length, rest) = packed.split_first_chunk()?;
+        packed = rest;
+        let file = packed.split_at_checked(u64::from_le_bytes(*length) as usize);
+        file.map(|(file, rest)| {
+            packed = rest;
+            file.to_vec()
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_files_come_back() {
+        for files in [
+            [Some(vec![1, 2, 3]), None, Some(Vec::new())],
+            [None, Some(vec![7; 300]), None],
+            [None, None, Some(vec![1])],
+        ] {
+            assert_eq!(unpack(&pack(&files)), files);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The training loop.
 
 use super::epoch_end::end_epoch;
-use super::evaluate::smoothed_cross_entropy;
+use super::evaluate::losses;
 use super::gradients::{GradientMean, loss_scale, scaled_gradients};
 use super::observer::{Observer, Progress};
 use super::readings::Readings;
@@ -18,6 +18,14 @@ use std::time::{Duration, Instant};
 /// Time between two checkpoints inside a long epoch.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 
+/// What a forward pass gives.
+struct Forward {
+    /// `[n]`.
+    losses: Tensor<1>,
+    /// `[n, classes]`.
+    logits: Tensor<2>,
+}
+
 /// Trains through all epochs that are left.
 ///
 /// A step takes `training.accumulate` batches: forward, loss and backward for each, then one update of
@@ -31,6 +39,7 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
     let (settings, device) = (run.settings.clone(), run.device());
     let (seed, training) = (settings.seed, settings.training);
     let loss_scale = loss_scale(training.precision, &run.network);
+    let rank = run.machine.rank();
     while run.position.epoch < training.epochs {
         // The epoch's batches in the order that the seed says, without those of finished steps.
         let epoch = run.position.epoch;
@@ -44,6 +53,9 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
         );
         let batches_per_epoch = batches.count();
         let steps = batches_per_epoch.div_ceil(training.accumulate);
+        if let Some((rank, ranks)) = rank {
+            batches = batches.for_rank(rank, ranks);
+        }
         batches.skip_batches(run.position.step * training.accumulate);
         let mut batches = batches.ahead(&device, run.network.context());
         let rate_at = |step: usize| {
@@ -61,25 +73,37 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
             let first = run.position.step * training.accumulate;
             for (number, batch) in (first..).zip(batches.by_ref().take(training.accumulate)) {
                 let batch = batch?;
-                let (images, labels) = (batch.indices.len(), batch.labels);
+                let context = run.context_for(&batch)?;
+                let (images, labels) = (batch.whole, batch.labels);
 
                 let step = (epoch * batches_per_epoch + number) as u64;
-                let forward = |network: &Network<R>,
-                               phase: Phase|
-                 -> Result<(Tensor<1>, Tensor<2>)> {
-                    let logits = network.forward(batch.images.clone(), phase)?;
-                    let smoothing = training.label_smoothing;
-                    let loss = smoothed_cross_entropy(logits.clone(), labels.clone(), smoothing);
-                    Ok((loss, logits))
+                let smoothing = training.label_smoothing;
+                let forward = |network: &Network<R>, phase: Phase| -> Result<Forward> {
+                    let logits = match context.share() {
+                        None => network.forward(batch.images.clone(), phase)?,
+                        Some(_) => {
+                            let shared = network.clone().with_context(&context)?;
+                            shared.forward(batch.images.clone(), phase)?
+                        }
+                    };
+                    let losses = losses(logits.clone(), labels.clone(), smoothing);
+                    Ok(Forward { losses, logits })
                 };
-                let (loss, logits) = forward(&run.network, Phase::Training { seed, step })?;
-                readings.add_batch(run.position.step, &loss, logits, labels.clone());
+                let backward = |network: &Network<R>, losses: Tensor<1>| {
+                    // The mean over the whole batch.
+                    let loss = losses.sum() / images as f64;
+                    scaled_gradients(network, loss, loss_scale, context.share())
+                };
+                let found = forward(&run.network, Phase::Training { seed, step })?;
+                let Forward { losses, logits } = found;
+                let classified = (logits, labels.clone());
+                readings.add_batch(run.position.step, &context, &losses, classified);
 
-                let mut gradients = scaled_gradients(&run.network, loss, loss_scale);
+                let mut gradients = backward(&run.network, losses)?;
                 if examined {
                     let again = |network: &Network<R>| {
-                        let (loss, _) = forward(network, Phase::Repeated { seed, step })?;
-                        Ok(scaled_gradients(network, loss, loss_scale))
+                        let repeated = forward(network, Phase::Repeated { seed, step })?;
+                        backward(network, repeated.losses)
                     };
                     match reversal.examine(&mut run, &again, observer) {
                         Ok(None) => (),
@@ -127,7 +151,7 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
                 images_per_second: issued as f64 / position.epoch_seconds,
                 drift: position.drifts.iter().copied().fold(0.0, f64::max),
             });
-            let stop = observer.stop_requested();
+            let stop = run.machine.any(observer.stop_requested());
             if stop || saved.elapsed() > CHECKPOINT_INTERVAL {
                 run.read(&mut readings)?;
                 run.save_checkpoint()?;
@@ -139,7 +163,7 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
         }
 
         end_epoch(&mut run, &mut reversal, rate_at(steps - 1), observer)?;
-        if observer.stop_requested() {
+        if run.machine.any(observer.stop_requested()) {
             return Err(run.interrupted());
         }
     }

@@ -6,24 +6,32 @@ use super::directory::RunDirectory;
 use super::events::EventLog;
 use super::identity::Identity;
 use super::lock::Lock;
+use super::machine::Machine;
 use super::observer::Observer;
 use super::optimizer::NetworkOptimizer;
 use super::position::Position;
 use super::readings::{NotFinite, Readings};
 use super::training_data::TrainingData;
+use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::recipe::Settings;
 use burn::tensor::Device;
+use palinode::Context;
 use palinode::file::{read, write_atomically};
 use palinode::network::weights::{Arrays, collect};
 use palinode::network::{Network, WeightFile};
+use palinode::ranks::{Group, Ranks, Share};
 use palinode::residual::Residual;
 use palinode::scheme::Grid;
+use std::path::Path;
+use std::sync::Arc;
 
 /// A run between two steps.
 pub(super) struct Run<R: Residual> {
-    /// Held as long as the run is under way.
+    /// Held by the first rank as long as the run is under way.
     pub lock: Option<Lock>,
+    /// What it is computed with. The first rank alone writes.
+    pub machine: Machine,
     /// Heading of the report.
     pub title: String,
     /// Content of `config.toml`.
@@ -45,6 +53,20 @@ impl<R: Residual> Run<R> {
         self.network.head.weight.val().device()
     }
 
+    /// What a batch of training is computed with: where several ranks share it, with this rank's share.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Kernels`] where there are more ranks than micro-batches.
+    pub fn context_for(&self, batch: &Batch) -> Result<Context> {
+        let context = self.network.context();
+        let Some(group) = self.machine.group.as_ref().filter(|_| batch.is_shared()) else {
+            return Ok(context.clone());
+        };
+        let ranks: Arc<dyn Ranks> = Arc::<Group>::clone(group);
+        let share = Share::new(ranks, batch.whole).map_err(palinode::Error::from)?;
+        Ok(context.with_share(Some(share)).map_err(palinode::Error::from)?)
+    }
+
     /// On a device with its own memory, the bytes that its pool has reserved, which grow and never shrink by
     /// themselves; otherwise the most that the observer has counted.
     pub fn peak_bytes(&self, observer: &dyn Observer) -> Option<u64> {
@@ -63,7 +85,14 @@ impl<R: Residual> Run<R> {
 
     /// Writes a weight file: `init`, `best` or `last`.
     pub fn save_weights(&self, which: &str, arrays: &Arrays) -> Result<()> {
-        write_atomically(&self.directory.weights(which), &self.weight_file(which, arrays)?)?;
+        self.write(&self.directory.weights(which), || self.weight_file(which, arrays))
+    }
+
+    /// Writes a file of the run, if this is the rank that writes.
+    pub fn write(&self, path: &Path, content: impl FnOnce() -> Result<Vec<u8>>) -> Result<()> {
+        if self.machine.is_first() {
+            write_atomically(path, &content()?)?;
+        }
         Ok(())
     }
 
@@ -85,7 +114,9 @@ impl<R: Residual> Run<R> {
     /// remark says so. `behind` says that the checkpoint is not the latest one: then the file may be of an epoch
     /// that is trained again.
     pub fn recover_best(&mut self, behind: bool) -> Result<Option<String>> {
-        let Some(best) = self.position.best else { return Ok(None) };
+        let Some(best) = self.position.best.filter(|_| self.machine.is_first()) else {
+            return Ok(None);
+        };
         let file = self.directory.weights("best");
         if self.best_is_there() || (behind && WeightFile::load(&file).is_ok()) {
             return Ok(None);
@@ -113,6 +144,9 @@ impl<R: Residual> Run<R> {
 
     /// Writes everything that resuming needs.
     pub fn save_checkpoint(&self) -> Result<()> {
+        if !self.machine.is_first() {
+            return Ok(());
+        }
         // Before anything is written: a checkpoint with NaN in it could not be resumed.
         self.finite_weights()?;
         checkpoint::save(
@@ -126,9 +160,20 @@ impl<R: Residual> Run<R> {
         .map_err(|error| self.placed(error, "the state of the run"))
     }
 
+    /// Adds what is missing in the event files.
+    pub fn add_events(&mut self) -> Result<()> {
+        if !self.machine.is_first() {
+            return Ok(());
+        }
+        self.events.add(&self.position.rows)
+    }
+
     /// Brings `config.toml` up to date: what may change in it has changed.
     pub fn update_config(&self) -> Result<()> {
         let path = self.directory.config();
+        if !self.machine.is_first() {
+            return Ok(());
+        }
         if read(&path).is_ok_and(|there| there == self.config.as_bytes()) {
             return Ok(());
         }
@@ -137,6 +182,9 @@ impl<R: Residual> Run<R> {
 
     /// Removes the result of a run that is trained on.
     pub fn remove_result(&self) -> Result<()> {
+        if !self.machine.is_first() {
+            return Ok(());
+        }
         let path = self.directory.result();
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -5,11 +5,13 @@ use super::conclude::conclude;
 use super::directory::{Place, RunDirectory};
 use super::events::EventLog;
 use super::identity::{Fields, Identity};
+use super::machine::Machine;
 use super::observer::Observer;
 use super::on_device::{describe, device_of, moved};
 use super::optimizer::NetworkOptimizer;
 use super::outcome::Outcome;
 use super::position::Position;
+use super::ranks::check_ranks;
 use super::resumed::Resumed;
 use super::reversal::{fractions, with_states};
 use super::run::run_epochs;
@@ -20,11 +22,10 @@ use crate::error::{Error, Result};
 use crate::recipe::Settings;
 use burn::module::Module;
 use palinode::device::check_available;
-use palinode::file::write_atomically;
 use palinode::network::weights::collect;
 use palinode::network::{Network, count};
 use palinode::residual::{Residual, residual_name};
-use palinode_kernels::{Context, ContextBuilder};
+use palinode_kernels::Context;
 use std::path::Path;
 
 /// Trains a network on some images.
@@ -42,7 +43,7 @@ pub struct Trainer<R: Residual> {
     network: Network<R>,
     data: TrainingData,
     settings: Settings,
-    machine: ContextBuilder,
+    machine: Machine,
     title: Option<String>,
     recipe: Option<Described>,
 }
@@ -62,7 +63,7 @@ impl<R: Residual> Trainer<R> {
         // Gradients need a device with a graph.
         let tracked = network.head.weight.val().is_autodiff();
         let network = if tracked { network } else { network.train() };
-        let (settings, machine) = (Settings::default(), Context::builder());
+        let (settings, machine) = (Settings::default(), Machine::default());
         Self { network, data, settings, machine, title: None, recipe: None }
     }
 
@@ -72,11 +73,11 @@ impl<R: Residual> Trainer<R> {
         Self { settings, ..self }
     }
 
-    /// Sets the threads to compute with. An instruction set is named by the settings
-    /// (`training.isa`); unset, it is the best one of the machine.
+    /// Sets the threads to compute with (a [`ContextBuilder`](palinode::ContextBuilder)), and the ranks that share the
+    /// batches. An instruction set is named by the settings (`training.isa`); unset, it is the best one of the machine.
     #[must_use]
-    pub fn with_machine(self, machine: ContextBuilder) -> Self {
-        Self { machine, ..self }
+    pub fn with_machine(self, machine: impl Into<Machine>) -> Self {
+        Self { machine: machine.into(), ..self }
     }
 
     /// Sets the heading of the report; by default the names of model and residual.
@@ -102,16 +103,20 @@ impl<R: Residual> Trainer<R> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome> {
         let out = out.into();
-        out.check_free()?;
-        let context = context(self.machine, &mut self.settings)?;
+        if self.machine.is_first() {
+            out.check_free()?;
+        }
+        let context = context(&self.machine, &mut self.settings)?;
         context.install(|| {
             let mut run = self.begin(RunDirectory::at(out.path()), &context, true, observer)?;
             observer.begins();
-            let (directory, lock, remark) = RunDirectory::create(out)?;
-            remark.iter().for_each(|remark| observer.remark(remark));
-            run.events = EventLog::open(directory.path())?;
-            (run.directory, run.lock) = (directory, Some(lock));
-            write_atomically(&run.directory.config(), run.config.as_bytes())?;
+            if run.machine.is_first() {
+                let (directory, lock, remark) = RunDirectory::create(out)?;
+                remark.iter().for_each(|remark| observer.remark(remark));
+                run.events = EventLog::open(directory.path())?;
+                (run.directory, run.lock) = (directory, Some(lock));
+            }
+            run.update_config()?;
             run.save_weights("init", &collect(&run.network))?;
             run.save_checkpoint()?;
             finish(run, observer)
@@ -128,7 +133,8 @@ impl<R: Residual> Trainer<R> {
     /// another process trains the run; [`palinode::Error::Format`] where the last two checkpoints are
     /// damaged or of another version.
     pub fn resume(self, path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
-        self.go_on(Resumed::open(path)?, false, observer)
+        let (resumed, _) = Resumed::open(path, &self.machine)?;
+        self.go_on(resumed, false, observer)
     }
 
     /// Trains the run in `path` until it has as many epochs as the settings say, which may be more than it
@@ -138,7 +144,8 @@ impl<R: Residual> Trainer<R> {
     /// As [`resume`](Self::resume); [`palinode::Error::Config`] where the schedule depends on the number of
     /// epochs, or where more epochs are finished already.
     pub fn extend(self, path: &Path, observer: &mut dyn Observer) -> Result<Outcome> {
-        self.go_on(Resumed::open(path)?, true, observer)
+        let (resumed, _) = Resumed::open(path, &self.machine)?;
+        self.go_on(resumed, true, observer)
     }
 
     /// [`extend`](Self::extend) if `extend` says so, otherwise [`resume`](Self::resume).
@@ -159,13 +166,15 @@ impl<R: Residual> Trainer<R> {
         if let Some(outcome) = resumed.check(&fields, &settings, extend)? {
             return Ok(outcome);
         }
-        let context = context(self.machine, &mut self.settings)?;
+        let context = context(&self.machine, &mut self.settings)?;
         context.install(|| {
             resumed.say(observer);
             let Resumed { directory, lock, found, finished, .. } = resumed;
-            directory.prepare()?;
+            if self.machine.is_first() {
+                directory.prepare()?;
+            }
             let mut run = self.begin(directory, &context, found.is_none(), observer)?;
-            run.lock = Some(lock);
+            run.lock = lock;
             observer.begins();
             let Some(found) = found else {
                 // Stopped before the first checkpoint: nothing is lost by starting again.
@@ -182,7 +191,7 @@ impl<R: Residual> Trainer<R> {
                 observer.remark(&remark);
                 run.data.remarks.push(remark);
             }
-            if found.damage.is_some() {
+            if found.damage.is_some() && run.machine.is_first() {
                 let (latest, aside) =
                     (run.directory.checkpoint(), run.directory.damaged_checkpoint());
                 std::fs::rename(&latest, aside).map_err(Error::io(&latest))?;
@@ -202,7 +211,7 @@ impl<R: Residual> Trainer<R> {
             if epoch < epochs {
                 observer.resumed(epoch + 1, epochs, step);
             }
-            run.events.add(&run.position.rows)?;
+            run.add_events()?;
             finish(run, observer)
         })
     }
@@ -216,7 +225,7 @@ impl<R: Residual> Trainer<R> {
         fresh: bool,
         observer: &mut dyn Observer,
     ) -> Result<Run<R>> {
-        let Self { mut network, data, settings, title, recipe, .. } = self;
+        let Self { mut network, data, settings, machine, title, recipe } = self;
         settings.validate()?;
         settings.augmentation.check(data.info().size)?;
         let described = (data.info().channels, data.info().size, data.info().classes.len());
@@ -267,9 +276,16 @@ impl<R: Residual> Trainer<R> {
         let grids = fractions(&network.grids());
         let position = Position { data: data.checksums, grids, ..Position::default() };
         let identity = Identity::of(&network, &optimizer, &fields, settings.training.epochs)?;
-        let events = EventLog::open(directory.path())?;
+        if let Some(group) = &machine.group {
+            check_ranks(group, context, &device, (&identity, &position.data))?;
+        }
+        let events = match machine.is_first() {
+            true => EventLog::open(directory.path())?,
+            false => EventLog::default(),
+        };
         Ok(Run {
             lock: None,
+            machine,
             title,
             config,
             settings,
@@ -296,9 +312,9 @@ fn finish<R: Residual>(run: Run<R>, observer: &mut dyn Observer) -> Result<Outco
 }
 
 /// The context that settings and machine ask for. The settings then name its instruction set.
-pub(super) fn context(machine: ContextBuilder, settings: &mut Settings) -> Result<Context> {
+pub(super) fn context(machine: &Machine, settings: &mut Settings) -> Result<Context> {
     let training = &mut settings.training;
-    let context = training.context(machine)?;
+    let context = training.context(machine.context)?;
     training.isa = Some(context.isa().for_gradients(training.gradients));
     Ok(context)
 }

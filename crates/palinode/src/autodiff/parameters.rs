@@ -1,5 +1,6 @@
 //! The parameters of modules as parents of one node of the graph, and their values.
 
+use super::handover::hand_over;
 use super::node::{self, Variable, node_id, record_into};
 use super::view::{View, view};
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ use palinode_kernels::profile::Section;
 struct Parameters {
     parent: Tensor<1>,
     rest: Rest,
+    /// The graph's numbers of the parameters that are leaves; empty if all parameters are joined.
+    leaves: Vec<Option<u64>>,
 }
 
 enum Rest {
@@ -40,7 +43,7 @@ enum Leaf {
 
 /// Records `output` as a function of `input` and the parameters of `modules`. `vjp` maps the gradient
 /// with respect to `output` to the gradients with respect to `input` and to every parameter (flattened,
-/// in visiting order).
+/// in visiting order). Where several ranks share a batch, the other ranks get these gradients at once.
 ///
 /// # Errors
 /// [`Error::Backend`](crate::Error::Backend) if the library was built without the
@@ -52,28 +55,35 @@ pub(crate) fn record_modules<M: Module>(
     output: Tensor<4>,
     vjp: impl FnOnce(Tensor<4>) -> (Tensor<4>, Vec<Tensor<1>>) + Send + 'static,
 ) -> Result<Tensor<4>> {
-    let Parameters { parent, rest } = Parameters::of(modules, &input)?;
+    let Parameters { parent, rest, leaves } = Parameters::of(modules, &input)?;
     let parents = [Variable::Array(input), Variable::Vector(parent)];
+    // Only a shared batch needs them.
+    let shared = context.share().is_some().then(|| (context.clone(), leaves));
     record_into(context, section, parents, output, move |gradient, _, graph| {
         let (gradient, found) = vjp(gradient);
+        if let Some((context, leaves)) = &shared {
+            hand_over(context, leaves, &found);
+        }
         [Some(Variable::Array(gradient)), rest.give(found, graph)]
     })
 }
 
 impl Parameters {
     fn of<M: Module>(modules: &[M], like: &Tensor<4>) -> Result<Self> {
-        let mut all = Collect { parent: None, leaves: Vec::new(), kind: Kind::Leaves };
+        let mut all =
+            Collect { parent: None, leaves: Vec::new(), ids: Vec::new(), kind: Kind::Leaves };
         modules.iter().for_each(|module| module.visit(&mut all));
-        let Collect { parent, leaves, kind } = all;
+        let Collect { parent, leaves, ids, kind } = all;
         match kind {
             Kind::Leaves => {
                 let parent = parent.unwrap_or_else(|| Tensor::zeros([1], &like.device()));
-                Ok(Self { parent, rest: Rest::Leaves(leaves) })
+                Ok(Self { parent, rest: Rest::Leaves(leaves), leaves: ids })
             }
             Kind::Computed => {
                 let mut all = Flatten(Vec::new());
                 modules.iter().for_each(|module| module.visit(&mut all));
-                Ok(Self { parent: Tensor::cat(all.0, 0), rest: Rest::Joined })
+                let parent = Tensor::cat(all.0, 0);
+                Ok(Self { parent, rest: Rest::Joined, leaves: Vec::new() })
             }
             Kind::Elsewhere(error) => Err(error),
         }
@@ -104,6 +114,8 @@ struct Collect {
     /// The first tracked parameter, flattened.
     parent: Option<Tensor<1>>,
     leaves: Vec<Leaf>,
+    /// The graph's number of every leaf; `None` for a constant.
+    ids: Vec<Option<u64>>,
     kind: Kind,
 }
 
@@ -122,12 +134,15 @@ impl ModuleVisitor for Collect {
         let value = param.val();
         if !value.is_tracked() {
             self.leaves.push(Leaf::Constant);
+            self.ids.push(None);
             return;
         }
         if !value.is_require_grad() && matches!(self.kind, Kind::Leaves) {
             self.kind = Kind::Computed;
         }
-        self.leaves.push(match node_id(&value) {
+        let id = node_id(&value);
+        self.ids.push(id.as_ref().ok().map(|id| id.value));
+        self.leaves.push(match id {
             Ok(id) if self.parent.is_some() => Leaf::Other(register::<D>(id, value.dims())),
             Ok(_) => {
                 self.parent = Some(value.reshape([-1]));

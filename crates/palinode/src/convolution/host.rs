@@ -45,7 +45,8 @@ pub(super) fn convolve(
         if weight_wanted || bias_wanted {
             let mut biases = vec![0.0; kernel.outputs];
             let into = with_bias.then_some(biases.as_mut_slice());
-            let weight = weight_gradient(&kept, kernel, &view(kept_x), &gradient, into);
+            let mut weight = weight_gradient(&kept, kernel, &view(kept_x), &gradient, into);
+            kept.complete(&mut [&mut weight, &mut biases]);
             found[1] = Some(Variable::Array(tensor(weight, kept_weight.dims(), &device)));
             found[2] = Some(Variable::Vector(tensor(biases, [kernel.outputs], &device)));
         }
@@ -83,7 +84,8 @@ pub(super) fn adjoint(
             found[0] = Some(Variable::Array(tensor(y, kept_y.dims(), &device)));
         }
         if weight_wanted {
-            let weight = weight_gradient(&kept, kernel, &gradient, &view(kept_y), None);
+            let mut weight = weight_gradient(&kept, kernel, &gradient, &view(kept_y), None);
+            kept.complete(&mut [&mut weight]);
             found[1] = Some(Variable::Array(tensor(weight, kept_weight.dims(), &device)));
         }
         found

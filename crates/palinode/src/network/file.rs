@@ -168,7 +168,15 @@ impl WeightFile {
     /// # Errors
     /// [`Error::Io`] or [`Error::Format`] naming the path and what is wrong.
     pub fn load(path: &Path) -> Result<Self> {
-        let (arrays, mut metadata) = load_arrays(path)?;
+        Self::from_bytes(&read(path)?, path)
+    }
+
+    /// The content of a file that was read from `path`, which is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Format`] naming the path and what is wrong.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        let (arrays, mut metadata) = arrays_from_bytes(bytes, path)?;
         let mut take = |key: &str| {
             metadata.remove(key).ok_or_else(|| {
                 Error::format(path, format!("metadata `{key}` is missing; not a Palinode file"))

@@ -10,7 +10,9 @@ use crate::random::Generator;
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 use palinode_kernels::Context;
-use palinode_kernels::inception::{CONVOLUTIONS, EXTENTS, InceptionKernel, InceptionResidual};
+use palinode_kernels::inception::{
+    CONVOLUTIONS, EXTENTS, InceptionGradients, InceptionKernel, InceptionResidual,
+};
 use palinode_kernels::profile::Section;
 
 /// The inception map A on four groups of g = c/4 channels. The first group passes unchanged; each of
@@ -151,7 +153,8 @@ impl InceptionMap {
         let (x, v) = (view(x.clone()), view(v.clone()));
         let context = pass.context();
         let compute = || residual.vjp(context, &x, &v);
-        let found = context.profile().time(Section::Convolutions, compute).expect(FITS);
+        let mut found = context.profile().time(Section::Convolutions, compute).expect(FITS);
+        complete(context, &mut found.parameters);
         let flat = |values: Vec<f32>| {
             let length = [values.len()];
             tensor(values, length, &device)
@@ -248,7 +251,9 @@ impl InceptionMap {
                     Direction::Adjoint => (None, &gradient, &from),
                 };
                 let weights = numbers.weights();
-                let all = kernel.gradients(context, x, y, &weights, biases.as_ref()).expect(FITS);
+                let mut all =
+                    kernel.gradients(context, x, y, &weights, biases.as_ref()).expect(FITS);
+                complete(context, &mut all);
                 for (index, (weight, bias)) in all.kernels.into_iter().zip(all.biases).enumerate() {
                     let extent = EXTENTS[index];
                     let weight = tensor(weight, [group, group, extent, extent], &device);
@@ -270,6 +275,12 @@ impl InceptionMap {
         let all = [&self.one, &self.three_reduce, &self.three, &self.five_reduce, &self.five];
         all.map(|convolution| (convolution.weight.val(), convolution.bias.as_ref().map(Param::val)))
     }
+}
+
+/// Gradients over the whole batch, where several ranks share it.
+fn complete(context: &Context, gradients: &mut InceptionGradients) {
+    let arrays = gradients.kernels.iter_mut().chain(&mut gradients.biases);
+    context.complete(&mut arrays.map(Vec::as_mut_slice).collect::<Vec<_>>());
 }
 
 /// Why the kernels cannot return an error here.

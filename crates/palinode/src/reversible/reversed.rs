@@ -90,7 +90,7 @@ fn whole<R: Residual>(blocks: &Blocks<'_, R>, input: Tensor<4>, phase: Phase) ->
         let Reversed { after, gradient, parameters } =
             found.unwrap_or_else(|error| panic!("backward pass of a reversible unit: {error}"));
         if let (Some(watch), Some(before), Some(after)) = (watch, before, after) {
-            watch.compare(unit, before, after);
+            watch.compare(&own_context, unit, before, after);
         }
         (gradient, parameters)
     })

@@ -5,9 +5,8 @@ use crate::device::read;
 use crate::error::Result;
 use crate::scheme::Grid;
 use burn::tensor::{Tensor, TensorData};
-use palinode_kernels::Context;
-use palinode_kernels::projection::{Projection, drift, projections, relative, sign};
-use std::collections::BTreeMap;
+use palinode_kernels::projection::{Change, Projection, projections, relative, sign};
+use palinode_kernels::{Context, Share};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A record of how far the states that the reversible mode reconstructs are from those of the forward pass.
@@ -24,8 +23,9 @@ pub struct Watch(Arc<Mutex<Record>>);
 
 #[derive(Debug, Default)]
 struct Record {
-    /// The largest drift of each unit that has not been read yet.
-    on_host: BTreeMap<usize, f64>,
+    /// Changes that have not been read yet, with their units. Where several ranks share a batch, a change is that of the
+    /// images of this one.
+    on_host: Vec<(usize, Change, Option<Share>)>,
     /// ‖x − x′‖² and ‖x‖² of drifts that are still on a device, with their units.
     on_device: Vec<(usize, Tensor<1>)>,
     /// Signs for the images of one shape on one device, `[1, c, h, w]`.
@@ -34,7 +34,8 @@ struct Record {
 
 /// What is kept of a state.
 pub(super) enum Fingerprint {
-    OnHost(Vec<Projection>),
+    /// Of both tensors of every image.
+    OnHost(Vec<[Projection; 2]>),
     /// ⟨s, x⟩ of every image of every tensor, and ‖x‖² of all.
     OnDevice(Box<[Tensor<1>; 2]>),
 }
@@ -46,7 +47,7 @@ impl Watch {
     }
 
     /// The largest drift of each of the first `units` units since the last call, 0 where none was found; infinite if a
-    /// number was not finite.
+    /// number was not finite. Where several ranks share a batch, all of them call this together.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
@@ -61,7 +62,9 @@ impl Watch {
                 *largest = largest.max(drift);
             }
         };
-        on_host.into_iter().for_each(|(unit, drift)| add(unit, drift));
+        for (unit, change) in over_ranks(on_host) {
+            add(unit, change.drift());
+        }
         if !on_device.is_empty() {
             let (of, numbers): (Vec<usize>, Vec<Tensor<1>>) = on_device.into_iter().unzip();
             let numbers = read(Tensor::cat(numbers, 0))?;
@@ -72,21 +75,25 @@ impl Watch {
         Ok(largest)
     }
 
-    /// What is kept of a state in one or two tensors, which is rounded to `grid` before if there is one.
+    /// What is kept of a state in one or two tensors (two on the CPU), which is rounded to `grid` before if there is one.
     pub(super) fn fingerprint(
         &self,
         context: &Context,
         parts: &[Tensor<4>],
         grid: Option<Grid>,
     ) -> Fingerprint {
-        if parts.iter().all(on_kernels) {
+        if let [first, second] = parts
+            && on_kernels(first)
+            && on_kernels(second)
+        {
             let of = |part: &Tensor<4>| {
                 let [images, numbers] = [part.dims()[0], part.dims().iter().product()];
                 let found =
                     projections(context, &view(part.clone()), numbers / images.max(1), grid);
                 found.expect("a tensor holds whole images")
             };
-            return Fingerprint::OnHost(parts.iter().flat_map(of).collect());
+            let pairs = of(first).into_iter().zip(of(second));
+            return Fingerprint::OnHost(pairs.map(|(first, second)| [first, second]).collect());
         }
         let (mut found, mut squares) = (Vec::new(), Vec::new());
         for part in parts {
@@ -100,10 +107,17 @@ impl Watch {
     }
 
     /// Records the drift of unit `unit`.
-    pub(super) fn compare(&self, unit: usize, before: Fingerprint, after: Fingerprint) {
-        let drift = match (before, after) {
+    pub(super) fn compare(
+        &self,
+        context: &Context,
+        unit: usize,
+        before: Fingerprint,
+        after: Fingerprint,
+    ) {
+        let unknown = Change { change: f64::INFINITY, ..Change::default() };
+        let change = match (before, after) {
             (Fingerprint::OnHost(before), Fingerprint::OnHost(after)) => {
-                drift(&before, &after).unwrap_or(f64::INFINITY)
+                Change::of(context, &before, &after).unwrap_or(unknown)
             }
             (Fingerprint::OnDevice(before), Fingerprint::OnDevice(after)) => {
                 let ([before, square], [after, _]) = (*before, *after);
@@ -113,11 +127,9 @@ impl Watch {
                 return;
             }
             // A state does not change its device or type.
-            _ => f64::INFINITY,
+            _ => unknown,
         };
-        let mut record = self.record();
-        let largest = record.on_host.entry(unit).or_default();
-        *largest = largest.max(drift);
+        self.record().on_host.push((unit, change, context.share().cloned()));
     }
 
     /// Random signs for images like those of x.
@@ -142,4 +154,19 @@ impl Watch {
     fn record(&self) -> MutexGuard<'_, Record> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Changes of units over whole batches. Those of all shared batches are added up at once.
+fn over_ranks(mut found: Vec<(usize, Change, Option<Share>)>) -> Vec<(usize, Change)> {
+    if let Some(share) = found.iter().find_map(|(.., share)| share.clone()) {
+        let shared = || found.iter().filter(|(.., share)| share.is_some());
+        let mut sums: Vec<f64> =
+            shared().flat_map(|(_, own, _)| [own.change, own.square, own.images]).collect();
+        share.ranks().add(&mut sums);
+        let shared = found.iter_mut().filter(|(.., share)| share.is_some());
+        for ((_, own, _), sum) in shared.zip(sums.chunks_exact(3)) {
+            *own = Change { change: sum[0], square: sum[1], images: sum[2] };
+        }
+    }
+    found.into_iter().map(|(unit, change, _)| (unit, change)).collect()
 }

@@ -93,7 +93,7 @@ impl Host {
     ) -> Result<Option<Fingerprint>> {
         if watched {
             let found = self.swept(unit.forward_watched(&self.context, state))?;
-            return Ok(Some(Fingerprint::OnHost(found.into_flattened())));
+            return Ok(Some(Fingerprint::OnHost(found)));
         }
         self.swept(unit.forward(&self.context, state))?;
         Ok(None)
@@ -110,7 +110,7 @@ impl Host {
         let context = &self.context;
         if watched {
             let found = self.swept(unit.backward_watched(context, state, gradient, gradients))?;
-            return Ok(Some(Fingerprint::OnHost(found.into_flattened())));
+            return Ok(Some(Fingerprint::OnHost(found)));
         }
         self.swept(unit.backward(context, state, gradient, gradients))?;
         Ok(None)

@@ -1,0 +1,42 @@
+//! Without MPI: a process works alone.
+
+use crate::outcome;
+use palinode::ContextBuilder;
+use palinode_train::train::Machine;
+use std::process::ExitCode;
+
+/// A process that works alone.
+pub struct Job;
+
+impl Job {
+    /// Works alone.
+    pub fn alone() -> Self {
+        Self
+    }
+
+    /// Refuses to be one of several ranks: all of them would do the same.
+    pub fn join() -> anyhow::Result<Self> {
+        for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
+            let ranks = std::env::var(name).ok().and_then(|ranks| ranks.parse::<usize>().ok());
+            if let Some(ranks) = ranks.filter(|ranks| *ranks > 1) {
+                anyhow::bail!(
+                    "started as one of {ranks} MPI ranks ({name}), but built without MPI; build it with \
+                     `--features mpi`"
+                );
+            }
+        }
+        Ok(Self)
+    }
+
+    pub fn machine(&self, threads: ContextBuilder) -> Machine {
+        threads.into()
+    }
+
+    pub fn is_first(&self) -> bool {
+        true
+    }
+
+    pub fn leave(self, result: anyhow::Result<()>, stopped: u8) -> ExitCode {
+        outcome::report(result, stopped)
+    }
+}

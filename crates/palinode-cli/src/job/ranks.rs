@@ -1,0 +1,73 @@
+//! With MPI: a process works alone, or as one of several ranks.
+
+use crate::outcome;
+use palinode::ContextBuilder;
+use palinode_train::Error;
+use palinode_train::mpi;
+use palinode_train::train::Machine;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long a rank waits before it says what went wrong. What went wrong on all ranks is said by the first one, which
+/// ends the job.
+const FIRST_SPEAKS: Duration = Duration::from_secs(3);
+
+/// A process that works alone, or a rank of an MPI job.
+pub struct Job(Option<mpi::Job>);
+
+impl Job {
+    /// Works alone.
+    pub fn alone() -> Self {
+        Self(None)
+    }
+
+    /// Joins the MPI job that this process was started for, if it was.
+    pub fn join() -> anyhow::Result<Self> {
+        Ok(Self(mpi::is_launched().then(mpi::Job::begin).transpose()?))
+    }
+
+    /// These threads, in the group of all ranks.
+    pub fn machine(&self, threads: ContextBuilder) -> Machine {
+        let group = self.0.as_ref().map(|job| job.group().clone());
+        Machine::from(threads).with_group(group)
+    }
+
+    /// Whether this is the rank that speaks.
+    pub fn is_first(&self) -> bool {
+        self.0.as_ref().is_none_or(|job| job.group().rank() == 0)
+    }
+
+    /// Ends this process's part. An error of one rank ends all ranks.
+    pub fn leave(self, result: anyhow::Result<()>, stopped: u8) -> ExitCode {
+        let Some(job) = self.0 else { return outcome::report(result, stopped) };
+        let rank = job.group().rank();
+        // All ranks have agreed to stop.
+        let agreed = |error: &anyhow::Error| {
+            matches!(
+                error.downcast_ref(),
+                Some(Error::Interrupted { .. } | Error::ExperimentInterrupted)
+            )
+        };
+        let failed = result.as_ref().is_err_and(|error| !agreed(error));
+        if rank > 0 && failed {
+            std::thread::sleep(FIRST_SPEAKS);
+        }
+        let result = match rank {
+            0 => result,
+            _ => result.map_err(|error| {
+                let host = mpi::host();
+                error.context(format!("rank {rank} on {host}"))
+            }),
+        };
+        let code = match (&result, rank > 0 && !failed) {
+            (Ok(()), _) => 0,
+            (Err(error), true) => outcome::code(error, stopped),
+            (Err(error), false) => outcome::say(error, stopped),
+        };
+        if failed {
+            job.abort(code.into());
+        }
+        job.end();
+        ExitCode::from(code)
+    }
+}
