@@ -85,7 +85,7 @@ fn a_run_from_training_to_prediction() {
     let header = std::fs::read_to_string(run.join("metrics.csv")).unwrap();
     assert!(header.starts_with(
         "epoch,split,loss,accuracy,learning_rate,seconds,images_per_second,peak_bytes,drift,\
-         gradient_drift\n"
+         gradient_drift,rank_seconds,sent_bytes,overlapped\n"
     ));
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
     for part in ["<svg", "Confusion matrix", "mistakes", "Parameters by part", "recipe_version"] {

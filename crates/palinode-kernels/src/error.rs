@@ -178,7 +178,7 @@ pub enum Error {
 
     /// Ranks cannot share a batch.
     #[error(
-        "{ranks} ranks cannot share {count} {of}: their number must be a power of two, and no more than that"
+        "{ranks} ranks cannot share a batch of {count} {of}: the number must be a power of two, and {count} at the most"
     )]
     Ranks {
         /// How many ranks there are.

@@ -22,6 +22,10 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long a rank waits before it says what went wrong: what went wrong on all ranks is said by the first one, which ends
+/// the job.
+pub const FIRST_SPEAKS: Duration = Duration::from_secs(3);
+
 /// Variables that the launchers of MPI jobs set: Open MPI, MPICH and its relatives, PMIx.
 const LAUNCHED: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"];
 
@@ -60,8 +64,17 @@ impl Job {
             let reason = "this MPI cannot be called from several threads (MPI_THREAD_MULTIPLE)";
             return Err(Error::config("mpi", reason));
         }
-        let group = Group::new(World::new(&universe.world()))?;
-        Ok(Self { universe, group: Arc::new(group) })
+        let world = World::new(&universe.world());
+        match Group::new(world) {
+            Ok(group) => Ok(Self { universe, group: Arc::new(group) }),
+            Err(error) => {
+                if world.rank > 0 {
+                    // The first rank says it for all, and its end is that of the job.
+                    std::thread::sleep(FIRST_SPEAKS);
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// The ranks of the job.

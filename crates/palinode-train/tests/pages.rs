@@ -7,7 +7,7 @@ use palinode::tensor::Device;
 use palinode_train::data::Dataset;
 use palinode_train::recipe::{DEFAULTS, Recipe};
 use palinode_train::report::{Compared, Report, comparison};
-use palinode_train::train::{Drifts, Evaluation, Outcome, Row};
+use palinode_train::train::{Evaluation, Numbers, Outcome, Row};
 use std::path::Path;
 
 fn rows(epochs: usize) -> Vec<Row> {
@@ -20,8 +20,8 @@ fn rows(epochs: usize) -> Vec<Row> {
         seconds: 1.0,
         images_per_second: 100.0,
         peak_bytes: Some(1_000_000),
-        drift: Drifts(vec![0.0, 2e-7]),
-        gradient_drift: None,
+        drift: Numbers(vec![0.0, 2e-7]),
+        ..Row::default()
     };
     (1..=epochs).flat_map(|epoch| [row(epoch, "train"), row(epoch, "validation")]).collect()
 }

@@ -6,11 +6,6 @@ use palinode_train::Error;
 use palinode_train::mpi;
 use palinode_train::train::Machine;
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// How long a rank waits before it says what went wrong. What went wrong on all ranks is said by the first one, which
-/// ends the job.
-const FIRST_SPEAKS: Duration = Duration::from_secs(3);
 
 /// A process that works alone, or a rank of an MPI job.
 pub struct Job(Option<mpi::Job>);
@@ -50,7 +45,7 @@ impl Job {
         };
         let failed = result.as_ref().is_err_and(|error| !agreed(error));
         if rank > 0 && failed {
-            std::thread::sleep(FIRST_SPEAKS);
+            std::thread::sleep(mpi::FIRST_SPEAKS);
         }
         let result = match rank {
             0 => result,

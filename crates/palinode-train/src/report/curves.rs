@@ -105,7 +105,6 @@ fn best_epoch(rows: &[Row]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Drifts;
 
     fn row(epoch: usize, split: &str, accuracy: f64) -> Row {
         Row {
@@ -117,8 +116,7 @@ mod tests {
             seconds: 1.0,
             images_per_second: 100.0,
             peak_bytes: Some(1),
-            drift: Drifts::default(),
-            gradient_drift: None,
+            ..Row::default()
         }
     }
 

@@ -1,11 +1,12 @@
 //! The end of an epoch: validation, weights, figures, checkpoint.
 
 use super::evaluate::{EVALUATION_BATCH, evaluate_together};
-use super::metrics::{self, Drifts, Row};
+use super::metrics::{self, Numbers, Row};
 use super::observer::Observer;
 use super::position::Best;
 use super::reversal::Reversal;
 use super::state::Run;
+use super::teamwork::Teamwork;
 use crate::error::Result;
 use crate::report;
 use palinode::residual::Residual;
@@ -26,6 +27,14 @@ pub(super) fn end_epoch<R: Residual>(
     let training = &run.settings.training;
     let (epoch, epochs) = (run.position.epoch + 1, training.epochs);
     let due = epoch.is_multiple_of(training.validate_every) || epoch == epochs;
+    let group = run.machine.group.as_deref();
+    let teamwork = group.map(|group| Teamwork::of(group, run.position.epoch_seconds));
+    let teamwork = teamwork.unwrap_or_default();
+    if let Some((rank, text)) = teamwork.slowest()
+        && run.slow.insert(rank)
+    {
+        observer.remark(&text);
+    }
     let mut rows = vec![Row {
         epoch,
         split: "train".to_owned(),
@@ -35,8 +44,11 @@ pub(super) fn end_epoch<R: Residual>(
         seconds: run.position.epoch_seconds,
         images_per_second: run.position.seen as f64 / run.position.epoch_seconds,
         peak_bytes: run.peak_bytes(observer),
-        drift: Drifts(run.position.drifts.clone()),
+        drift: Numbers(run.position.drifts.clone()),
         gradient_drift: reversal.end_epoch(run, observer)?,
+        rank_seconds: Numbers(teamwork.seconds),
+        sent_bytes: teamwork.sent_bytes,
+        overlapped: teamwork.overlapped,
     }];
     let mut best = None;
     let images = run.data.validation.len();
@@ -59,8 +71,7 @@ pub(super) fn end_epoch<R: Residual>(
             seconds,
             images_per_second: images as f64 / seconds,
             peak_bytes: run.peak_bytes(observer),
-            drift: Drifts::default(),
-            gradient_drift: None,
+            ..Row::default()
         });
         let so_far = run.position.best.and_then(|best| best.accuracy);
         if so_far.is_none_or(|accuracy| found.accuracy > accuracy) {

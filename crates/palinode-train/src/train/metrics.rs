@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::Path;
 
 /// One line of `metrics.csv`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// From 1.
     pub epoch: usize,
@@ -24,35 +24,44 @@ pub struct Row {
     pub images_per_second: f64,
     /// Peak of the live bytes so far; `None` where they are not counted.
     pub peak_bytes: Option<u64>,
-    /// The largest drift of each unit in this epoch.
+    /// For every unit, the largest relative change in this epoch of a state that came back in mode `reversible`.
     #[serde(default)]
-    pub drift: Drifts,
+    pub drift: Numbers,
     /// The largest relative difference of a unit's gradients from those of the same unit kept in more parts; `None`
     /// where no unit reconstructs states that are not exact.
     #[serde(default)]
     pub gradient_drift: Option<f64>,
+    /// Where several ranks train together, the seconds that each of them computed, without those that it waited for others.
+    #[serde(default)]
+    pub rank_seconds: Numbers,
+    /// Bytes that the first of several ranks sent.
+    #[serde(default)]
+    pub sent_bytes: Option<u64>,
+    /// Of the time in which gradients of the first of several ranks were under way, the part that it did not wait for them,
+    /// in 0…1.
+    #[serde(default)]
+    pub overlapped: Option<f64>,
 }
 
-/// The drifts of all units: the relative change of a state that came back in mode `reversible`. As text, they are
-/// separated by spaces.
+/// Some numbers: the drifts of all units, the times of all ranks. As text, they are separated by spaces.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Drifts(pub Vec<f64>);
+pub struct Numbers(pub Vec<f64>);
 
-impl Drifts {
+impl Numbers {
     /// The largest; `None` where there are none.
     pub fn largest(&self) -> Option<f64> {
         self.0.iter().copied().reduce(f64::max)
     }
 }
 
-impl Serialize for Drifts {
+impl Serialize for Numbers {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let text: Vec<String> = self.0.iter().map(|drift| format!("{drift:e}")).collect();
         serializer.serialize_str(&text.join(" "))
     }
 }
 
-impl<'de> Deserialize<'de> for Drifts {
+impl<'de> Deserialize<'de> for Numbers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let drifts = text.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>();

@@ -29,6 +29,7 @@ mod run;
 mod smoothness;
 mod start;
 mod state;
+mod teamwork;
 mod trainer;
 mod training_data;
 
@@ -43,7 +44,7 @@ pub(crate) use lock::Lock;
 #[cfg(feature = "mpi")]
 pub(crate) use lock::host;
 pub use machine::Machine;
-pub use metrics::{Drifts, Row, read as read_rows};
+pub use metrics::{Numbers, Row, read as read_rows};
 pub use observer::{Observer, Progress, Unobserved};
 pub use optimizer::NetworkOptimizer;
 pub use outcome::Outcome;

@@ -23,6 +23,7 @@ use palinode::network::{Network, WeightFile};
 use palinode::ranks::{Group, Ranks, Share};
 use palinode::residual::Residual;
 use palinode::scheme::Grid;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub(super) struct Run<R: Residual> {
     pub average: Option<Average>,
     pub position: Position,
     pub events: EventLog,
+    /// Slow ranks that have been named.
+    pub slow: BTreeSet<usize>,
 }
 
 impl<R: Residual> Run<R> {

@@ -26,6 +26,7 @@ use palinode::network::weights::collect;
 use palinode::network::{Network, count};
 use palinode::residual::{Residual, residual_name};
 use palinode_kernels::Context;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Trains a network on some images.
@@ -297,6 +298,7 @@ impl<R: Residual> Trainer<R> {
             average,
             position,
             events,
+            slow: BTreeSet::new(),
         })
     }
 }

@@ -20,10 +20,11 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// The share of the time of gradients under way that the computation did not wait for, in 0…1.
-    pub fn overlapped(&self) -> f64 {
+    /// Of the time in which gradients were under way, the part that the computation did not wait for them, in 0…1; `None` if
+    /// there were none.
+    pub fn overlapped(&self) -> Option<f64> {
         let [sending, waiting] =
-            [self.sending, self.waiting_for_gradients].map(|t| t.as_secs_f64());
-        if sending == 0.0 { 0.0 } else { (1.0 - waiting / sending).max(0.0) }
+            [self.sending, self.waiting_for_gradients].map(|time| time.as_secs_f64());
+        (sending > 0.0).then(|| (1.0 - waiting / sending).max(0.0))
     }
 }

@@ -1,7 +1,6 @@
 //! What event files hold.
 
 use super::*;
-use crate::train::Drifts;
 
 /// The bytes that `tests/fixtures/make_events.py` writes, which shares no code with this file.
 const EXPECTED: &[u8] = include_bytes!("../../../tests/fixtures/events.tfevents");
@@ -16,8 +15,7 @@ fn rows() -> [Row; 3] {
         seconds: numbers[3],
         images_per_second: numbers[4],
         peak_bytes: Some(peak_bytes),
-        drift: Drifts::default(),
-        gradient_drift: None,
+        ..Row::default()
     };
     [
         row(1, "train", [0.5, 0.75, 0.1, 3.0, 100.0], 1 << 30),

@@ -1,0 +1,211 @@
+//! Ranks that `mpirun` starts: the same bits as one process, whatever becomes of the ranks. Needs an MPI launcher.
+//!
+//! CI kills a few ranks. `PALINODE_STORM=long` (`just storm`) kills 30, at moments that are drawn with
+//! `PALINODE_TEST_SEED`.
+#![cfg(all(target_os = "linux", feature = "mpi"))]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use support::{Moments, Playground, palinode};
+
+/// `mpirun` with so many ranks of each of some commands.
+fn mpirun(commands: &[(usize, &[String])]) -> Command {
+    let mut command = Command::new("mpirun");
+    command.envs([
+        ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
+        ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
+        ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
+        ("OMPI_MCA_hwloc_base_binding_policy", "none"),
+    ]);
+    for (number, (ranks, arguments)) in commands.iter().enumerate() {
+        if number > 0 {
+            command.arg(":");
+        }
+        command.args(["-n", &ranks.to_string(), env!("CARGO_BIN_EXE_palinode"), "--threads", "1"]);
+        command.args(*arguments);
+    }
+    command
+}
+
+fn on_ranks(ranks: usize, arguments: &[String]) -> Output {
+    mpirun(&[(ranks, arguments)]).output().unwrap()
+}
+
+fn success(output: Output) -> Output {
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{message}");
+    output
+}
+
+/// A run's arguments, with norms and dropout.
+fn train(bench: &Playground, out: &str, epochs: usize) -> Vec<String> {
+    let mut arguments = bench.train(out, epochs);
+    arguments.extend(["--set", "model.dropout=0.2", "--quiet"].map(str::to_owned));
+    arguments
+}
+
+fn resume(out: &Path) -> Vec<String> {
+    ["train", "--resume", &out.display().to_string(), "--quiet"].map(str::to_owned).to_vec()
+}
+
+/// The weights of a run.
+fn weights(run: &Path) -> [Vec<u8>; 2] {
+    ["best", "last"]
+        .map(|which| std::fs::read(run.join(format!("weights/{which}.safetensors"))).unwrap())
+}
+
+/// What the program says itself, without the words of the launcher.
+fn own_lines(output: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    text.lines().filter(|line| line.starts_with("palinode: ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn any_number_of_ranks_gives_the_bits_of_one_process() {
+    let bench = Playground::new();
+    success(palinode(&train(&bench, "alone", 2)));
+    let expected = weights(&bench.path("alone"));
+    for ranks in [1, 2, 4, 8] {
+        let out = ranks.to_string();
+        let output = success(on_ranks(ranks, &train(&bench, &out, 2)));
+        assert!(weights(&bench.path(&out)) == expected, "{ranks} ranks");
+        let lines = String::from_utf8_lossy(&output.stdout).lines().count();
+        assert_eq!(lines, 1, "one result of {ranks} ranks");
+        assert_eq!(own_lines(&output).len(), 0, "{:?}", own_lines(&output));
+        let metrics = std::fs::read_to_string(bench.path(&out).join("metrics.csv")).unwrap();
+        let row = metrics.lines().nth(1).unwrap();
+        let cells: Vec<&str> = row.split(',').rev().take(3).collect();
+        let sent: u64 = cells[1].parse().unwrap();
+        assert_eq!(cells[2].split(' ').count(), ranks, "the times of all ranks: {row}");
+        assert_eq!(sent > 0, ranks > 1, "{row}");
+    }
+}
+
+#[test]
+fn mistakes_are_said_once_and_end_the_job() {
+    let bench = Playground::new();
+    let message = |output: Output, expected: &str| {
+        assert!(!output.status.success());
+        let lines = own_lines(&output);
+        assert!(lines.len() == 1 && lines[0].contains(expected), "{lines:?}, not {expected}");
+    };
+    message(on_ranks(3, &train(&bench, "three", 1)), "3 ranks cannot share a batch");
+    let mut few = train(&bench, "few", 1);
+    few.extend(["--set", "training.microbatches=2"].map(str::to_owned));
+    message(on_ranks(4, &few), "training.microbatches: 2, so 4 ranks cannot share a batch");
+    success(on_ranks(2, &train(&bench, "run", 1)));
+    message(on_ranks(2, &train(&bench, "run", 1)), "is not empty");
+    let data = bench.data().display().to_string();
+    let nowhere = replaced(&train(&bench, "nowhere", 1), &data, "/nowhere");
+    message(on_ranks(2, &nowhere), "/nowhere");
+
+    // One rank alone has another recipe, other images or another instruction set.
+    let own = train(&bench, "other", 1);
+    let other = |other: &[String]| mpirun(&[(1, &own), (1, other)]).output().unwrap();
+    message(other(&replaced(&own, "10", "20")), "training.batch_size is 20, and 10 on the first");
+    let portable = [&own[..], &["--isa", "portable"].map(str::to_owned)].concat();
+    message(other(&portable), "rank 1 on ");
+    let elsewhere = Playground::new();
+    let images = elsewhere.data().join("train-images-idx3-ubyte");
+    let mut bytes = std::fs::read(&images).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&images, bytes).unwrap();
+    let there = elsewhere.data().display().to_string();
+    message(other(&replaced(&own, &data, &there)), "the checksum of the training images is");
+}
+
+/// Arguments with another one in the place of one.
+fn replaced(arguments: &[String], one: &str, other: &str) -> Vec<String> {
+    let change = |argument: &String| match argument == one {
+        true => other.to_owned(),
+        false => argument.clone(),
+    };
+    arguments.iter().map(change).collect()
+}
+
+#[test]
+fn killed_ranks_end_the_job_and_the_run_goes_on_with_any_number() {
+    let (bench, mut moments) = (Playground::new(), Moments::seeded());
+    success(palinode(&train(&bench, "whole", 6)));
+    let expected = weights(&bench.path("whole"));
+    let times = match std::env::var("PALINODE_STORM").as_deref() {
+        Ok("long") => 30,
+        _ => 4,
+    };
+    let (mut killed, mut number) = (0, 0);
+    while killed < times {
+        number += 1;
+        let out = format!("run-{number}");
+        let path = bench.path(&out);
+        let ranks = [2, 4][number % 2];
+        let victim = number / 2 % ranks;
+        let mut command = mpirun(&[(ranks, &train(&bench, &out, 6))]);
+        let job = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        support::wait_for(&path.join("checkpoints/latest.safetensors"));
+        std::thread::sleep(moments.within(Duration::from_millis(600)));
+        if !signal_rank(&job, victim, "KILL") {
+            // The job was quicker.
+            success(job.wait_with_output().unwrap());
+            continue;
+        }
+        killed += 1;
+        let since = Instant::now();
+        let output = job.wait_with_output().unwrap();
+        assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let named = format!("process rank {victim} with PID");
+        assert!(!output.status.success() && text.contains(&named), "{text}");
+        let named = text.lines().filter(|line| line.contains("process rank")).count();
+        assert_eq!(named, 1, "{text}");
+        assert!(text.contains(&format!("on node {}", host())), "{text}");
+        let then = [1, 2, 4, 8][number % 4];
+        success(on_ranks(then, &resume(&path)));
+        assert!(weights(&path) == expected, "{ranks} ranks, {victim} killed, then {then}");
+    }
+}
+
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    name.trim().split('.').next().unwrap().to_owned()
+}
+
+/// Sends a signal to one rank of a job; false if it is not there any more.
+fn signal_rank(job: &Child, rank: usize, signal: &str) -> bool {
+    let wanted = format!("OMPI_COMM_WORLD_RANK={rank}");
+    let is_rank = |process: &PathBuf| {
+        let parent = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+        let parent = parent.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1));
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        parent == Some(job.id().to_string().as_str())
+            && environment.split(|byte| *byte == 0).any(|own| own == wanted.as_bytes())
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let Some(found) = processes.into_iter().find(is_rank) else { return false };
+    let pid = found.file_name().unwrap().to_str().unwrap().to_owned();
+    Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success()
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_saves_and_goes_on() {
+    let bench = Playground::new();
+    success(palinode(&train(&bench, "whole", 20)));
+    let expected = weights(&bench.path("whole"));
+    for asked in [0, 1] {
+        let (out, run) = (asked.to_string(), bench.path(&asked.to_string()));
+        let mut command = mpirun(&[(2, &train(&bench, &out, 20))]);
+        let job = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        support::wait_for(&run.join("metrics.csv"));
+        // One rank is asked, and all stop.
+        assert!(signal_rank(&job, asked, "TERM"));
+        let output = job.wait_with_output().unwrap();
+        assert!(!output.status.success() && !run.join("result.json").exists());
+        let lines = own_lines(&output);
+        assert!(lines.len() == 1 && lines[0].contains("interrupted; continue"), "{lines:?}");
+        success(on_ranks(4, &resume(&run)));
+        assert!(weights(&run) == expected, "rank {asked} was asked to stop");
+    }
+}
