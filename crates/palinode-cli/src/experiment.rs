@@ -4,10 +4,10 @@ use crate::job::Job;
 use crate::machine::Machine;
 use crate::options::OnDevice;
 use crate::output::{say, shown};
-use crate::progress::Display;
+use crate::progress::{Display, Unseen};
 use crate::signals::Signals;
 use clap::Args;
-use palinode_train::experiment::{Plan, run, table_rows};
+use palinode_train::experiment::{Plan, Trial, run, table_rows};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    pub fn run(self, machine: Machine, signals: &Signals, _job: &Job) -> anyhow::Result<()> {
+    pub fn run(self, machine: Machine, signals: &Signals, job: &Job) -> anyhow::Result<()> {
         let mut plan = Plan::load(&self.file)?;
         if let Some(isa) = machine.isa {
             // After everything that the file says.
@@ -57,17 +57,23 @@ impl Experiment {
             }
             return runs.into_iter().try_for_each(|run| say!("{run}"));
         }
-        let quiet = self.quiet;
-        let finished = run(
-            &plan,
-            recipes,
-            &out,
-            machine.threads(),
-            &mut Display::new(quiet, signals)?,
-            |display, (number, count), trial| {
-                display.begin(&format!("run {number} of {count}: {}", trial.directory));
-            },
-        )?;
+        let together = job.machine(machine.threads());
+        let announced = |(number, count): (usize, usize), trial: &Trial| {
+            format!("run {number} of {count}: {}", trial.directory)
+        };
+        let finished = match job.is_first() {
+            true => {
+                let mut display = Display::new(self.quiet, signals)?;
+                run(&plan, recipes, &out, together, &mut display, |display, number, trial| {
+                    display.begin(&announced(number, trial));
+                })?
+            }
+            false => {
+                let mut unseen = Unseen::new(signals);
+                run(&plan, recipes, &out, together, &mut unseen, |unseen, _, _| unseen.begin())?;
+                return Ok(());
+            }
+        };
         if self.json {
             let rows: Vec<_> = table_rows(&finished)
                 .into_iter()

@@ -179,6 +179,11 @@ impl Unseen {
     pub fn new(signals: &Signals) -> Self {
         Self { signals: signals.clone() }
     }
+
+    /// Resets the measurements before another run.
+    pub fn begin(&self) {
+        MEMORY.reset_peak();
+    }
 }
 
 impl Observer for Unseen {

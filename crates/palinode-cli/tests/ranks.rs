@@ -209,3 +209,60 @@ fn a_run_that_is_asked_to_stop_saves_and_goes_on() {
         assert!(weights(&run) == expected, "rank {asked} was asked to stop");
     }
 }
+
+#[test]
+fn the_runs_of_an_experiment_are_dealt_to_ranks() {
+    let bench = Playground::new();
+    let recipe = "recipe_version = 1\n[model]\nname = \"hamiltonian\"\nblocks = [1, 1, 1]\n\
+                  widths = [4, 4, 4]\n[training]\nepochs = 4\nbatch_size = 10\n";
+    std::fs::write(bench.path("base.toml"), recipe).unwrap();
+    let data = bench.data().display().to_string();
+    let plan = format!(
+        "experiment_version = 1\ntitle = \"dealt\"\nrecipe = \"base.toml\"\nseeds = [0, 1, 2]\n\
+         set = [\"data.name=fashion-mnist\", \"data.dir={data}\"]\n[[row]]\nname = \"one\"\n\
+         [[row]]\nname = \"two\"\nset = [\"model.name=leapfrog\", \"model.blocks=[1,1,1]\", \
+         \"model.widths=[4,4,4]\"]\n"
+    );
+    std::fs::write(bench.path("e.toml"), plan).unwrap();
+    let experiment = |out: &str| {
+        let [plan, out] = ["e.toml", out].map(|name| bench.path(name).display().to_string());
+        ["experiment", &plan, "--out", &out, "--quiet", "--json"].map(str::to_owned)
+    };
+    let runs = |out: &str| {
+        let runs = std::fs::read_dir(bench.path(out).join("runs")).unwrap().flatten();
+        let mut runs: Vec<_> = runs.map(|run| (run.file_name(), weights(&run.path()))).collect();
+        runs.sort();
+        runs
+    };
+    success(palinode(&experiment("alone")));
+    let expected = runs("alone");
+    assert_eq!(expected.len(), 6);
+    for ranks in [2, 4] {
+        let out = ranks.to_string();
+        let output = success(on_ranks(ranks, &experiment(&out)));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+        assert!(runs(&out) == expected, "{ranks} ranks");
+        let table = std::fs::read_to_string(bench.path(&out).join("table.csv")).unwrap();
+        assert_eq!(table.lines().count(), 3, "{table}");
+        let holders = std::fs::read_dir(bench.path(&out).join("runs")).unwrap().flatten();
+        let mut holders: Vec<String> = holders
+            .map(|run| std::fs::read_to_string(run.path().join("palinode.lock")).unwrap())
+            .collect();
+        holders.sort();
+        holders.dedup();
+        assert!(holders.len() > 1, "one rank has done it all: {holders:?}");
+        assert!(!bench.path(&out).join("claims").exists());
+    }
+    // Killed, and begun again with another number of ranks.
+    let job =
+        mpirun(&[(2, &experiment("killed"))]).stderr(Stdio::null()).stdout(Stdio::null()).spawn();
+    let job = job.unwrap();
+    let begun = || std::fs::read_dir(bench.path("killed/runs")).is_ok_and(|runs| runs.count() > 2);
+    while !begun() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(signal_rank(&job, 1, "KILL"));
+    assert!(!job.wait_with_output().unwrap().status.success());
+    success(on_ranks(4, &experiment("killed")));
+    assert!(runs("killed") == expected);
+}

@@ -5,6 +5,7 @@
 //! `table.csv`, the figures and `index.html`. All but the runs are written again after every finished
 //! run, so they are always complete for the rows they show.
 
+mod claims;
 mod figures;
 mod finished;
 mod page;

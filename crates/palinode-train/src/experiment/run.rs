@@ -1,5 +1,6 @@
 //! Runs the trials of an experiment and writes down their results.
 
+use super::claims::Claims;
 use super::figures::{Measure, by_parameters, by_subset, over_epochs};
 use super::finished::Finished;
 use super::page::experiment_page;
@@ -9,9 +10,10 @@ use super::table::{as_markdown, table_rows};
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::recipe::{DataRecipe, Recipe};
-use crate::train::{Changes, Lock, Observer, Outcome, RunDirectory, read_position, resume, train};
+use crate::train::{
+    Changes, Lock, Machine, Observer, Outcome, RunDirectory, read_position, resume, train,
+};
 use palinode::file::write_atomically;
-use palinode_kernels::ContextBuilder;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -21,6 +23,9 @@ use std::path::Path;
 /// A trial whose loss becomes NaN or infinite is listed as failed, and the others are still run.
 /// `before` is called before every trial that is run, with (number from 1, count, trial).
 ///
+/// Where `machine` has several ranks, each trial is run by one of them, and a rank that is free takes the next one. All see
+/// the directory `out`. The first rank writes the results and returns all of them; the others return none.
+///
 /// # Errors
 /// As [`train`]; [`palinode::Error::Config`] where `out` holds a run of the same name by another recipe, or
 /// where another process works in it;
@@ -29,16 +34,85 @@ pub fn run<O: Observer>(
     plan: &Plan,
     recipes: &Path,
     out: &Path,
-    machine: ContextBuilder,
+    machine: impl Into<Machine>,
     observer: &mut O,
     mut before: impl FnMut(&mut O, (usize, usize), &Trial),
 ) -> Result<Vec<Finished>> {
+    let machine = machine.into();
     let trials = plan.trials(recipes)?;
     let directory = out.join("runs");
-    std::fs::create_dir_all(&directory).map_err(Error::io(&directory))?;
-    let (_lock, remark) = Lock::take(out)?;
-    remark.iter().for_each(|remark| observer.remark(remark));
     let mut results = Results { plan, out, finished: BTreeMap::new(), failed: Vec::new() };
+    let mut lock = None;
+    let missing = machine.of_first(|| {
+        std::fs::create_dir_all(&directory).map_err(Error::io(&directory))?;
+        let (taken, remark) = Lock::take(out)?;
+        lock = Some(taken);
+        remark.iter().for_each(|remark| observer.remark(remark));
+        let missing = begin(&trials, &directory, &mut results, observer)?;
+        Ok(missing.into_iter().flat_map(|number| (number as u64).to_le_bytes()).collect())
+    })?;
+    let missing = missing.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes) as usize);
+    let mut claims = match machine.is_alone() {
+        true => None,
+        false => Some(Claims::in_directory(&out.join("claims"))?),
+    };
+    let mut stopped = false;
+    for number in missing {
+        let trial = &trials[number];
+        stopped = observer.stop_requested();
+        if stopped {
+            break;
+        }
+        if let Some(claims) = &mut claims
+            && !claims.claim(&trial.directory)?
+        {
+            continue;
+        }
+        before(observer, (number + 1, trials.len()), trial);
+        match run_trial(trial, &directory.join(&trial.directory), machine.alone(), observer) {
+            Ok(outcome) => {
+                results.finished.insert(number, Finished::read(trial, outcome)?);
+            }
+            Err(error @ Error::NonFinite { .. }) => {
+                results.failed.push(format!("{}: {error}", trial.directory));
+            }
+            Err(Error::Interrupted { .. }) => {
+                stopped = true;
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+        if machine.is_first() {
+            results.write()?;
+        }
+    }
+    let stopped = machine.any(stopped);
+    results.failed = machine.gather(&results.failed)?;
+    if !machine.is_first() {
+        return Ok(Vec::new());
+    }
+    if let Some(claims) = claims {
+        results.read_others(&trials, &directory)?;
+        results.write()?;
+        claims.remove();
+    }
+    drop(lock);
+    match (stopped, results.failed.is_empty()) {
+        (true, _) => Err(Error::ExperimentInterrupted),
+        (false, true) => Ok(results.finished.into_values().collect()),
+        (false, false) => {
+            Err(Error::NonFinite { what: "a loss", place: results.failed.join("; ") })
+        }
+    }
+}
+
+/// Reads what is finished, and checks the trials that are not; returns their numbers.
+fn begin(
+    trials: &[Trial],
+    directory: &Path,
+    results: &mut Results<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Vec<usize>> {
     for (number, trial) in trials.iter().enumerate() {
         let path = directory.join(&trial.directory);
         check(trial, &path)?;
@@ -65,39 +139,24 @@ pub fn run<O: Observer>(
         check_images(&trials[number], &directory.join(&trials[number].directory), &known)?;
     }
     results.write()?;
-    for number in missing {
-        let trial = &trials[number];
-        if observer.stop_requested() {
-            return Err(Error::ExperimentInterrupted);
-        }
-        before(observer, (number + 1, trials.len()), trial);
-        let path = directory.join(&trial.directory);
-        let ran = match RunDirectory::at(&path).config().is_file() {
-            // The images may have moved.
-            true => {
-                let changes = Changes::default()
-                    .with_data_dir(trial.recipe.data.dir.clone())
-                    .with_device(trial.recipe.training.device);
-                resume(&path, machine, &changes, observer)
-            }
-            false => train(trial.recipe.clone(), &path, machine, observer),
-        };
-        match ran {
-            Ok(outcome) => {
-                results.finished.insert(number, Finished::read(trial, outcome)?);
-            }
-            Err(error @ Error::NonFinite { .. }) => {
-                results.failed.push(format!("{}: {error}", trial.directory));
-            }
-            Err(Error::Interrupted { .. }) => return Err(Error::ExperimentInterrupted),
-            Err(error) => return Err(error),
-        }
-        results.write()?;
+    Ok(missing)
+}
+
+/// Runs a trial in `path`, or goes on with it.
+fn run_trial(
+    trial: &Trial,
+    path: &Path,
+    machine: Machine,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    if !RunDirectory::at(path).config().is_file() {
+        return train(trial.recipe.clone(), path, machine, observer);
     }
-    match results.failed.is_empty() {
-        true => Ok(results.finished.into_values().collect()),
-        false => Err(Error::NonFinite { what: "a loss", place: results.failed.join("; ") }),
-    }
+    // The images may have moved.
+    let changes = Changes::default()
+        .with_data_dir(trial.recipe.data.dir.clone())
+        .with_device(trial.recipe.training.device);
+    resume(path, machine, &changes, observer)
 }
 
 /// The images of some trials.
@@ -225,6 +284,20 @@ struct Results<'a> {
 }
 
 impl Results<'_> {
+    /// Reads the trials that other ranks have run.
+    fn read_others(&mut self, trials: &[Trial], directory: &Path) -> Result<()> {
+        for (number, trial) in trials.iter().enumerate() {
+            if self.finished.contains_key(&number) {
+                continue;
+            }
+            let run = RunDirectory::at(&directory.join(&trial.directory));
+            if let Some(outcome) = Outcome::load(&run)? {
+                self.finished.insert(number, Finished::read(trial, outcome)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Writes table, figures and page.
     fn write(&self) -> Result<()> {
         let Self { plan, out, finished, failed } = self;

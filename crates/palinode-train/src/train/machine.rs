@@ -28,6 +28,16 @@ impl Machine {
         Self { group, ..self }
     }
 
+    /// The threads without other ranks.
+    pub(crate) fn alone(&self) -> Self {
+        self.context.into()
+    }
+
+    /// Whether there are no other ranks.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.group.as_ref().is_none_or(|group| group.count() == 1)
+    }
+
     /// Whether this is the rank that writes: the first one, or the only one.
     pub fn is_first(&self) -> bool {
         self.group.as_ref().is_none_or(|group| group.rank() == 0)
@@ -42,7 +52,7 @@ impl Machine {
     ///
     /// # Errors
     /// That of `find`. Other ranks say that the first one failed.
-    pub(super) fn of_first(&self, find: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    pub(crate) fn of_first(&self, find: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
         let Some(group) = &self.group else { return find() };
         let mut failed = None;
         let answer = group.of_first(|| match find() {
@@ -63,11 +73,24 @@ impl Machine {
     }
 
     /// Whether one of the ranks says so. All ranks call this together.
-    pub(super) fn any(&self, own: bool) -> bool {
+    pub(crate) fn any(&self, own: bool) -> bool {
         let Some(group) = &self.group else { return own };
         let mut found = [f64::from(u8::from(own))];
         palinode::ranks::Ranks::add(group.as_ref(), &mut found);
         found[0] > 0.0
+    }
+
+    /// The texts of all ranks, in their order. All ranks call this together.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Config`] where another rank sends something else.
+    pub(crate) fn gather(&self, own: &[String]) -> Result<Vec<String>> {
+        let Some(group) = &self.group else { return Ok(own.to_vec()) };
+        let wrong = |error: serde_json::Error| Error::config("ranks", error.to_string());
+        let own = serde_json::to_vec(own).map_err(wrong)?;
+        let all = group.gather(&own);
+        let all = all.iter().map(|bytes| serde_json::from_slice::<Vec<String>>(bytes));
+        Ok(all.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?.concat())
     }
 }
 
