@@ -54,7 +54,15 @@ sanitize:
 deny:
     cargo deny check
 
-# The long storms: fuzzers (cargo-fuzz), signals at random moments, full disks (as root)
+# The long storms: fuzzers (cargo-fuzz), signals at random moments, full disks (as root), killed ranks
 storm:
     fuzz/run.sh
-    PALINODE_STORM=long cargo test --workspace --test storm -- --nocapture
+    PALINODE_STORM=long cargo test --workspace --features mpi --test storm --test ranks -- --nocapture
+
+# The tests of several ranks (Debian: libopenmpi-dev openmpi-bin libclang-dev)
+test-ranks:
+    cargo test --workspace --features mpi --test ranks
+
+# One process beside several ranks, and PyTorch likewise (a quiet machine)
+ranks:
+    python3 benchmarks/ranks.py

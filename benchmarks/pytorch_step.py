@@ -3,7 +3,8 @@
 The networks are those that `palinode bench step` times: the report's Hamiltonian network (stem,
 three units of two-layer Hamiltonian blocks integrated by Verlet's method, 2x2 average pools that
 append zero channels, average pool to 2x2, linear head), or ResNet-32; cross-entropy; SGD with
-momentum 0.9 and weight decay 2e-4. Prints one JSON object.
+momentum 0.9 and weight decay 2e-4. Prints one JSON object. With --ddp, the batch size is that of
+each process.
 """
 
 import argparse
@@ -133,6 +134,7 @@ def main():
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
     parser.add_argument("--tf32", action="store_true", help="19-bit factors where the GPU has them")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--ddp", action="store_true", help="one of several processes that torchrun started: DDP on gloo")
     parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
@@ -156,6 +158,11 @@ def main():
         network.parameters(), lr=0.01, momentum=0.9, weight_decay=2e-4
     )
     forward = torch.compile(network) if arguments.compile else network
+    rank = 0
+    if arguments.ddp:
+        torch.distributed.init_process_group("gloo")
+        rank = torch.distributed.get_rank()
+        forward = torch.nn.parallel.DistributedDataParallel(forward)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
@@ -176,6 +183,9 @@ def main():
         began = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - began)
+    if rank > 0:
+        torch.distributed.destroy_process_group()
+        return
     print(
         json.dumps(
             {
@@ -191,6 +201,8 @@ def main():
             }
         )
     )
+    if arguments.ddp:
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

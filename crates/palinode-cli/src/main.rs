@@ -101,7 +101,9 @@ fn main() -> ExitCode {
         Err(error) => return outcome::report(Err(error.into()), 1),
     };
     let job = match arguments.command {
-        Command::Train(_) | Command::Experiment(_) => Job::join(),
+        Command::Train(_) | Command::Experiment(_) | Command::Bench(bench::Bench::Step(_)) => {
+            Job::join()
+        }
         _ => Ok(Job::alone()),
     };
     match job {
@@ -135,7 +137,10 @@ fn run(arguments: Arguments, signals: &Signals, job: &Job) -> anyhow::Result<()>
         Command::Gradients(command) => machine.run(|context| command.run(context)),
         Command::Gradcheck(command) => machine.run(|context| command.run(context)),
         Command::Analyze(command) => machine.run(|context| command.run(context)),
-        Command::Bench(command) => machine.run(|context| command.run(context)),
+        Command::Bench(command) => {
+            let group = job.group();
+            machine.run(|context| command.run(context, group))
+        }
         Command::Params(command) => command.run(),
         Command::Plan(command) => machine.run(|context| command.run(context)),
         Command::Data(command) => command.run(),

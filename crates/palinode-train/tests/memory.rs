@@ -34,7 +34,16 @@ fn one_thread() -> Context {
 fn plan(mode: Differentiation) -> StepPlan {
     let (device, precision) = (Device::flex(), NumberType::F32);
     let modes = mode.into();
-    StepPlan { modes, batch_size: BATCH, seed: 1, device, precision, state: None, watched: true }
+    StepPlan {
+        modes,
+        batch_size: BATCH,
+        seed: 1,
+        device,
+        precision,
+        state: None,
+        watched: true,
+        group: None,
+    }
 }
 
 fn measure(mode: Differentiation) -> Vec<StepMeasurement> {

@@ -50,6 +50,7 @@ impl Case {
             precision: NumberType::F32,
             state: None,
             watched: true,
+            group: None,
         };
         let measured = measure_step(&self.config, &plan, &Allocator, &context).unwrap();
         let model = MemoryModel::new(&self.config, &context).unwrap();

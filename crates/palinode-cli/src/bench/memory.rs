@@ -73,6 +73,7 @@ impl Memory {
                     precision: self.number_type.precision,
                     state: self.state.kind,
                     watched: true,
+                    group: None,
                 };
                 let row = measure_step(&config, &plan, meter.as_ref(), context)?;
                 if !self.json {

@@ -8,6 +8,8 @@ mod timing;
 
 use clap::Subcommand;
 use palinode::Context;
+use palinode::ranks::Group;
+use std::sync::Arc;
 
 /// Sub-commands of `palinode bench`.
 #[derive(Debug, Subcommand)]
@@ -24,9 +26,10 @@ pub enum Bench {
 }
 
 impl Bench {
-    pub fn run(self, context: &Context) -> anyhow::Result<()> {
+    /// `group`: the ranks that share the batch of a step, if there are several.
+    pub fn run(self, context: &Context, group: Option<Arc<Group>>) -> anyhow::Result<()> {
         match self {
-            Self::Step(step) => step.run(context),
+            Self::Step(step) => step.run(context, group),
             Self::Memory(memory) => memory.run(context),
             Self::Convolutions(convolutions) => convolutions.run(context),
             Self::Reversal(reversal) => reversal.run(context),

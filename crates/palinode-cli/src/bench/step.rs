@@ -8,10 +8,13 @@ use clap::Args;
 use palinode::device::DeviceName;
 use palinode::network::{StateKind, Variant};
 use palinode::precision::NumberType;
+use palinode::ranks::Group;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
 use palinode::{Context, Isa, Microbatches};
 use palinode_train::bench::{PeakBytes, StepBench, StepPlan, measured_peak};
 use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Options of `palinode bench step`.
 #[derive(Debug, Args)]
@@ -55,6 +58,41 @@ fn microbatches(text: &str) -> anyhow::Result<Microbatches> {
     Ok(Microbatches::new(text.parse()?)?)
 }
 
+/// How the first of several ranks worked together with the others: means of all timed steps.
+#[derive(Serialize)]
+struct Together {
+    count: usize,
+    /// Bytes that it sent, gradients and sums that the computation waits for.
+    gradient_bytes: f64,
+    sum_bytes: f64,
+    messages: f64,
+    /// How long gradients were under way, and how long it waited for them.
+    sending_seconds: f64,
+    waited_for_gradients: f64,
+    /// How long it waited for sums, and with that for slower ranks.
+    waited_for_sums: f64,
+    /// The part of the time of gradients under way that it did not wait for them.
+    overlapped: Option<f64>,
+}
+
+impl Together {
+    fn of(group: &Group, steps: usize) -> Self {
+        let traffic = group.traffic();
+        let each = |whole: f64| whole / steps.max(1) as f64;
+        let seconds = |time: Duration| each(time.as_secs_f64());
+        Self {
+            count: group.count(),
+            gradient_bytes: each(traffic.gradient_bytes as f64),
+            sum_bytes: each(traffic.sum_bytes as f64),
+            messages: each(traffic.messages as f64),
+            sending_seconds: seconds(traffic.sending),
+            waited_for_gradients: seconds(traffic.waiting_for_gradients),
+            waited_for_sums: seconds(traffic.waiting_for_sums),
+            overlapped: traffic.overlapped(),
+        }
+    }
+}
+
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Figures {
@@ -71,6 +109,8 @@ struct Figures {
     precision: NumberType,
     state: StateKind,
     seconds: Seconds,
+    /// How several ranks that share the batch work together, as seen from the first.
+    ranks: Option<Together>,
     images_per_second: f64,
     /// Operations of the convolutions as if computed directly, divided by the median time.
     gflops: f64,
@@ -90,17 +130,17 @@ struct Figures {
 }
 
 impl Step {
-    pub fn run(self, context: &Context) -> anyhow::Result<()> {
-        let figures = self.measure(context)?;
-        if self.repeats.json {
-            say!("{}", serde_json::to_string(&figures)?)?;
-        } else {
-            figures.print()?;
+    pub fn run(self, context: &Context, group: Option<Arc<Group>>) -> anyhow::Result<()> {
+        let is_first = group.as_ref().is_none_or(|group| group.rank() == 0);
+        let figures = self.measure(context, group)?;
+        match (is_first, self.repeats.json) {
+            (false, _) => Ok(()),
+            (true, true) => say!("{}", serde_json::to_string(&figures)?),
+            (true, false) => figures.print(),
         }
-        Ok(())
     }
 
-    fn measure(&self, context: &Context) -> anyhow::Result<Figures> {
+    fn measure(&self, context: &Context, group: Option<Arc<Group>>) -> anyhow::Result<Figures> {
         let context = &context.with_microbatches(self.microbatches);
         let mut config = self.model.config()?;
         if let Some(blocks) = self.blocks {
@@ -130,13 +170,18 @@ impl Step {
             precision,
             state: state_kind,
             watched,
+            group: None,
         };
         StepBench::new(&small, &plan, meter.as_ref(), context)?.step()?;
         let resident_before = resident_bytes();
-        let plan = StepPlan { batch_size, ..plan };
+        let plan = StepPlan { batch_size, group: group.clone(), ..plan };
         let mut bench = StepBench::new(&config, &plan, meter.as_ref(), context)?;
         for _ in 0..warm_up {
             bench = bench.step()?.0;
+        }
+        // What was sent so far does not count.
+        if let Some(group) = &group {
+            group.traffic();
         }
         let mut steps = Vec::with_capacity(repeats);
         for _ in 0..repeats {
@@ -144,6 +189,7 @@ impl Step {
             bench = next;
             steps.push(step);
         }
+        let together = group.map(|group| Together::of(&group, repeats));
         let resident = resident_bytes();
         drop(bench);
         steps.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
@@ -170,6 +216,7 @@ impl Step {
             precision,
             state,
             seconds,
+            ranks: together,
             images_per_second: batch_size as f64 / median,
             gflops: operations / median / 1e9,
             peak_gflops: peak.map(|peak| peak / 1e9),
@@ -204,6 +251,18 @@ impl Figures {
         )?;
         let median = self.seconds.median;
         say!("step      {}, {:.1} images/s", self.seconds, self.images_per_second)?;
+        if let Some(ranks) = &self.ranks {
+            say!(
+                "ranks     {}; the first one sends {:.2} MB of gradients and {:.3} MB of sums a step, and waits \
+                 {:.1} ms and {:.1} ms for them; {:.0} % of the sending of gradients is overlapped",
+                ranks.count,
+                ranks.gradient_bytes / 1e6,
+                ranks.sum_bytes / 1e6,
+                1e3 * ranks.waited_for_gradients,
+                1e3 * ranks.waited_for_sums,
+                100.0 * ranks.overlapped.unwrap_or(0.0),
+            )?;
+        }
         let share = self.share_of_peak.zip(self.peak_gflops).map(|(share, peak)| {
             format!(": {:.0} % of the {peak:.0} GF/s of this machine", 100.0 * share)
         });

@@ -2,8 +2,10 @@
 
 use crate::outcome;
 use palinode::ContextBuilder;
+use palinode::ranks::Group;
 use palinode_train::train::Machine;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// A process that works alone.
 pub struct Job;
@@ -26,6 +28,10 @@ impl Job {
             }
         }
         Ok(Self)
+    }
+
+    pub fn group(&self) -> Option<Arc<Group>> {
+        None
     }
 
     pub fn machine(&self, threads: ContextBuilder) -> Machine {

@@ -2,10 +2,12 @@
 
 use crate::outcome;
 use palinode::ContextBuilder;
+use palinode::ranks::Group;
 use palinode_train::Error;
 use palinode_train::mpi;
 use palinode_train::train::Machine;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// A process that works alone, or a rank of an MPI job.
 pub struct Job(Option<mpi::Job>);
@@ -21,10 +23,14 @@ impl Job {
         Ok(Self(mpi::is_launched().then(mpi::Job::begin).transpose()?))
     }
 
+    /// All ranks, if there are several.
+    pub fn group(&self) -> Option<Arc<Group>> {
+        self.0.as_ref().map(|job| job.group().clone())
+    }
+
     /// These threads, in the group of all ranks.
     pub fn machine(&self, threads: ContextBuilder) -> Machine {
-        let group = self.0.as_ref().map(|job| job.group().clone());
-        Machine::from(threads).with_group(group)
+        Machine::from(threads).with_group(self.group())
     }
 
     /// Whether this is the rank that speaks.

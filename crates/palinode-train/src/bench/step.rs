@@ -3,7 +3,7 @@
 use super::meter::Meter;
 use crate::error::Result;
 use crate::recipe::OptimizerRecipe;
-use crate::train::{NetworkOptimizer, ParameterGradients, cross_entropy};
+use crate::train::{NetworkOptimizer, ParameterGradients, losses};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use palinode::Context;
 use palinode::device::{check_available, synchronize};
@@ -12,8 +12,10 @@ use palinode::network::{Modes, Network, NetworkConfig, Phase, StateKind, count};
 use palinode::pass::Statistics;
 use palinode::precision::NumberType;
 use palinode::random::{Generator, Purpose};
+use palinode::ranks::{Group, Share};
 use palinode::reversible::Watch;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The peak of the live bytes during a training step, by cause.
@@ -66,6 +68,8 @@ pub struct StepPlan {
     pub state: Option<StateKind>,
     /// Whether states that come back are compared with those of the forward pass, as in training.
     pub watched: bool,
+    /// Ranks that share the batch; `None`: this process has all of it.
+    pub group: Option<Arc<Group>>,
 }
 
 /// A network in training on one batch of random images.
@@ -76,6 +80,10 @@ pub struct StepBench<'a> {
     images: Tensor<4>,
     labels: Tensor<1, Int>,
     watch: Option<Watch>,
+    /// Of this rank in the batch.
+    share: Option<Share>,
+    /// Images of the whole batch.
+    batch_size: usize,
     meter: &'a dyn Meter,
     /// Steps so far.
     steps: u64,
@@ -107,6 +115,9 @@ impl<'a> StepBench<'a> {
         // What a network measured before this one has left behind is not to be freed while this one is measured.
         free_orphans();
         let before = meter.current();
+        let ranks = plan.group.as_ref().filter(|group| group.count() > 1);
+        let share = ranks.map(|group| Share::new(Arc::<Group>::clone(group), batch_size));
+        let share = share.transpose().map_err(palinode::Error::from)?;
         let network = config.init_in(seed, modes, &device)?.with_context(context)?;
         let network = network.with_precision(plan.precision)?;
         let optimizer = NetworkOptimizer::new(&OptimizerRecipe::default(), &network);
@@ -121,7 +132,15 @@ impl<'a> StepBench<'a> {
         let network = network.with_watch(watch.as_ref());
         let labels: Vec<i64> =
             (0..batch_size).map(|_| i64::from(generator.below(config.classes as u32))).collect();
-        let labels = Tensor::from_data(TensorData::new(labels, [batch_size]), &device);
+        let mut labels = Tensor::from_data(TensorData::new(labels, [batch_size]), &device);
+        let (mut images, mut network) = (images, network);
+        if let Some(share) = &share {
+            let own = share.images();
+            images = images.narrow(0, own.start, own.len());
+            labels = labels.narrow(0, own.start, own.len());
+            let context = context.with_share(Some(share.clone())).map_err(palinode::Error::from)?;
+            network = network.with_context(&context)?;
+        }
         let device = plan.device.clone();
         Ok(Self {
             network,
@@ -130,6 +149,8 @@ impl<'a> StepBench<'a> {
             images,
             labels,
             watch,
+            share,
+            batch_size,
             meter,
             steps: 0,
             before,
@@ -161,14 +182,18 @@ impl<'a> StepBench<'a> {
         self.steps += 1;
         let (began, start) = (Instant::now(), self.kept());
         let logits = self.network.forward(self.images.clone(), phase)?;
-        let loss = cross_entropy(logits, self.labels.clone());
+        // The mean over the whole batch.
+        let loss = losses(logits, self.labels.clone(), 0.0).sum() / self.batch_size as f64;
         if !self.meter.waits() || self.steps <= 2 {
             self.activations = self.kept().saturating_sub(start);
         }
         let mut gradients = loss.backward();
         drop(loss);
         let updating = Instant::now();
-        let gradients = ParameterGradients::take(&self.network, &mut gradients);
+        let mut gradients = ParameterGradients::take(&self.network, &mut gradients);
+        if let Some(share) = &self.share {
+            gradients.add_ranks(share, &self.network)?;
+        }
         if let Some(watch) = &self.watch
             && !self.meter.waits()
         {

@@ -26,6 +26,14 @@ impl ParameterGradients {
         Self(visitor.taken)
     }
 
+    /// Adds those of the other ranks that share the batch. All ranks call this together.
+    ///
+    /// # Errors
+    /// As [`add_gradients`].
+    pub fn add_ranks<R: Residual>(&mut self, share: &Share, network: &Network<R>) -> Result<()> {
+        Ok(add_gradients(share.ranks(), network, &mut self.0)?)
+    }
+
     /// The gradients.
     pub fn as_slice(&self) -> &[Option<Tensor<1>>] {
         &self.0
@@ -79,7 +87,7 @@ pub(super) fn loss_scale<R: Residual>(precision: NumberType, network: &Network<R
 /// loss is the part of the images here, and the gradients are those of the whole.
 ///
 /// # Errors
-/// As [`add_gradients`].
+/// As [`ParameterGradients::add_ranks`].
 pub(super) fn scaled_gradients<R: Residual>(
     network: &Network<R>,
     loss: Tensor<1>,
@@ -89,7 +97,7 @@ pub(super) fn scaled_gradients<R: Residual>(
     let scaled = if scale == 1.0 { loss } else { loss * scale };
     let mut found = ParameterGradients::take(network, &mut scaled.backward());
     if let Some(share) = share {
-        add_gradients(share.ranks(), network, &mut found.0)?;
+        found.add_ranks(share, network)?;
     }
     if scale != 1.0 {
         for gradient in found.0.iter_mut().flatten() {
