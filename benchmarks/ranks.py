@@ -14,7 +14,6 @@ import os
 import pathlib
 import statistics
 import subprocess
-import sys
 
 from run import environment, machine, timed
 
@@ -79,7 +78,7 @@ def main():
     report = {
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
-        "command": " ".join(["python3", "benchmarks/ranks.py", *sys.argv[1:]]),
+        "command": f"python3 benchmarks/ranks.py --rounds {arguments.rounds} --repeats {arguments.repeats}",
         "batch_size": arguments.batch_size,
         "results": found,
     }

@@ -49,6 +49,9 @@ impl Experiment {
         let recipes = self.file.parent().unwrap_or(Path::new("."));
         let name = self.file.file_stem().unwrap_or_default();
         let out = self.out.unwrap_or_else(|| Path::new("runs").join(name));
+        if self.dry_run && !job.is_first() {
+            return Ok(());
+        }
         if self.dry_run {
             let trials = plan.trials(recipes)?;
             let runs = trials.iter().map(|trial| shown(&out.join("runs").join(&trial.directory)));
@@ -70,7 +73,9 @@ impl Experiment {
             }
             false => {
                 let mut unseen = Unseen::new(signals);
-                run(&plan, recipes, &out, together, &mut unseen, |unseen, _, _| unseen.begin())?;
+                run(&plan, recipes, &out, together, &mut unseen, |unseen, _, trial| {
+                    unseen.begin(&trial.directory);
+                })?;
                 return Ok(());
             }
         };

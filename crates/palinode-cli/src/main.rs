@@ -35,6 +35,7 @@ use palinode::heap::give_large_blocks_back;
 use palinode_train::data::DECODER_THREAD;
 use signals::Signals;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Reversible residual networks: train them without storing activations.
 #[derive(Debug, Parser)]
@@ -100,10 +101,9 @@ fn main() -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return outcome::report(Err(error.into()), 1),
     };
-    let job = match arguments.command {
-        Command::Train(_) | Command::Experiment(_) | Command::Bench(bench::Bench::Step(_)) => {
-            Job::join()
-        }
+    let job = match &arguments.command {
+        Command::Train(_) | Command::Experiment(_) => Job::join(Duration::ZERO),
+        Command::Bench(bench) if bench.is_for_ranks() => Job::join(bench.link_delay()),
         _ => Ok(Job::alone()),
     };
     match job {

@@ -169,24 +169,33 @@ impl Observer for Display {
     }
 }
 
-/// The run of a rank that nobody sees: the first rank shows it.
+/// The progress of a rank that is not shown: the first rank shows that of a run of all ranks.
 pub struct Unseen {
     signals: Signals,
+    /// The run of this rank alone that it is busy with, if it is.
+    own: Option<String>,
 }
 
 impl Unseen {
-    /// A run that `signals` can stop.
+    /// A run of all ranks that `signals` can stop.
     pub fn new(signals: &Signals) -> Self {
-        Self { signals: signals.clone() }
+        Self { signals: signals.clone(), own: None }
     }
 
-    /// Resets the measurements before another run.
-    pub fn begin(&self) {
+    /// Begins a run of this rank alone, and resets the measurements. What is remarked of it is shown.
+    pub fn begin(&mut self, title: &str) {
         MEMORY.reset_peak();
+        self.own = Some(title.to_owned());
     }
 }
 
 impl Observer for Unseen {
+    fn remark(&mut self, text: &str) {
+        if let Some(own) = &self.own {
+            remark(&format!("{own}: {text}"));
+        }
+    }
+
     fn begins(&mut self) {
         self.signals.listen();
     }

@@ -79,9 +79,9 @@ fn any_number_of_ranks_gives_the_bits_of_one_process() {
         let metrics = std::fs::read_to_string(bench.path(&out).join("metrics.csv")).unwrap();
         let row = metrics.lines().nth(1).unwrap();
         let cells: Vec<&str> = row.split(',').rev().take(3).collect();
-        let sent: u64 = cells[1].parse().unwrap();
+        let sent = cells[1].parse::<u64>().ok();
+        assert_eq!(sent.is_some_and(|sent| sent > 0), ranks > 1, "{row}");
         assert_eq!(cells[2].split(' ').count(), ranks, "the times of all ranks: {row}");
-        assert_eq!(sent > 0, ranks > 1, "{row}");
     }
 }
 
@@ -93,7 +93,7 @@ fn mistakes_are_said_once_and_end_the_job() {
         let lines = own_lines(&output);
         assert!(lines.len() == 1 && lines[0].contains(expected), "{lines:?}, not {expected}");
     };
-    message(on_ranks(3, &train(&bench, "three", 1)), "3 ranks cannot share a batch");
+    message(on_ranks(3, &train(&bench, "three", 1)), "ranks: 3; their number must be");
     let mut few = train(&bench, "few", 1);
     few.extend(["--set", "training.microbatches=2"].map(str::to_owned));
     message(on_ranks(4, &few), "training.microbatches: 2, so 4 ranks cannot share a batch");

@@ -91,10 +91,10 @@ impl Context {
         self.microbatches.and_then(|batch| Microbatches::new(batch.count() / ranks).ok())
     }
 
-    /// The same context, whose sums over the images of a batch are divided otherwise.
+    /// The same context for whole batches, sums over whose images are divided otherwise.
     #[must_use]
     pub fn with_microbatches(&self, microbatches: Option<Microbatches>) -> Self {
-        Self { microbatches, ..self.clone() }
+        Self { microbatches, share: None, ..self.clone() }
     }
 
     /// What this rank computes of a batch; `None`: all of it.
@@ -160,13 +160,19 @@ impl Context {
         let mut all = gradients.concat();
         share.ranks().add_f32(&mut all);
         let mut rest = &all[..];
-        for own in gradients {
+        for own in &mut *gradients {
             let (sums, others) = rest.split_at(own.len());
+            own.copy_from_slice(sums);
             rest = others;
-            match share.ranks().rank() {
-                0 => own.copy_from_slice(sums),
-                _ => own.fill(0.0),
-            }
+        }
+        self.count_once(gradients);
+    }
+
+    /// Replaces gradients that are those of the whole batch already by zeros on all ranks but the first, since those of all
+    /// ranks are added in the end.
+    pub fn count_once(&self, gradients: &mut [&mut [f32]]) {
+        if self.share.as_ref().is_some_and(|share| share.ranks().rank() > 0) {
+            gradients.iter_mut().for_each(|own| own.fill(0.0));
         }
     }
 
@@ -315,51 +321,4 @@ fn pool(threads: usize) -> Result<ThreadPool, Error> {
     let name = |index| format!("palinode-{index}");
     let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(name);
     builder.build().map_err(|reason| Error::Threads { threads, reason: reason.to_string() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn instruction_sets_that_the_machine_lacks_are_refused() {
-        for isa in Isa::ALL {
-            let built = Context::builder().isa(isa).build();
-            if isa.is_available() {
-                assert_eq!(built.unwrap().isa(), isa);
-            } else {
-                let message = built.unwrap_err().to_string();
-                assert!(message.starts_with(&format!("this machine does not have {isa}")));
-                assert!(message.ends_with("portable"), "{message}");
-            }
-        }
-        assert_eq!(Context::builder().threads(0).build().unwrap_err(), Error::NoThreads);
-    }
-
-    #[test]
-    fn work_runs_in_the_pool_of_the_context() {
-        let context = Context::builder().threads(3).build().unwrap();
-        assert_eq!(context.threads(), 3);
-        assert_eq!(context.install(rayon::current_num_threads), 3);
-        let inside = context.install(|| {
-            let thread = std::thread::current().id();
-            context.install(|| std::thread::current().id() == thread)
-        });
-        assert!(inside, "a nested call moved to another thread");
-        let outside = std::thread::current().id();
-        assert_eq!(Context::new().install(|| std::thread::current().id()), outside);
-    }
-
-    #[test]
-    fn bf16_is_refused_by_name_where_it_cannot_be_computed() {
-        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            let context = Context::builder().isa(isa).build().unwrap();
-            assert_eq!(context.check(Precision::F32), Ok(()));
-            let checked = context.check(Precision::Bf16);
-            if !matches!(isa, Isa::Amx | Isa::Avx512) {
-                let message = checked.unwrap_err().to_string();
-                assert!(message.contains("avx512_bf16") && message.contains(isa.name()));
-            }
-        }
-    }
 }

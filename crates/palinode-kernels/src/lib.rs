@@ -70,4 +70,4 @@ pub use grid::Grid;
 pub use isa::Isa;
 pub use microbatch::Microbatches;
 pub use precision::Precision;
-pub use share::{LeafGradients, Ranks, Share};
+pub use share::{Leaf, LeafGradients, Ranks, Share};

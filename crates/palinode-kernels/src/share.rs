@@ -36,10 +36,46 @@ pub trait Ranks: Debug + Send + Sync {
 /// The gradients with respect to some leaves of the autodiff graph, one after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LeafGradients {
-    /// For each leaf its number in the graph of this rank, and how many numbers its gradient has.
-    pub leaves: Vec<(u64, usize)>,
-    /// The gradients.
+    /// The leaves.
+    pub leaves: Vec<Leaf>,
+    /// Their gradients.
     pub numbers: Vec<f32>,
+}
+
+/// A leaf of the autodiff graph and its gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its number in the graph of this rank.
+    pub id: u64,
+    /// How many numbers its gradient has.
+    pub length: usize,
+    /// The sum of their bit patterns on this rank, modulo 2³², before they were added to those of others.
+    pub bits: u32,
+}
+
+impl LeafGradients {
+    /// Adds the gradient of a leaf.
+    pub fn push(&mut self, id: u64, gradient: &[f32]) {
+        self.leaves.push(Leaf { id, length: gradient.len(), bits: Leaf::bits_of(gradient) });
+        self.numbers.extend_from_slice(gradient);
+    }
+
+    /// Every leaf with its gradient.
+    pub fn iter(&self) -> impl Iterator<Item = (Leaf, &[f32])> {
+        let mut rest = &self.numbers[..];
+        self.leaves.iter().map(move |&leaf| {
+            let (own, others) = rest.split_at(leaf.length);
+            rest = others;
+            (leaf, own)
+        })
+    }
+}
+
+impl Leaf {
+    /// The sum of the bit patterns of a gradient.
+    pub fn bits_of(gradient: &[f32]) -> u32 {
+        gradient.iter().fold(0, |sum, number| sum.wrapping_add(number.to_bits()))
+    }
 }
 
 /// One rank's share in a batch.
@@ -48,6 +84,8 @@ pub struct LeafGradients {
 #[derive(Clone, Debug)]
 pub struct Share {
     ranks: Arc<dyn Ranks>,
+    /// One part of the batch for each rank.
+    parts: Microbatches,
     batch: usize,
 }
 
@@ -58,10 +96,10 @@ impl Share {
     /// [`Error::Ranks`] unless their number is a power of two and there is an image for each.
     pub fn new(ranks: Arc<dyn Ranks>, batch: usize) -> Result<Self, Error> {
         let count = ranks.count();
-        if ranks.rank() < count && Microbatches::new(count).is_ok() && count <= batch {
-            return Ok(Self { ranks, batch });
+        match Microbatches::new(count) {
+            Ok(parts) if count <= batch && ranks.rank() < count => Ok(Self { ranks, parts, batch }),
+            _ => Err(Error::Ranks { ranks: count, of: "images", count: batch }),
         }
-        Err(Error::Ranks { ranks: count, of: "images", count: batch })
     }
 
     /// The ranks.
@@ -76,8 +114,7 @@ impl Share {
 
     /// Which images of the batch are those of this rank.
     pub fn images(&self) -> Range<usize> {
-        let ranks = Microbatches::new(self.ranks.count());
-        ranks.map_or(0..self.batch, |ranks| ranks.range(self.batch, self.ranks.rank()))
+        self.parts.range(self.batch, self.ranks.rank())
     }
 }
 

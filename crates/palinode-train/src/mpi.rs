@@ -17,22 +17,10 @@ use mpi::environment::Universe;
 use mpi::request::{Request, Scope, scope};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Destination, Source};
-use palinode::ranks::{Channel, Group, Link};
+use palinode::ranks::{Channel, Delayed, Group, Link};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long a rank waits before it says what went wrong: what went wrong on all ranks is said by the first one, which ends
-/// the job.
-pub const FIRST_SPEAKS: Duration = Duration::from_secs(3);
-
-/// Variables that the launchers of MPI jobs set: Open MPI, MPICH and its relatives, PMIx.
-const LAUNCHED: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"];
-
-/// Whether this process was started as a rank of an MPI job.
-pub fn is_launched() -> bool {
-    LAUNCHED.iter().any(|name| std::env::var_os(name).is_some())
-}
 
 /// The name of this machine.
 pub fn host() -> String {
@@ -55,6 +43,14 @@ impl Job {
     /// [`palinode::Error::Config`] if the process has joined before, if this MPI cannot be called from several threads, and
     /// unless the number of ranks is a power of two.
     pub fn begin() -> Result<Self> {
+        Self::begin_delayed(Duration::ZERO)
+    }
+
+    /// [`begin`](Self::begin) with messages that arrive so much later, to measure what that costs.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn begin_delayed(delay: Duration) -> Result<Self> {
         let joined = mpi::initialize_with_threading(Threading::Multiple);
         let Some((universe, threading)) = joined else {
             return Err(Error::config("mpi", "this process has joined an MPI job before"));
@@ -65,16 +61,8 @@ impl Job {
             return Err(Error::config("mpi", reason));
         }
         let world = World::new(&universe.world());
-        match Group::new(world) {
-            Ok(group) => Ok(Self { universe, group: Arc::new(group) }),
-            Err(error) => {
-                if world.rank > 0 {
-                    // The first rank says it for all, and its end is that of the job.
-                    std::thread::sleep(FIRST_SPEAKS);
-                }
-                Err(error.into())
-            }
-        }
+        let group = Group::new(Delayed::new(world, delay))?;
+        Ok(Self { universe, group: Arc::new(group) })
     }
 
     /// The ranks of the job.

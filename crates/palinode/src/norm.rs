@@ -169,11 +169,7 @@ impl BatchNorm {
             let found =
                 kernel.backward(&kept_context, &view(kept), &statistics, affine, &mut gradient);
             let (mut weight, mut bias) = found.expect("the shapes of the forward pass");
-            if kept_context.share().is_some_and(|share| share.ranks().rank() > 0) {
-                // They are those of the whole batch, and count once.
-                weight.fill(0.0);
-                bias.fill(0.0);
-            }
+            kept_context.count_once(&mut [&mut weight, &mut bias]);
             [
                 Some(Variable::Array(tensor(gradient, shape, &device))),
                 Some(Variable::Vector(tensor(weight, [channels], &device))),

@@ -45,6 +45,9 @@ pub struct Step {
     number_type: InType,
     #[command(flatten)]
     state: StateOption,
+    /// Let the messages between ranks arrive so many microseconds later, as in a slower network.
+    #[arg(long, value_name = "N")]
+    link_delay: Option<u64>,
     /// Do not compare the states that come back with those of the forward pass, as training does.
     #[arg(long)]
     no_watch: bool,
@@ -112,7 +115,7 @@ struct Figures {
     /// How several ranks that share the batch work together, as seen from the first.
     ranks: Option<Together>,
     images_per_second: f64,
-    /// Operations of the convolutions as if computed directly, divided by the median time.
+    /// Operations of this process's convolutions as if computed directly, divided by the median time.
     gflops: f64,
     /// The speed that all threads reach together on numbers in registers; on the CPU only.
     peak_gflops: Option<f64>,
@@ -130,7 +133,15 @@ struct Figures {
 }
 
 impl Step {
+    /// How much later the messages between ranks are to arrive.
+    pub fn link_delay(&self) -> Duration {
+        Duration::from_micros(self.link_delay.unwrap_or(0))
+    }
+
     pub fn run(self, context: &Context, group: Option<Arc<Group>>) -> anyhow::Result<()> {
+        if self.link_delay.is_some() && group.as_ref().is_none_or(|group| group.count() == 1) {
+            anyhow::bail!("--link-delay: there is one rank alone, which sends no messages");
+        }
         let is_first = group.as_ref().is_none_or(|group| group.rank() == 0);
         let figures = self.measure(context, group)?;
         match (is_first, self.repeats.json) {
@@ -199,7 +210,8 @@ impl Step {
         let median = seconds.median;
         // Forward, twice as much backward, and the units once more to reconstruct their states.
         let passes = if mode == Differentiation::Stored { 3.0 } else { 4.0 };
-        let operations = (config.forward_operations() * batch_size) as f64 * passes;
+        let images = batch_size as f64 / together.as_ref().map_or(1, |ranks| ranks.count) as f64;
+        let operations = config.forward_operations() as f64 * images * passes;
         let on_cpu = self.device.is_cpu();
         let peak = on_cpu.then(|| measured_peak(context));
         let parts = middle.parts.iter().filter(|_| on_cpu);

@@ -1,11 +1,13 @@
 //! Without MPI: a process works alone.
 
+use super::launcher;
 use crate::outcome;
 use palinode::ContextBuilder;
 use palinode::ranks::Group;
 use palinode_train::train::Machine;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A process that works alone.
 pub struct Job;
@@ -17,15 +19,13 @@ impl Job {
     }
 
     /// Refuses to be one of several ranks: all of them would do the same.
-    pub fn join() -> anyhow::Result<Self> {
-        for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
-            let ranks = std::env::var(name).ok().and_then(|ranks| ranks.parse::<usize>().ok());
-            if let Some(ranks) = ranks.filter(|ranks| *ranks > 1) {
-                anyhow::bail!(
-                    "started as one of {ranks} MPI ranks ({name}), but built without MPI; build it with \
-                     `--features mpi`"
-                );
-            }
+    pub fn join(_: Duration) -> anyhow::Result<Self> {
+        let Some(rank) = launcher::rank() else { return Ok(Self) };
+        let ranks = launcher::ranks().unwrap_or(1).max(rank + 1);
+        if ranks > 1 {
+            anyhow::bail!(
+                "started as one of {ranks} MPI ranks, but built without MPI; build it with `--features mpi`"
+            );
         }
         Ok(Self)
     }

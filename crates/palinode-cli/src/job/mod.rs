@@ -2,6 +2,7 @@
 
 #[cfg(not(feature = "mpi"))]
 mod alone;
+mod launcher;
 #[cfg(feature = "mpi")]
 mod ranks;
 

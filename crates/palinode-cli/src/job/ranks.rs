@@ -1,5 +1,6 @@
 //! With MPI: a process works alone, or as one of several ranks.
 
+use super::launcher;
 use crate::outcome;
 use palinode::ContextBuilder;
 use palinode::ranks::Group;
@@ -8,6 +9,11 @@ use palinode_train::mpi;
 use palinode_train::train::Machine;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a rank waits before it says what went wrong: what went wrong on all ranks is said by the first one, whose end is
+/// that of the job.
+const FIRST_SPEAKS: Duration = Duration::from_secs(3);
 
 /// A process that works alone, or a rank of an MPI job.
 pub struct Job(Option<mpi::Job>);
@@ -18,9 +24,18 @@ impl Job {
         Self(None)
     }
 
-    /// Joins the MPI job that this process was started for, if it was.
-    pub fn join() -> anyhow::Result<Self> {
-        Ok(Self(mpi::is_launched().then(mpi::Job::begin).transpose()?))
+    /// Joins the MPI job that this process was started for, if it was. Messages arrive so much later.
+    pub fn join(delay: Duration) -> anyhow::Result<Self> {
+        let Some(rank) = launcher::rank() else { return Ok(Self::alone()) };
+        match mpi::Job::begin_delayed(delay) {
+            Ok(job) => Ok(Self(Some(job))),
+            Err(error) => {
+                if rank > 0 {
+                    std::thread::sleep(FIRST_SPEAKS);
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// All ranks, if there are several.
@@ -51,7 +66,7 @@ impl Job {
         };
         let failed = result.as_ref().is_err_and(|error| !agreed(error));
         if rank > 0 && failed {
-            std::thread::sleep(mpi::FIRST_SPEAKS);
+            std::thread::sleep(FIRST_SPEAKS);
         }
         let result = match rank {
             0 => result,

@@ -109,13 +109,14 @@ impl<'a> StepBench<'a> {
     ) -> Result<Self> {
         let StepPlan { batch_size, seed, ref modes, .. } = *plan;
         config.validate()?;
-        let parts = config.step_bytes(config.parameter_count().total, modes, batch_size)?;
+        let ranks = plan.group.as_ref().filter(|group| group.count() > 1);
+        let own = batch_size.div_ceil(ranks.map_or(1, |group| group.count()));
+        let parts = config.step_bytes(config.parameter_count().total, modes, own)?;
         check_available(&plan.device, &parts)?;
         let device = plan.device.clone().autodiff();
         // What a network measured before this one has left behind is not to be freed while this one is measured.
         free_orphans();
         let before = meter.current();
-        let ranks = plan.group.as_ref().filter(|group| group.count() > 1);
         let share = ranks.map(|group| Share::new(Arc::<Group>::clone(group), batch_size));
         let share = share.transpose().map_err(palinode::Error::from)?;
         let network = config.init_in(seed, modes, &device)?.with_context(context)?;

@@ -2,7 +2,11 @@
 
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+/// The file that says that no other trial is to begin. (No trial has this name: those end in a seed.)
+const STOP: &str = "stop";
 
 /// The trials that this rank has claimed: each by the lock of a file, which the system releases when the process ends,
 /// however it ends. All ranks see the same directory.
@@ -40,10 +44,29 @@ impl Claims {
         }
     }
 
-    /// Removes the files, when all ranks have ended their trials.
-    pub fn remove(self) {
-        // A file that stays claims nothing.
-        let _ = std::fs::remove_dir_all(&self.directory);
+    /// Tells the other ranks not to begin another trial.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Io`] where the file that says so cannot be made.
+    pub fn stop(&self) -> Result<()> {
+        let path = self.directory.join(STOP);
+        File::create(&path).map(drop).map_err(Error::io(path))
+    }
+
+    /// Whether a rank has told the others to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.directory.join(STOP).exists()
+    }
+
+    /// Removes all claims from `directory`: before the ranks begin, and when all have ended their trials.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Io`] where they cannot be removed.
+    pub fn clear(directory: &Path) -> Result<()> {
+        match std::fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(directory)(error)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -60,7 +83,12 @@ mod tests {
         assert!(other.claim("b").unwrap() && !one.claim("b").unwrap());
         drop(one);
         assert!(other.claim("a").unwrap(), "the claims of a rank end with it");
-        other.remove();
+        let later = Claims::in_directory(&directory).unwrap();
+        assert!(!later.is_stopped());
+        other.stop().unwrap();
+        assert!(later.is_stopped());
+        Claims::clear(&directory).unwrap();
+        Claims::clear(&directory).unwrap();
         assert!(!directory.exists());
     }
 }

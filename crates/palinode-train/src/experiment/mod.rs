@@ -11,6 +11,7 @@ mod finished;
 mod page;
 mod plan;
 mod record;
+mod results;
 mod run;
 mod table;
 

@@ -1,19 +1,15 @@
 //! Runs the trials of an experiment and writes down their results.
 
 use super::claims::Claims;
-use super::figures::{Measure, by_parameters, by_subset, over_epochs};
 use super::finished::Finished;
-use super::page::experiment_page;
 use super::plan::{Plan, Trial};
-use super::record::{TableRecord, as_csv};
-use super::table::{as_markdown, table_rows};
+use super::results::Results;
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::recipe::{DataRecipe, Recipe};
 use crate::train::{
     Changes, Lock, Machine, Observer, Outcome, RunDirectory, read_position, resume, train,
 };
-use palinode::file::write_atomically;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -24,7 +20,8 @@ use std::path::Path;
 /// `before` is called before every trial that is run, with (number from 1, count, trial).
 ///
 /// Where `machine` has several ranks, each trial is run by one of them, and a rank that is free takes the next one. All see
-/// the directory `out`. The first rank writes the results and returns all of them; the others return none.
+/// the directory `out`. The first rank writes the results and returns all of them; the others return none. Where one rank is
+/// asked to stop, the others end the trials that they have begun.
 ///
 /// # Errors
 /// As [`train`]; [`palinode::Error::Config`] where `out` holds a run of the same name by another recipe, or
@@ -40,7 +37,7 @@ pub fn run<O: Observer>(
 ) -> Result<Vec<Finished>> {
     let machine = machine.into();
     let trials = plan.trials(recipes)?;
-    let directory = out.join("runs");
+    let [directory, claimed] = ["runs", "claims"].map(|name| out.join(name));
     let mut results = Results { plan, out, finished: BTreeMap::new(), failed: Vec::new() };
     let mut lock = None;
     let missing = machine.of_first(|| {
@@ -48,18 +45,24 @@ pub fn run<O: Observer>(
         let (taken, remark) = Lock::take(out)?;
         lock = Some(taken);
         remark.iter().for_each(|remark| observer.remark(remark));
+        // What killed ranks have left there.
+        Claims::clear(&claimed)?;
         let missing = begin(&trials, &directory, &mut results, observer)?;
         Ok(missing.into_iter().flat_map(|number| (number as u64).to_le_bytes()).collect())
     })?;
     let missing = missing.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes) as usize);
     let mut claims = match machine.is_alone() {
         true => None,
-        false => Some(Claims::in_directory(&out.join("claims"))?),
+        false => Some(Claims::in_directory(&claimed)?),
     };
+    if claims.is_some() {
+        // A rank without a trial must not end before the others have saved theirs.
+        observer.begins();
+    }
     let mut stopped = false;
     for number in missing {
         let trial = &trials[number];
-        stopped = observer.stop_requested();
+        stopped = observer.stop_requested() || claims.as_ref().is_some_and(Claims::is_stopped);
         if stopped {
             break;
         }
@@ -86,7 +89,10 @@ pub fn run<O: Observer>(
             results.write()?;
         }
     }
-    let stopped = machine.any(stopped);
+    if let Some(claims) = claims.as_ref().filter(|_| stopped) {
+        claims.stop()?;
+    }
+    let [stopped] = machine.any([stopped]);
     results.failed = machine.gather(&results.failed)?;
     if !machine.is_first() {
         return Ok(Vec::new());
@@ -94,7 +100,8 @@ pub fn run<O: Observer>(
     if let Some(claims) = claims {
         results.read_others(&trials, &directory)?;
         results.write()?;
-        claims.remove();
+        drop(claims);
+        Claims::clear(&claimed)?;
     }
     drop(lock);
     match (stopped, results.failed.is_empty()) {
@@ -271,56 +278,4 @@ fn check(trial: &Trial, path: &Path) -> Result<()> {
             value(&here, name)
         ),
     ))
-}
-
-/// The results of an experiment so far.
-struct Results<'a> {
-    plan: &'a Plan,
-    out: &'a Path,
-    /// By the trials' numbers.
-    finished: BTreeMap<usize, Finished>,
-    /// Trials that did not finish, and why.
-    failed: Vec<String>,
-}
-
-impl Results<'_> {
-    /// Reads the trials that other ranks have run.
-    fn read_others(&mut self, trials: &[Trial], directory: &Path) -> Result<()> {
-        for (number, trial) in trials.iter().enumerate() {
-            if self.finished.contains_key(&number) {
-                continue;
-            }
-            let run = RunDirectory::at(&directory.join(&trial.directory));
-            if let Some(outcome) = Outcome::load(&run)? {
-                self.finished.insert(number, Finished::read(trial, outcome)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes table, figures and page.
-    fn write(&self) -> Result<()> {
-        let Self { plan, out, finished, failed } = self;
-        let finished: Vec<Finished> = finished.values().cloned().collect();
-        let rows = table_rows(&finished);
-        let records: Vec<TableRecord> = rows.iter().map(TableRecord::from).collect();
-        let write = |name: &str, text: &str| write_atomically(&out.join(name), text.as_bytes());
-        write("table.md", &as_markdown(&plan.title, &rows, failed))?;
-        write("table.csv", &as_csv(&records)?)?;
-        let mut figures = vec![
-            ("accuracy.svg", over_epochs(&finished, Measure::ValidationAccuracy)),
-            ("loss.svg", over_epochs(&finished, Measure::TrainingLoss)),
-        ];
-        if records.iter().any(|record| record.subset < 1.0) {
-            figures.push(("subsets.svg", by_subset(&records)));
-        }
-        figures.push(("parameters.svg", by_parameters(&records)));
-        for (name, figure) in &figures {
-            write(name, &figure.to_svg()?)?;
-        }
-        let on_page = figures.iter().flat_map(|(_, figure)| figure.for_page());
-        let figures = on_page.map(|figure| figure.to_svg()).collect::<Result<Vec<_>>>()?;
-        write("index.html", &experiment_page(&plan.title, &rows, &finished, &figures, failed)?)?;
-        Ok(())
-    }
 }

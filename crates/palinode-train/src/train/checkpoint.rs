@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The version of the format that this program reads and writes. (Version 1 had no number, version 2 no
-/// checksum and no settings.)
-const VERSION: u32 = 3;
+/// checksum and no settings; runs of version 3 did not divide their sums over images.)
+const VERSION: u32 = 4;
 
 /// Keys of the metadata.
 const VERSION_KEY: &str = "palinode.checkpoint";

@@ -12,11 +12,19 @@ use crate::report;
 use palinode::residual::Residual;
 use std::time::Instant;
 
-/// Closes the current epoch, whose last step had the learning rate `learning_rate`.
+/// What is known of an epoch besides the position of the run.
+pub(super) struct Ended {
+    /// Of its last step.
+    pub learning_rate: f64,
+    /// How several ranks worked together.
+    pub teamwork: Option<Teamwork>,
+}
+
+/// Closes the current epoch.
 pub(super) fn end_epoch<R: Residual>(
     run: &mut Run<R>,
     reversal: &mut Reversal,
-    learning_rate: f64,
+    Ended { learning_rate, teamwork }: Ended,
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let weights = run.finite_weights()?;
@@ -27,8 +35,6 @@ pub(super) fn end_epoch<R: Residual>(
     let training = &run.settings.training;
     let (epoch, epochs) = (run.position.epoch + 1, training.epochs);
     let due = epoch.is_multiple_of(training.validate_every) || epoch == epochs;
-    let group = run.machine.group.as_deref();
-    let teamwork = group.map(|group| Teamwork::of(group, run.position.epoch_seconds));
     let teamwork = teamwork.unwrap_or_default();
     if let Some((rank, text)) = teamwork.slowest()
         && run.slow.insert(rank)

@@ -1,5 +1,6 @@
 //! Training by recipe: a network with a built-in residual on one of the known data sets.
 
+use super::described::Described;
 use super::directory::Place;
 use super::identity::Fields;
 use super::machine::Machine;
@@ -7,7 +8,7 @@ use super::observer::Observer;
 use super::outcome::Outcome;
 use super::resumed::Resumed;
 use super::reversal::sample;
-use super::trainer::{Described, Trainer, context};
+use super::trainer::Trainer;
 use super::training_data::{SplitOptions, TrainingData};
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
@@ -70,9 +71,10 @@ pub fn train<'a>(
     let mut recipe = recipe.resolved()?;
     // The recipe that is written down names the instruction set.
     let mut settings = recipe.settings();
-    let context = context(&machine, &mut settings)?;
+    let context = machine.context(&mut settings)?;
     recipe.training.isa = settings.training.isa;
-    context.install(|| trainer(&recipe, observer))?.with_machine(machine).train(out, observer)
+    let trainer = context.install(|| trainer(&recipe, &machine, observer))?;
+    trainer.with_machine(machine).train(out, observer)
 }
 
 /// Continues the run in `path`, bit for bit as if it had never stopped, on the instruction set that it
@@ -116,8 +118,8 @@ pub fn resume(
              bit-identical to a run on one device"
         ));
     }
-    let context = context(&machine, &mut settings)?;
-    let trainer = context.install(|| trainer(&recipe, observer)).map_err(|error| {
+    let context = machine.context(&mut settings)?;
+    let trainer = context.install(|| trainer(&recipe, &machine, observer)).map_err(|error| {
         match recipe.data.dir.as_ref().filter(|directory| !directory.exists()) {
             Some(directory) => {
                 let reason = format!(
@@ -164,7 +166,11 @@ fn network_config(recipe: &Recipe, data: &TrainingData) -> Result<NetworkConfig>
 }
 
 /// The trainer of a resolved recipe.
-fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<BuiltIn>> {
+fn trainer(
+    recipe: &Recipe,
+    machine: &Machine,
+    observer: &mut dyn Observer,
+) -> Result<Trainer<BuiltIn>> {
     let device = recipe.training.device.unwrap_or_default().open()?;
     let options = split_options(recipe);
     let mut progress = |done, pictures| {
@@ -186,7 +192,7 @@ fn trainer(recipe: &Recipe, observer: &mut dyn Observer) -> Result<Trainer<Built
     }
     let config = network_config(recipe, &data)?;
     let modes = recipe.training.modes_for(&config);
-    let images = recipe.training.batch_size.min(data.training.len());
+    let images = machine.images(recipe.training.batch_size.min(data.training.len()));
     let parts = config.step_bytes(config.parameter_count().total, &modes, images)?;
     check_available(&device, &recipe.optimizer.with_state(parts))?;
     let network = config.init_in(recipe.seed, &modes, &device.autodiff())?;

@@ -54,20 +54,18 @@ impl Identity {
     /// # Errors
     /// [`palinode::Error::Config`] naming the first difference.
     pub fn check(&self, now: &Self) -> Result<()> {
-        let fields = |value: &Value| -> Fields {
-            let fields = value.as_object().into_iter().flatten();
-            fields.map(|(name, value)| (name.clone(), value.to_string())).collect()
-        };
-        let names = |identity: &Self| {
-            Fields::from([
-                ("residual".to_owned(), identity.residual.clone()),
-                ("optimizer".to_owned(), identity.optimizer.clone()),
-            ])
-        };
         // The settings first: they are what a user can change, and some describe the network.
         self.check_settings(&now.settings)?;
-        difference(&names(self), &names(now))?;
-        difference(&fields(&self.network), &fields(&now.network))
+        difference(&self.fields(), &now.fields())
+    }
+
+    /// Residual, optimiser and the network's description.
+    pub fn fields(&self) -> Fields {
+        let network = self.network.as_object().into_iter().flatten();
+        let network = network.map(|(name, value)| (format!("network.{name}"), value.to_string()));
+        let (residual, optimizer) = (self.residual.clone(), self.optimizer.clone());
+        let names = [("residual".to_owned(), residual), ("optimizer".to_owned(), optimizer)];
+        names.into_iter().chain(network).collect()
     }
 
     /// Refuses to go on with other settings than `now`, which may be those of the file that the run wrote.

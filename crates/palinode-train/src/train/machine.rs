@@ -1,8 +1,9 @@
 //! What a run is computed with: threads of this process, and other ranks.
 
 use crate::error::{Error, Result};
-use palinode::ranks::Group;
-use palinode::{ContextBuilder, Microbatches};
+use crate::recipe::Settings;
+use palinode::ranks::{Group, Ranks as _};
+use palinode::{Context, ContextBuilder, Microbatches};
 use std::sync::Arc;
 
 /// The threads that compute, and the ranks that share the batches, if there are several.
@@ -21,11 +22,25 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The same threads, in a group of ranks that share every batch. All ranks must do the same. The first one writes the
-    /// run's files; `None`: this process works alone.
+    /// The context that this and the settings ask for. The settings then name its instruction set.
+    pub(super) fn context(&self, settings: &mut Settings) -> Result<Context> {
+        let training = &mut settings.training;
+        let context = training.context(self.context)?;
+        training.isa = Some(context.isa().for_gradients(training.gradients));
+        Ok(context)
+    }
+
+    /// The same threads, in a group of ranks that share every batch; `None`, or a group of one: this process works alone.
+    ///
+    /// All ranks must do the same, each with a network that it has made itself. The first one writes the run's files.
     #[must_use]
     pub fn with_group(self, group: Option<Arc<Group>>) -> Self {
-        Self { group, ..self }
+        Self { group: group.filter(|group| group.count() > 1), ..self }
+    }
+
+    /// The most images that one rank has of a batch.
+    pub(super) fn images(&self, batch: usize) -> usize {
+        batch.div_ceil(self.group.as_ref().map_or(1, |group| group.count()))
     }
 
     /// The threads without other ranks.
@@ -35,7 +50,7 @@ impl Machine {
 
     /// Whether there are no other ranks.
     pub(crate) fn is_alone(&self) -> bool {
-        self.group.as_ref().is_none_or(|group| group.count() == 1)
+        self.group.is_none()
     }
 
     /// Whether this is the rank that writes: the first one, or the only one.
@@ -48,10 +63,10 @@ impl Machine {
         self.group.as_ref().map(|group| (group.rank(), group.parts()))
     }
 
-    /// What the first rank finds, on all ranks. Its error is that of the others too.
+    /// What the first rank finds, on all ranks.
     ///
     /// # Errors
-    /// That of `find`. Other ranks say that the first one failed.
+    /// That of `find` on the first rank; [`Error::FirstRank`] on the others.
     pub(crate) fn of_first(&self, find: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
         let Some(group) = &self.group else { return find() };
         let mut failed = None;
@@ -72,12 +87,12 @@ impl Machine {
         }
     }
 
-    /// Whether one of the ranks says so. All ranks call this together.
-    pub(crate) fn any(&self, own: bool) -> bool {
+    /// Of each question, whether one of the ranks says yes. All ranks call this together.
+    pub(crate) fn any<const N: usize>(&self, own: [bool; N]) -> [bool; N] {
         let Some(group) = &self.group else { return own };
-        let mut found = [f64::from(u8::from(own))];
-        palinode::ranks::Ranks::add(group.as_ref(), &mut found);
-        found[0] > 0.0
+        let mut found = own.map(|yes| f64::from(u8::from(yes)));
+        group.add(&mut found);
+        found.map(|ranks| ranks > 0.0)
     }
 
     /// The texts of all ranks, in their order. All ranks call this together.

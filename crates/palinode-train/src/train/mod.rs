@@ -4,6 +4,7 @@ mod average;
 mod checkpoint;
 mod checksum;
 mod conclude;
+mod described;
 mod directory;
 mod epoch_end;
 mod evaluate;

@@ -4,9 +4,11 @@ use super::identity::Identity;
 use super::lock::host;
 use super::training_data::Checksums;
 use crate::error::{Error, Result};
-use palinode::Context;
 use palinode::device::is_cpu;
+use palinode::network::Network;
+use palinode::network::weights::collect;
 use palinode::ranks::Group;
+use palinode::residual::Residual;
 use palinode::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,23 +21,23 @@ struct Described {
     values: BTreeMap<String, String>,
 }
 
-/// Refuses ranks that would not compute the same: with another program, instruction set, setting or other images. All
-/// ranks call this together.
+/// Refuses ranks that would not compute the same: with another program, instruction set, network, setting or other images.
+/// All ranks call this together.
 ///
 /// # Errors
 /// [`Error::OtherRank`] naming the first rank that differs from the first one, and in what; [`palinode::Error::Config`]
 /// where there are more ranks than micro-batches, and for a device that is not the CPU.
-pub(super) fn check_ranks(
+pub(super) fn check_ranks<R: Residual>(
     group: &Group,
-    context: &Context,
-    device: &Device,
+    (network, device): (&Network<R>, &Device),
     (identity, images): (&Identity, &Checksums),
 ) -> Result<()> {
     let ranks = group.count();
-    if ranks > 1 && !is_cpu(device) {
+    if !is_cpu(device) {
         let reason = "several ranks train on the CPU; on another device, train with one";
         return Err(Error::config("training.device", reason));
     }
+    let context = network.context();
     let micro = context.microbatches().map_or(1, |own| own.count());
     if ranks > micro {
         let reason = format!(
@@ -52,6 +54,11 @@ pub(super) fn check_ranks(
             images.test.map_or_else(|| "missing".to_owned(), |sum| format!("{sum:08x}")),
         ),
     ]);
+    values.insert(
+        "the checksum of the initial weights".to_owned(),
+        format!("{:08x}", checksum(network)),
+    );
+    values.extend(identity.fields());
     values.extend(identity.settings().clone());
     values.insert("training.epochs".to_owned(), identity.epochs.to_string());
     let own = Described { host: host(), values };
@@ -80,6 +87,14 @@ fn compare(all: &[Described]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The checksum of a network's arrays.
+fn checksum<R: Residual>(network: &Network<R>) -> u32 {
+    collect(network).values().fold(0, |sum, array| {
+        let numbers = array.values.iter();
+        numbers.fold(sum, |sum, number| crc32c::crc32c_append(sum, &number.to_le_bytes()))
+    })
 }
 
 /// The version of this program, and the checksum of its file.

@@ -21,6 +21,8 @@ pub(super) struct Resumed {
     /// What a user should know about the lock.
     remark: Option<String>,
     pub found: Option<Found>,
+    /// Whether it has figures of finished epochs.
+    has_metrics: bool,
     /// Why the checkpoint of a finished run cannot be read. That does not matter where only its result is asked
     /// for.
     unreadable: Option<Error>,
@@ -36,6 +38,7 @@ impl Resumed {
     /// [`palinode::Error::Config`] where it holds no run or another process uses it;
     /// [`palinode::Error::Format`] where it is not finished and neither of its last two checkpoints can be read.
     pub fn open(path: &Path, machine: &Machine) -> Result<(Self, String)> {
+        let wrong = |error: serde_json::Error| Error::format(path, error.to_string());
         let mut here = None;
         let sent = machine.of_first(|| {
             let found = Self::here(path)?;
@@ -46,12 +49,13 @@ impl Resumed {
                 Some(bytes(&config)?),
                 // Alone, nobody else needs it.
                 checkpoint.filter(|_| machine.group.is_some()).map(bytes).transpose()?,
-                found.finished.as_ref().and_then(|finished| serde_json::to_vec(finished).ok()),
+                found.finished.as_ref().map(serde_json::to_vec).transpose().map_err(wrong)?,
+                found.has_metrics.then(Vec::new),
             ];
             here = Some(found);
             Ok(pack(&files))
         })?;
-        let [config, checkpoint, finished] = unpack(&sent);
+        let [config, checkpoint, finished, metrics] = unpack(&sent);
         let config = String::from_utf8(config.unwrap_or_default())
             .map_err(|error| Error::format(path.join("config.toml"), error.to_string()))?;
         if let Some(here) = here {
@@ -62,9 +66,18 @@ impl Resumed {
             .map(|bytes| Checkpoint::from_bytes(&bytes, &directory.checkpoint()))
             .transpose()?
             .map(|checkpoint| Found { checkpoint, damage: None });
-        let finished = finished.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let unreadable = None;
-        Ok((Self { directory, lock: None, remark: None, found, unreadable, finished }, config))
+        let read = |bytes: Vec<u8>| serde_json::from_slice(&bytes).map_err(wrong);
+        let finished = finished.map(read).transpose()?;
+        let resumed = Self {
+            directory,
+            lock: None,
+            remark: None,
+            found,
+            has_metrics: metrics.is_some(),
+            unreadable: None,
+            finished,
+        };
+        Ok((resumed, config))
     }
 
     /// The run in `path`, opened and locked.
@@ -77,7 +90,9 @@ impl Resumed {
             Err(error) if finished.is_some() => (None, Some(error)),
             Err(error) => return Err(error),
         };
-        Ok(Self { directory, lock: Some(lock), remark, found, unreadable, finished })
+        let has_metrics = directory.metrics().is_file();
+        let lock = Some(lock);
+        Ok(Self { directory, lock, remark, found, has_metrics, unreadable, finished })
     }
 
     /// The instruction set that the run computes with.
@@ -137,7 +152,7 @@ impl Resumed {
         }
         match self.unreadable.take() {
             Some(error) => Err(error),
-            None if self.finished.is_some() || self.directory.metrics().is_file() => {
+            None if self.finished.is_some() || self.has_metrics => {
                 let reason = "there is no checkpoint to go on from";
                 Err(Error::format(self.directory.checkpoint(), reason))
             }

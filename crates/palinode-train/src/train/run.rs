@@ -1,12 +1,13 @@
 //! The training loop.
 
-use super::epoch_end::end_epoch;
+use super::epoch_end::{Ended, end_epoch};
 use super::evaluate::losses;
 use super::gradients::{GradientMean, loss_scale, scaled_gradients};
 use super::observer::{Observer, Progress};
 use super::readings::Readings;
 use super::reversal::Reversal;
 use super::state::Run;
+use super::teamwork::Teamwork;
 use crate::data::{Batches, Epoch};
 use crate::error::{Error, Result};
 use burn::tensor::Tensor;
@@ -66,8 +67,14 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
         let mut readings = Readings::on(&device);
         let mut issued = run.position.seen;
         let (mut saved, mut since) = (Instant::now(), Instant::now());
+        // What was sent before the epoch is not part of it.
+        let (group, mut computed) = (run.machine.group.clone(), Duration::ZERO);
+        if let Some(group) = &group {
+            group.traffic();
+        }
 
         while run.position.step < steps {
+            let began = Instant::now();
             let mut mean = GradientMean::default();
             let examined = reversal.is_due(&mut run, steps)?;
             let first = run.position.step * training.accumulate;
@@ -151,8 +158,10 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
                 images_per_second: issued as f64 / position.epoch_seconds,
                 drift: position.drifts.iter().copied().fold(0.0, f64::max),
             });
-            let stop = run.machine.any(observer.stop_requested());
-            if stop || saved.elapsed() > CHECKPOINT_INTERVAL {
+            let due = run.machine.is_first() && saved.elapsed() > CHECKPOINT_INTERVAL;
+            let [stop, due] = run.machine.any([observer.stop_requested(), due]);
+            computed += began.elapsed();
+            if stop || due {
                 run.read(&mut readings)?;
                 run.save_checkpoint()?;
                 saved = Instant::now();
@@ -162,8 +171,11 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
             }
         }
 
-        end_epoch(&mut run, &mut reversal, rate_at(steps - 1), observer)?;
-        if run.machine.any(observer.stop_requested()) {
+        let teamwork =
+            group.map(|group| Teamwork::of(&group, computed.as_secs_f64())).transpose()?;
+        let ended = Ended { learning_rate: rate_at(steps - 1), teamwork };
+        end_epoch(&mut run, &mut reversal, ended, observer)?;
+        if run.machine.any([observer.stop_requested()]) == [true] {
             return Err(run.interrupted());
         }
     }

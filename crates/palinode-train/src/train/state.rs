@@ -113,10 +113,10 @@ impl<R: Residual> Run<R> {
     }
 
     /// Makes sure that the best weights so far are there when a run goes on. Where they are those of the
-    /// checkpoint, they are written again. Where they are lost, the best of the epochs that follow counts, and a
-    /// remark says so. `behind` says that the checkpoint is not the latest one: then the file may be of an epoch
+    /// checkpoint, they are written again. Where they are lost, a remark says so, and the best of the epochs that follow is
+    /// to count. `behind` says that the checkpoint is not the latest one: then the file may be of an epoch
     /// that is trained again.
-    pub fn recover_best(&mut self, behind: bool) -> Result<Option<String>> {
+    pub fn recover_best(&self, behind: bool) -> Result<Option<String>> {
         let Some(best) = self.position.best.filter(|_| self.machine.is_first()) else {
             return Ok(None);
         };
@@ -141,7 +141,6 @@ impl<R: Residual> Run<R> {
             let reason = "not the file that this run wrote, or missing; put it back, or train on with --epochs";
             return Err(Error::format(file, reason));
         }
-        (self.position.best, self.position.best_file) = (None, None);
         Ok(Some(format!("{what}, and the best of the epochs that follow counts")))
     }
 

@@ -1,6 +1,7 @@
 //! How ranks work together: how long each computes, and what they send.
 
 use super::lock::host;
+use crate::error::{Error, Result};
 use palinode::ranks::Group;
 
 /// A rank is slow if it computes so many times as long as the one in the middle, and so many seconds longer.
@@ -21,25 +22,30 @@ pub(super) struct Teamwork {
 }
 
 impl Teamwork {
-    /// Of the last `seconds`. All ranks call this together.
-    pub fn of(group: &Group, seconds: f64) -> Self {
+    /// Of `seconds` of computing and waiting, since the traffic was last looked at. All ranks call this together.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Config`] where another rank sends something else.
+    pub fn of(group: &Group, seconds: f64) -> Result<Self> {
         let traffic = group.traffic();
         let waited = traffic.waiting_for_gradients + traffic.waiting_for_sums;
         let own = seconds - waited.as_secs_f64();
         let mut sent = own.to_le_bytes().to_vec();
         sent.extend(host().into_bytes());
         let ranks = group.gather(&sent);
-        let ranks = ranks.iter().filter_map(|bytes| bytes.split_first_chunk());
-        let ranks = ranks.map(|(seconds, host)| {
-            (f64::from_le_bytes(*seconds), String::from_utf8_lossy(host).into_owned())
-        });
-        let (seconds, hosts) = ranks.unzip();
-        Self {
+        let read = |bytes: &Vec<u8>| {
+            let (seconds, host) = bytes.split_first_chunk()?;
+            Some((f64::from_le_bytes(*seconds), String::from_utf8_lossy(host).into_owned()))
+        };
+        let ranks = ranks.iter().map(read).collect::<Option<Vec<_>>>();
+        let short = || Error::config("ranks", "a rank has sent no time");
+        let (seconds, hosts) = ranks.ok_or_else(short)?.into_iter().unzip();
+        Ok(Self {
             seconds,
             hosts,
             sent_bytes: Some(traffic.gradient_bytes + traffic.sum_bytes),
             overlapped: traffic.overlapped(),
-        }
+        })
     }
 
     /// The slowest rank, where the others wait for it, and what to say of it.

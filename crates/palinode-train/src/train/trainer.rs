@@ -2,9 +2,10 @@
 
 use super::average::Average;
 use super::conclude::conclude;
+use super::described::Described;
 use super::directory::{Place, RunDirectory};
 use super::events::EventLog;
-use super::identity::{Fields, Identity};
+use super::identity::Identity;
 use super::machine::Machine;
 use super::observer::Observer;
 use super::on_device::{describe, device_of, moved};
@@ -47,15 +48,6 @@ pub struct Trainer<R: Residual> {
     machine: Machine,
     title: Option<String>,
     recipe: Option<Described>,
-}
-
-/// A recipe as a run keeps it.
-#[derive(Clone)]
-pub(super) struct Described {
-    /// The content of `config.toml`.
-    pub config: String,
-    /// Every setting in it.
-    pub fields: Fields,
 }
 
 impl<R: Residual> Trainer<R> {
@@ -107,7 +99,7 @@ impl<R: Residual> Trainer<R> {
         if self.machine.is_first() {
             out.check_free()?;
         }
-        let context = context(&self.machine, &mut self.settings)?;
+        let context = self.machine.context(&mut self.settings)?;
         context.install(|| {
             let mut run = self.begin(RunDirectory::at(out.path()), &context, true, observer)?;
             observer.begins();
@@ -162,12 +154,12 @@ impl<R: Residual> Trainer<R> {
         let settings = self.settings.clone();
         let fields = match &self.recipe {
             Some(recipe) => recipe.fields.clone(),
-            None => own_fields(&settings)?,
+            None => Described::of(&settings)?.fields,
         };
         if let Some(outcome) = resumed.check(&fields, &settings, extend)? {
             return Ok(outcome);
         }
-        let context = context(&self.machine, &mut self.settings)?;
+        let context = self.machine.context(&mut self.settings)?;
         context.install(|| {
             resumed.say(observer);
             let Resumed { directory, lock, found, finished, .. } = resumed;
@@ -188,7 +180,12 @@ impl<R: Residual> Trainer<R> {
             let changed = found.checkpoint.identity.epochs != epochs;
             let behind = found.checkpoint.path() != run.directory.checkpoint();
             run = run.restored(found.checkpoint)?;
-            if let Some(remark) = run.recover_best(behind)? {
+            let remark = run.recover_best(behind)?;
+            let [lost] = run.machine.any([remark.is_some()]);
+            if lost {
+                (run.position.best, run.position.best_file) = (None, None);
+            }
+            if let Some(remark) = remark {
                 observer.remark(&remark);
                 run.data.remarks.push(remark);
             }
@@ -246,7 +243,7 @@ impl<R: Residual> Trainer<R> {
             network = network.with_modes(modes)?;
         }
         let modes = network.modes();
-        let images = training.batch_size.min(data.training.len());
+        let images = machine.images(training.batch_size.min(data.training.len()));
         let parts = network.config().step_bytes(count(&network).total, &modes, images)?;
         // The weights are there already.
         check_available(&device, &settings.optimizer.with_state(parts)[1..])?;
@@ -268,7 +265,7 @@ impl<R: Residual> Trainer<R> {
             .unwrap_or_else(|| format!("{} with {}", network.config().model, residual_name::<R>()));
         let Described { config, fields } = match recipe {
             Some(recipe) => recipe,
-            None => Described { config: to_toml(&settings)?, fields: own_fields(&settings)? },
+            None => Described::of(&settings)?,
         };
         let optimizer = NetworkOptimizer::new(&settings.optimizer, &network)
             .with_smoothness(settings.smoothness, &network);
@@ -278,7 +275,7 @@ impl<R: Residual> Trainer<R> {
         let position = Position { data: data.checksums, grids, ..Position::default() };
         let identity = Identity::of(&network, &optimizer, &fields, settings.training.epochs)?;
         if let Some(group) = &machine.group {
-            check_ranks(group, context, &device, (&identity, &position.data))?;
+            check_ranks(group, (&network, &device), (&identity, &position.data))?;
         }
         let events = match machine.is_first() {
             true => EventLog::open(directory.path())?,
@@ -311,24 +308,4 @@ fn finish<R: Residual>(run: Run<R>, observer: &mut dyn Observer) -> Result<Outco
     }
     let run = run_epochs(run, observer)?;
     conclude(&run, observer)
-}
-
-/// The context that settings and machine ask for. The settings then name its instruction set.
-pub(super) fn context(machine: &Machine, settings: &mut Settings) -> Result<Context> {
-    let training = &mut settings.training;
-    let context = training.context(machine.context)?;
-    training.isa = Some(context.isa().for_gradients(training.gradients));
-    Ok(context)
-}
-
-/// Settings as the `config.toml` of a run that no recipe describes.
-fn to_toml(settings: &Settings) -> Result<String> {
-    let toml = toml::to_string_pretty(settings)
-        .map_err(|error| Error::config("settings", error.to_string()))?;
-    Ok(format!("# The network and its images come from code, not from a recipe.\n{toml}"))
-}
-
-/// Every setting of a run that no recipe describes.
-fn own_fields(settings: &Settings) -> Result<Fields> {
-    Ok(settings.fields()?.into_iter().collect())
 }

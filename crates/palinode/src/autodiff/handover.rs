@@ -11,9 +11,7 @@ pub(super) fn hand_over(context: &Context, leaves: &[Option<u64>], found: &[Tens
     let mut gradients = LeafGradients::default();
     for (leaf, gradient) in leaves.iter().zip(found) {
         let Some(leaf) = *leaf else { continue };
-        let numbers = values(gradient.clone());
-        gradients.leaves.push((leaf, numbers.len()));
-        gradients.numbers.extend(numbers);
+        gradients.push(leaf, &values(gradient.clone()));
     }
     share.ranks().begin(gradients);
 }

@@ -8,6 +8,7 @@ use super::stem::Stem;
 use super::transition::Transition;
 use super::unit::Unit;
 use crate::activation::{Activation, activate};
+use crate::autodiff::on_kernels;
 use crate::error::{Error, Result};
 use crate::norm::BatchNorm;
 use crate::pass::{Pass, Phase};
@@ -196,8 +197,13 @@ impl<R: Residual> Network<R> {
     /// The same network, computed with `context`.
     ///
     /// # Errors
-    /// As [`Unit::with_context`].
+    /// As [`Unit::with_context`], and [`Error::Config`] for a [share](palinode_kernels::Share) of a batch unless the network
+    /// is in f32 on the CPU.
     pub fn with_context(mut self, context: &Context) -> Result<Self> {
+        if context.share().is_some() && !on_kernels(&self.stem.weight.val()) {
+            let reason = "several ranks share a batch in f32 on the CPU alone";
+            return Err(Error::config("training.device", reason));
+        }
         let units = self.units.into_iter().map(|unit| unit.with_context(context));
         self.units = units.collect::<Result<_>>()?;
         self.context = context.clone();

@@ -4,8 +4,8 @@ use crate::autodiff::{node_id, values};
 use crate::error::Result;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use palinode_kernels::{LeafGradients, Ranks};
-use std::collections::{HashMap, HashSet};
+use palinode_kernels::{Leaf, LeafGradients, Ranks};
+use std::collections::HashMap;
 
 /// Replaces the gradients of a module's parameters over the images of this rank by those over the whole batch. All ranks
 /// call this after the backward pass.
@@ -24,37 +24,28 @@ pub fn add_gradients<M: Module>(
     module.visit(&mut leaves);
     let leaves = leaves.0.into_iter().collect::<Result<Vec<_>>>()?;
     let handed_over = ranks.finish();
-    let (mut once, mut again) = (HashSet::new(), HashSet::new());
-    for (leaf, _) in handed_over.iter().flat_map(|own| &own.leaves) {
-        if !once.insert(*leaf) {
-            again.insert(*leaf);
-        }
+    let mut sums: HashMap<u64, (u32, &[f32])> = HashMap::new();
+    for (leaf, sum) in handed_over.iter().flat_map(LeafGradients::iter) {
+        sums.insert(leaf.id, (leaf.bits, sum));
     }
-    // The gradient of a leaf with several uses is the sum over these, and that comes first.
-    let is_left = |leaf: &u64| !once.contains(leaf) || again.contains(leaf);
     let mut left = LeafGradients::default();
     for (leaf, gradient) in leaves.iter().zip(&*gradients) {
         let (Some(leaf), Some(gradient)) = (leaf, gradient) else { continue };
-        if is_left(leaf) {
-            let numbers = values(gradient.clone());
-            left.leaves.push((*leaf, numbers.len()));
-            left.numbers.extend(numbers);
+        let own = values(gradient.clone());
+        // Where a parameter has other uses too, its gradient is the sum over all of them.
+        let handed = sums.get(leaf).is_some_and(|(bits, _)| *bits == Leaf::bits_of(&own));
+        if !handed {
+            left.push(*leaf, &own);
         }
     }
     ranks.begin(left);
     let left = ranks.finish();
-    let mut sums: HashMap<u64, &[f32]> = HashMap::new();
-    for own in handed_over.iter().chain(&left) {
-        let mut rest = &own.numbers[..];
-        for &(leaf, length) in &own.leaves {
-            let (first, others) = rest.split_at(length);
-            sums.insert(leaf, first);
-            rest = others;
-        }
+    for (leaf, sum) in left.iter().flat_map(LeafGradients::iter) {
+        sums.insert(leaf.id, (leaf.bits, sum));
     }
     for (leaf, gradient) in leaves.iter().zip(gradients) {
         let sum = leaf.as_ref().and_then(|leaf| sums.get(leaf));
-        let (Some(own), Some(sum)) = (&gradient, sum) else { continue };
+        let (Some(own), Some((_, sum))) = (&gradient, sum) else { continue };
         let data = TensorData::new(sum.to_vec(), [sum.len()]);
         *gradient = Some(Tensor::from_data(data, &own.device()));
     }

@@ -1,15 +1,14 @@
 //! Sums over all ranks.
 
 use super::link::{Channel, Link};
+use super::sum::{Number, Sent, add};
 use super::traffic::Traffic;
+use crate::error::{Error, Result};
 use palinode_kernels::{LeafGradients, Microbatches, Ranks};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
-
-/// Numbers of a buffer from which on ranks exchange halves of it.
-const HALVED: usize = 1 << 12;
 
 /// The ranks that train together, as seen from one of them.
 ///
@@ -42,12 +41,14 @@ impl Group {
     /// The group of all ranks of `link`.
     ///
     /// # Errors
-    /// [`Error::Kernels`](crate::Error::Kernels) unless their number is a power of two.
-    pub fn new(link: impl Link + 'static) -> crate::Result<Self> {
+    /// [`Error::Config`] unless their number is a power of two.
+    pub fn new(link: impl Link + 'static) -> Result<Self> {
         let ranks = link.count();
         let refused = |_| {
-            let (of, count) = ("micro-batches", Microbatches::MOST);
-            palinode_kernels::Error::Ranks { ranks, of, count }
+            let most = Microbatches::MOST;
+            let reason =
+                format!("{ranks}; their number must be a power of two, {most} at the most");
+            Error::config("ranks", reason)
         };
         let parts = Microbatches::new(ranks).map_err(refused)?;
         let link: Arc<dyn Link> = Arc::new(link);
@@ -103,7 +104,9 @@ impl Group {
             let out = known[block(self.rank())].concat();
             let theirs = lengths[block(partner)].iter().sum();
             let mut into = vec![0; theirs];
+            let since = Instant::now();
             self.link.exchange(partner, Channel::Sums, &out, &mut into);
+            self.waited(since, Sent { bytes: out.len() as u64, messages: 1 });
             let mut rest = &into[..];
             for rank in block(partner) {
                 let (first, others) = rest.split_at(lengths[rank]);
@@ -128,6 +131,11 @@ impl Group {
     fn add_at_once<T: Number>(&self, numbers: &mut [T]) {
         let since = Instant::now();
         let sent = add(self.link.as_ref(), Channel::Sums, numbers);
+        self.waited(since, sent);
+    }
+
+    /// Counts messages that the computation has waited for.
+    fn waited(&self, since: Instant, sent: Sent) {
         let mut traffic = locked(&self.traffic);
         traffic.sum_bytes += sent.bytes;
         traffic.messages += sent.messages;
@@ -192,74 +200,9 @@ fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How much one sum has sent.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sent {
-    bytes: u64,
-    messages: u64,
-}
-
-/// A number that can be added and sent.
-trait Number: bytemuck::Pod {
-    fn plus(self, other: Self) -> Self;
-}
-
-impl Number for f32 {
-    fn plus(self, other: Self) -> Self {
-        self + other
-    }
-}
-
-impl Number for f64 {
-    fn plus(self, other: Self) -> Self {
-        self + other
-    }
-}
-
-/// Replaces `numbers` by their sums over all ranks.
-fn add<T: Number>(link: &dyn Link, channel: Channel, numbers: &mut [T]) -> Sent {
-    let mut sent = Sent::default();
-    let mut into = vec![T::zeroed(); numbers.len()];
-    let mut exchange = |partner, out: &[T], into: &mut [T]| {
-        sent.bytes += size_of_val(out) as u64;
-        sent.messages += 1;
-        link.exchange(partner, channel, bytemuck::cast_slice(out), bytemuck::cast_slice_mut(into));
-    };
-    // The part of the numbers that this rank adds, and what it was part of before.
-    let (mut own, mut wholes) = (0..numbers.len(), Vec::new());
-    let mut bit = 1;
-    while bit < link.count() {
-        let partner = link.rank() ^ bit;
-        let other = if own.len() >= HALVED {
-            wholes.push((partner, own.clone()));
-            let middle = own.start + own.len() / 2;
-            let halves = [own.start..middle, middle..own.end];
-            let [kept, given] = if link.rank() < partner { [0, 1] } else { [1, 0] };
-            own = halves[kept].clone();
-            halves[given].clone()
-        } else {
-            own.clone()
-        };
-        let into = &mut into[..own.len()];
-        exchange(partner, &numbers[other], into);
-        for (number, &theirs) in numbers[own.clone()].iter_mut().zip(&*into) {
-            *number = number.plus(theirs);
-        }
-        bit *= 2;
-    }
-    for (partner, whole) in wholes.into_iter().rev() {
-        let theirs =
-            if own.start == whole.start { own.end..whole.end } else { whole.start..own.start };
-        let into = &mut into[..theirs.len()];
-        exchange(partner, &numbers[own.clone()], into);
-        numbers[theirs].copy_from_slice(into);
-        own = whole;
-    }
-    sent
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::sum::HALVED;
     use super::super::threads::links;
     use super::*;
 
@@ -297,8 +240,9 @@ mod tests {
                     let mut wide: Vec<f64> =
                         numbers(group.rank(), length).iter().map(|&x| f64::from(x)).collect();
                     for first in [0, length] {
-                        let numbers = numbers(group.rank(), first);
-                        group.begin(LeafGradients { leaves: vec![(7, first)], numbers });
+                        let mut gradients = LeafGradients::default();
+                        gradients.push(7, &numbers(group.rank(), first));
+                        group.begin(gradients);
                     }
                     group.add(&mut wide);
                     let [empty, sums] = group.finish().try_into().unwrap();
@@ -307,7 +251,7 @@ mod tests {
                 });
                 let expected = tree(0..count, length);
                 for (sums, wide, traffic) in &found {
-                    assert_eq!(sums.leaves, [(7, length)]);
+                    assert_eq!((sums.leaves[0].id, sums.leaves[0].length), (7, length));
                     assert_eq!(sums.numbers, expected, "{count} ranks, {length} numbers");
                     assert_eq!(*wide, found[0].1);
                     let near = wide
@@ -340,7 +284,7 @@ mod tests {
     #[test]
     fn other_numbers_of_ranks_and_missing_ranks_are_errors() {
         let message = links(3).into_iter().map(Group::new).next().unwrap().unwrap_err().to_string();
-        assert!(message.contains("3 ranks"), "{message}");
+        assert!(message.starts_with("ranks: 3; their number"), "{message}");
         let mut links = links(2);
         let (second, first) = (links.pop(), links.pop().unwrap());
         let group = Group::new(first).unwrap();

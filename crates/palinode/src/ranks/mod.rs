@@ -8,14 +8,17 @@
 //! compute what they would compute for these images in the whole batch. The gradients of a network are then sums over the
 //! images here; [`add_gradients`] adds those of all ranks.
 
+mod delayed;
 mod gradients;
 mod group;
 mod link;
+mod sum;
 pub mod threads;
 mod traffic;
 
+pub use delayed::Delayed;
 pub use gradients::add_gradients;
 pub use group::Group;
 pub use link::{Channel, Link};
-pub use palinode_kernels::{LeafGradients, Ranks, Share};
+pub use palinode_kernels::{Leaf, LeafGradients, Ranks, Share};
 pub use traffic::Traffic;

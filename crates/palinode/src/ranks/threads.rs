@@ -4,7 +4,7 @@ use super::link::{Channel, Link};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Links between `count` threads.
+/// Links between `count` threads. Each thread makes its own network: clones of a network share their running statistics.
 pub fn links(count: usize) -> Vec<ThreadLink> {
     let post = Arc::new(Post::default());
     (0..count).map(|rank| ThreadLink { rank, count, post: Arc::clone(&post) }).collect()

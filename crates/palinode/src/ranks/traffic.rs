@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Traffic {
     /// Bytes of gradients.
     pub gradient_bytes: u64,
-    /// Bytes of sums that the computation waited for: statistics of norms, losses.
+    /// Bytes of everything that the computation waited for: statistics of norms, losses, gathered results.
     pub sum_bytes: u64,
     /// Messages.
     pub messages: u64,

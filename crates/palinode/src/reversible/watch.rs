@@ -7,6 +7,8 @@ use crate::scheme::Grid;
 use burn::tensor::{Tensor, TensorData};
 use palinode_kernels::projection::{Change, Projection, projections, relative, sign};
 use palinode_kernels::{Context, Share};
+use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A record of how far the states that the reversible mode reconstructs are from those of the forward pass.
@@ -16,16 +18,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// difference relative to the norm of the state, as estimated from the projections; it is zero where all bits are the
 /// same.
 ///
-/// Clones share the record. On devices other than the CPU, two numbers for each backward pass of a unit stay there until
-/// they are [read](Self::read): read them every few steps.
+/// Clones share the record. On devices other than the CPU, and where several ranks share a batch, some numbers for each
+/// backward pass of a unit stay there until they are [read](Self::read): read them every few steps.
 #[derive(Clone, Debug, Default)]
 pub struct Watch(Arc<Mutex<Record>>);
 
 #[derive(Debug, Default)]
 struct Record {
-    /// Changes that have not been read yet, with their units. Where several ranks share a batch, a change is that of the
-    /// images of this one.
-    on_host: Vec<(usize, Change, Option<Share>)>,
+    /// The largest drift of each unit that has not been read yet.
+    on_host: BTreeMap<usize, f64>,
+    /// Where several ranks share a batch, the changes of the images of this one, with their units.
+    shared: Vec<(usize, Change, Share)>,
     /// ‖x − x′‖² and ‖x‖² of drifts that are still on a device, with their units.
     on_device: Vec<(usize, Tensor<1>)>,
     /// Signs for the images of one shape on one device, `[1, c, h, w]`.
@@ -52,9 +55,10 @@ impl Watch {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
     pub fn read(&self, units: usize) -> Result<Vec<f64>> {
-        let (on_host, on_device) = {
-            let mut record = self.record();
-            (std::mem::take(&mut record.on_host), std::mem::take(&mut record.on_device))
+        let (on_host, shared, on_device) = {
+            let record = &mut *self.record();
+            let Record { on_host, shared, on_device, .. } = record;
+            (take(on_host), take(shared), take(on_device))
         };
         let mut largest = vec![0.0_f64; units];
         let mut add = |unit: usize, drift: f64| {
@@ -62,7 +66,8 @@ impl Watch {
                 *largest = largest.max(drift);
             }
         };
-        for (unit, change) in over_ranks(on_host) {
+        on_host.into_iter().for_each(|(unit, drift)| add(unit, drift));
+        for (unit, change) in over_ranks(&shared) {
             add(unit, change.drift());
         }
         if !on_device.is_empty() {
@@ -129,7 +134,13 @@ impl Watch {
             // A state does not change its device or type.
             _ => unknown,
         };
-        self.record().on_host.push((unit, change, context.share().cloned()));
+        let mut record = self.record();
+        if let Some(share) = context.share() {
+            record.shared.push((unit, change, share.clone()));
+            return;
+        }
+        let largest = record.on_host.entry(unit).or_default();
+        *largest = largest.max(change.drift());
     }
 
     /// Random signs for images like those of x.
@@ -156,17 +167,13 @@ impl Watch {
     }
 }
 
-/// Changes of units over whole batches. Those of all shared batches are added up at once.
-fn over_ranks(mut found: Vec<(usize, Change, Option<Share>)>) -> Vec<(usize, Change)> {
-    if let Some(share) = found.iter().find_map(|(.., share)| share.clone()) {
-        let shared = || found.iter().filter(|(.., share)| share.is_some());
-        let mut sums: Vec<f64> =
-            shared().flat_map(|(_, own, _)| [own.change, own.square, own.images]).collect();
-        share.ranks().add(&mut sums);
-        let shared = found.iter_mut().filter(|(.., share)| share.is_some());
-        for ((_, own, _), sum) in shared.zip(sums.chunks_exact(3)) {
-            *own = Change { change: sum[0], square: sum[1], images: sum[2] };
-        }
-    }
-    found.into_iter().map(|(unit, change, _)| (unit, change)).collect()
+/// Changes of units over whole batches: those of all ranks are added.
+fn over_ranks(found: &[(usize, Change, Share)]) -> Vec<(usize, Change)> {
+    let Some((.., share)) = found.first() else { return Vec::new() };
+    let numbers = |(_, own, _): &(usize, Change, Share)| [own.change, own.square, own.images];
+    let mut sums = found.iter().flat_map(numbers).collect::<Vec<_>>();
+    share.ranks().add(&mut sums);
+    let units = found.iter().map(|(unit, ..)| *unit);
+    let whole = |sum: &[f64; 3]| Change { change: sum[0], square: sum[1], images: sum[2] };
+    units.zip(sums.as_chunks().0.iter().map(whole)).collect()
 }
