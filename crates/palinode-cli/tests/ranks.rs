@@ -118,6 +118,20 @@ fn mistakes_are_said_once_and_end_the_job() {
     message(other(&replaced(&own, &data, &there)), "the checksum of the training images is");
 }
 
+#[cfg(feature = "wgpu")]
+#[test]
+fn several_ranks_are_refused_on_a_device() {
+    let Ok(device) = std::env::var("PALINODE_DEVICE") else { return };
+    let bench = Playground::new();
+    let mut arguments = train(&bench, "run", 1);
+    arguments.extend(["--device".to_owned(), device]);
+    let output = on_ranks(2, &arguments);
+    assert!(!output.status.success());
+    let lines = own_lines(&output);
+    let refused = lines.iter().filter(|line| line.contains("several ranks train on the CPU"));
+    assert_eq!(refused.count(), 1, "{lines:?}");
+}
+
 /// Arguments with another one in the place of one.
 fn replaced(arguments: &[String], one: &str, other: &str) -> Vec<String> {
     let change = |argument: &String| match argument == one {

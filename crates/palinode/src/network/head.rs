@@ -54,20 +54,10 @@ impl Head {
         };
         let pooled = adaptive_avg_pool2d(x, [extent, extent]);
         let features: Tensor<2> = self.dropout.forward(pooled, pass).flatten(1, 3);
-        if self.is_convolved(&features, pass) {
+        if is_convolved(&features) {
             return self.connected_by_convolution(features, pass);
         }
         features.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
-    }
-
-    /// Whether the fully connected layer is computed as a convolution of one pixel: where its gradient is a sum over
-    /// micro-batches, and on cards, on some of which Burn's product of matrices rounds f32 to fewer bits.
-    fn is_convolved(&self, features: &Tensor<2>, pass: &Pass) -> bool {
-        #[cfg(feature = "cube")]
-        if crate::cube::is_cube(&features.device()) {
-            return true;
-        }
-        on_kernels(features) && pass.context().microbatches().is_some()
     }
 
     fn connected_by_convolution(&self, features: Tensor<2>, pass: &Pass) -> Tensor<2> {
@@ -78,4 +68,14 @@ impl Head {
         let config = ConvolutionConfig::new();
         convolve(pass.context(), x, weight, bias, config).reshape([images, classes])
     }
+}
+
+/// Whether the fully connected layer is computed as a convolution of one pixel: by the kernels of the CPU, whose gradient is
+/// a sum over micro-batches, and on cards, on some of which Burn's product of matrices rounds f32 to fewer bits.
+fn is_convolved(features: &Tensor<2>) -> bool {
+    #[cfg(feature = "cube")]
+    if crate::cube::is_cube(&features.device()) {
+        return true;
+    }
+    on_kernels(features)
 }
