@@ -61,9 +61,9 @@ impl BatchNormKernel {
     pub fn statistics(&self, context: &Context, x: &[f32]) -> Result<Vec<Statistics>, Error> {
         self.check("the input x of a batch norm", x)?;
         let count = self.count(context);
-        let totals = |value: &(dyn Fn(usize, f32) -> f32 + Sync)| {
+        let totals = |of_map: &(dyn Fn(usize, &[f32]) -> f64 + Sync)| {
             let channel = |channel: usize| {
-                let map = |map: &[f32]| sum(map, |x| value(channel, x));
+                let map = |map: &[f32]| of_map(channel, map);
                 let of = |images| self.maps(x, channel, images).map(map).sum::<f64>();
                 tree(context.microbatches(), 0..self.images, &mut { of }, &|sum, more| *sum += more)
             };
@@ -73,11 +73,11 @@ impl BatchNormKernel {
             totals
         };
         let means: Vec<f64> =
-            totals(&|_, x| x).into_iter().map(|total: f64| total / count).collect();
+            totals(&|_, map| sum(map, |x| x)).into_iter().map(|total: f64| total / count).collect();
         // (Squares of deviations, because a difference of sums of squares would cancel.)
-        let squares = totals(&|channel, x| {
-            let deviation = x - means[channel] as f32;
-            deviation * deviation
+        let squares = totals(&|channel, map| {
+            let middle = means[channel] as f32;
+            sum(map, |x| (x - middle) * (x - middle))
         });
         let statistics = means.iter().zip(squares).map(|(&mean, squares)| {
             let rounded = mean - f64::from(mean as f32);
