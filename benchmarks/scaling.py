@@ -26,6 +26,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 
 from ranks import OPEN_MPI
 from run import machine
@@ -89,7 +90,7 @@ for side in "one v1 10.9.0.1" "two v2 10.9.0.2"; do
 done
 """
     subprocess.run(["bash", "-c", script], check=True)
-    agent = pathlib.Path("/tmp/palinode-netns-agent")
+    agent = pathlib.Path(tempfile.mkdtemp(), "agent")
     agent.write_text(AGENT)
     agent.chmod(0o755)
     mca = ["--mca", "plm_rsh_agent", agent, "--mca", "btl", "tcp,self", "--mca", "btl_tcp_if_include", "10.9.0.0/24"]

@@ -7,7 +7,7 @@ use crate::output::{say, shown};
 use crate::progress::{Display, Unseen};
 use crate::signals::Signals;
 use clap::Args;
-use palinode_train::experiment::{Plan, Trial, run, table_rows};
+use palinode_train::experiment::{Plan, run, table_rows};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -49,10 +49,10 @@ impl Experiment {
         let recipes = self.file.parent().unwrap_or(Path::new("."));
         let name = self.file.file_stem().unwrap_or_default();
         let out = self.out.unwrap_or_else(|| Path::new("runs").join(name));
-        if self.dry_run && !job.is_first() {
-            return Ok(());
-        }
         if self.dry_run {
+            if !job.is_first() {
+                return Ok(());
+            }
             let trials = plan.trials(recipes)?;
             let runs = trials.iter().map(|trial| shown(&out.join("runs").join(&trial.directory)));
             if self.json {
@@ -61,14 +61,12 @@ impl Experiment {
             return runs.into_iter().try_for_each(|run| say!("{run}"));
         }
         let together = job.machine(machine.threads());
-        let announced = |(number, count): (usize, usize), trial: &Trial| {
-            format!("run {number} of {count}: {}", trial.directory)
-        };
         let finished = match job.is_first() {
             true => {
                 let mut display = Display::new(self.quiet, signals)?;
-                run(&plan, recipes, &out, together, &mut display, |display, number, trial| {
-                    display.begin(&announced(number, trial));
+                run(&plan, recipes, &out, together, &mut display, |display, place, trial| {
+                    let (number, count) = place;
+                    display.begin(&format!("run {number} of {count}: {}", trial.directory));
                 })?
             }
             false => {

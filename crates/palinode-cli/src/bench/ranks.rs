@@ -36,8 +36,7 @@ struct Sum {
 
 impl Ranks {
     pub fn run(self, group: Option<&Arc<Group>>) -> anyhow::Result<()> {
-        let several = group.filter(|group| group.count() > 1);
-        let Some(group) = several else {
+        let Some(group) = group else {
             anyhow::bail!(
                 "there is one rank alone; start several with `mpirun -n 2 palinode bench ranks`"
             );

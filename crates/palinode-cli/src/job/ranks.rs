@@ -40,7 +40,8 @@ impl Job {
 
     /// All ranks, if there are several.
     pub fn group(&self) -> Option<Arc<Group>> {
-        self.0.as_ref().map(|job| job.group().clone())
+        let all = self.0.as_ref().map(|job| job.group().clone());
+        all.filter(|group| group.count() > 1)
     }
 
     /// These threads, in the group of all ranks.
@@ -57,33 +58,27 @@ impl Job {
     pub fn leave(self, result: anyhow::Result<()>, stopped: u8) -> ExitCode {
         let Some(job) = self.0 else { return outcome::report(result, stopped) };
         let rank = job.group().rank();
-        // All ranks have agreed to stop.
-        let agreed = |error: &anyhow::Error| {
-            matches!(
-                error.downcast_ref(),
-                Some(Error::Interrupted { .. } | Error::ExperimentInterrupted)
-            )
+        let Err(error) = result else {
+            job.end();
+            return ExitCode::SUCCESS;
         };
-        let failed = result.as_ref().is_err_and(|error| !agreed(error));
-        if rank > 0 && failed {
-            std::thread::sleep(FIRST_SPEAKS);
+        if let Some(Error::Interrupted { .. } | Error::ExperimentInterrupted) = error.downcast_ref()
+        {
+            // All ranks have agreed to stop.
+            let code = match rank {
+                0 => outcome::say(&error, stopped),
+                _ => outcome::code(&error, stopped),
+            };
+            job.end();
+            return ExitCode::from(code);
         }
-        let result = match rank {
-            0 => result,
-            _ => result.map_err(|error| {
-                let host = mpi::host();
-                error.context(format!("rank {rank} on {host}"))
-            }),
+        let error = match rank {
+            0 => error,
+            _ => {
+                std::thread::sleep(FIRST_SPEAKS);
+                error.context(format!("rank {rank} on {}", mpi::host()))
+            }
         };
-        let code = match (&result, rank > 0 && !failed) {
-            (Ok(()), _) => 0,
-            (Err(error), true) => outcome::code(error, stopped),
-            (Err(error), false) => outcome::say(error, stopped),
-        };
-        if failed {
-            job.abort(code.into());
-        }
-        job.end();
-        ExitCode::from(code)
+        job.abort(outcome::say(&error, stopped).into())
     }
 }

@@ -109,7 +109,7 @@ impl<'a> StepBench<'a> {
     ) -> Result<Self> {
         let StepPlan { batch_size, seed, ref modes, .. } = *plan;
         config.validate()?;
-        let ranks = plan.group.as_ref().filter(|group| group.count() > 1);
+        let ranks = plan.group.as_ref();
         let own = batch_size.div_ceil(ranks.map_or(1, |group| group.count()));
         let parts = config.step_bytes(config.parameter_count().total, modes, own)?;
         check_available(&plan.device, &parts)?;

@@ -56,8 +56,11 @@ impl Resumed {
             Ok(pack(&files))
         })?;
         let [config, checkpoint, finished, metrics] = unpack(&sent);
-        let config = String::from_utf8(config.unwrap_or_default())
-            .map_err(|error| Error::format(path.join("config.toml"), error.to_string()))?;
+        let file = path.join("config.toml");
+        let config =
+            config.ok_or_else(|| Error::format(&file, "the first rank has not sent it"))?;
+        let config =
+            String::from_utf8(config).map_err(|error| Error::format(&file, error.to_string()))?;
         if let Some(here) = here {
             return Ok((here, config));
         }

@@ -1,6 +1,6 @@
 //! Gradients of a node on their way to other ranks.
 
-use super::view::values;
+use super::view::view;
 use burn::tensor::Tensor;
 use palinode_kernels::{Context, LeafGradients};
 
@@ -11,7 +11,7 @@ pub(super) fn hand_over(context: &Context, leaves: &[Option<u64>], found: &[Tens
     let mut gradients = LeafGradients::default();
     for (leaf, gradient) in leaves.iter().zip(found) {
         let Some(leaf) = *leaf else { continue };
-        gradients.push(leaf, &values(gradient.clone()));
+        gradients.push(leaf, &view(gradient.clone()));
     }
     share.ranks().begin(gradients);
 }

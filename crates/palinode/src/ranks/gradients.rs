@@ -1,6 +1,6 @@
 //! The gradients of a network over the whole batch.
 
-use crate::autodiff::{node_id, values};
+use crate::autodiff::{node_id, view};
 use crate::error::Result;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -31,7 +31,7 @@ pub fn add_gradients<M: Module>(
     let mut left = LeafGradients::default();
     for (leaf, gradient) in leaves.iter().zip(&*gradients) {
         let (Some(leaf), Some(gradient)) = (leaf, gradient) else { continue };
-        let own = values(gradient.clone());
+        let own = view(gradient.clone());
         // Where a parameter has other uses too, its gradient is the sum over all of them.
         let handed = sums.get(leaf).is_some_and(|(bits, _)| *bits == Leaf::bits_of(&own));
         if !handed {
