@@ -4,10 +4,11 @@ use crate::output::{plain, say, shown};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use palinode_train::data::{
-    Dataset, Known, Mean, Patience, SourceName, Split, Twins, describe, fetch,
+    ImageSource, Mean, Patience, SourceName, Split, Survey, Twins, class_counts, fetch,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Sub-commands of `palinode data`.
 #[derive(Debug, Subcommand)]
@@ -106,35 +107,39 @@ impl Info {
         let Some(described) = train.as_ref().or(test.as_ref()) else {
             anyhow::bail!("{}: there are no images", self.name);
         };
-        let info = describe(described, Mean::Channel)?;
         let splits = [train.as_ref(), test.as_ref()];
+        let [train_survey, test_survey] =
+            splits.map(|split| split.map(|images| Survey::of(images, Mean::Channel)).transpose());
+        let surveys = [train_survey?, test_survey?];
+        let Some(info) = surveys.iter().flatten().next().map(|found| found.describe(described))
+        else {
+            anyhow::bail!("{}: there are no images", self.name);
+        };
         let mut remarks: Vec<String> =
-            splits.iter().flatten().flat_map(|split| split.remarks.clone()).collect();
-        let known_train = train.as_ref().map(Known::new).transpose()?;
-        let known_test = test.as_ref().map(Known::new).transpose()?;
-        for (split, known) in splits.into_iter().zip([&known_train, &known_test]) {
-            if let (Some(split), Some(known)) = (split, known) {
-                remarks.extend(known.in_two_classes()?.remark(split));
+            splits.iter().flatten().flat_map(|split| split.remarks()).collect();
+        for (split, survey) in splits.into_iter().zip(&surveys) {
+            if let (Some(split), Some(survey)) = (split, survey) {
+                remarks.extend(survey.in_two_classes(split).remark(split));
             }
         }
-        let shared = match (&known_train, &test) {
-            (Some(known), Some(test)) => Some(known.shared_with(test)?),
+        let shared = match &surveys {
+            [Some(train), Some(test)] => Some(train.shared_with(test)),
             _ => None,
         };
-        let counts = splits.map(|split| split.map(Dataset::class_counts));
+        let counts = splits.map(|split| split.map(class_counts));
         if self.json {
             return say!(
                 "{}",
                 json!({
                     "name": self.name,
-                    "train": train.as_ref().map(Dataset::len),
-                    "test": test.as_ref().map(Dataset::len),
-                    "channels": described.channels,
-                    "size": described.size,
-                    "padding": described.padding,
+                    "train": train.as_ref().map(ImageSource::len),
+                    "test": test.as_ref().map(ImageSource::len),
+                    "channels": info.channels,
+                    "size": info.size,
+                    "padding": info.padding,
                     "mean": info.mean,
                     "std": info.std,
-                    "classes": described.classes,
+                    "classes": info.classes,
                     "train_per_class": counts[0],
                     "test_per_class": counts[1],
                     "overlap": shared.as_ref().map(Twins::len),
@@ -142,7 +147,7 @@ impl Info {
                 })
             );
         }
-        let number = |split: &Option<Dataset>| match split {
+        let number = |split: &Option<Arc<dyn ImageSource>>| match split {
             Some(images) => images.len().to_string(),
             None => "no".to_owned(),
         };
@@ -154,15 +159,15 @@ impl Info {
             };
             say!("{} of the test images are also training images{named}", shared.len())?;
         }
-        let [rows, columns] = described.size;
+        let [rows, columns] = info.size;
         say!(
             "{} × {rows} × {columns}, {} of it padding on each side",
-            described.channels,
-            described.padding
+            info.channels,
+            info.padding
         )?;
         let of = if train.is_some() { "training" } else { "test" };
         say!("mean {:.4?}, standard deviation {:.4?} (all {of} images)", info.mean, info.std)?;
-        for (class, name) in described.classes.iter().enumerate() {
+        for (class, name) in info.classes.iter().enumerate() {
             let [train, test] = counts.each_ref().map(|counts| match counts {
                 Some(counts) => counts[class].to_string(),
                 None => "–".to_owned(),

@@ -8,9 +8,10 @@ use palinode::device::{DeviceName, Runtime};
 use palinode::network::{Layout, NetworkConfig, StateKind, Variant, WeightFile};
 use palinode::precision::NumberType;
 use palinode::tensor::{Device, Tensor};
-use palinode_train::data::{self, Batches, Dataset, ImageSource, Relabelled, SourceName};
+use palinode_train::data::{self, Batches, ImageSource, Relabelled, SourceName};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A positive number, `limit` at the most.
 pub fn at_most(limit: u64) -> RangedU64ValueParser<usize> {
@@ -204,7 +205,7 @@ impl DataSplit {
 
     /// Reads it as images for the network of a weight file. What a user should know about them is said on
     /// stderr.
-    pub fn load(&self, file: &WeightFile) -> anyhow::Result<Relabelled<Dataset>> {
+    pub fn load(&self, file: &WeightFile) -> anyhow::Result<Relabelled<Arc<dyn ImageSource>>> {
         let source = match &self.data {
             Some(name) => SourceName::parse(name)?,
             None => SourceName::default(),

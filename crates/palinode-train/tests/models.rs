@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 use palinode::network::{WeightFile, count};
 use palinode::reversible::Differentiation;
-use palinode_train::data::{SourceName, Split};
+use palinode_train::data::{ImageSource, Selection, SourceName, Split};
 use palinode_train::train::evaluate;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ fn the_best_network_knows_its_training_images() {
     assert_eq!(count(&network).total, 482_986);
     let images = SourceName::FashionMnistMini.load(None, Split::Train).unwrap();
     let some: Vec<usize> = (0..images.len()).step_by(10).collect();
-    let found = evaluate(&network, &images.select(&some), &file.data, 100).unwrap();
+    let some = Selection::new(images, some).unwrap();
+    let found = evaluate(&network, &some, &file.data, 100).unwrap();
     assert!(found.accuracy > 0.95, "{:.2} %", 100.0 * found.accuracy);
 }

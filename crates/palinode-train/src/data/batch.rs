@@ -1,6 +1,7 @@
 //! Batches of standardised images as tensors.
 
 use super::augment::Augmentation;
+use super::decoders::decoders;
 use super::image_source::{ImageSource, image_len};
 use crate::error::{Error, Result};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -165,7 +166,7 @@ impl<S: ImageSource> Batches<S> {
         Ok(self.prepare(true)?.map(|prepared| prepared.on(device)))
     }
 
-    /// The numbers of the next batch.
+    /// The numbers of the next batch, by the threads of the caller's pool if `parallel` says so.
     fn prepare(&mut self, parallel: bool) -> Result<Option<Prepared>> {
         let end = self.next.saturating_add(self.size).min(self.order.len());
         let whole = end - self.next;
@@ -232,17 +233,23 @@ impl<S: ImageSource + 'static> Batches<S> {
     /// in use.
     ///
     /// On the CPU this thread works alone, beside the threads that compute. On other devices, the threads of
-    /// `context` have nothing else to do, but for the one that calls this: they share the images of a batch.
-    pub fn ahead(mut self, device: &Device, context: &Context) -> Ahead {
+    /// `context` have nothing else to do, but for the one that calls this: they share the images of a batch. Images that
+    /// are [read from files](ImageSource::listing) are decoded by as many threads as compute, on any device.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Io`] where the system gives no threads.
+    pub fn ahead(mut self, device: &Device, context: &Context) -> Result<Ahead> {
         let (sender, receiver) = sync_channel(1);
+        let decoders = self.source.listing().map(|_| decoders(context.threads())).transpose()?;
         let helpers = (!is_cpu(device) && context.threads() > 1).then(|| context.clone());
         let device = device.clone();
         let worker = thread::spawn(move || {
             loop {
                 // The upload is always by this thread: CubeCL keeps memory for each thread that uploads.
-                let prepared = match &helpers {
-                    Some(context) => context.install(|| self.prepare(true)),
-                    None => self.prepare(false),
+                let prepared = match (&decoders, &helpers) {
+                    (Some(decoders), _) => decoders.install(|| self.prepare(true)),
+                    (None, Some(context)) => context.install(|| self.prepare(true)),
+                    (None, None) => self.prepare(false),
                 };
                 let batch = prepared.map(|own| own.map(|own| own.on(&device))).transpose();
                 let last = !matches!(batch, Some(Ok(_)));
@@ -253,7 +260,7 @@ impl<S: ImageSource + 'static> Batches<S> {
                 }
             }
         });
-        Ahead { receiver, worker: Some(worker) }
+        Ok(Ahead { receiver, worker: Some(worker) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Classes by their names: two data sets may number the same classes differently.
 
-use super::image_source::ImageSource;
+use super::image_source::{ImageSource, delegated};
 use crate::error::{Error, Result};
 
 /// Images whose labels count the classes of another list, matched by name.
@@ -55,35 +55,15 @@ impl<S: ImageSource> Relabelled<S> {
 }
 
 impl<S: ImageSource> ImageSource for Relabelled<S> {
-    fn len(&self) -> usize {
-        self.source.len()
-    }
-    fn channels(&self) -> usize {
-        self.source.channels()
-    }
-    fn size(&self) -> [usize; 2] {
-        self.source.size()
-    }
-    fn padding(&self) -> usize {
-        self.source.padding()
-    }
-    fn background(&self) -> Option<[u8; 3]> {
-        self.source.background()
-    }
+    delegated!(|own| own.source => len channels size padding background name listing read);
     fn classes(&self) -> &[String] {
         &self.classes
     }
     fn label(&self, index: usize) -> usize {
         self.labels[self.source.label(index)]
     }
-    fn name(&self, index: usize) -> String {
-        self.source.name(index)
-    }
     fn remarks(&self) -> Vec<String> {
         self.remarks.clone()
-    }
-    fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
-        self.source.read(index, into)
     }
 }
 

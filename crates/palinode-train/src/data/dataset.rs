@@ -83,27 +83,6 @@ impl Dataset {
         &self.images[index * length..(index + 1) * length]
     }
 
-    /// The images at `indices`, in their order.
-    pub fn select(&self, indices: &[usize]) -> Self {
-        Self {
-            images: indices.iter().flat_map(|&i| self.image(i).iter().copied()).collect(),
-            labels: indices.iter().map(|&i| self.labels[i]).collect(),
-            classes: self.classes.clone(),
-            names: indices.iter().filter_map(|&i| self.names.get(i).cloned()).collect(),
-            remarks: self.remarks.clone(),
-            ..*self
-        }
-    }
-
-    /// Images per class.
-    pub fn class_counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.classes.len()];
-        for &label in &self.labels {
-            counts[usize::from(label)] += 1;
-        }
-        counts
-    }
-
     /// Checks labels read from `path` against the number of classes.
     pub(super) fn check_labels(&self, path: &Path) -> Result<()> {
         let classes = self.classes.len();
@@ -121,17 +100,28 @@ impl Dataset {
 
     /// Adds `padding` zero pixels on each side.
     pub(super) fn padded(self, padding: usize) -> Self {
-        let [rows, columns] = self.size;
-        let (new_rows, new_columns) = (rows + 2 * padding, columns + 2 * padding);
-        let mut images = vec![0; self.len() * self.channels * new_rows * new_columns];
-        let planes = images.chunks_mut(new_rows * new_columns);
-        for (plane, old) in planes.zip(self.images.chunks(rows * columns)) {
-            for (row, pixels) in old.chunks(columns).enumerate() {
-                let start = (row + padding) * new_columns + padding;
-                plane[start..start + columns].copy_from_slice(pixels);
-            }
+        let size = self.size.map(|extent| extent + 2 * padding);
+        let length = self.channels * size[0] * size[1];
+        let mut images = vec![0; self.len() * length];
+        let old = self.images.chunks(self.image_len().max(1));
+        for (image, old) in images.chunks_mut(length.max(1)).zip(old) {
+            pad(old, self.size, padding, image);
         }
-        Self { images, size: [new_rows, new_columns], padding: self.padding + padding, ..self }
+        Self { images, size, padding: self.padding + padding, ..self }
+    }
+}
+
+/// Writes the planes of `image`, of `size` each, to `into`, which has `padding` more pixels on each side of a plane. Those are
+/// left as they are.
+pub(super) fn pad(image: &[u8], size: [usize; 2], padding: usize, into: &mut [u8]) {
+    let [rows, columns] = size;
+    let (new_rows, new_columns) = (rows + 2 * padding, columns + 2 * padding);
+    let planes = into.chunks_mut((new_rows * new_columns).max(1));
+    for (plane, old) in planes.zip(image.chunks((rows * columns).max(1))) {
+        for (row, pixels) in old.chunks(columns.max(1)).enumerate() {
+            let start = (row + padding) * new_columns + padding;
+            plane[start..start + columns].copy_from_slice(pixels);
+        }
     }
 }
 

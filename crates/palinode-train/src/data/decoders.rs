@@ -2,74 +2,102 @@
 
 use crate::error::{Error, Result};
 use palinode::wording::first_ten;
-use std::sync::atomic::{AtomicBool, Ordering};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, scope};
 
 /// The name of the threads that decode pictures. A decoder that panics on a broken file panics there, and
 /// the panic becomes an error: a program may keep its panic hook from writing about them.
 pub const DECODER_THREAD: &str = "palinode-decoder";
 
-/// Fills `count` images of `length` bytes: `read` writes image `index`. The images are in the order of
-/// their indices.
-///
-/// As many threads work as the pool of the caller has. `progress` is called with (images so far, images);
-/// where it fails, the work stops.
+/// A pool of so many threads that decode pictures.
 ///
 /// # Errors
-/// The error of `progress`. Where `read` failed once, its error; where it failed for several images,
-/// [`palinode::Error::Config`] naming the first ten, in the order of the images. All images have then been
-/// tried.
-pub(super) fn decode_all(
-    count: usize,
-    length: usize,
-    read: impl Fn(usize, &mut [u8]) -> Result<()> + Sync,
-    progress: &mut dyn FnMut(usize, usize) -> Result<()>,
-) -> Result<Vec<u8>> {
-    let mut images = vec![0; count * length];
-    let work = Mutex::new(images.chunks_mut(length.max(1)).take(count).enumerate());
+/// [`palinode::Error::Io`] where the system does not give them.
+pub(super) fn decoders(threads: usize) -> Result<ThreadPool> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads);
+    let pool = pool.thread_name(|_| DECODER_THREAD.to_owned()).build();
+    pool.map_err(|error| Error::io(DECODER_THREAD)(std::io::Error::other(error)))
+}
+
+/// What became of some images.
+pub(super) struct Decoded<S> {
+    /// The state of every thread.
+    pub states: Vec<S>,
+    /// The images that could not be read, in their order, and why.
+    pub failures: Vec<(usize, Error)>,
+}
+
+/// Calls `work` once for every image in `range`, on as many threads as the pool of the caller has. Each of
+/// them has its own `state`. An image that fails does not keep the others from being tried.
+///
+/// `progress` is called with (images so far, images).
+///
+/// # Errors
+/// [`palinode::Error::Io`] where the system gives no thread.
+pub(super) fn for_each_image<S: Send>(
+    range: Range<usize>,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, usize) -> Result<()> + Sync,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Decoded<S>> {
+    let count = range.len();
+    let next = AtomicUsize::new(range.start);
     let (sender, results) = channel();
-    let stopped = AtomicBool::new(false);
     let mut failures = Vec::new();
-    let outcome = scope(|threads| {
-        for _ in 0..rayon::current_num_threads().min(count.max(1)) {
-            let (sender, work, read, stopped) = (sender.clone(), &work, &read, &stopped);
+    let states = scope(|threads| {
+        let threads_wanted = rayon::current_num_threads().min(count.max(1));
+        let mut workers = Vec::with_capacity(threads_wanted);
+        for _ in 0..threads_wanted {
+            let (sender, next, state, work, end) =
+                (sender.clone(), &next, &state, &work, range.end);
             let decode = move || {
-                while !stopped.load(Ordering::Relaxed) {
-                    let next = work.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some((index, image)) = next else { return };
+                let mut own = state();
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= end {
+                        return own;
+                    }
                     // The receiver outlives the threads.
-                    let _ = sender.send((index, read(index, image)));
+                    let _ = sender.send((index, work(&mut own, index)));
                 }
             };
             let started =
                 Builder::new().name(DECODER_THREAD.to_owned()).spawn_scoped(threads, decode);
-            started.map_err(Error::io(DECODER_THREAD))?;
+            workers.push(started.map_err(Error::io(DECODER_THREAD))?);
         }
         drop(sender);
         for (done, (index, result)) in results.iter().enumerate() {
             if let Err(error) = result {
                 failures.push((index, error));
             }
-            if let Err(error) = progress(done + 1, count) {
-                stopped.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
+            progress(done + 1, count);
         }
-        Ok(())
-    });
-    outcome?;
+        let states = workers.into_iter().map(|worker| match worker.join() {
+            Ok(state) => state,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        Ok::<_, Error>(states.collect())
+    })?;
     failures.sort_by_key(|(index, _)| *index);
+    Ok(Decoded { states, failures })
+}
+
+/// One error for some images that cannot be read: that of the only one, or [`palinode::Error::Config`] naming
+/// the first ten.
+pub(super) fn all_unreadable(mut failures: Vec<(usize, Error)>) -> Error {
     match failures.len() {
-        0 => Ok(images),
-        1 => Err(failures.remove(0).1),
-        _ => Err(all(failures.into_iter().map(|(_, error)| error).collect())),
+        1 => failures.remove(0).1,
+        _ => unreadable(failures.iter().map(|(_, error)| error.to_string()).collect()),
     }
 }
 
-/// One error for several files.
-fn all(errors: Vec<Error>) -> Error {
-    let named = first_ten(errors.iter().map(ToString::to_string), "; ", "more");
-    Error::config(format!("{} pictures cannot be read", errors.len()), named)
+/// The error of some images that cannot be read, by what is wrong with each.
+pub(crate) fn unreadable(reasons: Vec<String>) -> Error {
+    let count = reasons.len();
+    let pictures = if count == 1 { "picture" } else { "pictures" };
+    let named = first_ten(reasons.into_iter(), "; ", "more");
+    Error::config(format!("{count} {pictures} cannot be read"), named)
 }

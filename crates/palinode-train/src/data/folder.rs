@@ -1,11 +1,10 @@
 //! Pictures in folders: `train/CLASS/` and `test/CLASS/`.
 
-use super::dataset::{Dataset, Split};
-use super::decoders::decode_all;
+use super::dataset::Split;
 use super::left_out::LeftOut;
-use super::picture::{BACKGROUND, Form, Kind, LARGEST_SIDE, read};
+use super::picture::{BACKGROUND, Form, Kind, LARGEST_SIDE};
+use super::pictures::{PictureFile, Pictures};
 use crate::error::{Error, Result};
-use palinode::memory::check_available;
 use palinode::network::DataInfo;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -24,11 +23,25 @@ pub struct FolderOptions {
     pub background: [u8; 3],
     /// Rows and columns that a picture may have. A larger one is refused before it is decoded.
     pub largest_side: u32,
+    /// MB that decoded pictures are kept in; unset: half of what is free. Other pictures are decoded each time they
+    /// are needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Zero pixels that are added on each side, for a network that was trained on padded images.
+    #[serde(skip)]
+    pub padding: usize,
 }
 
 impl Default for FolderOptions {
     fn default() -> Self {
-        Self { size: [32, 32], grey: false, background: BACKGROUND, largest_side: LARGEST_SIDE }
+        Self {
+            size: [32, 32],
+            grey: false,
+            background: BACKGROUND,
+            largest_side: LARGEST_SIDE,
+            memory: None,
+            padding: 0,
+        }
     }
 }
 
@@ -37,7 +50,8 @@ impl FolderOptions {
     pub fn of(data: &DataInfo) -> Self {
         let size = data.size.map(|extent| extent.saturating_sub(2 * data.padding));
         let background = data.background.unwrap_or(BACKGROUND);
-        Self { size, grey: data.channels == 1, background, ..Self::default() }
+        let (grey, padding) = (data.channels == 1, data.padding);
+        Self { size, grey, background, padding, ..Self::default() }
     }
 
     /// Sets [`largest_side`](Self::largest_side), if there is a value for it.
@@ -53,17 +67,12 @@ impl FolderOptions {
     }
 }
 
-/// Reads one split. `progress` is called with (pictures so far, pictures).
+/// Lists one split. No picture is read.
 ///
 /// The classes are the folders' names in alphabetical order, the same in both splits where there are two.
 /// Pictures are in the order of class and name. Hidden files are ignored; of everything else that is no
-/// picture, the data set's remarks say how many there are.
-pub(super) fn load(
-    directory: &Path,
-    split: Split,
-    options: FolderOptions,
-    progress: &mut dyn FnMut(usize, usize) -> Result<()>,
-) -> Result<Dataset> {
+/// picture, the remarks say how many there are.
+pub(super) fn list(directory: &Path, split: Split, options: FolderOptions) -> Result<Pictures> {
     if options.size.iter().any(|extent| !(1..=4096).contains(extent)) {
         let reason = format!("{:?}: expected rows and columns from 1 to 4096", options.size);
         return Err(Error::config("data.folder.size", reason));
@@ -86,37 +95,22 @@ pub(super) fn load(
         let reason = format!("{} classes (folders), expected 2 to 256", classes.len());
         return Err(Error::format(&own, reason));
     }
-    let (mut paths, mut labels, mut names) = (Vec::new(), Vec::new(), Vec::new());
-    for (label, class) in classes.iter().enumerate() {
-        let place = format!("{name}/{class}");
-        let found = pictures(&own.join(class), &place, &mut left_out)?;
-        let named = |path: &PathBuf| {
-            format!("{place}/{}", path.file_name().unwrap_or_default().to_string_lossy())
-        };
-        names.extend(found.iter().map(|(path, _)| named(path)));
-        labels.extend(found.iter().map(|_| label as u8));
-        paths.extend(found);
+    let mut files = Vec::new();
+    for (label, class) in (0..).zip(&classes) {
+        files.extend(pictures(&own.join(class), label, &format!("{name}/{class}"), &mut left_out)?);
     }
-    let form = options.form();
-    let bytes = (paths.len() as u64).saturating_mul(form.len() as u64);
-    // Every thread scales a picture, in f32 and then in bytes.
-    let scaled =
-        options.size.iter().fold(20_u64, |bytes, &extent| bytes.saturating_mul(extent as u64));
-    let threads = rayon::current_num_threads() as u64;
-    check_available(&[("the pictures", bytes), ("scaling", scaled.saturating_mul(threads))])?;
-    let turns = Mutex::new(());
-    let decode = |index: usize, into: &mut [u8]| {
-        let (path, kind) = &paths[index];
-        kind.check_content(path)?;
-        read(path, form, &turns, into)
-    };
-    let images = decode_all(paths.len(), form.len(), decode, progress)?;
-    Ok(Dataset {
-        names,
+    let found = Pictures {
+        files,
+        form: options.form(),
+        padding: options.padding,
+        // split/CLASS/NAME
+        named_by: Some(3),
+        classes,
         remarks: left_out.remarks(),
-        background: Some(options.background),
-        ..Dataset::new(images, labels, form.channels, options.size, classes)
-    })
+        turns: Mutex::new(()),
+    };
+    found.check_memory()?;
+    Ok(found)
 }
 
 /// The names of the split's folder and of the other one's.
@@ -168,8 +162,13 @@ fn folders(directory: &Path, place: &str, left_out: &mut LeftOut) -> Result<Vec<
     Ok(names)
 }
 
-/// Pictures in `directory`, which messages call `place`, in the order of their names.
-fn pictures(directory: &Path, place: &str, left_out: &mut LeftOut) -> Result<Vec<(PathBuf, Kind)>> {
+/// Pictures of class `label` in `directory`, which messages call `place`, in the order of their names.
+fn pictures(
+    directory: &Path,
+    label: u16,
+    place: &str,
+    left_out: &mut LeftOut,
+) -> Result<Vec<PictureFile>> {
     let mut found = Vec::new();
     for path in entries(directory)? {
         let reason = match std::fs::metadata(&path) {
@@ -179,9 +178,9 @@ fn pictures(directory: &Path, place: &str, left_out: &mut LeftOut) -> Result<Vec
             Err(error) => return Err(Error::io(&path)(error)),
             Ok(file) if file.is_dir() => "folders".to_owned(),
             Ok(file) if !file.is_file() => "special files".to_owned(),
-            Ok(_) => match Kind::by_name(&path) {
+            Ok(file) => match Kind::by_name(&path) {
                 Some(kind) => {
-                    found.push((path, kind));
+                    found.push(PictureFile { path, kind: Some(kind), label, bytes: file.len() });
                     continue;
                 }
                 None => match path.extension() {
@@ -218,6 +217,7 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{ImageSource, Mean, Survey, image_len};
 
     fn picture(path: &Path, width: u32, height: u32, colour: [u8; 3]) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -236,20 +236,29 @@ mod tests {
         std::fs::write(at("train/cat/notes.txt"), "no picture").unwrap();
         std::fs::write(at("train/.hidden"), "").unwrap();
         let options = FolderOptions { size: [8, 8], ..FolderOptions::default() };
-        let read = |split, options| load(root.path(), split, options, &mut |_, _| Ok(()));
+        let read = |split, options| list(root.path(), split, options);
         let found = read(Split::Train, options).unwrap();
-        assert_eq!(
-            (found.classes.clone(), found.labels.clone()),
-            (vec!["ant".into(), "cat".into()], vec![0, 1, 1])
-        );
-        assert_eq!(found.image(2)[..64], [10; 64]);
-        assert_eq!(found.image(2)[128..], [30; 64]);
+        assert_eq!(found.classes(), ["ant", "cat"]);
+        assert_eq!([0, 1, 2].map(|index| found.label(index)), [0, 1, 1]);
+        assert_eq!(found.name(2), "train/cat/b.png");
+        let mut image = vec![0; image_len(&found)];
+        found.read(2, &mut image).unwrap();
+        assert_eq!((&image[..64], &image[128..]), (&[10; 64][..], &[30; 64][..]));
+        let padded =
+            list(root.path(), Split::Train, FolderOptions { padding: 1, ..options }).unwrap();
+        assert_eq!((padded.size(), padded.padding()), ([10, 10], 1));
+        let mut wider = vec![9; image_len(&padded)];
+        padded.read(2, &mut wider).unwrap();
+        assert_eq!((&wider[..11], &wider[11..19], wider[19]), (&[0; 11][..], &[10; 8][..], 0));
         let grey =
             read(Split::Test, FolderOptions { size: [4, 6], grey: true, ..options }).unwrap();
-        assert_eq!((grey.channels, grey.image_len(), grey.len()), (1, 24, 2));
+        assert_eq!((grey.channels(), image_len(&grey), grey.len()), (1, 24, 2));
 
         std::fs::write(at("train/ant/y.png"), b"no picture at all").unwrap();
-        let message = |split| read(split, options).unwrap_err().to_string();
+        let message = |split| {
+            let found = read(split, options).and_then(|found| Survey::of(&found, Mean::Channel));
+            found.unwrap_err().to_string()
+        };
         assert!(message(Split::Train).contains("y.png"));
         picture(&at("test/dog/1.png"), 8, 8, [1, 2, 3]);
         assert!(message(Split::Test).contains("`dog`"));
@@ -264,7 +273,7 @@ mod tests {
         }
         std::fs::create_dir_all(inner.join("train/__MACOSX")).unwrap();
         let options = FolderOptions { size: [8, 8], ..FolderOptions::default() };
-        let read = |split| load(root.path(), split, options, &mut |_, _| Ok(()));
+        let read = |split| list(root.path(), split, options);
         assert_eq!(read(Split::Train).unwrap().classes, ["cat", "dog"]);
         assert!(holds(root.path(), Split::Train) && !holds(root.path(), Split::Test));
         assert!(read(Split::Test).unwrap_err().to_string().contains("there is no such folder"));

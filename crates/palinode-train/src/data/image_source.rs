@@ -10,7 +10,8 @@ use std::sync::Arc;
 /// * order: index `i` names the same image every time
 ///
 /// [`Dataset`](super::Dataset) holds its images in memory. A source of your own may read them from
-/// files when [`read`](Self::read) asks for them. Several threads read at the same time.
+/// files when [`read`](Self::read) asks for them, and then has a [`listing`](Self::listing); [`Kept`](super::Kept) keeps some
+/// of them in memory. Several threads read at the same time.
 pub trait ImageSource: Send + Sync {
     /// Number of images.
     fn len(&self) -> usize;
@@ -60,21 +61,16 @@ pub trait ImageSource: Send + Sync {
     /// Whatever keeps the image from being read.
     fn read(&self, index: usize, into: &mut [u8]) -> Result<()>;
 
-    /// A checksum of all images and labels. A run that is resumed must find the same one.
+    /// For a source that reads images from files when it is asked for them: a checksum of what it knows of them without
+    /// reading, such as the names and sizes of the files. `None`, the default, for images in memory.
     ///
-    /// The default reads everything once. A large source can return a checksum that it has stored.
+    /// Training then treats them so:
     ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    fn checksum(&self) -> Result<u32> {
-        let mut crc = flate2::Crc::new();
-        let mut image = vec![0; image_len(self)];
-        for index in 0..self.len() {
-            self.read(index, &mut image)?;
-            crc.update(&image);
-            crc.update(&(self.label(index) as u64).to_le_bytes());
-        }
-        Ok(crc.sum())
+    /// * Several ranks share the [first reading](super::Survey) of all images. All must have the same listing.
+    /// * An image that is another one when it is read again is an error.
+    /// * As many threads as compute read the next batch ahead.
+    fn listing(&self) -> Option<u32> {
+        None
     }
 }
 
@@ -82,6 +78,13 @@ pub trait ImageSource: Send + Sync {
 pub fn image_len<S: ImageSource + ?Sized>(source: &S) -> usize {
     let [rows, columns] = source.size();
     source.channels() * rows * columns
+}
+
+/// Images of `source` per class.
+pub fn class_counts<S: ImageSource + ?Sized>(source: &S) -> Vec<usize> {
+    let mut counts = vec![0; source.classes().len()];
+    (0..source.len()).for_each(|index| counts[source.label(index)] += 1);
+    counts
 }
 
 /// Checks what the training loop relies on: sizes that are not zero and labels that name a class.
@@ -116,49 +119,89 @@ pub fn check_source<S: ImageSource + ?Sized>(source: &S) -> Result<()> {
     }
 }
 
-/// A borrowed or shared source is a source.
-macro_rules! delegate {
-    ($pointer:ty) => {
-        impl<S: ImageSource + ?Sized> ImageSource for $pointer {
-            fn len(&self) -> usize {
-                (**self).len()
-            }
-            fn channels(&self) -> usize {
-                (**self).channels()
-            }
-            fn size(&self) -> [usize; 2] {
-                (**self).size()
-            }
-            fn padding(&self) -> usize {
-                (**self).padding()
-            }
-            fn background(&self) -> Option<[u8; 3]> {
-                (**self).background()
-            }
-            fn classes(&self) -> &[String] {
-                (**self).classes()
-            }
-            fn label(&self, index: usize) -> usize {
-                (**self).label(index)
-            }
-            fn name(&self, index: usize) -> String {
-                (**self).name(index)
-            }
-            fn remarks(&self) -> Vec<String> {
-                (**self).remarks()
-            }
-            fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
-                (**self).read(index, into)
-            }
-            fn checksum(&self) -> Result<u32> {
-                (**self).checksum()
-            }
+/// Methods of a source that are those of another one: `delegated!(|own| own.source => len channels)`.
+macro_rules! delegated {
+    (|$own:ident| $source:expr => $($method:ident)*) => {
+        $(delegated!(@ $method, $own, $source);)*
+    };
+    (@ len, $own:ident, $source:expr) => {
+        fn len(&self) -> usize {
+            let $own = self;
+            $source.len()
+        }
+    };
+    (@ channels, $own:ident, $source:expr) => {
+        fn channels(&self) -> usize {
+            let $own = self;
+            $source.channels()
+        }
+    };
+    (@ size, $own:ident, $source:expr) => {
+        fn size(&self) -> [usize; 2] {
+            let $own = self;
+            $source.size()
+        }
+    };
+    (@ padding, $own:ident, $source:expr) => {
+        fn padding(&self) -> usize {
+            let $own = self;
+            $source.padding()
+        }
+    };
+    (@ background, $own:ident, $source:expr) => {
+        fn background(&self) -> Option<[u8; 3]> {
+            let $own = self;
+            $source.background()
+        }
+    };
+    (@ classes, $own:ident, $source:expr) => {
+        fn classes(&self) -> &[String] {
+            let $own = self;
+            $source.classes()
+        }
+    };
+    (@ label, $own:ident, $source:expr) => {
+        fn label(&self, index: usize) -> usize {
+            let $own = self;
+            $source.label(index)
+        }
+    };
+    (@ name, $own:ident, $source:expr) => {
+        fn name(&self, index: usize) -> String {
+            let $own = self;
+            $source.name(index)
+        }
+    };
+    (@ remarks, $own:ident, $source:expr) => {
+        fn remarks(&self) -> Vec<String> {
+            let $own = self;
+            $source.remarks()
+        }
+    };
+    (@ listing, $own:ident, $source:expr) => {
+        fn listing(&self) -> Option<u32> {
+            let $own = self;
+            $source.listing()
+        }
+    };
+    (@ read, $own:ident, $source:expr) => {
+        fn read(&self, index: usize, into: &mut [u8]) -> crate::error::Result<()> {
+            let $own = self;
+            $source.read(index, into)
         }
     };
 }
+pub(super) use delegated;
 
-delegate!(&S);
-delegate!(Arc<S>);
+/// A borrowed source is a source.
+impl<S: ImageSource + ?Sized> ImageSource for &S {
+    delegated!(|own| (**own) => len channels size padding background classes label name remarks listing read);
+}
+
+/// A shared source is a source.
+impl<S: ImageSource + ?Sized> ImageSource for Arc<S> {
+    delegated!(|own| (**own) => len channels size padding background classes label name remarks listing read);
+}
 
 /// Some images of another source, in an order of their own.
 #[derive(Clone, Debug)]
@@ -185,32 +228,15 @@ impl<S: ImageSource> Selection<S> {
 }
 
 impl<S: ImageSource> ImageSource for Selection<S> {
+    delegated!(|own| own.source => channels size padding background classes remarks listing);
     fn len(&self) -> usize {
         self.indices.len()
-    }
-    fn channels(&self) -> usize {
-        self.source.channels()
-    }
-    fn size(&self) -> [usize; 2] {
-        self.source.size()
-    }
-    fn padding(&self) -> usize {
-        self.source.padding()
-    }
-    fn background(&self) -> Option<[u8; 3]> {
-        self.source.background()
-    }
-    fn classes(&self) -> &[String] {
-        self.source.classes()
     }
     fn label(&self, index: usize) -> usize {
         self.source.label(self.indices[index])
     }
     fn name(&self, index: usize) -> String {
         self.source.name(self.indices[index])
-    }
-    fn remarks(&self) -> Vec<String> {
-        self.source.remarks()
     }
     fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
         self.source.read(self.indices[index], into)

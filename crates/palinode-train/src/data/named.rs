@@ -2,14 +2,19 @@
 
 use super::cifar::Cifar;
 use super::classes::Relabelled;
-use super::dataset::{Dataset, Split};
+use super::dataset::Split;
 use super::folder::{self, FolderOptions};
+use super::image_source::ImageSource;
+use super::kept::Room;
+use super::statistics::Mean;
+use super::survey::Survey;
 use super::{fashion_mnist, mini, stl10};
 use crate::error::{Error, Result};
 use palinode::network::DataInfo;
 use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A data set's name in recipes and on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,27 +72,28 @@ impl SourceName {
             .ok_or_else(|| Error::unknown("data.name", "data set", name, Self::ALL.map(Self::name)))
     }
 
-    /// Reads one split, from `directory` or from where it is usually installed.
+    /// One split, from `directory` or from where it is usually installed.
     ///
     /// # Errors
     /// [`palinode::Error::Config`] where no directory is known, [`palinode::Error::Io`] and
     /// [`palinode::Error::Format`] for files that are missing or broken.
-    pub fn load(self, directory: Option<&Path>, split: Split) -> Result<Dataset> {
-        self.load_as(directory, split, FolderOptions::default(), &mut |_, _| Ok(()))
+    pub fn load(self, directory: Option<&Path>, split: Split) -> Result<Arc<dyn ImageSource>> {
+        let options = FolderOptions::default();
+        self.load_as(directory, split, options, &mut Room::half_of_free(1))
     }
 
-    /// [`load`](Self::load), where pictures in folders become what `options` say. While they are decoded,
-    /// `progress` is called with (pictures so far, pictures).
+    /// [`load`](Self::load), where pictures in folders become what `options` say. They are decoded when they are read;
+    /// as many as there is `room` for then stay in memory.
     ///
     /// # Errors
-    /// As [`load`](Self::load); the error of `progress`, which ends the loading.
+    /// As [`load`](Self::load).
     pub fn load_as(
         self,
         directory: Option<&Path>,
         split: Split,
         options: FolderOptions,
-        progress: &mut dyn FnMut(usize, usize) -> Result<()>,
-    ) -> Result<Dataset> {
+        room: &mut Room,
+    ) -> Result<Arc<dyn ImageSource>> {
         let directory = directory.map(Path::to_owned).or_else(|| self.installed());
         let loaded = match (self, directory) {
             (Self::FashionMnistMini, None) => mini::load(split),
@@ -99,44 +105,48 @@ impl SourceName {
             (Self::Cifar10, Some(directory)) => Cifar::Ten.load(&directory, split),
             (Self::Cifar100, Some(directory)) => Cifar::Hundred.load(&directory, split),
             (Self::Stl10, Some(directory)) => stl10::load(&directory, split),
-            (Self::Folder, Some(directory)) => folder::load(&directory, split, options, progress),
+            (Self::Folder, Some(directory)) => {
+                let pictures = folder::list(&directory, split, options)?;
+                return Ok(Arc::new(room.keep(pictures)));
+            }
             (Self::Folder, None) => {
                 let reason = "name the directory that holds train/CLASS/ and test/CLASS/";
                 Err(Error::config("data.dir", reason))
             }
             (_, None) => Err(self.not_installed()),
         };
-        loaded.map_err(|error| match error {
-            Error::Library(palinode::Error::Io { path, reason })
+        match loaded {
+            Ok(dataset) => Ok(Arc::new(dataset)),
+            Err(Error::Library(palinode::Error::Io { path, reason }))
                 if self != Self::Folder && reason.kind() == ErrorKind::NotFound =>
             {
                 let hint = format!("{reason}; `palinode data fetch {}` downloads it", self.name());
-                Error::io(path)(std::io::Error::new(ErrorKind::NotFound, hint))
+                Err(Error::io(path)(std::io::Error::new(ErrorKind::NotFound, hint)))
             }
-            error => error,
-        })
+            Err(error) => Err(error),
+        }
     }
 
-    /// Reads one split as images for a network that was trained on images like those of `info`: pictures
-    /// in folders become such images, and classes are matched by name ([`Relabelled`]).
+    /// One split as images for a network that was trained on images like those of `info`: pictures
+    /// in folders become such images, and classes are matched by name ([`Relabelled`]). Such pictures are read once here;
+    /// those that fit into half of the free memory stay there.
     ///
     /// Pictures of more than `largest_side` rows or columns (default: 16,384) are refused.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`palinode::Error::Config`] where channels, size or classes do not fit.
+    /// As [`load`](Self::load); [`palinode::Error::Config`] where channels, size or classes do not fit, and naming the first
+    /// ten pictures that cannot be read.
     pub fn load_for(
         self,
         directory: Option<&Path>,
         split: Split,
         info: &DataInfo,
         largest_side: Option<u32>,
-    ) -> Result<Relabelled<Dataset>> {
+    ) -> Result<Relabelled<Arc<dyn ImageSource>>> {
         let options = FolderOptions::of(info).with_largest_side(largest_side);
-        let mut dataset = self.load_as(directory, split, options, &mut |_, _| Ok(()))?;
-        if self == Self::Folder {
-            dataset = dataset.padded(info.padding);
-        }
-        let (found, expected) = ((dataset.channels, dataset.size), (info.channels, info.size));
+        let mut room = Room::half_of_free(1);
+        let images = self.load_as(directory, split, options, &mut room)?;
+        let (found, expected) = ((images.channels(), images.size()), (info.channels, info.size));
         if found != expected {
             let reason = format!(
                 "(channels, size) of {} are {found:?}, the weights expect {expected:?}",
@@ -144,7 +154,11 @@ impl SourceName {
             );
             return Err(Error::config("data", reason));
         }
-        Relabelled::new(dataset, &info.classes)
+        let images = Relabelled::new(images, &info.classes)?;
+        if images.listing().is_some() {
+            Survey::of(&images, Mean::Channel)?;
+        }
+        Ok(images)
     }
 
     /// Whether a file of a split is in `directory`, or where the data set is usually installed.

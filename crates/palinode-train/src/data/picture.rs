@@ -1,18 +1,15 @@
-//! Picture files as images of a network's size.
+//! A picture file as an image of a network's size.
 
 mod decode;
 mod upright;
 
 pub(super) use decode::Kind;
 
-use super::dataset::Dataset;
-use super::decoders::decode_all;
 use crate::error::{Error, Result};
 use decode::{Decoded, decode};
 use image::imageops::{FilterType, resize};
 use image::{GenericImageView, ImageBuffer, Rgba, RgbaImage};
-use palinode::network::DataInfo;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use upright::Upright;
 
@@ -40,43 +37,6 @@ impl Form {
     pub fn len(&self) -> usize {
         self.channels * self.size[0] * self.size[1]
     }
-}
-
-/// Reads pictures (PNG, JPEG, WebP, BMP, TIFF, the first frame of a GIF) and brings them to the form
-/// that `info` describes.
-///
-/// A picture is turned upright as its Exif orientation says, laid on the background of `info` where it is
-/// transparent, scaled to cover the size, cut where it is larger, and zero-padded. Labels are all 0.
-/// Pictures of more than `largest_side` rows or columns (default: 16,384) are refused.
-///
-/// # Errors
-/// [`palinode::Error::Format`] or [`palinode::Error::Io`] for a file that is no such picture or cannot be read;
-/// [`palinode::Error::Config`] naming the first ten where there are several, and for a network that expects
-/// neither 1 nor 3 channels.
-pub fn load_pictures(
-    paths: &[PathBuf],
-    info: &DataInfo,
-    largest_side: Option<u32>,
-) -> Result<Dataset> {
-    if ![1, 3].contains(&info.channels) {
-        let reason =
-            format!("the network expects {} channels; pictures have 1 or 3", info.channels);
-        return Err(Error::config("channels", reason));
-    }
-    let form = Form {
-        channels: info.channels,
-        size: info.size.map(|extent| extent.saturating_sub(2 * info.padding)),
-        background: info.background.unwrap_or(BACKGROUND),
-        largest_side: largest_side.unwrap_or(LARGEST_SIDE),
-    };
-    let turns = Mutex::new(());
-    let read = |index: usize, into: &mut [u8]| read(&paths[index], form, &turns, into);
-    let images = decode_all(paths.len(), form.len(), read, &mut |_, _| Ok(()))?;
-    let dataset = Dataset {
-        names: paths.iter().map(|path| path.display().to_string()).collect(),
-        ..Dataset::new(images, vec![0; paths.len()], form.channels, form.size, info.classes.clone())
-    };
-    Ok(dataset.padded(info.padding))
 }
 
 /// Writes the picture in `path` to `into`, `[channels, rows, columns]`. Large pictures, which take `turns`, are

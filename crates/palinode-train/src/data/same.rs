@@ -1,97 +1,42 @@
 //! Images that occur twice.
 
-use super::image_source::{ImageSource, image_len};
-use crate::error::Result;
+use super::digest::Digest;
+use super::image_source::ImageSource;
+use super::survey::Survey;
 use palinode::wording::first_ten;
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-/// The images of a source, found again by their pixels.
-#[derive(Clone, Debug)]
-pub struct Known<S> {
-    source: S,
-    /// Different images may have the same hash.
-    by_hash: HashMap<u64, Vec<usize>>,
-}
 
 /// Pairs of images with the same pixels: the index of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Twins(pub Vec<(usize, usize)>);
 
-impl<S: ImageSource> Known<S> {
-    /// Reads all images of `source`.
-    ///
-    /// # Errors
-    /// As [`ImageSource::read`].
-    pub fn new(source: S) -> Result<Self> {
-        let mut image = vec![0; image_len(&source)];
-        let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::new();
-        for index in 0..source.len() {
-            source.read(index, &mut image)?;
-            by_hash.entry(hash(&image)).or_default().push(index);
-        }
-        Ok(Self { source, by_hash })
-    }
-
+impl Survey {
     /// The images of `other` that are, byte for byte, among these, whatever their classes: pairs (index
-    /// here, index in `other`). A test on images that were trained on measures nothing.
-    ///
-    /// # Errors
-    /// As [`ImageSource::read`].
-    pub fn shared_with(&self, other: &dyn ImageSource) -> Result<Twins> {
-        let mut pairs = Vec::new();
-        if image_len(&self.source) != image_len(other) {
-            return Ok(Twins(pairs));
+    /// here, index in `other`). Of several such images here, the first is named. A test on images that were trained on
+    /// measures nothing.
+    pub fn shared_with(&self, other: &Self) -> Twins {
+        let mut first: HashMap<Digest, usize> = HashMap::with_capacity(self.len());
+        for (index, &digest) in self.digests.iter().enumerate() {
+            first.entry(digest).or_insert(index);
         }
-        let mut image = vec![0; image_len(other)];
-        for index in 0..other.len() {
-            other.read(index, &mut image)?;
-            let found = self.find(&image)?;
-            pairs.extend(found.map(|known| (known, index)));
-        }
-        Ok(Twins(pairs))
+        let twin = |(index, digest)| Some((*first.get(digest)?, index));
+        Twins(other.digests.iter().enumerate().filter_map(twin).collect())
     }
 
-    /// Images with the same pixels and different classes: pairs of indices, the lower one first. Of several such
-    /// images in one class, the first is named.
-    ///
-    /// # Errors
-    /// As [`ImageSource::read`].
-    pub fn in_two_classes(&self) -> Result<Twins> {
+    /// Images of `source`, which this is the survey of, with the same pixels and different classes: pairs of indices,
+    /// the lower one first. Of several such images in one class, the first is named.
+    pub fn in_two_classes(&self, source: &dyn ImageSource) -> Twins {
         let mut pairs = Vec::new();
-        let mut image = vec![0; image_len(&self.source)];
-        for candidates in self.by_hash.values().filter(|candidates| candidates.len() > 1) {
-            // One image of every content in every class: the first.
-            let mut first: Vec<(Vec<u8>, Vec<usize>)> = Vec::new();
-            for &index in candidates {
-                self.source.read(index, &mut image)?;
-                let label = self.source.label(index);
-                let Some((_, images)) = first.iter_mut().find(|(content, _)| *content == image)
-                else {
-                    first.push((image.clone(), vec![index]));
-                    continue;
-                };
-                if images.iter().all(|&other| self.source.label(other) != label) {
-                    pairs.push((images[0], index));
-                    images.push(index);
-                }
+        // One image of every content in every class: the first.
+        let mut first: HashMap<Digest, Vec<usize>> = HashMap::with_capacity(self.len());
+        for (index, &digest) in self.digests.iter().enumerate() {
+            let images = first.entry(digest).or_default();
+            if images.iter().all(|&other| source.label(other) != source.label(index)) {
+                pairs.extend(images.first().map(|&twin| (twin, index)));
+                images.push(index);
             }
         }
-        pairs.sort_unstable();
-        Ok(Twins(pairs))
-    }
-
-    /// The first of these images with the bytes `image`.
-    fn find(&self, image: &[u8]) -> Result<Option<usize>> {
-        let candidates = self.by_hash.get(&hash(image)).into_iter().flatten();
-        let mut other = vec![0; image.len()];
-        for &candidate in candidates {
-            self.source.read(candidate, &mut other)?;
-            if other == image {
-                return Ok(Some(candidate));
-            }
-        }
-        Ok(None)
+        Twins(pairs)
     }
 }
 
@@ -119,30 +64,26 @@ impl Twins {
     }
 }
 
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Dataset, SourceName, Split};
+    use crate::data::{Dataset, Mean, Split, mini};
+
+    fn survey(source: &Dataset) -> Survey {
+        Survey::of(source, Mean::Channel).unwrap()
+    }
 
     #[test]
     fn the_same_images_are_counted_whatever_their_labels() {
-        let source = SourceName::FashionMnistMini;
-        let training = source.load(None, Split::Train).unwrap();
-        let test = source.load(None, Split::Test).unwrap();
-        let known = Known::new(&training).unwrap();
-        assert!(known.shared_with(&test).unwrap().is_empty());
+        let [training, test] = [Split::Train, Split::Test].map(|split| mini::load(split).unwrap());
+        let [known, all] = [&training, &test].map(survey);
+        assert!(known.shared_with(&all).is_empty());
         let mut leaked = test.clone();
         leaked.images[..training.image_len()].copy_from_slice(training.image(17));
-        assert_eq!(known.shared_with(&leaked).unwrap(), Twins(vec![(17, 0)]));
-        let all = Known::new(&test).unwrap().shared_with(&test).unwrap();
-        assert_eq!(all.len(), test.len());
-        assert!(all.named(&test, &test).ends_with("image 9 = image 9, and 990 more"));
+        assert_eq!(known.shared_with(&survey(&leaked)), Twins(vec![(17, 0)]));
+        let twins = all.shared_with(&all);
+        assert_eq!(twins.len(), test.len());
+        assert!(twins.named(&test, &test).ends_with("image 9 = image 9, and 990 more"));
     }
 
     #[test]
@@ -152,7 +93,7 @@ mod tests {
             names: ["a/1", "a/2", "b/1", "b/2"].map(str::to_owned).to_vec(),
             ..Dataset::new(vec![7, 7, 9, 7], vec![0, 0, 1, 1], 1, [1, 1], classes)
         };
-        let twins = Known::new(&source).unwrap().in_two_classes().unwrap();
+        let twins = survey(&source).in_two_classes(&source);
         assert_eq!(twins, Twins(vec![(0, 3)]), "two of one class are no pair");
         assert_eq!(twins.named(&source, &source), "a/1 = b/2");
     }

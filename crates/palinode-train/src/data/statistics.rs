@@ -1,7 +1,6 @@
 //! How images are standardised: means and deviations of the training images.
 
-use super::image_source::{ImageSource, check_source, image_len};
-use crate::error::Result;
+use super::image_source::{ImageSource, image_len};
 use palinode::network::DataInfo;
 use serde::{Deserialize, Serialize};
 
@@ -16,32 +15,10 @@ pub enum Mean {
     Pixel,
 }
 
-/// The description of images like those of `training`, standardised with the mean that `mean` names.
-///
-/// Pass the training images alone: nothing about validation and test images may enter it.
-///
-/// # Errors
-/// As [`ImageSource::read`].
-pub fn describe(training: &dyn ImageSource, mean: Mean) -> Result<DataInfo> {
-    let sums = Sums::of(training, mean)?;
-    let (means, std) = sums.of_channels();
-    Ok(DataInfo {
-        channels: training.channels(),
-        size: training.size(),
-        mean: means,
-        std,
-        pixel_mean: (mean == Mean::Pixel).then(|| sums.of_pixels()),
-        classes: training.classes().to_vec(),
-        padding: training.padding(),
-        background: training.background(),
-    })
-}
-
-/// Sums over all images. Sums of bytes are exact in u64; only the last division rounds.
-struct Sums {
+/// Sums over some images. Sums of bytes are exact in u64, in any order; only the last division rounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Sums {
     images: usize,
-    /// Pixels of one channel of one image, padding left out.
-    area: usize,
     /// Sum and sum of squares of every channel, padding left out.
     channels: Vec<(u64, u64)>,
     /// Sum of every pixel; empty where only the channels are asked for.
@@ -49,35 +26,57 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(training: &dyn ImageSource, mean: Mean) -> Result<Self> {
-        check_source(training)?;
-        let ([rows, columns], padding) = (training.size(), training.padding());
-        let length = image_len(training);
-        let mut sums = Self {
-            images: training.len(),
-            area: (rows - 2 * padding) * (columns - 2 * padding),
-            channels: vec![(0, 0); training.channels()],
-            pixels: vec![0; if mean == Mean::Pixel { length } else { 0 }],
-        };
-        let mut image = vec![0; length];
-        for index in 0..training.len() {
-            training.read(index, &mut image)?;
-            for (plane, (sum, squares)) in image.chunks(rows * columns).zip(&mut sums.channels) {
-                for row in padding..rows - padding {
-                    for &pixel in &plane[row * columns + padding..(row + 1) * columns - padding] {
-                        *sum += u64::from(pixel);
-                        *squares += u64::from(pixel) * u64::from(pixel);
-                    }
-                }
-            }
-            sums.pixels.iter_mut().zip(&image).for_each(|(sum, &pixel)| *sum += u64::from(pixel));
-        }
-        Ok(sums)
+    /// Those over no image of `source`.
+    pub fn none(source: &dyn ImageSource, mean: Mean) -> Self {
+        let pixels = if mean == Mean::Pixel { image_len(source) } else { 0 };
+        Self { images: 0, channels: vec![(0, 0); source.channels()], pixels: vec![0; pixels] }
     }
 
-    /// Mean and standard deviation of every channel, pixels in 0…1.
-    fn of_channels(&self) -> (Vec<f64>, Vec<f64>) {
-        let count = (self.images * self.area).max(1) as f64;
+    /// Adds an image of `source`.
+    pub fn count(&mut self, source: &dyn ImageSource, image: &[u8]) {
+        let ([rows, columns], padding) = (source.size(), source.padding());
+        self.images += 1;
+        for (plane, (sum, squares)) in image.chunks(rows * columns).zip(&mut self.channels) {
+            for row in padding..rows - padding {
+                for &pixel in &plane[row * columns + padding..(row + 1) * columns - padding] {
+                    *sum += u64::from(pixel);
+                    *squares += u64::from(pixel) * u64::from(pixel);
+                }
+            }
+        }
+        self.pixels.iter_mut().zip(image).for_each(|(sum, &pixel)| *sum += u64::from(pixel));
+    }
+
+    /// Adds the sums over other images.
+    pub fn add(&mut self, others: &Self) {
+        self.images += others.images;
+        for ((sum, squares), other) in self.channels.iter_mut().zip(&others.channels) {
+            *sum += other.0;
+            *squares += other.1;
+        }
+        self.pixels.iter_mut().zip(&others.pixels).for_each(|(sum, other)| *sum += other);
+    }
+
+    /// The description of images like those of `source`.
+    pub fn describe(&self, source: &dyn ImageSource) -> DataInfo {
+        let area: usize =
+            source.size().iter().map(|extent| extent - 2 * source.padding()).product();
+        let (mean, std) = self.of_channels(area);
+        DataInfo {
+            channels: source.channels(),
+            size: source.size(),
+            mean,
+            std,
+            pixel_mean: (!self.pixels.is_empty()).then(|| self.of_pixels()),
+            classes: source.classes().to_vec(),
+            padding: source.padding(),
+            background: source.background(),
+        }
+    }
+
+    /// Mean and standard deviation of every channel of `area` pixels, in 0…1.
+    fn of_channels(&self, area: usize) -> (Vec<f64>, Vec<f64>) {
+        let count = (self.images * area).max(1) as f64;
         let mean: Vec<f64> =
             self.channels.iter().map(|&(sum, _)| sum as f64 / count / 255.0).collect();
         let std = self.channels.iter().zip(&mean).map(|(&(_, squares), mean)| {
@@ -99,7 +98,7 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Dataset;
+    use crate::data::{Dataset, describe};
 
     #[test]
     fn statistics_leave_the_padding_out() {

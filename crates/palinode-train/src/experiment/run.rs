@@ -4,11 +4,12 @@ use super::claims::Claims;
 use super::finished::Finished;
 use super::plan::{Plan, Trial};
 use super::results::Results;
-use crate::data::{ImageSource, Split};
+use crate::data::{Mean, Room, Split};
 use crate::error::{Error, Result};
 use crate::recipe::{DataRecipe, Recipe};
 use crate::train::{
-    Changes, Lock, Machine, Observer, Outcome, RunDirectory, read_position, resume, train,
+    Changes, FirstReading, Lock, Machine, Observer, Outcome, RunDirectory, is_of_the_machine,
+    read_position, resume, train,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,7 +60,7 @@ pub fn run<O: Observer>(
         // A rank without a trial must not end before the others have saved theirs.
         observer.begins();
     }
-    let mut stopped = false;
+    let (apart, mut stopped) = (machine.apart()?, false);
     for number in missing {
         let trial = &trials[number];
         stopped = observer.stop_requested() || claims.as_ref().is_some_and(Claims::is_stopped);
@@ -72,7 +73,7 @@ pub fn run<O: Observer>(
             continue;
         }
         before(observer, (number + 1, trials.len()), trial);
-        match run_trial(trial, &directory.join(&trial.directory), machine.alone(), observer) {
+        match run_trial(trial, &directory.join(&trial.directory), apart.clone(), observer) {
             Ok(outcome) => {
                 results.finished.insert(number, Finished::read(trial, outcome)?);
             }
@@ -93,7 +94,7 @@ pub fn run<O: Observer>(
         claims.stop()?;
     }
     let [stopped] = machine.any([stopped]);
-    results.failed = machine.gather(&results.failed)?;
+    results.failed = machine.gather(std::mem::take(&mut results.failed))?.concat();
     if !machine.is_first() {
         return Ok(Vec::new());
     }
@@ -183,10 +184,7 @@ fn check_data<'a>(
     trials: impl Iterator<Item = &'a Trial>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<KnownData>> {
-    let mut progress = |done, pictures| {
-        observer.loading(done, pictures);
-        Ok(())
-    };
+    let mut progress = |done, pictures| observer.loading(done, pictures);
     let mut known: Vec<KnownData> = Vec::new();
     for trial in trials {
         let (recipe, tested) = (on_all_images(trial), trial.recipe.training.test);
@@ -194,17 +192,24 @@ fn check_data<'a>(
         let place = match found {
             Some(place) => place,
             None => {
+                let mut read = |split| {
+                    let images = recipe.load(split, &mut Room::default())?;
+                    let machine = Machine::default();
+                    let mut reading = FirstReading::new(&machine, &mut progress);
+                    let survey = reading.survey(images.as_ref(), &|_| false, Mean::Channel)?;
+                    Ok::<_, Error>((images, survey))
+                };
                 if tested {
-                    recipe.load(Split::Test, &mut progress)?;
+                    read(Split::Test)?;
                 }
-                let images = recipe.load(Split::Train, &mut progress)?;
+                let (images, survey) = read(Split::Train)?;
                 known.push(KnownData {
-                    recipe,
                     tested,
-                    channels: images.channels,
-                    size: images.size,
-                    classes: images.classes.len(),
-                    checksum: images.checksum()?,
+                    channels: images.channels(),
+                    size: images.size(),
+                    classes: images.classes().len(),
+                    checksum: survey.checksum(&images),
+                    recipe,
                 });
                 known.len() - 1
             }
@@ -255,7 +260,7 @@ fn check(trial: &Trial, path: &Path) -> Result<()> {
     // is part of the recipe.
     let isa = trial.recipe.training.isa;
     let compared = |name: &str| match name {
-        "data.dir" | "training.device" => false,
+        name if is_of_the_machine(name) => false,
         "training.isa" => isa.is_some(),
         _ => true,
     };

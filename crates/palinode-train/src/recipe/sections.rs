@@ -1,6 +1,6 @@
 //! `[model]` and `[data]`: which network, and which images.
 
-use crate::data::{Dataset, FolderOptions, Mean, SourceName, Split};
+use crate::data::{FolderOptions, ImageSource, Mean, Room, Selection, SourceName, Split};
 use crate::error::Result;
 use palinode::Activation;
 use palinode::network::{Layout, StemActivation, TransitionKind, Variant};
@@ -8,6 +8,7 @@ use palinode::residual::BuiltInConfig;
 use palinode::scheme::{SchemeName, SchemeOptions, Start};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// `[model]`: a named model and the settings that differ from it. Unset fields are the model's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,23 +119,31 @@ impl Default for ModelRecipe {
 }
 
 impl DataRecipe {
-    /// Reads one split; of the training split, the fold that is asked for. While pictures are decoded,
-    /// `progress` is called with (pictures so far, pictures).
+    /// One split; of the training split, the fold that is asked for. As many pictures from folders as there is `room` for
+    /// stay in memory once they are decoded.
     ///
     /// # Errors
     /// As [`SourceName::load_as`] and [`SourceName::fold`].
-    pub fn load(
-        &self,
-        split: Split,
-        progress: &mut dyn FnMut(usize, usize) -> Result<()>,
-    ) -> Result<Dataset> {
+    pub fn load(&self, split: Split, room: &mut Room) -> Result<Arc<dyn ImageSource>> {
         let directory = self.dir.as_deref();
-        let all = self.name.load_as(directory, split, self.folder, progress)?;
+        let all = self.name.load_as(directory, split, self.folder, room)?;
         match (self.fold, split) {
             (Some(fold), Split::Train) => {
-                Ok(all.select(&self.name.fold(directory, fold, all.len())?))
+                let images = self.name.fold(directory, fold, all.len())?;
+                Ok(Arc::new(Selection::new(all, images)?))
             }
             _ => Ok(all),
+        }
+    }
+
+    /// The memory that pictures may be kept in by each of so many processes on this machine.
+    ///
+    /// # Errors
+    /// [`palinode::Error::Memory`] where what the recipe asks for is not free.
+    pub fn room(&self, processes: usize) -> Result<Room> {
+        match self.folder.memory {
+            Some(megabytes) => Room::new(megabytes.saturating_mul(1_000_000)),
+            None => Ok(Room::half_of_free(processes)),
         }
     }
 }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// The version of the format that this program reads and writes. (Version 1 had no number, version 2 no
 /// checksum and no settings; runs of version 3 did not divide their sums over images.)
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// Keys of the metadata.
 const VERSION_KEY: &str = "palinode.checkpoint";

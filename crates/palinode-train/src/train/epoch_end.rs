@@ -17,7 +17,7 @@ pub(super) struct Ended {
     /// Of its last step.
     pub learning_rate: f64,
     /// How several ranks worked together.
-    pub teamwork: Option<Teamwork>,
+    pub teamwork: Teamwork,
 }
 
 /// Closes the current epoch.
@@ -35,7 +35,6 @@ pub(super) fn end_epoch<R: Residual>(
     let training = &run.settings.training;
     let (epoch, epochs) = (run.position.epoch + 1, training.epochs);
     let due = epoch.is_multiple_of(training.validate_every) || epoch == epochs;
-    let teamwork = teamwork.unwrap_or_default();
     if let Some((rank, text)) = teamwork.slowest()
         && run.slow.insert(rank)
     {

@@ -1,8 +1,10 @@
 //! Training by recipe: a network with a built-in residual on one of the known data sets.
 
+use super::agreement::check_same;
 use super::described::Described;
 use super::directory::Place;
-use super::identity::Fields;
+use super::first_reading::FirstReading;
+use super::identity::{Fields, is_of_the_machine};
 use super::machine::Machine;
 use super::observer::Observer;
 use super::outcome::Outcome;
@@ -18,7 +20,6 @@ use palinode::device::{DeviceName, check_available};
 use palinode::network::{Network, NetworkConfig};
 use palinode::residual::BuiltIn;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// What may change when a run goes on.
 #[derive(Clone, Debug, Default)]
@@ -140,12 +141,12 @@ pub fn resume(
 /// # Errors
 /// Where recipe and data do not fit, and where the images cannot be read.
 pub fn initial_network(recipe: &Recipe, images: usize) -> Result<(Network, Tensor<4>)> {
-    let training = recipe.data.load(Split::Train, &mut |_, _| Ok(()))?;
-    let data = TrainingData::split_shared(Arc::new(training), split_options(recipe))?;
+    let training = recipe.data.load(Split::Train, &mut recipe.data.room(1)?)?;
+    let config = network_config(recipe, &training)?;
+    let data = TrainingData::split(training, split_options(recipe))?;
     let device = Device::flex();
     let batch = sample(&data, images, &device)?;
     let batch = batch.ok_or_else(|| Error::config("data", "there is no image to train on"))?;
-    let config = network_config(recipe, &data)?;
     let modes = recipe.training.modes_for(&config);
     Ok((config.init_in(recipe.seed, &modes, &device.autodiff())?, batch.images))
 }
@@ -159,10 +160,9 @@ fn split_options(recipe: &Recipe) -> SplitOptions {
         .with_seed(recipe.seed)
 }
 
-/// The network of a recipe for its images.
-fn network_config(recipe: &Recipe, data: &TrainingData) -> Result<NetworkConfig> {
-    let info = data.info();
-    recipe.network(info.channels, info.size, info.classes.len())
+/// The network of a recipe for images like those of `source`.
+fn network_config(recipe: &Recipe, source: &dyn ImageSource) -> Result<NetworkConfig> {
+    recipe.network(source.channels(), source.size(), source.classes().len())
 }
 
 /// The trainer of a resolved recipe.
@@ -172,29 +172,39 @@ fn trainer(
     observer: &mut dyn Observer,
 ) -> Result<Trainer<BuiltIn>> {
     let device = recipe.training.device.unwrap_or_default().open()?;
-    let options = split_options(recipe);
-    let mut progress = |done, pictures| {
-        observer.loading(done, pictures);
-        Ok(())
-    };
-    let training = recipe.data.load(Split::Train, &mut progress)?;
+    // Another recipe, before all images are read.
+    let fields = recipe.fields()?.into_iter();
+    check_same(machine, fields.filter(|(name, _)| !is_of_the_machine(name)).collect())?;
+    let mut room = recipe.data.room(machine.processes()?)?;
+    let training = recipe.data.load(Split::Train, &mut room)?;
     // The test images now, not after the last epoch: can they be read, and did nobody train on them?
     let test = match recipe.training.test {
-        true => Some(recipe.data.load(Split::Test, &mut progress).map_err(untested)?),
+        true => Some(recipe.data.load(Split::Test, &mut room).map_err(untested)?),
         false => None,
     };
-    let mut data = TrainingData::split_shared(Arc::new(training), options)?;
+    if let Some(remark) = room.remark() {
+        observer.remark(&remark);
+    }
+    let config = network_config(recipe, &training)?;
+    let modes = recipe.training.modes_for(&config);
+    let images = machine.images(recipe.training.batch_size.min(training.len()));
+    let parts = config.step_bytes(config.parameter_count().total, &modes, images)?;
+    check_available(&device, &recipe.optimizer.with_state(parts))?;
+    let is_decoded = training.listing().is_some();
+    let mut progress = |done, images| {
+        if is_decoded {
+            observer.loading(done, images);
+        }
+    };
+    let mut reading = FirstReading::new(machine, &mut progress);
+    let mut data = TrainingData::split_by(training, split_options(recipe), &mut reading)?;
     if let Some(test) = test {
         let remarks = data.remarks().to_vec();
-        data = data.with_test(test, recipe.data.allowed_overlap).inspect_err(|_| {
+        let tested = data.with_test_by(test, recipe.data.allowed_overlap, &mut reading);
+        data = tested.inspect_err(|_| {
             remarks.iter().for_each(|remark| observer.remark(remark));
         })?;
     }
-    let config = network_config(recipe, &data)?;
-    let modes = recipe.training.modes_for(&config);
-    let images = machine.images(recipe.training.batch_size.min(data.training.len()));
-    let parts = config.step_bytes(config.parameter_count().total, &modes, images)?;
-    check_available(&device, &recipe.optimizer.with_state(parts))?;
     let network = config.init_in(recipe.seed, &modes, &device.autodiff())?;
     let title = format!("{} on {}", config.model, recipe.data.name.name());
     Ok(Trainer::new(network, data).with_settings(recipe.settings()).with_title(title).with_recipe(

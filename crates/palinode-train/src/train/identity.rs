@@ -12,9 +12,19 @@ use std::collections::BTreeMap;
 /// Every setting of a run by its dotted name, with its value as text.
 pub(super) type Fields = BTreeMap<String, String>;
 
-/// Settings that may change between two parts of a run: where its images are, what it is computed on, and (on
-/// request) how long it trains. Threads are no setting.
-const CHANGEABLE: [&str; 3] = ["data.dir", "training.device", "training.epochs"];
+/// Settings that say where images are, how much memory they may have, and what a run is computed on.
+const OF_THE_MACHINE: [&str; 3] = ["data.dir", "data.folder.memory", "training.device"];
+
+/// Whether a setting says what the machine has, not what the run is. It may change between two parts of a run.
+pub(crate) fn is_of_the_machine(setting: &str) -> bool {
+    OF_THE_MACHINE.contains(&setting)
+}
+
+/// Whether a setting may change between two parts of a run, which (on request) also goes for how long it trains. Threads
+/// are no setting.
+fn may_change(setting: &str) -> bool {
+    is_of_the_machine(setting) || setting == "training.epochs"
+}
 
 /// What a run is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +49,7 @@ impl Identity {
         let described = serde_json::to_value(network.config())
             .map_err(|error| Error::config("model", error.to_string()))?;
         let mut settings = settings.clone();
-        settings.retain(|name, _| !CHANGEABLE.contains(&name.as_str()));
+        settings.retain(|name, _| !may_change(name));
         Ok(Self {
             residual: residual_name::<R>().to_owned(),
             optimizer: optimizer.name().name().to_owned(),
@@ -74,7 +84,7 @@ impl Identity {
     /// As [`check`](Self::check).
     pub fn check_settings(&self, now: &Fields) -> Result<()> {
         let mut now = now.clone();
-        now.retain(|name, _| !CHANGEABLE.contains(&name.as_str()));
+        now.retain(|name, _| !may_change(name));
         // A setting that is younger than the run had its default.
         let defaults: Fields = Settings::default().fields()?.into_iter().collect();
         now.retain(|name, value| {
@@ -127,8 +137,7 @@ mod tests {
     fn a_setting_that_is_younger_than_the_run_had_its_default() {
         let fields: Fields = Settings::default().fields().unwrap().into_iter().collect();
         let mut settings = fields.clone();
-        settings
-            .retain(|name, _| !CHANGEABLE.contains(&name.as_str()) && name != "training.precision");
+        settings.retain(|name, _| !may_change(name) && name != "training.precision");
         let (residual, optimizer) = ("BuiltIn".to_owned(), "sgd".to_owned());
         let began = Identity { residual, optimizer, network: Value::Null, settings, epochs: 1 };
         began.check_settings(&fields).unwrap();

@@ -1,9 +1,12 @@
 //! What a run is computed with: threads of this process, and other ranks.
 
+use super::lock::host;
 use crate::error::{Error, Result};
 use crate::recipe::Settings;
 use palinode::ranks::{Group, Ranks as _};
 use palinode::{Context, ContextBuilder, Microbatches};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// The threads that compute, and the ranks that share the batches, if there are several.
@@ -19,6 +22,8 @@ use std::sync::Arc;
 pub struct Machine {
     pub(super) context: ContextBuilder,
     pub(super) group: Option<Arc<Group>>,
+    /// How many processes of the same job are on this machine, where this one trains alone; 0 stands for 1.
+    processes: usize,
 }
 
 impl Machine {
@@ -43,9 +48,22 @@ impl Machine {
         batch.div_ceil(self.group.as_ref().map_or(1, |group| group.count()))
     }
 
-    /// The threads without other ranks.
-    pub(crate) fn alone(&self) -> Self {
-        self.context.into()
+    /// The threads without other ranks, which go on beside this one. All ranks call this together.
+    ///
+    /// # Errors
+    /// As [`gather`](Self::gather).
+    pub(crate) fn apart(&self) -> Result<Self> {
+        Ok(Self { context: self.context, group: None, processes: self.processes()? })
+    }
+
+    /// How many processes of the job are on this machine. All ranks call this together.
+    ///
+    /// # Errors
+    /// As [`gather`](Self::gather).
+    pub(super) fn processes(&self) -> Result<usize> {
+        let Some(_) = &self.group else { return Ok(self.processes.max(1)) };
+        let here = host();
+        Ok(self.gather(here.clone())?.into_iter().filter(|host| *host == here).count())
     }
 
     /// Whether there are no other ranks.
@@ -95,22 +113,20 @@ impl Machine {
         found.map(|ranks| ranks > 0.0)
     }
 
-    /// The texts of all ranks, in their order. All ranks call this together.
+    /// What every rank gives, in their order. All ranks call this together.
     ///
     /// # Errors
     /// [`palinode::Error::Config`] where another rank sends something else.
-    pub(crate) fn gather(&self, own: &[String]) -> Result<Vec<String>> {
-        let Some(group) = &self.group else { return Ok(own.to_vec()) };
+    pub(crate) fn gather<T: Serialize + DeserializeOwned>(&self, own: T) -> Result<Vec<T>> {
+        let Some(group) = &self.group else { return Ok(vec![own]) };
         let wrong = |error: serde_json::Error| Error::config("ranks", error.to_string());
-        let own = serde_json::to_vec(own).map_err(wrong)?;
-        let all = group.gather(&own);
-        let all = all.iter().map(|bytes| serde_json::from_slice::<Vec<String>>(bytes));
-        Ok(all.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?.concat())
+        let all = group.gather(&serde_json::to_vec(&own).map_err(wrong)?);
+        all.iter().map(|bytes| serde_json::from_slice(bytes).map_err(wrong)).collect()
     }
 }
 
 impl From<ContextBuilder> for Machine {
     fn from(context: ContextBuilder) -> Self {
-        Self { context, group: None }
+        Self { context, ..Self::default() }
     }
 }

@@ -1,5 +1,6 @@
 //! Training: the loop, optimisers, checkpoints, metrics.
 
+mod agreement;
 mod average;
 mod checkpoint;
 mod checksum;
@@ -9,6 +10,7 @@ mod directory;
 mod epoch_end;
 mod evaluate;
 mod events;
+mod first_reading;
 mod from_recipe;
 mod gradients;
 mod identity;
@@ -39,8 +41,10 @@ pub use checkpoint::read_position;
 pub use directory::{Place, RunDirectory};
 pub use evaluate::{EVALUATION_BATCH, Evaluation, cross_entropy, evaluate, losses};
 pub(crate) use evaluate::{correct, most_probable};
+pub use first_reading::FirstReading;
 pub use from_recipe::{Changes, initial_network, resume, train};
 pub use gradients::{GradientMean, ParameterGradients};
+pub(crate) use identity::is_of_the_machine;
 pub(crate) use lock::Lock;
 #[cfg(feature = "mpi")]
 pub(crate) use lock::host;

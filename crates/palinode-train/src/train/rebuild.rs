@@ -7,7 +7,7 @@ use super::events::EventLog;
 use super::metrics;
 use super::outcome::Outcome;
 use super::position::Best;
-use crate::data::{ImageSource, Relabelled, Split};
+use crate::data::{ImageSource, Mean, Relabelled, Split, Survey};
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
 use crate::report;
@@ -52,12 +52,16 @@ pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
     let network = best.network(best.config.usual_mode(), &Device::flex())?;
     let (mut tested, mut untested) = (None, None);
     if outcome.test_accuracy.is_some() {
-        let test = recipe.data.load(Split::Test, &mut |_, _| Ok(()));
-        match test.and_then(|test| Relabelled::new(test, &best.data.classes)) {
-            Ok(test) if began.is_some_and(|began| test.checksum().ok() != Some(began)) => {
+        let test = recipe.data.room(1).and_then(|mut room| {
+            let test = recipe.data.load(Split::Test, &mut room)?;
+            let test = Relabelled::new(test, &best.data.classes)?;
+            Ok((Survey::of(&test, Mean::Channel)?.checksum(&test), test))
+        });
+        match test {
+            Ok((sum, _)) if began.is_some_and(|began| sum != began) => {
                 untested = Some("the images are not those that the run was tested on".to_owned());
             }
-            Ok(test) => {
+            Ok((_, test)) => {
                 let found = evaluate(&network, &test, &best.data, EVALUATION_BATCH)?;
                 tested = Some((test, found));
             }

@@ -58,7 +58,7 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
             batches = batches.for_rank(rank, ranks);
         }
         batches.skip_batches(run.position.step * training.accumulate);
-        let mut batches = batches.ahead(&device, run.network.context());
+        let mut batches = batches.ahead(&device, run.network.context())?;
         let rate_at = |step: usize| {
             let factor =
                 settings.schedule.factor_at(epoch, epoch * steps + step, training.epochs * steps);
@@ -68,8 +68,8 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
         let mut issued = run.position.seen;
         let (mut saved, mut since) = (Instant::now(), Instant::now());
         // What was sent before the epoch is not part of it.
-        let (group, mut computed) = (run.machine.group.clone(), Duration::ZERO);
-        if let Some(group) = &group {
+        let mut computed = Duration::ZERO;
+        if let Some(group) = &run.machine.group {
             group.traffic();
         }
 
@@ -171,8 +171,7 @@ pub(super) fn run_epochs<R: Residual>(run: Run<R>, observer: &mut dyn Observer) 
             }
         }
 
-        let teamwork =
-            group.map(|group| Teamwork::of(&group, computed.as_secs_f64())).transpose()?;
+        let teamwork = Teamwork::of(&run.machine, computed.as_secs_f64())?;
         let ended = Ended { learning_rate: rate_at(steps - 1), teamwork };
         end_epoch(&mut run, &mut reversal, ended, observer)?;
         if run.machine.any([observer.stop_requested()]) == [true] {

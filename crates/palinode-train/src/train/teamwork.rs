@@ -1,8 +1,8 @@
 //! How ranks work together: how long each computes, and what they send.
 
 use super::lock::host;
-use crate::error::{Error, Result};
-use palinode::ranks::Group;
+use super::machine::Machine;
+use crate::error::Result;
 
 /// A rank is slow if it computes so many times as long as the one in the middle, and so many seconds longer.
 const SLOW: f64 = 1.25;
@@ -26,20 +26,12 @@ impl Teamwork {
     ///
     /// # Errors
     /// [`palinode::Error::Config`] where another rank sends something else.
-    pub fn of(group: &Group, seconds: f64) -> Result<Self> {
+    pub fn of(machine: &Machine, seconds: f64) -> Result<Self> {
+        let Some(group) = &machine.group else { return Ok(Self::default()) };
         let traffic = group.traffic();
         let waited = traffic.waiting_for_gradients + traffic.waiting_for_sums;
-        let own = seconds - waited.as_secs_f64();
-        let mut sent = own.to_le_bytes().to_vec();
-        sent.extend(host().into_bytes());
-        let ranks = group.gather(&sent);
-        let read = |bytes: &Vec<u8>| {
-            let (seconds, host) = bytes.split_first_chunk()?;
-            Some((f64::from_le_bytes(*seconds), String::from_utf8_lossy(host).into_owned()))
-        };
-        let ranks = ranks.iter().map(read).collect::<Option<Vec<_>>>();
-        let short = || Error::config("ranks", "a rank has sent no time");
-        let (seconds, hosts) = ranks.ok_or_else(short)?.into_iter().unzip();
+        let ranks = machine.gather((seconds - waited.as_secs_f64(), host()))?;
+        let (seconds, hosts) = ranks.into_iter().unzip();
         Ok(Self {
             seconds,
             hosts,

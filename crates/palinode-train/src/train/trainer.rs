@@ -274,9 +274,7 @@ impl<R: Residual> Trainer<R> {
         let grids = fractions(&network.grids());
         let position = Position { data: data.checksums, grids, ..Position::default() };
         let identity = Identity::of(&network, &optimizer, &fields, settings.training.epochs)?;
-        if let Some(group) = &machine.group {
-            check_ranks(group, (&network, &device), (&identity, &position.data))?;
-        }
+        check_ranks(&machine, (&network, &device), (&identity, &position.data))?;
         let events = match machine.is_first() {
             true => EventLog::open(directory.path())?,
             false => EventLog::default(),

@@ -1,8 +1,10 @@
 //! The images of a run: for training, for validation, and for the test at its end.
 
+use super::first_reading::FirstReading;
+use super::machine::Machine;
 use crate::data::{
-    ImageSource, Known, Mean, Relabelled, Selection, check_source, describe, hold_out, image_len,
-    subset,
+    Checked, ImageSource, Mean, Relabelled, Selection, Survey, check_source, class_counts,
+    hold_out, image_len, subset,
 };
 use crate::error::{Error, Result};
 use palinode::network::DataInfo;
@@ -65,9 +67,9 @@ pub struct TrainingData {
     /// Images of an epoch: as many as there would be without a subset.
     pub(super) epoch_images: usize,
     /// All images that training and validation come from.
-    pub(super) all: Arc<dyn ImageSource>,
-    /// The same images, found by their pixels.
-    known: Known<Arc<dyn ImageSource>>,
+    all: Arc<dyn ImageSource>,
+    /// What is known of them.
+    survey: Survey,
     pub(super) checksums: Checksums,
     /// What a user should know about the images.
     pub(super) remarks: Vec<String>,
@@ -84,7 +86,7 @@ pub(super) struct Checksums {
 }
 
 impl TrainingData {
-    /// Training and validation images out of `source`, all of which are read several times here.
+    /// Training and validation images out of `source`, all of which are read once here.
     ///
     /// Where a class has too few images for some to be held out, a [remark](Self::remarks) says so; another
     /// one names images that are in two classes.
@@ -92,10 +94,20 @@ impl TrainingData {
     /// # Errors
     /// [`palinode::Error::Config`] where no image is left to train on, and what keeps an image from being read.
     pub fn split(source: impl ImageSource + 'static, options: SplitOptions) -> Result<Self> {
-        Self::split_shared(Arc::new(source), options)
+        let machine = Machine::default();
+        let mut unseen = |_, _| ();
+        Self::split_by(Arc::new(source), options, &mut FirstReading::new(&machine, &mut unseen))
     }
 
-    pub(super) fn split_shared(all: Arc<dyn ImageSource>, options: SplitOptions) -> Result<Self> {
+    /// [`split`](Self::split), where several ranks share the first reading.
+    ///
+    /// # Errors
+    /// As [`split`](Self::split); [`Error::OtherRank`] where a rank has other files.
+    pub fn split_by(
+        all: Arc<dyn ImageSource>,
+        options: SplitOptions,
+        reading: &mut FirstReading<'_>,
+    ) -> Result<Self> {
         check_source(all.as_ref())?;
         let labels: Vec<usize> = (0..all.len()).map(|index| all.label(index)).collect();
         let (training, validation) = hold_out(&labels, options.validation, options.seed);
@@ -109,21 +121,24 @@ impl TrainingData {
             return Err(Error::config("data.mean", reason));
         }
         let epoch_images = training.len();
-        let known = Known::new(Arc::clone(&all))?;
+        // The statistics are those of the images that are trained on.
+        let counted = |index| chosen.binary_search(&index).is_ok();
+        let survey = reading.survey(all.as_ref(), &counted, options.mean)?;
         let mut remarks = all.remarks();
-        remarks.extend(known.in_two_classes()?.remark(&all));
+        remarks.extend(survey.in_two_classes(&all).remark(&all));
         remarks.extend(split_remarks(&all, &labels, &chosen, &validation, options.validation));
+        let all = unchanged(all, &survey);
         let training = Selection::new(Arc::clone(&all), chosen)?;
         let validation = Selection::new(Arc::clone(&all), validation)?;
         Ok(Self {
-            info: describe(&training, options.mean)?,
+            info: survey.describe(&training),
             training: Arc::new(training),
             validation: Arc::new(validation),
             test: None,
             epoch_images,
-            checksums: Checksums { training: all.checksum()?, test: None },
+            checksums: Checksums { training: survey.checksum(&all), test: None },
             all,
-            known,
+            survey,
             remarks,
         })
     }
@@ -135,13 +150,20 @@ impl TrainingData {
     /// [`palinode::Error::Config`] where there are more such images, which are named; where the test images
     /// are of another kind or have other classes.
     pub fn with_test(self, test: impl ImageSource + 'static, allowed: usize) -> Result<Self> {
-        self.with_shared_test(Arc::new(test), allowed)
+        let machine = Machine::default();
+        let mut unseen = |_, _| ();
+        self.with_test_by(Arc::new(test), allowed, &mut FirstReading::new(&machine, &mut unseen))
     }
 
-    pub(super) fn with_shared_test(
+    /// [`with_test`](Self::with_test), where several ranks share the first reading.
+    ///
+    /// # Errors
+    /// As [`with_test`](Self::with_test); [`Error::OtherRank`] where a rank has other files.
+    pub fn with_test_by(
         mut self,
         test: Arc<dyn ImageSource>,
         allowed: usize,
+        reading: &mut FirstReading<'_>,
     ) -> Result<Self> {
         check_source(test.as_ref())?;
         let kind = |source: &dyn ImageSource| (source.channels(), source.size());
@@ -153,7 +175,8 @@ impl TrainingData {
             return Err(Error::config("data", reason));
         }
         let test = Relabelled::new(test, self.all.classes())?;
-        let shared = self.known.shared_with(&test)?;
+        let survey = reading.survey(&test, &|_| false, Mean::Channel)?;
+        let shared = self.survey.shared_with(&survey);
         if shared.len() > allowed {
             let reason = format!(
                 "{} of {} test images are also among the training images, so a test on them measures \
@@ -165,9 +188,9 @@ impl TrainingData {
             return Err(Error::config("data", reason));
         }
         self.remarks.extend(test.remarks());
-        self.remarks.extend(Known::new(&test)?.in_two_classes()?.remark(&test));
-        self.checksums.test = Some(test.checksum()?);
-        self.test = Some(Arc::new(test));
+        self.remarks.extend(survey.in_two_classes(&test).remark(&test));
+        self.checksums.test = Some(survey.checksum(&test));
+        self.test = Some(unchanged(Arc::new(test), &survey));
         Ok(self)
     }
 
@@ -183,6 +206,14 @@ impl TrainingData {
     }
 }
 
+/// The images of `source`, which must stay what the survey has found where they are read from files again.
+fn unchanged(source: Arc<dyn ImageSource>, survey: &Survey) -> Arc<dyn ImageSource> {
+    match source.listing() {
+        Some(_) => Arc::new(Checked::new(source, survey)),
+        None => source,
+    }
+}
+
 /// What the split could not do: hold images of a class out, or train on one.
 fn split_remarks(
     all: &dyn ImageSource,
@@ -191,14 +222,12 @@ fn split_remarks(
     validation: &[usize],
     fraction: f64,
 ) -> Vec<String> {
-    let count = |indices: &mut dyn Iterator<Item = usize>| {
+    let count = |indices: &[usize]| {
         let mut counts = vec![0_usize; all.classes().len()];
-        indices.for_each(|index| counts[labels[index]] += 1);
+        indices.iter().for_each(|&index| counts[labels[index]] += 1);
         counts
     };
-    let trained = count(&mut training.iter().copied());
-    let held_out = count(&mut validation.iter().copied());
-    let images = count(&mut (0..labels.len()));
+    let (trained, held_out, images) = (count(training), count(validation), class_counts(all));
     let mut remarks = Vec::new();
     let mut say = |classes: Vec<usize>, what: &str| {
         if classes.is_empty() {

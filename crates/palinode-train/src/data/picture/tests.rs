@@ -4,6 +4,7 @@ use super::*;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageBuffer, ImageFormat, LumaA, Rgb, Rgba};
 use std::io::Cursor;
+use std::path::PathBuf;
 
 const FORM: Form =
     Form { channels: 3, size: [12, 16], background: BACKGROUND, largest_side: LARGEST_SIDE };
@@ -217,29 +218,4 @@ fn large_pictures_are_refused_with_the_limit() {
     assert!(message.contains("600×2 pixels; pictures of more than 599 a side"), "{message}");
     assert!(message.contains("data.folder.largest_side"), "{message}");
     planes(&path, Form { largest_side: 600, ..FORM }).unwrap();
-}
-
-#[test]
-fn all_bad_files_are_named_in_order_and_every_time() {
-    let folder = Folder::new();
-    let good = encoded(&scene(), ImageFormat::Png);
-    let paths: Vec<PathBuf> = (0..40)
-        .map(|number| {
-            let bytes: &[u8] = if number % 3 == 1 { b"bad" } else { &good };
-            folder.file(&format!("{number:02}.png"), bytes)
-        })
-        .collect();
-    let info: DataInfo = serde_json::from_str(
-        r#"{"channels": 3, "size": [8, 8], "mean": [0, 0, 0], "std": [1, 1, 1], "classes": ["a"],
-            "padding": 0}"#,
-    )
-    .unwrap();
-    let message = |paths: &[PathBuf]| load_pictures(paths, &info, None).unwrap_err().to_string();
-    let first = message(&paths);
-    assert!(first.starts_with("13 pictures cannot be read: "), "{first}");
-    let places: Vec<usize> =
-        (0..10).map(|bad| first.find(&format!("{:02}.png", 3 * bad + 1)).unwrap()).collect();
-    assert!(places.is_sorted() && first.ends_with("and 3 more"), "{first}");
-    assert!((0..5).all(|_| message(&paths) == first));
-    assert!(message(&paths[..2]).contains("01.png: not a picture"));
 }

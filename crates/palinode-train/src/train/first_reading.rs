@@ -1,0 +1,76 @@
+//! The first reading of all images, which ranks share.
+
+use super::agreement::check_same;
+use super::machine::Machine;
+use crate::data::{ImageSource, Mean, Part, Survey, check_source, unreadable};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How all images are read before a run begins: by which ranks, and who is told of it.
+///
+/// Images in memory are read by every rank. Of a source with a [listing](ImageSource::listing), each rank reads its
+/// share, and all get the same [`Survey`].
+pub struct FirstReading<'a> {
+    machine: &'a Machine,
+    progress: &'a mut dyn FnMut(usize, usize),
+}
+
+/// What a rank has read: its part, or the images that it could not read, and why.
+#[derive(Serialize, Deserialize)]
+enum Sent {
+    Found(Survey),
+    Unreadable(Vec<String>),
+}
+
+impl<'a> FirstReading<'a> {
+    /// By the ranks of `machine`, if it has several. `progress` is called with (images so far, images of this rank).
+    pub fn new(machine: &'a Machine, progress: &'a mut dyn FnMut(usize, usize)) -> Self {
+        Self { machine, progress }
+    }
+
+    /// Reads all images of `source`. Those that `counted` says yes to count for the statistics. All ranks call this
+    /// together.
+    ///
+    /// # Errors
+    /// As [`check_source`]; on all ranks what keeps an image from being read, or, where there are several such images,
+    /// [`palinode::Error::Config`] naming the first ten; [`Error::OtherRank`] where a rank has another listing.
+    pub(crate) fn survey(
+        &mut self,
+        source: &dyn ImageSource,
+        counted: &(dyn Fn(usize) -> bool + Sync),
+        mean: Mean,
+    ) -> Result<Survey> {
+        check_source(source)?;
+        let shared = source.listing().zip(self.machine.rank());
+        let Some((listing, (rank, ranks))) = shared else {
+            let all = 0..source.len();
+            return Survey::of_part(source, all, counted, mean, self.progress)?.whole();
+        };
+        let listed = format!("{} images (checksum {listing:08x})", source.len());
+        let what = "the list of images by name and size".to_owned();
+        check_same(self.machine, BTreeMap::from([(what, listed)]))?;
+        let own = match ranks.count() <= source.len() {
+            true => ranks.range(source.len(), rank),
+            // The first rank reads what is too little to share.
+            false => 0..if rank == 0 { source.len() } else { 0 },
+        };
+        let own = match Survey::of_part(source, own, counted, mean, self.progress)? {
+            Part::Read(survey) => Sent::Found(survey),
+            Part::Failed(failures) => {
+                Sent::Unreadable(failures.iter().map(|(_, error)| error.to_string()).collect())
+            }
+        };
+        let (mut parts, mut failures) = (Vec::new(), Vec::new());
+        for sent in self.machine.gather(own)? {
+            match sent {
+                Sent::Found(survey) => parts.push(survey),
+                Sent::Unreadable(reasons) => failures.extend(reasons),
+            }
+        }
+        if !failures.is_empty() {
+            return Err(unreadable(failures));
+        }
+        Survey::join(parts).ok_or_else(|| Error::config("data", "no rank has read an image"))
+    }
+}
