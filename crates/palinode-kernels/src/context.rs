@@ -4,6 +4,7 @@ use crate::algorithm::Algorithm;
 use crate::error::Error;
 use crate::isa::Isa;
 use crate::microbatch::{Microbatches, tree};
+use crate::norm_statistics::NormStatistics;
 use crate::precision::Precision;
 use crate::profile::Profile;
 use crate::scratch::Scratch;
@@ -34,6 +35,7 @@ pub struct Context {
     gradients: Precision,
     /// Those of the whole batch.
     microbatches: Option<Microbatches>,
+    norm_statistics: NormStatistics,
     /// None: the images of a call are the whole batch.
     share: Option<Share>,
     shared: Arc<Shared>,
@@ -60,10 +62,10 @@ impl Context {
     }
 
     fn with(token: Token, pool: Option<ThreadPool>, chosen: ContextBuilder) -> Self {
-        let ContextBuilder { algorithm, gradients, microbatches, .. } = chosen;
+        let ContextBuilder { algorithm, gradients, microbatches, norm_statistics, .. } = chosen;
         let (profile, scratch) = (Profile::default(), Scratch::default());
         let shared = Arc::new(Shared { pool, profile, scratch });
-        Self { token, algorithm, gradients, microbatches, share: None, shared }
+        Self { token, algorithm, gradients, microbatches, norm_statistics, share: None, shared }
     }
 
     /// The instruction set.
@@ -91,10 +93,21 @@ impl Context {
         self.microbatches.and_then(|batch| Microbatches::new(batch.count() / ranks).ok())
     }
 
+    /// Which images batch norms take their statistics over.
+    pub fn norm_statistics(&self) -> NormStatistics {
+        self.norm_statistics
+    }
+
     /// The same context for whole batches, sums over whose images are divided otherwise.
     #[must_use]
     pub fn with_microbatches(&self, microbatches: Option<Microbatches>) -> Self {
         Self { microbatches, share: None, ..self.clone() }
+    }
+
+    /// The same context, in which batch norms take their statistics over other images.
+    #[must_use]
+    pub fn with_norm_statistics(&self, norm_statistics: NormStatistics) -> Self {
+        Self { norm_statistics, ..self.clone() }
     }
 
     /// What this rank computes of a batch; `None`: all of it.
@@ -114,6 +127,12 @@ impl Context {
             return Err(Error::Ranks { ranks, of: "micro-batches", count });
         }
         Ok(Self { share, ..self.clone() })
+    }
+
+    /// The same context inside a node of the graph that hands the gradients of its parameters over to other ranks by itself.
+    #[must_use]
+    pub fn within_node(&self) -> Self {
+        Self { share: self.share.as_ref().map(Share::within_node), ..self.clone() }
     }
 
     /// The images of the whole batch, of which a call has `images`.
@@ -261,6 +280,7 @@ pub struct ContextBuilder {
     algorithm: Option<Algorithm>,
     gradients: Precision,
     microbatches: Option<Microbatches>,
+    norm_statistics: NormStatistics,
 }
 
 impl ContextBuilder {
@@ -288,6 +308,11 @@ impl ContextBuilder {
     /// not.
     pub fn microbatches(self, microbatches: Option<Microbatches>) -> Self {
         Self { microbatches, ..self }
+    }
+
+    /// Which images batch norms take their statistics over; by default all images of a batch.
+    pub fn norm_statistics(self, norm_statistics: NormStatistics) -> Self {
+        Self { norm_statistics, ..self }
     }
 
     /// Makes the context.

@@ -1,28 +1,32 @@
-//! Batch normalisation with the statistics of the batch, and a ReLU after it if asked for.
+//! Batch normalisation with the statistics of the batch or of its micro-batches, and a ReLU after it if asked for.
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::microbatch::tree;
+use crate::microbatch::{Microbatches, tree};
+use crate::norm_statistics::NormStatistics;
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// A batch norm: y = w·(x − μ)/√(v + ε) + b with the mean μ and the biased variance v of every channel over the
-/// batch, or with `relu`, the maximum of that and 0.
+/// batch, or over each [micro-batch](NormStatistics). With `relu`, the maximum of that and 0.
 ///
 /// | | |
 /// |---|---|
 /// | x, y | `[images, channels, area]`, row-major |
 /// | w, b | `[channels]` |
-/// | [`statistics`](Self::statistics) | μ and v from x |
+/// | [`statistics`](Self::statistics) | μ and v from x, `[groups, channels]` |
+/// | [`running`](Self::running) | what running statistics move towards, from μ and v |
 /// | [`forward`](Self::forward) | y from x |
 /// | [`backward`](Self::backward) | the gradients with respect to x, w and b, through μ and v too |
-/// | ranks | where they [share](crate::Share) the batch, statistics and gradients are those of the whole |
+/// | groups | the batch, or those of its micro-batches that have images |
+/// | ranks | where they [share](crate::Share) the batch, statistics over the batch are those of the whole |
 /// | accuracy | sums of short stretches in f32, which are added up in f64 |
 ///
 /// The sums of a channel go through the images in their order, or through those of each micro-batch: the same input
 /// gives the same bits for any number of threads.
 ///
-/// Source: Ioffe & Szegedy, Batch normalization (ICML 2015).
+/// Source: Ioffe & Szegedy, Batch normalization (ICML 2015); for parts of a batch ("ghost" batch norm), Hoffer, Hubara &
+/// Soudry, Train longer, generalize better (NeurIPS 2017).
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormKernel {
     /// Images n.
@@ -31,13 +35,15 @@ pub struct BatchNormKernel {
     pub channels: usize,
     /// Pixels of a channel.
     pub area: usize,
+    /// Which images have statistics in common.
+    pub over: NormStatistics,
     /// ε.
     pub epsilon: f64,
     /// Whether a ReLU follows.
     pub relu: bool,
 }
 
-/// The statistics of one channel over a batch.
+/// The statistics of one channel over a group of images.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Statistics {
     /// μ.
@@ -54,36 +60,67 @@ impl From<(f32, f32)> for Statistics {
 }
 
 impl BatchNormKernel {
-    /// Mean and variance of every channel.
+    /// Mean and variance of every channel in every group, `[groups, channels]`.
     ///
     /// # Errors
     /// [`Error::Length`] if `x` does not fit the shape.
     pub fn statistics(&self, context: &Context, x: &[f32]) -> Result<Vec<Statistics>, Error> {
         self.check("the input x of a batch norm", x)?;
-        let count = self.count(context);
+        let groups = self.groups(context);
         let totals = |of_map: &(dyn Fn(usize, &[f32]) -> f64 + Sync)| {
-            let channel = |channel: usize| {
-                let map = |map: &[f32]| of_map(channel, map);
-                let of = |images| self.maps(x, channel, images).map(map).sum::<f64>();
-                tree(context.microbatches(), 0..self.images, &mut { of }, &|sum, more| *sum += more)
+            let total = |index: usize| {
+                let map = |map: &[f32]| of_map(index, map);
+                let channel = index % self.channels;
+                let mut of = |images| self.maps(x, channel, images).map(map).sum::<f64>();
+                groups.sum(index / self.channels, &mut of, &|sum, more| *sum += more)
             };
-            let all = || (0..self.channels).into_par_iter().map(channel).collect();
+            let all = || (0..groups.count() * self.channels).into_par_iter().map(total).collect();
             let mut totals: Vec<f64> = context.install(all);
-            context.add_ranks(&mut totals);
+            groups.add_ranks(context, &mut totals);
             totals
         };
-        let means: Vec<f64> =
-            totals(&|_, map| sum(map, |x| x)).into_iter().map(|total: f64| total / count).collect();
+        let pixels = |index: usize| groups.pixels[index / self.channels];
+        let means = totals(&|_, map| sum(map, |x| x)).into_iter().enumerate();
+        let means: Vec<f64> = means.map(|(index, total)| total / pixels(index)).collect();
         // (Squares of deviations, because a difference of sums of squares would cancel.)
-        let squares = totals(&|channel, map| {
-            let middle = means[channel] as f32;
+        let squares = totals(&|index, map| {
+            let middle = means[index] as f32;
             sum(map, |x| (x - middle) * (x - middle))
         });
-        let statistics = means.iter().zip(squares).map(|(&mean, squares)| {
+        let statistics = means.iter().zip(squares).enumerate().map(|(index, (&mean, squares))| {
             let rounded = mean - f64::from(mean as f32);
-            Statistics { mean, variance: squares / count - rounded.powi(2) }
+            Statistics { mean, variance: squares / pixels(index) - rounded.powi(2) }
         });
         Ok(statistics.collect())
+    }
+
+    /// The mean and the unbiased variance of every channel, which running statistics move towards. Of several groups, they
+    /// are the means over the groups, each by its images. Of groups on several ranks, these are the parts of this rank:
+    /// [`Share::complete_later`](crate::Share::complete_later) adds them up.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there are not as many statistics as groups and channels.
+    pub fn running(
+        &self,
+        context: &Context,
+        statistics: &[Statistics],
+    ) -> Result<[Vec<f32>; 2], Error> {
+        let groups = self.groups(context);
+        self.check_statistics(&groups, statistics)?;
+        let whole = (context.batch_images(self.images) * self.area).max(1) as f64;
+        let of = |value: &dyn Fn(f64, Statistics) -> f64| {
+            let channel = |channel: usize| {
+                groups.sum_of_groups(|group| {
+                    let pixels = groups.pixels[group];
+                    let value = value(pixels, statistics[group * self.channels + channel]);
+                    // 1 for the whole batch.
+                    (pixels / whole * value) as f32
+                })
+            };
+            (0..self.channels).map(channel).collect()
+        };
+        let unbiased = |pixels: f64| pixels / (pixels - 1.0).max(1.0);
+        Ok([of(&|_, own| own.mean), of(&|pixels, own| own.variance * unbiased(pixels))])
     }
 
     /// Sets `y` from `x` and its statistics.
@@ -100,12 +137,17 @@ impl BatchNormKernel {
     ) -> Result<(), Error> {
         self.check("the input x of a batch norm", x)?;
         self.check("the output y of a batch norm", y)?;
-        self.check_channels(statistics, weight, bias)?;
+        let groups = self.groups(context);
+        self.check_statistics(&groups, statistics)?;
+        self.check_channels(weight, bias)?;
         let area = self.area.max(1);
         context.install(|| {
             let maps = y.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate();
-            maps.for_each(|(index, (y, x))| {
-                let affine = self.affine(index % self.channels, statistics, weight, bias);
+            maps.for_each(|(map, (y, x))| {
+                let channel = map % self.channels;
+                let own =
+                    statistics[groups.of_image[map / self.channels] * self.channels + channel];
+                let affine = self.affine(own, weight[channel], bias[channel]);
                 for (y, &x) in y.iter_mut().zip(x) {
                     let value = affine.scale * x + affine.shift;
                     *y = if self.relu { value.max(0.0) } else { value };
@@ -116,7 +158,7 @@ impl BatchNormKernel {
     }
 
     /// Replaces the gradient with respect to y, in `gradient`, by the gradient with respect to x. Returns the
-    /// gradients with respect to w and b.
+    /// gradients with respect to w and b. Of ranks that share the batch, each returns its part of these two.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -130,30 +172,40 @@ impl BatchNormKernel {
     ) -> Result<(Vec<f32>, Vec<f32>), Error> {
         self.check("the input x of a batch norm", x)?;
         self.check("the gradient of a batch norm", gradient)?;
-        self.check_channels(statistics, weight, bias)?;
-        Ok(context
-            .install(|| self.backward_checked(context, x, statistics, (weight, bias), gradient)))
+        let groups = self.groups(context);
+        self.check_statistics(&groups, statistics)?;
+        self.check_channels(weight, bias)?;
+        let channels = self.channels;
+        let group = |index: usize| Group {
+            pixels: groups.pixels[index / channels],
+            middle: statistics[index].mean as f32,
+            statistics: statistics[index],
+            affine: self.affine(
+                statistics[index],
+                weight[index % channels],
+                bias[index % channels],
+            ),
+        };
+        Ok(context.install(|| self.backward_checked(context, x, (&groups, &group), gradient)))
     }
 
     fn backward_checked(
         &self,
         context: &Context,
         x: &[f32],
-        statistics: &[Statistics],
-        (weight, bias): (&[f32], &[f32]),
+        (groups, group): (&Groups, &(impl Fn(usize) -> Group + Sync)),
         gradient: &mut [f32],
     ) -> (Vec<f32>, Vec<f32>) {
-        let count = self.count(context);
         let y_gradient = &*gradient;
-        // Per channel: Σ g and Σ g·x̂ over the pixels that the ReLU lets through.
-        let found: Vec<[f64; 2]> = (0..self.channels)
+        // Per group and channel: Σ g and Σ g·x̂ over the pixels that the ReLU lets through.
+        let found: Vec<[f64; 2]> = (0..groups.count() * self.channels)
             .into_par_iter()
-            .map(|channel| {
-                let affine = self.affine(channel, statistics, weight, bias);
-                let Statistics { mean, variance } = statistics[channel];
+            .map(|index| {
+                let Group { middle, statistics: Statistics { mean, variance }, affine, .. } =
+                    group(index);
                 let deviation = (variance + self.epsilon).sqrt();
-                let middle = mean as f32;
                 let passed = |x, g| if self.passes(affine, x) { g } else { 0.0 };
+                let channel = index % self.channels;
                 let maps = |images: Range<usize>| {
                     self.maps(x, channel, images.clone())
                         .zip(self.maps(y_gradient, channel, images))
@@ -171,48 +223,74 @@ impl BatchNormKernel {
                 let add = |sum: &mut [f64; 2], more: [f64; 2]| {
                     *sum = [sum[0] + more[0], sum[1] + more[1]];
                 };
-                tree(context.microbatches(), 0..self.images, &mut of, &add)
+                groups.sum(index / self.channels, &mut of, &add)
             })
             .collect();
         let mut sums = found.into_flattened();
-        context.add_ranks(&mut sums);
+        groups.add_ranks(context, &mut sums);
         let area = self.area.max(1);
         let maps = gradient.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate();
-        maps.for_each(|(index, (g, x))| {
-            let channel = index % self.channels;
-            let affine = self.affine(channel, statistics, weight, bias);
-            let Statistics { mean, variance } = statistics[channel];
+        maps.for_each(|(map, (g, x))| {
+            let (image, channel) = (map / self.channels, map % self.channels);
+            let index = groups.of_image[image] * self.channels + channel;
+            let Group { pixels, statistics: Statistics { mean, variance }, affine, .. } =
+                group(index);
             let deviation = (variance + self.epsilon).sqrt();
-            let [sum, product] = [sums[2 * channel], sums[2 * channel + 1]];
+            let [sum, product] = [sums[2 * index], sums[2 * index + 1]];
             // dx = w/σ·(g − mean of g − x̂·mean of g·x̂), an affine function of g and x.
-            let factor = -product / count / deviation;
-            let constant = (-sum / count - factor * mean) as f32 * affine.scale;
+            let factor = -product / pixels / deviation;
+            let constant = (-sum / pixels - factor * mean) as f32 * affine.scale;
             let factor = factor as f32 * affine.scale;
             for (g, &x) in g.iter_mut().zip(x) {
                 let passed = if self.passes(affine, x) { *g } else { 0.0 };
                 *g = affine.scale * passed + (factor * x + constant);
             }
         });
-        let sums = sums.as_chunks::<2>().0.iter();
-        sums.map(|&[sum, product]| (product as f32, sum as f32)).unzip()
+        let of = |which: usize| -> Vec<f32> {
+            let at =
+                |group: usize, channel: usize| sums[2 * (group * self.channels + channel) + which];
+            let all = 0..self.channels;
+            all.map(|channel| groups.sum_of_groups(|group| at(group, channel) as f32)).collect()
+        };
+        let (mut weight, mut bias) = (of(1), of(0));
+        if groups.of == NormStatistics::Batch {
+            context.count_once(&mut [&mut weight, &mut bias]);
+        }
+        (weight, bias)
     }
 
-    /// The pixels of a channel over the whole batch.
-    fn count(&self, context: &Context) -> f64 {
-        (context.batch_images(self.images) * self.area).max(1) as f64
+    /// The groups that have statistics of their own.
+    fn groups(&self, context: &Context) -> Groups {
+        let microbatches = context.microbatches();
+        let pixels = |images: usize| (images * self.area).max(1) as f64;
+        match (self.over, microbatches) {
+            (NormStatistics::Microbatch, Some(microbatches)) => {
+                let sizes = microbatches.sizes(self.images).into_iter();
+                let sizes: Vec<usize> = sizes.filter(|&images| images > 0).collect();
+                let of_image = sizes.iter().enumerate();
+                Groups {
+                    of: self.over,
+                    microbatches: Some(microbatches),
+                    images: self.images,
+                    of_image: of_image.flat_map(|(group, &images)| vec![group; images]).collect(),
+                    pixels: sizes.into_iter().map(pixels).collect(),
+                }
+            }
+            _ => Groups {
+                of: NormStatistics::Batch,
+                microbatches,
+                images: self.images,
+                of_image: vec![0; self.images],
+                pixels: vec![pixels(context.batch_images(self.images))],
+            },
+        }
     }
 
     /// y = scale·x + shift for one channel.
-    fn affine(
-        &self,
-        channel: usize,
-        statistics: &[Statistics],
-        weight: &[f32],
-        bias: &[f32],
-    ) -> Affine {
-        let Statistics { mean, variance } = statistics[channel];
-        let scale = f64::from(weight[channel]) / (variance + self.epsilon).sqrt();
-        Affine { scale: scale as f32, shift: (f64::from(bias[channel]) - mean * scale) as f32 }
+    fn affine(&self, statistics: Statistics, weight: f32, bias: f32) -> Affine {
+        let Statistics { mean, variance } = statistics;
+        let scale = f64::from(weight) / (variance + self.epsilon).sqrt();
+        Affine { scale: scale as f32, shift: (f64::from(bias) - mean * scale) as f32 }
     }
 
     fn passes(&self, affine: Affine, x: f32) -> bool {
@@ -237,16 +315,77 @@ impl BatchNormKernel {
         Error::check_len(what, self.images * self.channels * self.area, images.len())
     }
 
-    fn check_channels(
-        &self,
-        statistics: &[Statistics],
-        weight: &[f32],
-        bias: &[f32],
-    ) -> Result<(), Error> {
-        Error::check_len("the statistics of a batch norm", self.channels, statistics.len())?;
+    fn check_statistics(&self, groups: &Groups, statistics: &[Statistics]) -> Result<(), Error> {
+        let expected = groups.count() * self.channels;
+        Error::check_len("the statistics of a batch norm", expected, statistics.len())
+    }
+
+    fn check_channels(&self, weight: &[f32], bias: &[f32]) -> Result<(), Error> {
         Error::check_len("the weight of a batch norm", self.channels, weight.len())?;
         Error::check_len("the bias of a batch norm", self.channels, bias.len())
     }
+}
+
+/// Groups of images, in their order, that have statistics of their own.
+struct Groups {
+    of: NormStatistics,
+    microbatches: Option<Microbatches>,
+    images: usize,
+    /// The group of every image.
+    of_image: Vec<usize>,
+    /// Pixels of a channel in every group, on all ranks.
+    pixels: Vec<f64>,
+}
+
+impl Groups {
+    fn count(&self) -> usize {
+        self.pixels.len()
+    }
+
+    /// The sum over the images of a group.
+    fn sum<T>(
+        &self,
+        group: usize,
+        of: &mut impl FnMut(Range<usize>) -> T,
+        add: &impl Fn(&mut T, T),
+    ) -> T {
+        match self.of {
+            NormStatistics::Batch => tree(self.microbatches, 0..self.images, of, add),
+            NormStatistics::Microbatch => {
+                let first = self.of_image.partition_point(|&other| other < group);
+                let end = self.of_image.partition_point(|&other| other <= group);
+                of(first..end)
+            }
+        }
+    }
+
+    /// Sums over the images of groups, completed where these are on several ranks.
+    fn add_ranks(&self, context: &Context, sums: &mut [f64]) {
+        if self.of == NormStatistics::Batch {
+            context.add_ranks(sums);
+        }
+    }
+
+    /// The sum over the groups, by the tree of the micro-batches.
+    fn sum_of_groups(&self, value: impl Fn(usize) -> f32) -> f32 {
+        if self.of == NormStatistics::Batch {
+            return value(0);
+        }
+        let mut of = |images: Range<usize>| match images.is_empty() {
+            true => 0.0,
+            false => value(self.of_image[images.start]),
+        };
+        tree(self.microbatches, 0..self.images, &mut of, &|sum, more| *sum += more)
+    }
+}
+
+/// One channel of a group.
+struct Group {
+    pixels: f64,
+    statistics: Statistics,
+    /// μ, rounded.
+    middle: f32,
+    affine: Affine,
 }
 
 #[derive(Clone, Copy)]

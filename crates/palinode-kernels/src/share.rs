@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use crate::microbatch::Microbatches;
-use std::fmt::Debug;
+use std::collections::HashMap;
+use std::fmt::{self, Debug};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The ranks that compute every batch together: processes on one or more machines, or threads.
 ///
@@ -87,6 +88,31 @@ pub struct Share {
     /// One part of the batch for each rank.
     parts: Microbatches,
     batch: usize,
+    /// Whether gradients of leaves are handed over where they are found.
+    hands_over: bool,
+    step: Arc<Mutex<Step>>,
+}
+
+/// What is known of a step between its forward pass and its end.
+#[derive(Debug, Default)]
+struct Step {
+    /// How often each leaf of the graph is used.
+    uses: HashMap<u64, usize>,
+    later: Vec<Later>,
+}
+
+/// Sums that are completed at the end of a step, and what then becomes of them.
+struct Later {
+    sums: Vec<f32>,
+    then: Then,
+}
+
+type Then = Box<dyn FnOnce(&[f32]) + Send>;
+
+impl Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sums", self.sums.len())
+    }
 }
 
 impl Share {
@@ -97,7 +123,9 @@ impl Share {
     pub fn new(ranks: Arc<dyn Ranks>, batch: usize) -> Result<Self, Error> {
         let count = ranks.count();
         match Microbatches::new(count) {
-            Ok(parts) if count <= batch && ranks.rank() < count => Ok(Self { ranks, parts, batch }),
+            Ok(parts) if count <= batch && ranks.rank() < count => {
+                Ok(Self { ranks, parts, batch, hands_over: true, step: Arc::default() })
+            }
             _ => Err(Error::Ranks { ranks: count, of: "images", count: batch }),
         }
     }
@@ -110,6 +138,52 @@ impl Share {
     /// The images of the whole batch.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// The same share inside a node of the graph that hands the gradients of its parameters over by itself.
+    #[must_use]
+    pub fn within_node(&self) -> Self {
+        Self { hands_over: false, ..self.clone() }
+    }
+
+    /// Counts a use of some leaves of the graph. Forward passes call it.
+    pub fn count_uses(&self, leaves: impl IntoIterator<Item = u64>) {
+        let mut step = self.step();
+        leaves.into_iter().for_each(|leaf| *step.uses.entry(leaf).or_default() += 1);
+    }
+
+    /// Whether the gradients of some leaves can be handed over by the node that finds them: this is not
+    /// [within](Self::within_node) another node, and the leaves have no other use.
+    pub fn hands_over(&self, mut leaves: impl Iterator<Item = u64>) -> bool {
+        let step = self.step();
+        self.hands_over && leaves.all(|leaf| step.uses.get(&leaf) == Some(&1))
+    }
+
+    /// Gives `then` the sums over all ranks of numbers like `sums` when the step [ends](Self::end_step). All ranks
+    /// must do so in the same order.
+    pub fn complete_later(&self, sums: Vec<f32>, then: impl FnOnce(&[f32]) + Send + 'static) {
+        self.step().later.push(Later { sums, then: Box::new(then) });
+    }
+
+    /// Ends the passes of a step: adds up over all ranks what was to be completed [later](Self::complete_later), in one
+    /// message, and forgets the uses of leaves. All ranks call this together.
+    pub fn end_step(&self) {
+        let Step { later, .. } = std::mem::take(&mut *self.step());
+        if later.is_empty() {
+            return;
+        }
+        let mut all: Vec<f32> = later.iter().flat_map(|later| &later.sums).copied().collect();
+        self.ranks.add_f32(&mut all);
+        let mut rest = &all[..];
+        for Later { sums, then } in later {
+            let (sums, others) = rest.split_at(sums.len());
+            then(sums);
+            rest = others;
+        }
+    }
+
+    fn step(&self) -> MutexGuard<'_, Step> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which images of the batch are those of this rank.
@@ -138,6 +212,33 @@ mod tests {
         fn finish(&self) -> Vec<LeafGradients> {
             Vec::new()
         }
+    }
+
+    #[test]
+    fn what_is_completed_later_keeps_its_place() {
+        let share = Share::new(Arc::new(Number(0, 1)), 5).unwrap();
+        let found = Arc::new(Mutex::new(Vec::new()));
+        for sums in [vec![1.0, 2.0], vec![], vec![3.0]] {
+            let found = Arc::clone(&found);
+            share
+                .clone()
+                .complete_later(sums, move |sums| found.lock().unwrap().push(sums.to_vec()));
+        }
+        share.end_step();
+        share.end_step();
+        assert_eq!(*found.lock().unwrap(), [vec![1.0, 2.0], vec![], vec![3.0]]);
+    }
+
+    #[test]
+    fn leaves_with_one_use_are_handed_over() {
+        let share = Share::new(Arc::new(Number(0, 1)), 5).unwrap();
+        share.count_uses([7, 8]);
+        share.clone().count_uses([8]);
+        let hands_over = |leaves: &[u64]| share.hands_over(leaves.iter().copied());
+        assert!(hands_over(&[7]) && !hands_over(&[8]) && !hands_over(&[7, 8]) && !hands_over(&[9]));
+        assert!(!share.within_node().hands_over([7].into_iter()));
+        share.end_step();
+        assert!(!hands_over(&[7]), "another step");
     }
 
     #[test]

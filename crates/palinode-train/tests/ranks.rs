@@ -9,7 +9,7 @@ use palinode::residual::BuiltIn;
 use palinode::reversible::{Differentiation, Precision};
 use palinode::scheme::SchemeName;
 use palinode::tensor::Device;
-use palinode::{Activation, Context};
+use palinode::{Activation, Context, NormStatistics};
 use palinode_train::data::Augmentation;
 use palinode_train::recipe::{OptimizerRecipe, Settings, TrainingRecipe};
 use palinode_train::train::{Machine, SplitOptions, Trainer, TrainingData, Unobserved, read_rows};
@@ -136,6 +136,17 @@ fn norms_in_a_baseline_and_in_reversible_blocks() {
 }
 
 #[test]
+fn norms_with_the_statistics_of_micro_batches() {
+    for (model, batch) in [("resnet-32", 9), ("hamiltonian", 9), ("hamiltonian", 13)] {
+        let case = case(model, |config| config.block_norm |= model == "hamiltonian");
+        let case = case.with(|training| {
+            training.with_norm_statistics(NormStatistics::Microbatch).with_batch_size(batch)
+        });
+        compare("micro-batches", &case, &[2, 4, 8]);
+    }
+}
+
+#[test]
 fn other_modes_and_residuals() {
     for mode in [Differentiation::Checkpointed, Differentiation::Stored] {
         let case = case("hamiltonian", |_| ());
@@ -162,6 +173,24 @@ fn other_modes_and_residuals() {
         let case = case("hamiltonian", |config| config.scheme = scheme);
         compare(&format!("{scheme:?}"), &case, &[2]);
     }
+}
+
+/// Of a network whose convolutions are nodes of their own, each gradient travels once.
+#[test]
+fn gradients_of_stored_convolutions_are_handed_over() {
+    let case = case("resnet-32", |config| config.widths = vec![32; config.blocks.len()]);
+    let parameters = case.config.parameter_count().total;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    on_ranks(2, |machine| {
+        case.trainer().with_machine(machine).train(&out, &mut Unobserved).unwrap();
+    });
+    let rows = read_rows(&out.join("metrics.csv")).unwrap();
+    let sent = rows.iter().find_map(|row| row.sent_bytes).unwrap();
+    // Three steps an epoch, halves there and back: 4 bytes for each parameter. The statistics of the norms beside.
+    let gradients = (3 * 4 * parameters) as f64;
+    let found = sent as f64 / gradients;
+    assert!((1.0..1.3).contains(&found), "{found} times the gradients");
 }
 
 #[test]

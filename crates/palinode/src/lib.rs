@@ -71,4 +71,4 @@ pub use burn;
 pub use burn::tensor;
 pub use error::{Error, Result};
 pub use palinode_kernels::heap;
-pub use palinode_kernels::{Context, ContextBuilder, Isa, Microbatches};
+pub use palinode_kernels::{Context, ContextBuilder, Isa, Microbatches, NormStatistics};

@@ -6,9 +6,9 @@ use crate::pass::{Moments, Pass, Statistics};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::batch_norm;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use palinode_kernels::Context;
 use palinode_kernels::norm::BatchNormKernel;
 use palinode_kernels::profile::Section;
+use palinode_kernels::{Context, NormStatistics};
 
 /// Batch norm over `[n, C, h, w]`, with one mean and one variance per channel.
 ///
@@ -16,6 +16,9 @@ use palinode_kernels::profile::Section;
 /// the batch. With weight `momentum`, the running mean moves towards μ and the running variance
 /// towards the unbiased variance of the batch. (Burn's own module keeps the biased variance. Weight
 /// files exchanged with PyTorch need the unbiased one.)
+///
+/// Where the context asks for [`NormStatistics::Microbatch`], each micro-batch is normalised by its own μ and v, and the running
+/// statistics move towards the means of these over the micro-batches. That is for f32 on the CPU.
 ///
 /// Parameters: `weight`, `bias` `[C]`; state: `running_mean`, `running_var` `[C]`.
 #[derive(Module, Debug)]
@@ -104,6 +107,9 @@ impl BatchNorm {
         if for_kernel && let Some(y) = self.by_kernel(&x, channels, relu, pass.context()) {
             return y;
         }
+        if pass.phase().uses_batch() && pass.context().norm_statistics() != NormStatistics::Batch {
+            pass.refuse("statistics of micro-batches are for f32 on the CPU");
+        }
         let y = match batch {
             Some(batch) => self.by_batch(x, batch),
             None => self.by_running(x),
@@ -111,11 +117,12 @@ impl BatchNorm {
         if relu { activate(Activation::Relu, y) } else { y }
     }
 
-    /// Mean and variance of every channel of `x`.
+    /// Mean and variance of every channel of `x`, on the host for each group of images that has its own.
     fn moments(&self, x: &Tensor<4>, context: &Context) -> Moments {
         let [images, channels, height, width] = x.dims();
         if on_kernels(x) {
-            let kernel = self.kernel([images, channels, height * width], false);
+            let over = context.norm_statistics();
+            let kernel = self.kernel([images, channels, height * width], over);
             let compute = || kernel.statistics(context, &view(x.clone()));
             let found = context.profile().time(Section::Norms, compute);
             return Moments::OnHost(found.expect("the shape is that of x").into());
@@ -123,8 +130,13 @@ impl BatchNorm {
         Moments::OnDevice(moments(x.clone().inner()).into())
     }
 
-    fn kernel(&self, [images, channels, area]: [usize; 3], relu: bool) -> BatchNormKernel {
-        BatchNormKernel { images, channels, area, epsilon: self.epsilon, relu }
+    /// The kernel for `[images, channels, area]`.
+    fn kernel(
+        &self,
+        [images, channels, area]: [usize; 3],
+        over: NormStatistics,
+    ) -> BatchNormKernel {
+        BatchNormKernel { images, channels, area, over, epsilon: self.epsilon, relu: false }
     }
 
     /// The norm by the kernels (f32 on the CPU), with the batch statistics or the running ones. `None`
@@ -141,7 +153,10 @@ impl BatchNorm {
         context: &Context,
     ) -> Option<Tensor<4>> {
         let shape @ [images, channels, height, width] = x.dims();
-        let kernel = self.kernel([images, channels, height * width], relu);
+        // The running statistics are those of all images.
+        let over = batch.map_or(NormStatistics::Batch, |_| context.norm_statistics());
+        let extents = [images, channels, height * width];
+        let kernel = BatchNormKernel { relu, ..self.kernel(extents, over) };
         let device = x.clone().inner().device();
         let (weight, bias) = (self.weight.val(), self.bias.val());
         let tracked = x.is_tracked() || weight.is_tracked() || bias.is_tracked();
@@ -168,8 +183,7 @@ impl BatchNorm {
             let affine = (&*affine.0, &*affine.1);
             let found =
                 kernel.backward(&kept_context, &view(kept), &statistics, affine, &mut gradient);
-            let (mut weight, mut bias) = found.expect("the shapes of the forward pass");
-            kept_context.count_once(&mut [&mut weight, &mut bias]);
+            let (weight, bias) = found.expect("the shapes of the forward pass");
             [
                 Some(Variable::Array(tensor(gradient, shape, &device))),
                 Some(Variable::Vector(tensor(weight, [channels], &device))),
@@ -220,32 +234,44 @@ impl BatchNorm {
     /// Moves the running statistics towards those of the batch `x`.
     fn update(&self, x: &Tensor<4>, batch: &Moments, context: &Context) {
         let [images, channels, height, width] = x.dims();
-        let count = (context.batch_images(images) * height * width) as f64;
-        let unbiased = count / (count - 1.0).max(1.0);
-        let [mean, variance] = match batch {
-            Moments::OnHost(batch) => {
-                let vector = |value: &dyn Fn(&Statistics) -> f64| -> Tensor<1> {
-                    let values: Vec<f64> = batch.iter().map(value).collect();
-                    let device = x.clone().inner().device();
-                    Tensor::from_data(TensorData::new(values, [channels]), (&device, x.dtype()))
+        match batch {
+            Moments::OnHost(statistics) => {
+                let over = context.norm_statistics();
+                let kernel = self.kernel([images, channels, height * width], over);
+                let found = kernel.running(context, statistics);
+                let [mean, variance] = found.expect("the statistics are those of x");
+                let (device, momentum) = (x.clone().inner().device(), self.momentum);
+                let states = [self.running_mean.clone(), self.running_var.clone()];
+                let step = move |sums: &[f32]| {
+                    for (state, towards) in states.iter().zip(sums.chunks(channels)) {
+                        let data = TensorData::new(towards.to_vec(), [channels]);
+                        move_towards(state, Tensor::from_data(data, &device), momentum);
+                    }
                 };
-                [vector(&|s| s.mean), vector(&|s| s.variance * unbiased)]
+                let sums = [mean, variance].concat();
+                match (over, context.share()) {
+                    (NormStatistics::Microbatch, Some(share)) => share.complete_later(sums, step),
+                    _ => step(&sums),
+                }
             }
             Moments::OnDevice(moments) => {
+                let count = (context.batch_images(images) * height * width) as f64;
+                let unbiased = count / (count - 1.0).max(1.0);
                 let [mean, variance] = moments.as_ref().clone();
-                [mean.reshape([channels]), variance.reshape([channels]) * unbiased]
+                let variance = variance.reshape([channels]) * unbiased;
+                move_towards(&self.running_mean, mean.reshape([channels]), self.momentum);
+                move_towards(&self.running_var, variance, self.momentum);
             }
-        };
-        self.move_towards(&self.running_mean, mean);
-        self.move_towards(&self.running_var, variance);
+        }
     }
+}
 
-    fn move_towards(&self, state: &RunningState<Tensor<1>>, batch: Tensor<1>) {
-        let old = state.value_sync().inner();
-        state.update(old * (1.0 - self.momentum) + batch * self.momentum);
-        // Burn commits an update when the value is next read. Read it now, so that a save sees it.
-        state.value_sync();
-    }
+/// Moves a running statistic towards that of a batch.
+fn move_towards(state: &RunningState<Tensor<1>>, batch: Tensor<1>, momentum: f64) {
+    let old = state.value_sync().inner();
+    state.update(old * (1.0 - momentum) + batch * momentum);
+    // Burn commits an update when the value is next read. Read it now, so that a save sees it.
+    state.value_sync();
 }
 
 /// Mean and biased variance of every channel, each `[1, C, 1, 1]`, by Burn's operations.

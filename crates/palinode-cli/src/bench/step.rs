@@ -10,7 +10,7 @@ use palinode::network::{StateKind, Variant};
 use palinode::precision::NumberType;
 use palinode::ranks::Group;
 use palinode::reversible::{Algorithm, Differentiation, Precision};
-use palinode::{Context, Isa, Microbatches};
+use palinode::{Context, Isa, Microbatches, NormStatistics};
 use palinode_train::bench::{PeakBytes, StepBench, StepPlan, measured_peak};
 use serde::Serialize;
 use std::sync::Arc;
@@ -39,6 +39,9 @@ pub struct Step {
     /// Micro-batches that sums over the images of a batch are divided into, as for several machines: 1, 2, 4, …
     #[arg(long, value_name = "N", value_parser = microbatches)]
     microbatches: Option<Microbatches>,
+    /// Which images batch norms take mean and variance over: batch or microbatch.
+    #[arg(long, value_name = "IMAGES", default_value_t)]
+    norm_statistics: NormStatistics,
     #[command(flatten)]
     device: OnDevice,
     #[command(flatten)]
@@ -152,7 +155,8 @@ impl Step {
     }
 
     fn measure(&self, context: &Context, group: Option<Arc<Group>>) -> anyhow::Result<Figures> {
-        let context = &context.with_microbatches(self.microbatches);
+        let context = context.with_microbatches(self.microbatches);
+        let context = &context.with_norm_statistics(self.norm_statistics);
         let mut config = self.model.config()?;
         if let Some(blocks) = self.blocks {
             config.blocks.fill(blocks);

@@ -6,7 +6,7 @@ use palinode::device::DeviceName;
 use palinode::network::{Modes, NetworkConfig, StateKind};
 use palinode::precision::NumberType;
 use palinode::reversible::{Algorithm, Precision};
-use palinode::{Context, ContextBuilder, Microbatches};
+use palinode::{Context, ContextBuilder, Microbatches, NormStatistics};
 use palinode_kernels::Isa;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -47,6 +47,8 @@ pub struct TrainingRecipe {
     /// In how many parts the sums over the images of a batch are taken: a power of two. So many ranks, or fewer, can share a
     /// batch and give the same bits.
     pub microbatches: usize,
+    /// Which images batch norms take their statistics over. Over micro-batches, ranks need no message for it.
+    pub norm_statistics: NormStatistics,
     /// Batches whose mean gradient makes one optimiser step.
     pub accumulate: usize,
     /// Whether the order of the images changes from epoch to epoch.
@@ -110,7 +112,7 @@ impl TrainingRecipe {
         let microbatches = Microbatches::new(self.microbatches)
             .map_err(|error| Error::config("training.microbatches", error.to_string()))?;
         let chosen = machine.algorithm(self.algorithm).gradients(self.gradients);
-        let chosen = chosen.microbatches(Some(microbatches));
+        let chosen = chosen.microbatches(Some(microbatches)).norm_statistics(self.norm_statistics);
         let chosen = match self.isa {
             Some(isa) => chosen.isa(isa),
             None => chosen,
@@ -132,6 +134,7 @@ impl Default for TrainingRecipe {
             epochs: 200,
             batch_size: 128,
             microbatches: 8,
+            norm_statistics: NormStatistics::Batch,
             accumulate: 1,
             shuffle: true,
             label_smoothing: 0.0,
@@ -159,6 +162,7 @@ setters!(TrainingRecipe {
     with_epochs => epochs: usize,
     with_batch_size => batch_size: usize,
     with_microbatches => microbatches: usize,
+    with_norm_statistics => norm_statistics: NormStatistics,
     with_accumulate => accumulate: usize,
     with_shuffle => shuffle: bool,
     with_label_smoothing => label_smoothing: f64,

@@ -31,7 +31,7 @@ impl ParameterGradients {
     /// # Errors
     /// As [`add_gradients`].
     pub fn add_ranks<R: Residual>(&mut self, share: &Share, network: &Network<R>) -> Result<()> {
-        Ok(add_gradients(share.ranks(), network, &mut self.0)?)
+        Ok(add_gradients(share, network, &mut self.0)?)
     }
 
     /// The gradients.

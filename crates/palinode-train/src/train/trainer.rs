@@ -22,8 +22,9 @@ use super::training_data::TrainingData;
 use crate::error::{Error, Result};
 use crate::recipe::Settings;
 use burn::module::Module;
+use palinode::NormStatistics;
 use palinode::device::check_available;
-use palinode::network::weights::collect;
+use palinode::network::weights::{Names, collect};
 use palinode::network::{Network, count};
 use palinode::residual::{Residual, residual_name};
 use palinode_kernels::Context;
@@ -248,6 +249,11 @@ impl<R: Residual> Trainer<R> {
         // The weights are there already.
         check_available(&device, &settings.optimizer.with_state(parts)[1..])?;
         network = network.with_context(context)?;
+        let has_norms = Names::of(&network).slots.iter().any(|slot| !slot.trainable);
+        if training.norm_statistics != NormStatistics::Batch && !has_norms {
+            let reason = "has no effect: the network has no batch norm";
+            return Err(Error::config("training.norm_statistics", reason));
+        }
         if fresh {
             let (started, start) = start_from(network, training, &data.info().classes)?;
             network = started;

@@ -1,6 +1,6 @@
 //! Convolutions by the kernels of the CPU.
 
-use crate::autodiff::{Variable, record, tensor, view};
+use crate::autodiff::{Variable, Weights, record, tensor, view};
 use burn::tensor::Tensor;
 use palinode_kernels::Context;
 use palinode_kernels::convolution::ConvolutionKernel;
@@ -28,6 +28,9 @@ pub(super) fn convolve(
     if !x.is_tracked() && !weight.is_tracked() && !bias.is_some_and(Tensor::is_tracked) {
         return Some(output);
     }
+    let mut given = Weights::none();
+    given.add(context, Some(weight));
+    given.add(context, bias);
     let with_bias = bias.is_some();
     // The number of parents is part of a node's type. Untracked zeros stand in for a missing bias.
     let bias = bias.cloned().unwrap_or_else(|| Tensor::zeros([kernel.outputs], &device));
@@ -46,7 +49,7 @@ pub(super) fn convolve(
             let mut biases = vec![0.0; kernel.outputs];
             let into = with_bias.then_some(biases.as_mut_slice());
             let mut weight = weight_gradient(&kept, kernel, &view(kept_x), &gradient, into);
-            kept.complete(&mut [&mut weight, &mut biases]);
+            given.give(&kept, &mut [&mut weight, &mut biases]);
             found[1] = Some(Variable::Array(tensor(weight, kept_weight.dims(), &device)));
             found[2] = Some(Variable::Vector(tensor(biases, [kernel.outputs], &device)));
         }
@@ -71,6 +74,8 @@ pub(super) fn adjoint(
     if !y.is_tracked() && !weight.is_tracked() {
         return Some(output);
     }
+    let mut given = Weights::none();
+    given.add(context, Some(weight));
     let (kept_y, kept_weight) = (y.clone().inner(), weight.clone().inner());
     let parents = [Variable::Array(y.clone()), Variable::Array(weight.clone())];
     let kept = context.clone();
@@ -85,7 +90,7 @@ pub(super) fn adjoint(
         }
         if weight_wanted {
             let mut weight = weight_gradient(&kept, kernel, &gradient, &view(kept_y), None);
-            kept.complete(&mut [&mut weight]);
+            given.give(&kept, &mut [&mut weight]);
             found[1] = Some(Variable::Array(tensor(weight, kept_weight.dims(), &device)));
         }
         found

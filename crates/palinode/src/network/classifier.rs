@@ -18,7 +18,7 @@ use crate::reversible::{Differentiation, Watch};
 use crate::scheme::Grid;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use palinode_kernels::Context;
+use palinode_kernels::{Context, Microbatches, NormStatistics};
 
 /// An image classifier: stem → units with transitions between them → head.
 ///
@@ -197,12 +197,17 @@ impl<R: Residual> Network<R> {
     /// The same network, computed with `context`.
     ///
     /// # Errors
-    /// As [`Unit::with_context`], and [`Error::Config`] for a [share](palinode_kernels::Share) of a batch unless the network
-    /// is in f32 on the CPU.
+    /// As [`Unit::with_context`], and [`Error::Config`] for a [share](palinode_kernels::Share) of a batch, or for
+    /// [statistics of micro-batches](NormStatistics), unless the network is in f32 on the CPU.
     pub fn with_context(mut self, context: &Context) -> Result<Self> {
         if context.share().is_some() && !on_kernels(&self.stem.weight.val()) {
             let reason = "several ranks share a batch in f32 on the CPU alone";
             return Err(Error::config("training.device", reason));
+        }
+        let by_microbatch = context.norm_statistics() == NormStatistics::Microbatch;
+        if by_microbatch && !on_kernels(&self.stem.weight.val()) {
+            let reason = "norms have statistics of micro-batches in f32 on the CPU alone";
+            return Err(Error::config("training.norm_statistics", reason));
         }
         let units = self.units.into_iter().map(|unit| unit.with_context(context));
         self.units = units.collect::<Result<_>>()?;
@@ -235,7 +240,13 @@ impl<R: Residual> Network<R> {
         let mut visitor = Visitor { name: String::new(), channels: 0 };
         let twice = self.units.iter().filter(|unit| unit.mode() != Differentiation::Stored);
         twice.for_each(|unit| unit.visit(&mut visitor));
-        visitor.channels
+        let groups = match self.context.norm_statistics() {
+            NormStatistics::Batch => 1,
+            NormStatistics::Microbatch => {
+                self.context.microbatches().map_or(1, Microbatches::count)
+            }
+        };
+        visitor.channels * groups
     }
 
     fn stem_activation(&self) -> Option<Activation> {

@@ -4,22 +4,27 @@ use crate::autodiff::{node_id, view};
 use crate::error::Result;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use palinode_kernels::{Leaf, LeafGradients, Ranks};
+use palinode_kernels::{Leaf, LeafGradients, Share};
 use std::collections::HashMap;
 
 /// Replaces the gradients of a module's parameters over the images of this rank by those over the whole batch. All ranks
 /// call this after the backward pass.
 ///
+/// What was to be [completed later](Share::complete_later), such as the running statistics of norms, is completed here too.
+///
 /// `gradients` are flat, in the order of a visit, `None` for a parameter that is not trained. Those of units in the modes
-/// `reversible` and `checkpointed` have been on their way since the unit's backward pass; the others are sent now.
+/// `reversible` and `checkpointed` have been on their way since the unit's backward pass, those of other convolutions since
+/// their own; the others are sent now.
 ///
 /// # Errors
 /// [`Error::Backend`](crate::Error::Backend) if the library was built without the backend of the module's device.
 pub fn add_gradients<M: Module>(
-    ranks: &dyn Ranks,
+    share: &Share,
     module: &M,
     gradients: &mut [Option<Tensor<1>>],
 ) -> Result<()> {
+    share.end_step();
+    let ranks = share.ranks();
     let mut leaves = Leaves(Vec::new());
     module.visit(&mut leaves);
     let leaves = leaves.0.into_iter().collect::<Result<Vec<_>>>()?;

@@ -3,7 +3,7 @@
 use super::Vjp;
 use super::convolution::{initial_bias, initial_convolution};
 use crate::Activation;
-use crate::autodiff::{Variable, View, on_kernels, record, tensor, view};
+use crate::autodiff::{Variable, View, Weights, on_kernels, record, tensor, view};
 use crate::convolution::{Convolution, ConvolutionConfig};
 use crate::pass::Pass;
 use crate::random::Generator;
@@ -154,7 +154,7 @@ impl InceptionMap {
         let context = pass.context();
         let compute = || residual.vjp(context, &x, &v);
         let mut found = context.profile().time(Section::Convolutions, compute).expect(FITS);
-        complete(context, &mut found.parameters);
+        context.complete(&mut arrays_of(&mut found.parameters));
         let flat = |values: Vec<f32>| {
             let length = [values.len()];
             tensor(values, length, &device)
@@ -228,6 +228,11 @@ impl InceptionMap {
                 1..=CONVOLUTIONS => Variable::Array(parameters[parent - 1].0.clone()),
                 _ => Variable::Vector(bias_of(parent - 1 - CONVOLUTIONS)),
             });
+        let mut given = Weights::none();
+        parameters.iter().for_each(|(weight, _)| given.add(context, Some(weight)));
+        if direction == Direction::Forward {
+            parameters.iter().for_each(|(_, bias)| given.add(context, bias.as_ref()));
+        }
         let (kept, context_kept) = (from.clone().inner(), context.clone());
         record(context, Section::Convolutions, parents, output, move |gradient, wanted| {
             let context = &context_kept;
@@ -253,7 +258,7 @@ impl InceptionMap {
                 let weights = numbers.weights();
                 let mut all =
                     kernel.gradients(context, x, y, &weights, biases.as_ref()).expect(FITS);
-                complete(context, &mut all);
+                given.give(context, &mut arrays_of(&mut all));
                 for (index, (weight, bias)) in all.kernels.into_iter().zip(all.biases).enumerate() {
                     let extent = EXTENTS[index];
                     let weight = tensor(weight, [group, group, extent, extent], &device);
@@ -277,10 +282,10 @@ impl InceptionMap {
     }
 }
 
-/// Gradients over the whole batch, where several ranks share it.
-fn complete(context: &Context, gradients: &mut InceptionGradients) {
+/// All arrays of some gradients.
+fn arrays_of(gradients: &mut InceptionGradients) -> Vec<&mut [f32]> {
     let arrays = gradients.kernels.iter_mut().chain(&mut gradients.biases);
-    context.complete(&mut arrays.map(Vec::as_mut_slice).collect::<Vec<_>>());
+    arrays.map(Vec::as_mut_slice).collect()
 }
 
 /// Why the kernels cannot return an error here.
