@@ -1,6 +1,6 @@
 //! The end of a run: the test, the report and the result.
 
-use super::evaluate::{EVALUATION_BATCH, evaluate_together};
+use super::evaluate::{evaluate_together, evaluation_batch};
 use super::metrics::Row;
 use super::observer::Observer;
 use super::outcome::Outcome;
@@ -31,7 +31,8 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
     let tested = match test {
         Some(test) => {
             let (data, group) = (&best.data, run.machine.group.as_deref());
-            let found = evaluate_together(&network, test, data, EVALUATION_BATCH, group);
+            let batch = evaluation_batch(&run.settings.training);
+            let found = evaluate_together(&network, test, data, batch, group);
             Some((test.as_ref(), found.map_err(|error| run.placed(error, "the test loss"))?))
         }
         None => None,

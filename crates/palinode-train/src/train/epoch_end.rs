@@ -1,6 +1,6 @@
 //! The end of an epoch: validation, weights, figures, checkpoint.
 
-use super::evaluate::{EVALUATION_BATCH, evaluate_together};
+use super::evaluate::{evaluate_together, evaluation_batch};
 use super::metrics::{self, Numbers, Row};
 use super::observer::Observer;
 use super::position::Best;
@@ -34,6 +34,7 @@ pub(super) fn end_epoch<R: Residual>(
     };
     let training = &run.settings.training;
     let (epoch, epochs) = (run.position.epoch + 1, training.epochs);
+    let evaluation_batch = evaluation_batch(training);
     let due = epoch.is_multiple_of(training.validate_every) || epoch == epochs;
     if let Some((rank, text)) = teamwork.slowest()
         && run.slow.insert(rank)
@@ -63,7 +64,7 @@ pub(super) fn end_epoch<R: Residual>(
         let since = Instant::now();
         let (source, info) = (&run.data.validation, run.data.info());
         let group = run.machine.group.as_deref();
-        let found = evaluate_together(&validated, source, info, EVALUATION_BATCH, group);
+        let found = evaluate_together(&validated, source, info, evaluation_batch, group);
         let found = found.map_err(|error| run.placed(error, "the validation loss"))?;
         let seconds = since.elapsed().as_secs_f64();
         run.position.seconds += seconds;

@@ -2,6 +2,7 @@
 
 use crate::data::{Batches, ImageSource};
 use crate::error::{Error, Result};
+use crate::recipe::TrainingRecipe;
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::activation::log_softmax;
@@ -39,6 +40,11 @@ impl Evaluation {
 
 /// Default batch size of an evaluation.
 pub const EVALUATION_BATCH: usize = 128;
+
+/// The batch size of a run's evaluations: no more than that of training, so that they need no more memory.
+pub(super) fn evaluation_batch(training: &TrainingRecipe) -> usize {
+    EVALUATION_BATCH.min(training.batch_size)
+}
 
 /// Mean cross-entropy of logits `[n, classes]` against labels `[n]`, differentiable.
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
@@ -100,10 +106,14 @@ pub fn evaluate<R: Residual, S: ImageSource + ?Sized>(
     info: &DataInfo,
     batch_size: usize,
 ) -> Result<Evaluation> {
+    let device = network.head.weight.val().device();
+    let images = batch_size.min(source.len());
+    check_available(&device, &network.config().forward_bytes(images))?;
     evaluate_together(network, source, info, batch_size, None)
 }
 
-/// [`evaluate`] by all ranks of a group: each takes some of the batches, and all get the same result.
+/// [`evaluate`] by all ranks of a group: each takes some of the batches, and all get the same result. Whether there is memory
+/// for it is not asked: what a training step has freed is often still the allocator's.
 pub(super) fn evaluate_together<R: Residual, S: ImageSource + ?Sized>(
     network: &Network<R>,
     source: &S,
@@ -127,7 +137,6 @@ pub(super) fn evaluate_together<R: Residual, S: ImageSource + ?Sized>(
         let reason = format!("an image has label {label}, but the network has {classes} classes");
         return Err(Error::config("data", reason));
     }
-    check_available(&device, &network.config().forward_bytes(batch_size.min(source.len())))?;
     let mut logits = Vec::with_capacity(source.len() * classes);
     let mut batches = Batches::in_order(source, info, batch_size);
     let (rank, ranks) = group.map_or((0, 1), |group| (group.rank(), group.count()));

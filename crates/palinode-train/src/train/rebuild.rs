@@ -2,7 +2,7 @@
 
 use super::checkpoint;
 use super::directory::RunDirectory;
-use super::evaluate::{EVALUATION_BATCH, evaluate};
+use super::evaluate::{evaluate, evaluation_batch};
 use super::events::EventLog;
 use super::metrics;
 use super::outcome::Outcome;
@@ -62,7 +62,8 @@ pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
                 untested = Some("the images are not those that the run was tested on".to_owned());
             }
             Ok((_, test)) => {
-                let found = evaluate(&network, &test, &best.data, EVALUATION_BATCH)?;
+                let found =
+                    evaluate(&network, &test, &best.data, evaluation_batch(&recipe.training))?;
                 tested = Some((test, found));
             }
             Err(error) => untested = Some(error.to_string()),
