@@ -12,7 +12,7 @@ const SUCCESS: u8 = 0;
 const FAILED: u8 = 1;
 /// A user's mistake.
 const MISTAKE: u8 = 2;
-/// The loss became NaN or infinite.
+/// A number became NaN or infinite, or states drifted too far.
 const NON_FINITE: u8 = 3;
 
 /// Checks of a network that failed. What they found has been printed.
@@ -72,7 +72,7 @@ pub fn code(error: &anyhow::Error, stopped: u8) -> u8 {
         return FAILED;
     }
     match error.downcast_ref::<Error>() {
-        Some(Error::NonFinite { .. } | Error::Drift { .. }) => NON_FINITE,
+        Some(Error::NonFinite { .. } | Error::Drift { .. } | Error::Trials { .. }) => NON_FINITE,
         Some(Error::Interrupted { .. } | Error::ExperimentInterrupted) => stopped,
         _ => MISTAKE,
     }

@@ -37,6 +37,9 @@ pub struct Train {
     /// Directory of the data set (data.dir). With --resume: where the same images are now.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// MB that decoded pictures of a folder are kept in (data.memory). With --resume: from now on.
+    #[arg(long, value_name = "MB")]
+    data_memory: Option<u32>,
     /// Passes over the training images (training.epochs). With --resume: train on until there are as many.
     #[arg(long, value_name = "N")]
     epochs: Option<u32>,
@@ -59,8 +62,8 @@ pub struct Train {
     /// Run directory (default: a new one in runs/).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Continue the run in DIR where it stopped, bit for bit. Of its settings, only --epochs, --data-dir and
-    /// --device can be changed.
+    /// Continue the run in DIR where it stopped, bit for bit. Of its settings, only --epochs, --data-dir,
+    /// --data-memory and --device can be changed.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
         "recipe", "model", "layout", "variant", "data", "batch_size", "seed", "mode", "set", "out",
     ])]
@@ -117,6 +120,7 @@ impl Train {
         let changes = Changes::default()
             .with_epochs(epochs)
             .with_data_dir(self.data_dir.clone())
+            .with_memory(self.data_memory.map(u64::from))
             .with_device(self.device);
         Ok(resume(run, together, &changes, observer)?)
     }
@@ -148,6 +152,7 @@ impl Train {
             ("model.layout", text(&self.layout)),
             ("data.name", text(&self.data)),
             ("data.dir", directory),
+            ("data.memory", number(self.data_memory)),
             ("training.epochs", number(self.epochs)),
             ("training.batch_size", number(self.batch_size)),
             ("seed", self.seed.map(Value::Integer)),

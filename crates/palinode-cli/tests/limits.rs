@@ -62,10 +62,7 @@ fn what_does_not_fit_is_refused_with_the_estimate_and_the_limit() {
     };
     let cases = [
         (with(train, &huge), "weights"),
-        (
-            with(of_pictures.clone(), &["--set", "data.folder.memory=6000"]),
-            "the pictures that are kept",
-        ),
+        (with(of_pictures.clone(), &["--set", "data.memory=6000"]), "kept pictures"),
         (with(of_pictures.clone(), &["--set", "data.folder.size=[4096, 4096]"]), "images"),
         (
             with(of_pictures, &["--set", "data.folder.size=[1024, 1024]", "--mode", "stored"]),

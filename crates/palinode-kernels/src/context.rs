@@ -129,10 +129,12 @@ impl Context {
         Ok(Self { share, ..self.clone() })
     }
 
-    /// The same context inside a node of the graph that hands the gradients of its parameters over to other ranks by itself.
+    /// The same context inside a node of the graph that sends the gradients of its parameters to other ranks by itself
+    /// ([`Share::within_node`]).
     #[must_use]
-    pub fn within_node(&self) -> Self {
-        Self { share: self.share.as_ref().map(Share::within_node), ..self.clone() }
+    pub fn within_node(&self, once: bool) -> Self {
+        let share = self.share.as_ref().map(|share| share.within_node(once));
+        Self { share, ..self.clone() }
     }
 
     /// The images of the whole batch, of which a call has `images`.

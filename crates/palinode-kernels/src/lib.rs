@@ -72,4 +72,4 @@ pub use isa::Isa;
 pub use microbatch::Microbatches;
 pub use norm_statistics::NormStatistics;
 pub use precision::Precision;
-pub use share::{Leaf, LeafGradients, Ranks, Share};
+pub use share::{Fate, Leaf, LeafGradients, Ranks, Share};

@@ -1,9 +1,11 @@
 //! Batch normalisation with the statistics of the batch or of its micro-batches, and a ReLU after it if asked for.
 
+mod groups;
+
 use crate::context::Context;
 use crate::error::Error;
-use crate::microbatch::{Microbatches, tree};
 use crate::norm_statistics::NormStatistics;
+use groups::Groups;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -79,7 +81,7 @@ impl BatchNormKernel {
             groups.add_ranks(context, &mut totals);
             totals
         };
-        let pixels = |index: usize| groups.pixels[index / self.channels];
+        let pixels = |index: usize| groups.pixels(index / self.channels);
         let means = totals(&|_, map| sum(map, |x| x)).into_iter().enumerate();
         let means: Vec<f64> = means.map(|(index, total)| total / pixels(index)).collect();
         // (Squares of deviations, because a difference of sums of squares would cancel.)
@@ -111,9 +113,9 @@ impl BatchNormKernel {
         let of = |value: &dyn Fn(f64, Statistics) -> f64| {
             let channel = |channel: usize| {
                 groups.sum_of_groups(|group| {
-                    let pixels = groups.pixels[group];
+                    let pixels = groups.pixels(group);
                     let value = value(pixels, statistics[group * self.channels + channel]);
-                    // 1 for the whole batch.
+                    // The whole batch has all pixels.
                     (pixels / whole * value) as f32
                 })
             };
@@ -146,7 +148,7 @@ impl BatchNormKernel {
             maps.for_each(|(map, (y, x))| {
                 let channel = map % self.channels;
                 let own =
-                    statistics[groups.of_image[map / self.channels] * self.channels + channel];
+                    statistics[groups.of_image(map / self.channels) * self.channels + channel];
                 let affine = self.affine(own, weight[channel], bias[channel]);
                 for (y, &x) in y.iter_mut().zip(x) {
                     let value = affine.scale * x + affine.shift;
@@ -177,7 +179,7 @@ impl BatchNormKernel {
         self.check_channels(weight, bias)?;
         let channels = self.channels;
         let group = |index: usize| Group {
-            pixels: groups.pixels[index / channels],
+            pixels: groups.pixels(index / channels),
             middle: statistics[index].mean as f32,
             statistics: statistics[index],
             affine: self.affine(
@@ -232,7 +234,7 @@ impl BatchNormKernel {
         let maps = gradient.par_chunks_mut(area).zip(x.par_chunks(area)).enumerate();
         maps.for_each(|(map, (g, x))| {
             let (image, channel) = (map / self.channels, map % self.channels);
-            let index = groups.of_image[image] * self.channels + channel;
+            let index = groups.of_image(image) * self.channels + channel;
             let Group { pixels, statistics: Statistics { mean, variance }, affine, .. } =
                 group(index);
             let deviation = (variance + self.epsilon).sqrt();
@@ -253,7 +255,7 @@ impl BatchNormKernel {
             all.map(|channel| groups.sum_of_groups(|group| at(group, channel) as f32)).collect()
         };
         let (mut weight, mut bias) = (of(1), of(0));
-        if groups.of == NormStatistics::Batch {
+        if !groups.are_parts() {
             context.count_once(&mut [&mut weight, &mut bias]);
         }
         (weight, bias)
@@ -261,29 +263,7 @@ impl BatchNormKernel {
 
     /// The groups that have statistics of their own.
     fn groups(&self, context: &Context) -> Groups {
-        let microbatches = context.microbatches();
-        let pixels = |images: usize| (images * self.area).max(1) as f64;
-        match (self.over, microbatches) {
-            (NormStatistics::Microbatch, Some(microbatches)) => {
-                let sizes = microbatches.sizes(self.images).into_iter();
-                let sizes: Vec<usize> = sizes.filter(|&images| images > 0).collect();
-                let of_image = sizes.iter().enumerate();
-                Groups {
-                    of: self.over,
-                    microbatches: Some(microbatches),
-                    images: self.images,
-                    of_image: of_image.flat_map(|(group, &images)| vec![group; images]).collect(),
-                    pixels: sizes.into_iter().map(pixels).collect(),
-                }
-            }
-            _ => Groups {
-                of: NormStatistics::Batch,
-                microbatches,
-                images: self.images,
-                of_image: vec![0; self.images],
-                pixels: vec![pixels(context.batch_images(self.images))],
-            },
-        }
+        Groups::new(self.over, context, self.images, self.area)
     }
 
     /// y = scale·x + shift for one channel.
@@ -323,59 +303,6 @@ impl BatchNormKernel {
     fn check_channels(&self, weight: &[f32], bias: &[f32]) -> Result<(), Error> {
         Error::check_len("the weight of a batch norm", self.channels, weight.len())?;
         Error::check_len("the bias of a batch norm", self.channels, bias.len())
-    }
-}
-
-/// Groups of images, in their order, that have statistics of their own.
-struct Groups {
-    of: NormStatistics,
-    microbatches: Option<Microbatches>,
-    images: usize,
-    /// The group of every image.
-    of_image: Vec<usize>,
-    /// Pixels of a channel in every group, on all ranks.
-    pixels: Vec<f64>,
-}
-
-impl Groups {
-    fn count(&self) -> usize {
-        self.pixels.len()
-    }
-
-    /// The sum over the images of a group.
-    fn sum<T>(
-        &self,
-        group: usize,
-        of: &mut impl FnMut(Range<usize>) -> T,
-        add: &impl Fn(&mut T, T),
-    ) -> T {
-        match self.of {
-            NormStatistics::Batch => tree(self.microbatches, 0..self.images, of, add),
-            NormStatistics::Microbatch => {
-                let first = self.of_image.partition_point(|&other| other < group);
-                let end = self.of_image.partition_point(|&other| other <= group);
-                of(first..end)
-            }
-        }
-    }
-
-    /// Sums over the images of groups, completed where these are on several ranks.
-    fn add_ranks(&self, context: &Context, sums: &mut [f64]) {
-        if self.of == NormStatistics::Batch {
-            context.add_ranks(sums);
-        }
-    }
-
-    /// The sum over the groups, by the tree of the micro-batches.
-    fn sum_of_groups(&self, value: impl Fn(usize) -> f32) -> f32 {
-        if self.of == NormStatistics::Batch {
-            return value(0);
-        }
-        let mut of = |images: Range<usize>| match images.is_empty() {
-            true => 0.0,
-            false => value(self.of_image[images.start]),
-        };
-        tree(self.microbatches, 0..self.images, &mut of, &|sum, more| *sum += more)
     }
 }
 

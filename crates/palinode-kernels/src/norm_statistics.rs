@@ -12,7 +12,9 @@ pub enum NormStatistics {
     /// All images of a batch. Ranks that share it exchange messages in every norm.
     #[default]
     Batch,
-    /// The images of a [micro-batch](crate::Microbatches): each has its own mean and variance. Ranks need no message.
+    /// The images of a [micro-batch](crate::Microbatches): each has its own mean and variance. A batch that the context does
+    /// not divide is one micro-batch. Ranks exchange no message in a norm; the running statistics of all norms travel in one
+    /// at the end of a step.
     Microbatch,
 }
 

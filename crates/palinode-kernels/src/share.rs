@@ -88,9 +88,31 @@ pub struct Share {
     /// One part of the batch for each rank.
     parts: Microbatches,
     batch: usize,
-    /// Whether gradients of leaves are handed over where they are found.
-    hands_over: bool,
+    within: Within,
     step: Arc<Mutex<Step>>,
+}
+
+/// Where gradients of parameters are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    /// In the network's own graph.
+    Graph,
+    /// In a graph of its own within a node, which sends the sums of what is found there to other ranks by itself.
+    Node {
+        /// Whether each parameter is met once.
+        once: bool,
+    },
+}
+
+/// What becomes of the gradients of a node's parameters over the images of one rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They begin to be added to those of other ranks.
+    HandOver,
+    /// They stay as they are: another node will hand them over.
+    Leave,
+    /// They are [completed](crate::Context::complete) at once, since others are added to them on this rank first.
+    Complete,
 }
 
 /// What is known of a step between its forward pass and its end.
@@ -124,7 +146,7 @@ impl Share {
         let count = ranks.count();
         match Microbatches::new(count) {
             Ok(parts) if count <= batch && ranks.rank() < count => {
-                Ok(Self { ranks, parts, batch, hands_over: true, step: Arc::default() })
+                Ok(Self { ranks, parts, batch, within: Within::Graph, step: Arc::default() })
             }
             _ => Err(Error::Ranks { ranks: count, of: "images", count: batch }),
         }
@@ -140,10 +162,11 @@ impl Share {
         self.batch
     }
 
-    /// The same share inside a node of the graph that hands the gradients of its parameters over by itself.
+    /// The same share inside a node of the graph that sends the gradients of its parameters to other ranks by itself. `once`
+    /// says that the node meets each parameter once.
     #[must_use]
-    pub fn within_node(&self) -> Self {
-        Self { hands_over: false, ..self.clone() }
+    pub fn within_node(&self, once: bool) -> Self {
+        Self { within: Within::Node { once }, ..self.clone() }
     }
 
     /// Counts a use of some leaves of the graph. Forward passes call it.
@@ -152,11 +175,15 @@ impl Share {
         leaves.into_iter().for_each(|leaf| *step.uses.entry(leaf).or_default() += 1);
     }
 
-    /// Whether the gradients of some leaves can be handed over by the node that finds them: this is not
-    /// [within](Self::within_node) another node, and the leaves have no other use.
-    pub fn hands_over(&self, mut leaves: impl Iterator<Item = u64>) -> bool {
+    /// What becomes of the gradients of some leaves, which a node has found.
+    pub fn fate(&self, mut leaves: impl Iterator<Item = u64>) -> Fate {
         let step = self.step();
-        self.hands_over && leaves.all(|leaf| step.uses.get(&leaf) == Some(&1))
+        let used_once = leaves.all(|leaf| step.uses.get(&leaf) == Some(&1));
+        match self.within {
+            Within::Graph if used_once => Fate::HandOver,
+            Within::Node { once: true } if used_once => Fate::Leave,
+            _ => Fate::Complete,
+        }
     }
 
     /// Gives `then` the sums over all ranks of numbers like `sums` when the step [ends](Self::end_step). All ranks
@@ -230,15 +257,20 @@ mod tests {
     }
 
     #[test]
-    fn leaves_with_one_use_are_handed_over() {
+    fn gradients_of_leaves_with_one_use_are_not_waited_for() {
         let share = Share::new(Arc::new(Number(0, 1)), 5).unwrap();
         share.count_uses([7, 8]);
         share.clone().count_uses([8]);
-        let hands_over = |leaves: &[u64]| share.hands_over(leaves.iter().copied());
-        assert!(hands_over(&[7]) && !hands_over(&[8]) && !hands_over(&[7, 8]) && !hands_over(&[9]));
-        assert!(!share.within_node().hands_over([7].into_iter()));
+        let fate = |share: &Share, leaves: &[u64]| share.fate(leaves.iter().copied());
+        assert_eq!(fate(&share, &[7]), Fate::HandOver);
+        for leaves in [&[8][..], &[7, 8], &[9]] {
+            assert_eq!(fate(&share, leaves), Fate::Complete, "{leaves:?}");
+        }
+        assert_eq!(fate(&share.within_node(true), &[7]), Fate::Leave);
+        assert_eq!(fate(&share.within_node(true), &[8]), Fate::Complete);
+        assert_eq!(fate(&share.within_node(false), &[7]), Fate::Complete);
         share.end_step();
-        assert!(!hands_over(&[7]), "another step");
+        assert_eq!(fate(&share, &[7]), Fate::Complete, "another step");
     }
 
     #[test]

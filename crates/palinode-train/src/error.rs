@@ -64,6 +64,12 @@ pub enum Error {
         /// What the first rank has.
         expected: String,
     },
+    /// Some trials of an experiment failed. The others are finished.
+    #[error("{} failed: {}", trials(failed.len()), failed.join("; "))]
+    Trials {
+        /// Which, and why.
+        failed: Vec<String>,
+    },
     /// The user asked to stop an experiment; it can be resumed.
     #[error("interrupted; the same command goes on where the experiment stopped")]
     ExperimentInterrupted,
@@ -73,6 +79,11 @@ pub enum Error {
         /// The run directory.
         run: PathBuf,
     },
+}
+
+/// So many trials, in words.
+fn trials(count: usize) -> String {
+    if count == 1 { "1 trial".to_owned() } else { format!("{count} trials") }
 }
 
 /// Result with this crate's [`Error`].

@@ -5,18 +5,18 @@ mod support;
 
 use palinode::Context;
 use palinode::ranks::{Group, threads::links};
-use palinode_train::data::{ImageSource, SourceName, Split};
+use palinode_train::data::{ImageSource, Selection, SourceName, Split};
 use palinode_train::recipe::Recipe;
 use palinode_train::train::{
-    FirstReading, Machine, Observer, Progress, SplitOptions, TrainingData, Unobserved, read_rows,
-    train,
+    Changes, FirstReading, Machine, Observer, Progress, SplitOptions, TrainingData, Unobserved,
+    read_rows, resume, train,
 };
 use palinode_train::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use support::Noise;
+use support::{Noise, StopAfter};
 
 /// The file of a picture.
 fn file(root: &Path, split: &str, class: usize, number: usize) -> PathBuf {
@@ -46,8 +46,8 @@ fn recipe(root: &Path, memory: Option<u64>) -> Recipe {
     let text = format!(
         "recipe_version = 1\n\
          [model]\nname = \"hamiltonian\"\nblocks = [1, 1, 1]\nwidths = [4, 4, 4]\n\
-         [data]\nname = \"folder\"\ndir = '{}'\nvalidation = 0.25\n\
-         [data.folder]\nsize = [8, 8]\n{memory}\n\
+         [data]\nname = \"folder\"\ndir = '{}'\nvalidation = 0.25\n{memory}\n\
+         [data.folder]\nsize = [8, 8]\n\
          [augmentation]\ncrop_padding = 2\n\
          [training]\nepochs = 2\nbatch_size = 5\n",
         root.display()
@@ -149,6 +149,54 @@ fn every_rank_reads_its_share_of_the_first_reading() {
     }
 }
 
+#[test]
+fn images_that_are_too_few_to_share_are_read_by_the_first_rank() {
+    let found = on_ranks(4, |machine| {
+        let read = Arc::new(AtomicUsize::new(0));
+        let source = Counted(Noise::in_classes(2), Arc::clone(&read));
+        let few = Arc::new(Selection::new(source, vec![0, 1, 3]).unwrap());
+        let mut progress = |_, _| ();
+        let mut reading = FirstReading::new(&machine, &mut progress);
+        let options = SplitOptions::default().with_validation(0.0);
+        let data = TrainingData::split_by(few, options, &mut reading).unwrap();
+        (read.load(Ordering::Relaxed), data.info().clone())
+    });
+    assert_eq!(found.iter().map(|(read, _)| *read).collect::<Vec<_>>(), [3, 0, 0, 0]);
+    assert!(found.iter().all(|(_, info)| *info == found[0].1));
+}
+
+#[test]
+fn a_run_goes_on_with_another_memory() {
+    let (data, runs) = (folder(), tempfile::tempdir().unwrap());
+    let (whole, parts) = (runs.path().join("whole"), runs.path().join("parts"));
+    let threads = Context::builder().threads(2);
+    train(recipe(data.path(), None), whole.as_path(), threads, &mut Unobserved).unwrap();
+    let stopped = train(recipe(data.path(), Some(1)), parts.as_path(), threads, &mut StopAfter(6));
+    assert!(matches!(stopped, Err(Error::Interrupted { .. })));
+    let changes = Changes::default().with_memory(Some(0));
+    resume(&parts, threads, &changes, &mut Unobserved).unwrap();
+    assert!(result(&parts) == result(&whole));
+    let config = std::fs::read_to_string(parts.join("config.toml")).unwrap();
+    assert!(config.contains("memory = 0"), "{config}");
+}
+
+#[test]
+fn memory_is_for_all_processes_of_a_machine() {
+    let data = recipe(Path::new("nowhere"), Some(3)).data;
+    let images = |processes| {
+        let mut room = data.room(&[("a step", 1000)], processes).unwrap();
+        let source = Counted(Noise::in_classes(2), Arc::default());
+        let kept = room.keep(Arc::new(source));
+        assert_eq!(kept.len(), 32);
+        format!("{room:?}")
+    };
+    // 32 images of 64 bytes, and as much beside each.
+    assert_eq!(images(1), "Room { bytes: 2995904, left_out: 0 }");
+    assert_eq!(images(2), "Room { bytes: 1495904, left_out: 0 }");
+    let all = data.room(&[("a step", u64::MAX / 2)], 8).unwrap_err().to_string();
+    assert!(all.contains("kept pictures (data.memory) 3 MB"), "{all}");
+}
+
 /// Overwrites a picture after the first step.
 struct Overwrite(PathBuf);
 
@@ -173,6 +221,32 @@ fn a_picture_that_changes_while_a_run_is_under_way_ends_it() {
     );
     let message = message.unwrap_err().to_string();
     assert!(message.starts_with("train/1/03.png: is not the picture any more"), "{message}");
+}
+
+/// (Threads have nobody to end the others: these see that a rank is gone.)
+#[test]
+fn a_picture_that_changes_ends_all_ranks() {
+    let (data, runs) = (folder(), tempfile::tempdir().unwrap());
+    let changed = file(data.path(), "train", 1, 3);
+    let groups: Vec<Group> = links(2).into_iter().map(|l| Group::new(l).unwrap()).collect();
+    let ends: Vec<bool> = thread::scope(|threads| {
+        let spawn = |group: Group| {
+            let (root, run, changed) = (data.path(), runs.path().join("run"), changed.clone());
+            threads.spawn(move || {
+                let machine = Machine::from(Context::builder().threads(1));
+                let machine = machine.with_group(Some(Arc::new(group)));
+                let recipe = recipe(root, Some(0));
+                train(recipe, run.as_path(), machine, &mut Overwrite(changed)).unwrap_err()
+            })
+        };
+        let spawned: Vec<_> = groups.into_iter().map(spawn).collect();
+        let end = |thread: thread::ScopedJoinHandle<'_, Error>| match thread.join() {
+            Ok(error) => error.to_string().starts_with("train/1/03.png"),
+            Err(_) => false,
+        };
+        spawned.into_iter().map(end).collect()
+    });
+    assert!(ends.contains(&true), "no rank has noticed it");
 }
 
 #[test]

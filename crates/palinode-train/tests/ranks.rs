@@ -137,13 +137,35 @@ fn norms_in_a_baseline_and_in_reversible_blocks() {
 
 #[test]
 fn norms_with_the_statistics_of_micro_batches() {
-    for (model, batch) in [("resnet-32", 9), ("hamiltonian", 9), ("hamiltonian", 13)] {
-        let case = case(model, |config| config.block_norm |= model == "hamiltonian");
-        let case = case.with(|training| {
-            training.with_norm_statistics(NormStatistics::Microbatch).with_batch_size(batch)
-        });
-        compare("micro-batches", &case, &[2, 4, 8]);
+    let of_microbatches =
+        |training: TrainingRecipe| training.with_norm_statistics(NormStatistics::Microbatch);
+    compare("micro-batches", &case("resnet-32", |_| ()).with(of_microbatches), &[2, 4, 8]);
+    let normed = |scheme: SchemeName| {
+        case("hamiltonian", |config| (config.block_norm, config.scheme) = (true, scheme))
+    };
+    for batch in [9, 13] {
+        let case = normed(SchemeName::Hamiltonian).with(of_microbatches);
+        compare("a batch", &case.with(|own| own.with_batch_size(batch)), &[2, 4, 8]);
     }
+    // Schemes that evaluate a residual several times.
+    for scheme in [SchemeName::ForestRuth, SchemeName::RungeKutta] {
+        for mode in [Differentiation::Reversible, Differentiation::Stored] {
+            let case = normed(scheme).with(of_microbatches);
+            let case = case.with(|own| own.with_mode(Some(Modes::from(mode))));
+            compare(&format!("{scheme:?}"), &case, &[2]);
+        }
+    }
+}
+
+#[test]
+fn statistics_of_micro_batches_without_norms_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = case("hamiltonian", |_| ())
+        .with(|training| training.with_norm_statistics(NormStatistics::Microbatch));
+    let out = folder.path().join("run");
+    let message = case.trainer().train(&out, &mut Unobserved).unwrap_err().to_string();
+    let expected = "training.norm_statistics: has no effect: the network has no batch norm";
+    assert_eq!(message, expected);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Batch normalisation with PyTorch's running statistics.
 
 use crate::activation::{Activation, activate};
-use crate::autodiff::{Variable, on_kernels, record, tensor, values, view};
+use crate::autodiff::{Given, Variable, on_kernels, record, tensor, values, view};
 use crate::pass::{Moments, Pass, Statistics};
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::module::batch_norm;
@@ -18,7 +18,8 @@ use palinode_kernels::{Context, NormStatistics};
 /// files exchanged with PyTorch need the unbiased one.)
 ///
 /// Where the context asks for [`NormStatistics::Microbatch`], each micro-batch is normalised by its own μ and v, and the running
-/// statistics move towards the means of these over the micro-batches. That is for f32 on the CPU.
+/// statistics move towards the means of these over the micro-batches. That is for f32 on the CPU. Where ranks share the
+/// batch, they do so when [`Share::end_step`](palinode_kernels::Share::end_step) is called.
 ///
 /// Parameters: `weight`, `bias` `[C]`; state: `running_mean`, `running_var` `[C]`.
 #[derive(Module, Debug)]
@@ -175,6 +176,13 @@ impl BatchNorm {
         if !tracked {
             return Some(output);
         }
+        let mut given = Given::none();
+        // Of statistics over the batch, the gradients are those of the whole batch already.
+        let are_parts = over == NormStatistics::Microbatch;
+        if are_parts {
+            given.add(context, Some(&weight));
+            given.add(context, Some(&bias));
+        }
         let (kept, kept_context) = (x.clone().inner(), context.clone());
         let parents =
             [Variable::Array(x.clone()), Variable::Vector(weight), Variable::Vector(bias)];
@@ -183,7 +191,10 @@ impl BatchNorm {
             let affine = (&*affine.0, &*affine.1);
             let found =
                 kernel.backward(&kept_context, &view(kept), &statistics, affine, &mut gradient);
-            let (weight, bias) = found.expect("the shapes of the forward pass");
+            let (mut weight, mut bias) = found.expect("the shapes of the forward pass");
+            if are_parts {
+                given.send(&kept_context, &mut [&mut weight, &mut bias]);
+            }
             [
                 Some(Variable::Array(tensor(gradient, shape, &device))),
                 Some(Variable::Vector(tensor(weight, [channels], &device))),

@@ -135,9 +135,9 @@ impl Pass {
         }
     }
 
-    /// A second evaluation at `place`, in the backward pass of a unit's node; the first one kept `kept`.
+    /// A second evaluation at `place`; the first one kept `kept`.
     pub(crate) fn again(phase: Phase, context: &Context, place: Place, kept: Kept) -> Self {
-        Self { repeated: Some(kept), ..Self::first(phase, &context.within_node(), place) }
+        Self { repeated: Some(kept), ..Self::first(phase, context, place) }
     }
 
     /// The same evaluation in the type `precision`.

@@ -39,9 +39,9 @@ pub struct Step {
     /// Micro-batches that sums over the images of a batch are divided into, as for several machines: 1, 2, 4, …
     #[arg(long, value_name = "N", value_parser = microbatches)]
     microbatches: Option<Microbatches>,
-    /// Which images batch norms take mean and variance over: batch or microbatch.
-    #[arg(long, value_name = "IMAGES", default_value_t)]
-    norm_statistics: NormStatistics,
+    /// Which images batch norms take mean and variance over: batch or microbatch (default: batch).
+    #[arg(long, value_name = "IMAGES", requires = "microbatches")]
+    norm_statistics: Option<NormStatistics>,
     #[command(flatten)]
     device: OnDevice,
     #[command(flatten)]
@@ -156,7 +156,7 @@ impl Step {
 
     fn measure(&self, context: &Context, group: Option<Arc<Group>>) -> anyhow::Result<Figures> {
         let context = context.with_microbatches(self.microbatches);
-        let context = &context.with_norm_statistics(self.norm_statistics);
+        let context = &context.with_norm_statistics(self.norm_statistics.unwrap_or_default());
         let mut config = self.model.config()?;
         if let Some(blocks) = self.blocks {
             config.blocks.fill(blocks);

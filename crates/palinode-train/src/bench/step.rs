@@ -123,7 +123,6 @@ impl<'a> StepBench<'a> {
         let network = network.with_precision(plan.precision)?;
         let optimizer = NetworkOptimizer::new(&OptimizerRecipe::default(), &network);
         let bytes = 4 * count(&network).total;
-        let side_state = network.kept_statistics() * size_of::<Statistics>();
         let [rows, columns] = config.size;
         let mut generator = Generator::new(seed, Purpose::Input);
         let images = generator.normal([batch_size, config.channels, rows, columns], 1.0, &device);
@@ -142,6 +141,7 @@ impl<'a> StepBench<'a> {
             let context = context.with_share(Some(share.clone())).map_err(palinode::Error::from)?;
             network = network.with_context(&context)?;
         }
+        let side_state = network.kept_statistics(own) * size_of::<Statistics>();
         let device = plan.device.clone();
         Ok(Self {
             network,

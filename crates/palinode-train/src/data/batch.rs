@@ -232,9 +232,9 @@ impl<S: ImageSource + 'static> Batches<S> {
     /// The remaining batches on `device`, each prepared and uploaded by another thread while the one before it is
     /// in use.
     ///
-    /// On the CPU this thread works alone, beside the threads that compute. On other devices, the threads of
-    /// `context` have nothing else to do, but for the one that calls this: they share the images of a batch. Images that
-    /// are [read from files](ImageSource::listing) are decoded by as many threads as compute, on any device.
+    /// Images in memory are prepared by this thread alone on the CPU, beside the threads that compute; on other devices the
+    /// threads of `context`, which have nothing else to do but for the one that calls this, share the images of a batch. Images
+    /// that are [read from files](ImageSource::listing) are decoded by as many threads as compute, on any device.
     ///
     /// # Errors
     /// [`palinode::Error::Io`] where the system gives no threads.

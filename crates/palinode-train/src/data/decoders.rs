@@ -1,7 +1,6 @@
 //! The threads that decode pictures.
 
 use crate::error::{Error, Result};
-use palinode::wording::first_ten;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,6 +65,8 @@ pub(super) fn for_each_image<S: Send>(
             };
             let started =
                 Builder::new().name(DECODER_THREAD.to_owned()).spawn_scoped(threads, decode);
+            // The threads that are there have nothing left to do.
+            let started = started.inspect_err(|_| next.store(end, Ordering::Relaxed));
             workers.push(started.map_err(Error::io(DECODER_THREAD))?);
         }
         drop(sender);
@@ -90,14 +91,21 @@ pub(super) fn for_each_image<S: Send>(
 pub(super) fn all_unreadable(mut failures: Vec<(usize, Error)>) -> Error {
     match failures.len() {
         1 => failures.remove(0).1,
-        _ => unreadable(failures.iter().map(|(_, error)| error.to_string()).collect()),
+        count => unreadable(count, first_reasons(&failures)),
     }
 }
 
-/// The error of some images that cannot be read, by what is wrong with each.
-pub(crate) fn unreadable(reasons: Vec<String>) -> Error {
-    let count = reasons.len();
+/// What is wrong with the first ten of some images.
+pub(crate) fn first_reasons(failures: &[(usize, Error)]) -> Vec<String> {
+    failures.iter().take(10).map(|(_, error)| error.to_string()).collect()
+}
+
+/// The error of `count` images that cannot be read, by what is wrong with the first ten.
+pub(crate) fn unreadable(count: usize, reasons: Vec<String>) -> Error {
     let pictures = if count == 1 { "picture" } else { "pictures" };
-    let named = first_ten(reasons.into_iter(), "; ", "more");
+    let mut named = reasons.join("; ");
+    if count > reasons.len() {
+        named += &format!(", and {} more", count - reasons.len());
+    }
     Error::config(format!("{count} {pictures} cannot be read"), named)
 }

@@ -3,12 +3,11 @@
 use super::dataset::Split;
 use super::left_out::LeftOut;
 use super::picture::{BACKGROUND, Form, Kind, LARGEST_SIDE};
-use super::pictures::{PictureFile, Pictures};
+use super::pictures::{ClassFolder, PictureFile, Pictures};
 use crate::error::{Error, Result};
 use palinode::network::DataInfo;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 /// `[data.folder]`: the form that pictures in folders are brought to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,10 +22,6 @@ pub struct FolderOptions {
     pub background: [u8; 3],
     /// Rows and columns that a picture may have. A larger one is refused before it is decoded.
     pub largest_side: u32,
-    /// MB that decoded pictures are kept in; unset: half of what is free. Other pictures are decoded each time they
-    /// are needed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<u64>,
     /// Zero pixels that are added on each side, for a network that was trained on padded images.
     #[serde(skip)]
     pub padding: usize,
@@ -39,7 +34,6 @@ impl Default for FolderOptions {
             grey: false,
             background: BACKGROUND,
             largest_side: LARGEST_SIDE,
-            memory: None,
             padding: 0,
         }
     }
@@ -67,6 +61,9 @@ impl FolderOptions {
     }
 }
 
+/// Classes that a folder may have: reports have a matrix of all pairs.
+const MOST_CLASSES: usize = 1024;
+
 /// Lists one split. No picture is read.
 ///
 /// The classes are the folders' names in alphabetical order, the same in both splits where there are two.
@@ -91,26 +88,18 @@ pub(super) fn list(directory: &Path, split: Split, options: FolderOptions) -> Re
             return Err(Error::format(&own, reason));
         }
     }
-    if !(2..=256).contains(&classes.len()) {
-        let reason = format!("{} classes (folders), expected 2 to 256", classes.len());
+    if !(2..=MOST_CLASSES).contains(&classes.len()) {
+        let reason = format!("{} classes (folders), expected 2 to {MOST_CLASSES}", classes.len());
         return Err(Error::format(&own, reason));
     }
-    let mut files = Vec::new();
+    let (mut folders, mut files) = (Vec::new(), Vec::new());
     for (label, class) in (0..).zip(&classes) {
-        files.extend(pictures(&own.join(class), label, &format!("{name}/{class}"), &mut left_out)?);
+        let folder = ClassFolder { path: own.join(class), place: Path::new(name).join(class) };
+        files.extend(pictures(&folder, label, &mut left_out)?);
+        folders.push(folder);
     }
-    let found = Pictures {
-        files,
-        form: options.form(),
-        padding: options.padding,
-        // split/CLASS/NAME
-        named_by: Some(3),
-        classes,
-        remarks: left_out.remarks(),
-        turns: Mutex::new(()),
-    };
-    found.check_memory()?;
-    Ok(found)
+    let form = (options.form(), options.padding);
+    Pictures::new((classes, folders), files, form, left_out.remarks())
 }
 
 /// The names of the split's folder and of the other one's.
@@ -162,13 +151,9 @@ fn folders(directory: &Path, place: &str, left_out: &mut LeftOut) -> Result<Vec<
     Ok(names)
 }
 
-/// Pictures of class `label` in `directory`, which messages call `place`, in the order of their names.
-fn pictures(
-    directory: &Path,
-    label: u16,
-    place: &str,
-    left_out: &mut LeftOut,
-) -> Result<Vec<PictureFile>> {
+/// Pictures of class `label` in `folder`, in the order of their names.
+fn pictures(folder: &ClassFolder, label: u16, left_out: &mut LeftOut) -> Result<Vec<PictureFile>> {
+    let directory = &folder.path;
     let mut found = Vec::new();
     for path in entries(directory)? {
         let reason = match std::fs::metadata(&path) {
@@ -180,7 +165,8 @@ fn pictures(
             Ok(file) if !file.is_file() => "special files".to_owned(),
             Ok(file) => match Kind::by_name(&path) {
                 Some(kind) => {
-                    found.push(PictureFile { path, kind: Some(kind), label, bytes: file.len() });
+                    let name = Path::new(path.file_name().unwrap_or_default()).into();
+                    found.push(PictureFile { name, kind: Some(kind), label, bytes: file.len() });
                     continue;
                 }
                 None => match path.extension() {
@@ -189,7 +175,7 @@ fn pictures(
                 },
             },
         };
-        left_out.count(place, reason);
+        left_out.count(&folder.place.to_string_lossy(), reason);
     }
     if found.is_empty() {
         let reason = "there is no picture in it (.png, .jpg, .webp, .bmp, .gif, .tif)";
@@ -262,6 +248,23 @@ mod tests {
         assert!(message(Split::Train).contains("y.png"));
         picture(&at("test/dog/1.png"), 8, 8, [1, 2, 3]);
         assert!(message(Split::Test).contains("`dog`"));
+    }
+
+    #[test]
+    fn as_many_classes_as_imagenet_has_are_no_problem() {
+        let root = tempfile::tempdir().unwrap();
+        for class in 0..1024 {
+            let folder = root.path().join(format!("train/{class:04}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            // Listed, not read.
+            std::fs::write(folder.join("1.png"), b"").unwrap();
+        }
+        let found = list(root.path(), Split::Train, FolderOptions::default()).unwrap();
+        assert_eq!((found.len(), found.label(1023)), (1024, 1023));
+        std::fs::create_dir(root.path().join("train/more")).unwrap();
+        let refused = list(root.path(), Split::Train, FolderOptions::default());
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("1025 classes (folders), expected 2 to 1024"), "{message}");
     }
 
     #[test]

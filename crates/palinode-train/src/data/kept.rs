@@ -2,9 +2,9 @@
 
 use super::image_source::{ImageSource, delegated, image_len};
 use crate::error::Result;
-use palinode::memory::{check_available, usable_bytes};
-use std::sync::OnceLock;
+use palinode::memory::usable_bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The memory that images may be kept in; by default none.
 #[derive(Debug, Default)]
@@ -17,39 +17,38 @@ pub struct Room {
 
 impl Room {
     /// So many bytes.
-    ///
-    /// # Errors
-    /// [`palinode::Error::Memory`] where they are not free.
-    pub fn new(bytes: u64) -> Result<Self> {
-        check_available(&[("the pictures that are kept (data.folder.memory)", bytes)])?;
-        Ok(Self { bytes, left_out: 0 })
+    pub fn new(bytes: u64) -> Self {
+        Self { bytes, left_out: 0 }
     }
 
-    /// Half of the memory that is free, shared by so many processes; without a limit where the system does not say how much
-    /// is.
-    pub fn half_of_free(processes: usize) -> Self {
-        let free = usable_bytes().unwrap_or(u64::MAX);
-        Self { bytes: free / 2 / processes.max(1) as u64, left_out: 0 }
+    /// Half of the memory that is free; without a limit where the system does not say how much is.
+    pub fn half_of_free() -> Self {
+        Self::new(usable_bytes().map_or(u64::MAX, |free| free / 2))
     }
 
-    /// As many images of `source` as there is room for, which is then taken.
-    pub fn keep<S: ImageSource>(&mut self, source: S) -> Kept<S> {
+    /// The images of `source`. Of images that are [read from files](ImageSource::listing), as many as there is room for, which
+    /// is then taken, stay in memory.
+    pub fn keep(&mut self, source: Arc<dyn ImageSource>) -> Arc<dyn ImageSource> {
+        if source.listing().is_none() {
+            return source;
+        }
         let bytes = (image_len(&source) + BESIDE) as u64;
         let most = usize::try_from(self.bytes / bytes).unwrap_or(usize::MAX).min(source.len());
         self.bytes -= bytes * most as u64;
         self.left_out += source.len() - most;
-        Kept::new(source, most)
+        Arc::new(Kept::new(source, most))
     }
 
     /// What a user should know of images that there was no room for.
     pub fn remark(&self) -> Option<String> {
-        (self.left_out > 0).then(|| {
-            format!(
-                "{} pictures do not fit into the memory for pictures (data.folder.memory) and are decoded each \
-                 time they are needed",
-                self.left_out
-            )
-        })
+        let left_out = match self.left_out {
+            0 => return None,
+            1 => "1 picture does not fit".to_owned(),
+            count => format!("{count} pictures do not fit"),
+        };
+        Some(format!(
+            "{left_out} into the memory for pictures (data.memory); what does not is decoded each time it is needed"
+        ))
     }
 }
 
@@ -77,11 +76,6 @@ impl<S: ImageSource> Kept<S> {
         Self { source, images, room: AtomicUsize::new(kept) }
     }
 
-    /// How many images are in memory.
-    pub fn count(&self) -> usize {
-        self.images.iter().filter(|image| image.get().is_some()).count()
-    }
-
     /// Takes a place for an image, if one is left.
     fn take_place(&self) -> bool {
         let less = |room: usize| room.checked_sub(1);
@@ -101,8 +95,10 @@ impl<S: ImageSource> ImageSource for Kept<S> {
         if let Some(place) = place.filter(|_| into.len() == image_len(&self.source))
             && self.take_place()
         {
-            // Where another thread has been quicker, its copy stays, and a place is lost: at most one for each thread.
-            place.set(into.into()).ok();
+            // Where another thread has been quicker, its copy stays.
+            if place.set(into.into()).is_err() {
+                self.room.fetch_add(1, Ordering::Relaxed);
+            }
         }
         Ok(())
     }
@@ -153,7 +149,27 @@ mod tests {
                 }
             }
             assert_eq!(kept.source.1.load(Ordering::Relaxed), reads, "room for {room}");
-            assert_eq!(kept.count(), room.min(10));
+            let there = kept.images.iter().filter(|image| image.get().is_some()).count();
+            assert_eq!(there, room.min(10));
         }
+    }
+
+    #[test]
+    fn several_threads_keep_no_more_than_there_is_room_for() {
+        let classes = vec!["a".to_owned(), "b".to_owned()];
+        let images = Dataset::new((0..200).collect(), vec![0; 100], 1, [1, 2], classes);
+        let kept = Kept::new(images, 60);
+        std::thread::scope(|threads| {
+            for _ in 0..8 {
+                threads.spawn(|| {
+                    for index in (0..100).chain((0..100).rev()) {
+                        let mut image = [0; 2];
+                        kept.read(index, &mut image).unwrap();
+                        assert_eq!(usize::from(image[0]), 2 * index);
+                    }
+                });
+            }
+        });
+        assert_eq!(kept.images.iter().filter(|image| image.get().is_some()).count(), 60);
     }
 }

@@ -37,7 +37,7 @@ pub use classes::Relabelled;
 pub(crate) use classes::places_of;
 pub use dataset::{Dataset, Split};
 pub use decoders::DECODER_THREAD;
-pub(crate) use decoders::unreadable;
+pub(crate) use decoders::{first_reasons, unreadable};
 #[cfg(feature = "download")]
 pub use download::Patience;
 #[cfg(feature = "download")]

@@ -72,18 +72,17 @@ impl SourceName {
             .ok_or_else(|| Error::unknown("data.name", "data set", name, Self::ALL.map(Self::name)))
     }
 
-    /// One split, from `directory` or from where it is usually installed.
+    /// One split, from `directory` or from where it is usually installed. Pictures in folders are decoded each time they are
+    /// read ([`Room::keep`] keeps some); the other data sets are read now.
     ///
     /// # Errors
     /// [`palinode::Error::Config`] where no directory is known, [`palinode::Error::Io`] and
     /// [`palinode::Error::Format`] for files that are missing or broken.
     pub fn load(self, directory: Option<&Path>, split: Split) -> Result<Arc<dyn ImageSource>> {
-        let options = FolderOptions::default();
-        self.load_as(directory, split, options, &mut Room::half_of_free(1))
+        self.load_as(directory, split, FolderOptions::default())
     }
 
-    /// [`load`](Self::load), where pictures in folders become what `options` say. They are decoded when they are read;
-    /// as many as there is `room` for then stay in memory.
+    /// [`load`](Self::load), where pictures in folders become what `options` say.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -92,7 +91,6 @@ impl SourceName {
         directory: Option<&Path>,
         split: Split,
         options: FolderOptions,
-        room: &mut Room,
     ) -> Result<Arc<dyn ImageSource>> {
         let directory = directory.map(Path::to_owned).or_else(|| self.installed());
         let loaded = match (self, directory) {
@@ -106,8 +104,7 @@ impl SourceName {
             (Self::Cifar100, Some(directory)) => Cifar::Hundred.load(&directory, split),
             (Self::Stl10, Some(directory)) => stl10::load(&directory, split),
             (Self::Folder, Some(directory)) => {
-                let pictures = folder::list(&directory, split, options)?;
-                return Ok(Arc::new(room.keep(pictures)));
+                return Ok(Arc::new(folder::list(&directory, split, options)?));
             }
             (Self::Folder, None) => {
                 let reason = "name the directory that holds train/CLASS/ and test/CLASS/";
@@ -144,8 +141,7 @@ impl SourceName {
         largest_side: Option<u32>,
     ) -> Result<Relabelled<Arc<dyn ImageSource>>> {
         let options = FolderOptions::of(info).with_largest_side(largest_side);
-        let mut room = Room::half_of_free(1);
-        let images = self.load_as(directory, split, options, &mut room)?;
+        let images = self.load_as(directory, split, options)?;
         let (found, expected) = ((images.channels(), images.size()), (info.channels, info.size));
         if found != expected {
             let reason = format!(
@@ -154,7 +150,7 @@ impl SourceName {
             );
             return Err(Error::config("data", reason));
         }
-        let images = Relabelled::new(images, &info.classes)?;
+        let images = Relabelled::new(Room::half_of_free().keep(images), &info.classes)?;
         if images.listing().is_some() {
             Survey::of(&images, Mean::Channel)?;
         }

@@ -9,13 +9,14 @@ use super::survey::Survey;
 use crate::error::{Error, Result};
 use palinode::memory::check_available;
 use palinode::network::DataInfo;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// A picture file.
 #[derive(Clone, Debug)]
 pub(super) struct PictureFile {
-    pub path: PathBuf,
+    /// Its path, from the folder of its class on.
+    pub name: Box<Path>,
     /// Its format by its name, which its content must agree with; `None`: any.
     pub kind: Option<Kind>,
     pub label: u16,
@@ -23,32 +24,54 @@ pub(super) struct PictureFile {
     pub bytes: u64,
 }
 
+/// The folder of a class.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClassFolder {
+    pub path: PathBuf,
+    /// What messages call it.
+    pub place: PathBuf,
+}
+
 /// Picture files, brought to one form. Each is decoded when it is [read](ImageSource::read).
 #[derive(Debug)]
 pub(super) struct Pictures {
+    /// By label.
+    pub folders: Vec<ClassFolder>,
     pub files: Vec<PictureFile>,
     pub form: Form,
     /// Zero pixels that are added on each side.
     pub padding: usize,
-    /// Components of a path, from its end, that name a file in messages; `None`: all.
-    pub named_by: Option<usize>,
     pub classes: Vec<String>,
     pub remarks: Vec<String>,
     /// Large pictures are not decoded beside each other.
-    pub turns: Mutex<()>,
+    turns: Mutex<()>,
+    listing: u32,
 }
 
 impl Pictures {
-    /// Checks that there is memory for what threads need while they scale pictures.
+    /// Files in the folders of their classes, brought to `form` and padded.
     ///
     /// # Errors
-    /// [`palinode::Error::Memory`].
-    pub fn check_memory(&self) -> Result<()> {
+    /// [`palinode::Error::Memory`] where there is too little for scaling.
+    pub fn new(
+        (classes, folders): (Vec<String>, Vec<ClassFolder>),
+        files: Vec<PictureFile>,
+        (form, padding): (Form, usize),
+        remarks: Vec<String>,
+    ) -> Result<Self> {
         // Every thread scales a picture, in f32 and then in bytes.
-        let extents = self.form.size.iter();
-        let scaled = extents.fold(20_u64, |bytes, &extent| bytes.saturating_mul(extent as u64));
+        let scaled =
+            form.size.iter().fold(20_u64, |bytes, &extent| bytes.saturating_mul(extent as u64));
         let threads = rayon::current_num_threads() as u64;
-        Ok(check_available(&[("scaling", scaled.saturating_mul(threads))])?)
+        check_available(&[("scaling", scaled.saturating_mul(threads))])?;
+        let turns = Mutex::new(());
+        let mut new = Self { folders, files, form, padding, classes, remarks, turns, listing: 0 };
+        new.listing = new.files.iter().fold(0, |sum, file| {
+            let sum = crc32c::crc32c_append(sum, &file.label.to_le_bytes());
+            let sum = crc32c::crc32c_append(sum, file.name.as_os_str().as_encoded_bytes());
+            crc32c::crc32c_append(sum, &file.bytes.to_le_bytes())
+        });
+        Ok(new)
     }
 }
 
@@ -74,29 +97,23 @@ pub fn load_pictures(
         return Err(Error::config("channels", reason));
     }
     let files = paths.iter().map(|path| PictureFile {
-        path: path.clone(),
+        name: path.as_path().into(),
         kind: None,
         label: 0,
+        // A file that is not there is an error when it is read.
         bytes: path.metadata().map_or(0, |file| file.len()),
     });
-    let pictures = Pictures {
-        files: files.collect(),
-        form: Form {
-            channels: info.channels,
-            size: info.size.map(|extent| extent.saturating_sub(2 * info.padding)),
-            background: info.background.unwrap_or(BACKGROUND),
-            largest_side: largest_side.unwrap_or(LARGEST_SIDE),
-        },
-        padding: info.padding,
-        named_by: None,
-        classes: info.classes.clone(),
-        remarks: Vec::new(),
-        turns: Mutex::new(()),
+    let form = Form {
+        channels: info.channels,
+        size: info.size.map(|extent| extent.saturating_sub(2 * info.padding)),
+        background: info.background.unwrap_or(BACKGROUND),
+        largest_side: largest_side.unwrap_or(LARGEST_SIDE),
     };
-    pictures.check_memory()?;
-    let kept = Room::half_of_free(1).keep(pictures);
+    let classes = (info.classes.clone(), vec![ClassFolder::default()]);
+    let pictures = Pictures::new(classes, files.collect(), (form, info.padding), Vec::new())?;
+    let kept = Room::half_of_free().keep(Arc::new(pictures));
     Survey::of(&kept, Mean::Channel)?;
-    Ok(Arc::new(kept))
+    Ok(kept)
 }
 
 impl ImageSource for Pictures {
@@ -122,23 +139,18 @@ impl ImageSource for Pictures {
         usize::from(self.files[index].label)
     }
     fn name(&self, index: usize) -> String {
-        let path = &self.files[index].path;
-        let parts = path.components().count();
-        let left_out = self.named_by.map_or(0, |named| parts.saturating_sub(named));
-        path.components().skip(left_out).collect::<PathBuf>().display().to_string()
+        let PictureFile { name, label, .. } = &self.files[index];
+        self.folders[usize::from(*label)].place.join(name).display().to_string()
     }
     fn remarks(&self) -> Vec<String> {
         self.remarks.clone()
     }
     fn listing(&self) -> Option<u32> {
-        let files = self.files.iter().enumerate();
-        Some(files.fold(0, |sum, (index, file)| {
-            let sum = crc32c::crc32c_append(sum, self.name(index).as_bytes());
-            crc32c::crc32c_append(sum, &file.bytes.to_le_bytes())
-        }))
+        Some(self.listing)
     }
     fn read(&self, index: usize, into: &mut [u8]) -> Result<()> {
-        let PictureFile { path, kind, .. } = &self.files[index];
+        let PictureFile { name, kind, label, .. } = &self.files[index];
+        let path = &self.folders[usize::from(*label)].path.join(name);
         if let Some(kind) = kind {
             kind.check_content(path)?;
         }

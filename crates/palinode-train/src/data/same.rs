@@ -25,6 +25,9 @@ impl Survey {
 
     /// Images of `source`, which this is the survey of, with the same pixels and different classes: pairs of indices,
     /// the lower one first. Of several such images in one class, the first is named.
+    ///
+    /// # Panics
+    /// If `source` has fewer images than were read.
     pub fn in_two_classes(&self, source: &dyn ImageSource) -> Twins {
         let mut pairs = Vec::new();
         // One image of every content in every class: the first.

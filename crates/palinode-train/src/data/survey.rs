@@ -122,7 +122,11 @@ impl Survey {
         self.digests.is_empty()
     }
 
-    /// A checksum of the images and of their labels in `source`. A run that goes on must find the same one.
+    /// A checksum of the images and of their labels in `source`, which this is the survey of. A run that goes on must find
+    /// the same one.
+    ///
+    /// # Panics
+    /// If `source` has fewer images than were read.
     pub fn checksum(&self, source: &dyn ImageSource) -> u32 {
         self.digests.iter().enumerate().fold(0, |sum, (index, digest)| {
             let sum = crc32c::crc32c_append(sum, &digest.bytes());
@@ -130,8 +134,8 @@ impl Survey {
         })
     }
 
-    /// The description of images like those of `source`, standardised by the mean and the deviation of the images that
-    /// count.
+    /// The description of images like those of `source`, which this is the survey of, standardised by the mean and the
+    /// deviation of the images that count.
     pub fn describe(&self, source: &dyn ImageSource) -> DataInfo {
         self.sums.describe(source)
     }

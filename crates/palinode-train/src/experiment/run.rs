@@ -4,7 +4,7 @@ use super::claims::Claims;
 use super::finished::Finished;
 use super::plan::{Plan, Trial};
 use super::results::Results;
-use crate::data::{Mean, Room, Split};
+use crate::data::{Mean, Split};
 use crate::error::{Error, Result};
 use crate::recipe::{DataRecipe, Recipe};
 use crate::train::{
@@ -17,7 +17,7 @@ use std::path::Path;
 /// Runs all trials of `plan` that are not finished in `out`, and writes table, figures and page after
 /// each. A trial that was interrupted is resumed. The recipes of the plan are in `recipes`.
 ///
-/// A trial whose loss becomes NaN or infinite is listed as failed, and the others are still run.
+/// A trial whose loss becomes NaN or infinite, or whose states drift too far, is listed as failed, and the others are still run.
 /// `before` is called before every trial that is run, with (number from 1, count, trial).
 ///
 /// Where `machine` has several ranks, each trial is run by one of them, and a rank that is free takes the next one. All see
@@ -27,7 +27,7 @@ use std::path::Path;
 /// # Errors
 /// As [`train`]; [`palinode::Error::Config`] where `out` holds a run of the same name by another recipe, or
 /// where another process works in it;
-/// [`Error::NonFinite`] at the end, where there were such trials.
+/// [`Error::Trials`] at the end, where a loss became infinite or states drifted.
 pub fn run<O: Observer>(
     plan: &Plan,
     recipes: &Path,
@@ -77,7 +77,7 @@ pub fn run<O: Observer>(
             Ok(outcome) => {
                 results.finished.insert(number, Finished::read(trial, outcome)?);
             }
-            Err(error @ Error::NonFinite { .. }) => {
+            Err(error @ (Error::NonFinite { .. } | Error::Drift { .. })) => {
                 results.failed.push(format!("{}: {error}", trial.directory));
             }
             Err(Error::Interrupted { .. }) => {
@@ -108,9 +108,7 @@ pub fn run<O: Observer>(
     match (stopped, results.failed.is_empty()) {
         (true, _) => Err(Error::ExperimentInterrupted),
         (false, true) => Ok(results.finished.into_values().collect()),
-        (false, false) => {
-            Err(Error::NonFinite { what: "a loss", place: results.failed.join("; ") })
-        }
+        (false, false) => Err(Error::Trials { failed: results.failed }),
     }
 }
 
@@ -163,6 +161,7 @@ fn run_trial(
     // The images may have moved.
     let changes = Changes::default()
         .with_data_dir(trial.recipe.data.dir.clone())
+        .with_memory(trial.recipe.data.memory)
         .with_device(trial.recipe.training.device);
     resume(path, machine, &changes, observer)
 }
@@ -193,7 +192,7 @@ fn check_data<'a>(
             Some(place) => place,
             None => {
                 let mut read = |split| {
-                    let images = recipe.load(split, &mut Room::default())?;
+                    let images = recipe.load(split)?;
                     let machine = Machine::default();
                     let mut reading = FirstReading::new(&machine, &mut progress);
                     let survey = reading.survey(images.as_ref(), &|_| false, Mean::Channel)?;

@@ -3,6 +3,7 @@
 use crate::data::{FolderOptions, ImageSource, Mean, Room, Selection, SourceName, Split};
 use crate::error::Result;
 use palinode::Activation;
+use palinode::memory::{check_available, usable_bytes};
 use palinode::network::{Layout, StemActivation, TransitionKind, Variant};
 use palinode::residual::BuiltInConfig;
 use palinode::scheme::{SchemeName, SchemeOptions, Start};
@@ -79,6 +80,10 @@ pub struct DataRecipe {
     pub dir: Option<PathBuf>,
     /// Size and channels that pictures in folders are brought to.
     pub folder: FolderOptions,
+    /// MB of a machine's memory that decoded pictures are kept in; unset: half of what a training step leaves free. Other
+    /// pictures are decoded each time they are needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
     /// A predefined fold of the training split (STL-10), from 0; unset: the whole split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
@@ -119,14 +124,13 @@ impl Default for ModelRecipe {
 }
 
 impl DataRecipe {
-    /// One split; of the training split, the fold that is asked for. As many pictures from folders as there is `room` for
-    /// stay in memory once they are decoded.
+    /// One split; of the training split, the fold that is asked for.
     ///
     /// # Errors
     /// As [`SourceName::load_as`] and [`SourceName::fold`].
-    pub fn load(&self, split: Split, room: &mut Room) -> Result<Arc<dyn ImageSource>> {
+    pub fn load(&self, split: Split) -> Result<Arc<dyn ImageSource>> {
         let directory = self.dir.as_deref();
-        let all = self.name.load_as(directory, split, self.folder, room)?;
+        let all = self.name.load_as(directory, split, self.folder)?;
         match (self.fold, split) {
             (Some(fold), Split::Train) => {
                 let images = self.name.fold(directory, fold, all.len())?;
@@ -136,15 +140,26 @@ impl DataRecipe {
         }
     }
 
-    /// The memory that pictures may be kept in by each of so many processes on this machine.
+    /// The memory that pictures may be kept in by one of `processes` processes on this machine, each of which needs the parts
+    /// `beside` as well.
     ///
     /// # Errors
-    /// [`palinode::Error::Memory`] where what the recipe asks for is not free.
-    pub fn room(&self, processes: usize) -> Result<Room> {
-        match self.folder.memory {
-            Some(megabytes) => Room::new(megabytes.saturating_mul(1_000_000)),
-            None => Ok(Room::half_of_free(processes)),
+    /// [`palinode::Error::Memory`] where what is needed is not free.
+    pub fn room(&self, beside: &[(&str, u64)], processes: usize) -> Result<Room> {
+        let processes = processes.max(1) as u64;
+        let all = |bytes: u64| bytes.saturating_mul(processes);
+        let mut parts: Vec<(&str, u64)> =
+            beside.iter().map(|&(what, bytes)| (what, all(bytes))).collect();
+        if let Some(megabytes) = self.memory {
+            let bytes = megabytes.saturating_mul(1_000_000);
+            parts.push(("kept pictures (data.memory)", bytes));
+            check_available(&parts)?;
+            return Ok(Room::new(bytes / processes));
         }
+        check_available(&parts)?;
+        let needed = parts.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        let free = usable_bytes().map_or(u64::MAX, |free| free.saturating_sub(needed) / 2);
+        Ok(Room::new(free / processes))
     }
 }
 
@@ -154,6 +169,7 @@ impl Default for DataRecipe {
             name: SourceName::FashionMnistMini,
             dir: None,
             folder: FolderOptions::default(),
+            memory: None,
             fold: None,
             validation: 0.1,
             subset: 1.0,

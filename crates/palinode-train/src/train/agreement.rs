@@ -14,15 +14,25 @@ struct Described {
     values: BTreeMap<String, String>,
 }
 
-/// Refuses ranks with another program or with other values than the first one. All ranks call this together.
+/// Refuses ranks with another program, or with other values, than the first one. All ranks call this together.
+///
+/// # Errors
+/// As [`check_same`].
+pub(super) fn check_program(machine: &Machine, mut values: BTreeMap<String, String>) -> Result<()> {
+    if !machine.is_alone() {
+        values.insert("the program".to_owned(), program());
+    }
+    check_same(machine, values)
+}
+
+/// Refuses ranks with other values than the first one. All ranks call this together.
 ///
 /// # Errors
 /// [`Error::OtherRank`] naming the first rank that differs from the first one, and in what.
-pub(super) fn check_same(machine: &Machine, mut values: BTreeMap<String, String>) -> Result<()> {
+pub(super) fn check_same(machine: &Machine, values: BTreeMap<String, String>) -> Result<()> {
     if machine.is_alone() {
         return Ok(());
     }
-    values.insert("the program".to_owned(), program());
     compare(&machine.gather(Described { host: host(), values })?)
 }
 

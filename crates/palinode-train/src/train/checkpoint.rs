@@ -21,7 +21,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The version of the format that this program reads and writes. (Version 1 had no number, version 2 no
-/// checksum and no settings; runs of version 3 did not divide their sums over images.)
+/// checksum and no settings; runs of version 3 did not divide their sums over images; version 4 had other checksums of
+/// images.)
 const VERSION: u32 = 5;
 
 /// Keys of the metadata.

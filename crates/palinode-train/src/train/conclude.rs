@@ -31,7 +31,7 @@ pub(super) fn conclude<R: Residual>(run: &Run<R>, observer: &mut dyn Observer) -
     let tested = match test {
         Some(test) => {
             let (data, group) = (&best.data, run.machine.group.as_deref());
-            let batch = evaluation_batch(&run.settings.training);
+            let batch = evaluation_batch(run.machine.images(run.settings.training.batch_size));
             let found = evaluate_together(&network, test, data, batch, group);
             Some((test.as_ref(), found.map_err(|error| run.placed(error, "the test loss"))?))
         }

@@ -34,7 +34,7 @@ pub(super) fn end_epoch<R: Residual>(
     };
     let training = &run.settings.training;
     let (epoch, epochs) = (run.position.epoch + 1, training.epochs);
-    let evaluation_batch = evaluation_batch(training);
+    let evaluation_batch = evaluation_batch(run.machine.images(training.batch_size));
     let due = epoch.is_multiple_of(training.validate_every) || epoch == epochs;
     if let Some((rank, text)) = teamwork.slowest()
         && run.slow.insert(rank)

@@ -2,7 +2,6 @@
 
 use crate::data::{Batches, ImageSource};
 use crate::error::{Error, Result};
-use crate::recipe::TrainingRecipe;
 use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::activation::log_softmax;
@@ -41,9 +40,10 @@ impl Evaluation {
 /// Default batch size of an evaluation.
 pub const EVALUATION_BATCH: usize = 128;
 
-/// The batch size of a run's evaluations: no more than that of training, so that they need no more memory.
-pub(super) fn evaluation_batch(training: &TrainingRecipe) -> usize {
-    EVALUATION_BATCH.min(training.batch_size)
+/// The batch size of an evaluation where a training step has batches of `training` images: no more, so that it needs no more
+/// memory. (Logits do not depend on it.)
+pub(super) fn evaluation_batch(training: usize) -> usize {
+    EVALUATION_BATCH.min(training)
 }
 
 /// Mean cross-entropy of logits `[n, classes]` against labels `[n]`, differentiable.

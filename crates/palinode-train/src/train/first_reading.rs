@@ -2,7 +2,7 @@
 
 use super::agreement::check_same;
 use super::machine::Machine;
-use crate::data::{ImageSource, Mean, Part, Survey, check_source, unreadable};
+use crate::data::{ImageSource, Mean, Part, Survey, check_source, first_reasons, unreadable};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,15 +16,20 @@ pub struct FirstReading<'a> {
     progress: &'a mut dyn FnMut(usize, usize),
 }
 
-/// What a rank has read: its part, or the images that it could not read, and why.
+/// What a rank has read: its part, or the number of images that it could not read, and why.
 #[derive(Serialize, Deserialize)]
 enum Sent {
     Found(Survey),
-    Unreadable(Vec<String>),
+    Unreadable {
+        count: usize,
+        /// Of the first ten.
+        reasons: Vec<String>,
+    },
 }
 
 impl<'a> FirstReading<'a> {
-    /// By the ranks of `machine`, if it has several. `progress` is called with (images so far, images of this rank).
+    /// By the ranks of `machine`, if it has several. `progress` is called with (images so far, images of this rank) while
+    /// images of a source with a listing are read.
     pub fn new(machine: &'a Machine, progress: &'a mut dyn FnMut(usize, usize)) -> Self {
         Self { machine, progress }
     }
@@ -42,9 +47,11 @@ impl<'a> FirstReading<'a> {
         mean: Mean,
     ) -> Result<Survey> {
         check_source(source)?;
-        let shared = source.listing().zip(self.machine.rank());
-        let Some((listing, (rank, ranks))) = shared else {
-            let all = 0..source.len();
+        let all = 0..source.len();
+        let Some(listing) = source.listing() else {
+            return Survey::of_part(source, all, counted, mean, &mut |_, _| ())?.whole();
+        };
+        let Some((rank, ranks)) = self.machine.rank() else {
             return Survey::of_part(source, all, counted, mean, self.progress)?.whole();
         };
         let listed = format!("{} images (checksum {listing:08x})", source.len());
@@ -58,18 +65,22 @@ impl<'a> FirstReading<'a> {
         let own = match Survey::of_part(source, own, counted, mean, self.progress)? {
             Part::Read(survey) => Sent::Found(survey),
             Part::Failed(failures) => {
-                Sent::Unreadable(failures.iter().map(|(_, error)| error.to_string()).collect())
+                Sent::Unreadable { count: failures.len(), reasons: first_reasons(&failures) }
             }
         };
-        let (mut parts, mut failures) = (Vec::new(), Vec::new());
+        let (mut parts, mut failed, mut first) = (Vec::new(), 0, Vec::new());
         for sent in self.machine.gather(own)? {
             match sent {
                 Sent::Found(survey) => parts.push(survey),
-                Sent::Unreadable(reasons) => failures.extend(reasons),
+                Sent::Unreadable { count, reasons } => {
+                    failed += count;
+                    first.extend(reasons);
+                }
             }
         }
-        if !failures.is_empty() {
-            return Err(unreadable(failures));
+        if failed > 0 {
+            first.truncate(10);
+            return Err(unreadable(failed, first));
         }
         Survey::join(parts).ok_or_else(|| Error::config("data", "no rank has read an image"))
     }

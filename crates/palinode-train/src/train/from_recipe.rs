@@ -1,6 +1,6 @@
 //! Training by recipe: a network with a built-in residual on one of the known data sets.
 
-use super::agreement::check_same;
+use super::agreement::check_program;
 use super::described::Described;
 use super::directory::Place;
 use super::first_reading::FirstReading;
@@ -8,15 +8,16 @@ use super::identity::{Fields, is_of_the_machine};
 use super::machine::Machine;
 use super::observer::Observer;
 use super::outcome::Outcome;
+use super::ranks::check_shareable;
 use super::resumed::Resumed;
 use super::reversal::sample;
-use super::trainer::Trainer;
+use super::trainer::{Trainer, check_norms};
 use super::training_data::{SplitOptions, TrainingData};
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
 use burn::tensor::{Device, Tensor};
-use palinode::device::{DeviceName, check_available};
+use palinode::device::{DeviceName, check_available, is_cpu};
 use palinode::network::{Network, NetworkConfig};
 use palinode::residual::BuiltIn;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ pub struct Changes {
     pub epochs: Option<usize>,
     /// Where the images are now; `None`: where they were.
     pub data_dir: Option<PathBuf>,
+    /// MB that pictures may be kept in from now on; `None`: as before.
+    pub memory: Option<u64>,
     /// What the run is computed on from now on; `None`: as before.
     pub device: Option<DeviceName>,
 }
@@ -44,6 +47,12 @@ impl Changes {
     #[must_use]
     pub fn with_data_dir(self, data_dir: Option<PathBuf>) -> Self {
         Self { data_dir, ..self }
+    }
+
+    /// Sets [`memory`](Self::memory).
+    #[must_use]
+    pub fn with_memory(self, memory: Option<u64>) -> Self {
+        Self { memory, ..self }
     }
 
     /// Sets [`device`](Self::device).
@@ -97,6 +106,7 @@ pub fn resume(
     if let Some(directory) = &changes.data_dir {
         recipe.data.dir = Some(std::path::absolute(directory).map_err(Error::io(directory))?);
     }
+    recipe.data.memory = changes.memory.or(recipe.data.memory);
     let (before, device) = (recipe.training.device.unwrap_or_default(), changes.device);
     recipe.training.device = Some(device.unwrap_or(before));
     let mut settings = recipe.settings();
@@ -141,8 +151,9 @@ pub fn resume(
 /// # Errors
 /// Where recipe and data do not fit, and where the images cannot be read.
 pub fn initial_network(recipe: &Recipe, images: usize) -> Result<(Network, Tensor<4>)> {
-    let training = recipe.data.load(Split::Train, &mut recipe.data.room(1)?)?;
+    let training = recipe.data.load(Split::Train)?;
     let config = network_config(recipe, &training)?;
+    let training = recipe.data.room(&[], 1)?.keep(training);
     let data = TrainingData::split(training, split_options(recipe))?;
     let device = Device::flex();
     let batch = sample(&data, images, &device)?;
@@ -172,40 +183,43 @@ fn trainer(
     observer: &mut dyn Observer,
 ) -> Result<Trainer<BuiltIn>> {
     let device = recipe.training.device.unwrap_or_default().open()?;
-    // Another recipe, before all images are read.
+    // What can be wrong without images, before all of them are read: another recipe or too many ranks …
     let fields = recipe.fields()?.into_iter();
-    check_same(machine, fields.filter(|(name, _)| !is_of_the_machine(name)).collect())?;
-    let mut room = recipe.data.room(machine.processes()?)?;
-    let training = recipe.data.load(Split::Train, &mut room)?;
-    // The test images now, not after the last epoch: can they be read, and did nobody train on them?
+    check_program(machine, fields.filter(|(name, _)| !is_of_the_machine(name)).collect())?;
+    check_shareable(machine, &device, recipe.training.microbatches)?;
+    let training = recipe.data.load(Split::Train)?;
+    // … images that are not there. (The test images now, not after the last epoch.)
     let test = match recipe.training.test {
-        true => Some(recipe.data.load(Split::Test, &mut room).map_err(untested)?),
+        true => Some(recipe.data.load(Split::Test).map_err(untested)?),
         false => None,
     };
-    if let Some(remark) = room.remark() {
-        observer.remark(&remark);
-    }
+    // … and a network that does not fit into the memory, or that a setting does not fit.
     let config = network_config(recipe, &training)?;
     let modes = recipe.training.modes_for(&config);
     let images = machine.images(recipe.training.batch_size.min(training.len()));
     let parts = config.step_bytes(config.parameter_count().total, &modes, images)?;
-    check_available(&device, &recipe.optimizer.with_state(parts))?;
-    let is_decoded = training.listing().is_some();
-    let mut progress = |done, images| {
-        if is_decoded {
-            observer.loading(done, images);
-        }
-    };
+    let parts = recipe.optimizer.with_state(parts);
+    check_available(&device, &parts)?;
+    let network = config.init_in(recipe.seed, &modes, &device.clone().autodiff())?;
+    check_norms(&network, &recipe.training, &device)?;
+
+    let beside = if is_cpu(&device) { &parts[..] } else { &[] };
+    let mut room = recipe.data.room(beside, machine.processes()?)?;
+    let (training, test) = (room.keep(training), test.map(|test| room.keep(test)));
+    if let Some(remark) = room.remark() {
+        observer.remark(&remark);
+    }
+    let mut progress = |done, images| observer.loading(done, images);
     let mut reading = FirstReading::new(machine, &mut progress);
     let mut data = TrainingData::split_by(training, split_options(recipe), &mut reading)?;
     if let Some(test) = test {
         let remarks = data.remarks().to_vec();
+        // Did nobody train on them?
         let tested = data.with_test_by(test, recipe.data.allowed_overlap, &mut reading);
         data = tested.inspect_err(|_| {
             remarks.iter().for_each(|remark| observer.remark(remark));
         })?;
     }
-    let network = config.init_in(recipe.seed, &modes, &device.autodiff())?;
     let title = format!("{} on {}", config.model, recipe.data.name.name());
     Ok(Trainer::new(network, data).with_settings(recipe.settings()).with_title(title).with_recipe(
         Described { config: recipe.to_toml()?, fields: recipe.fields()?.into_iter().collect() },

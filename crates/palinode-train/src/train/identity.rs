@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub(super) type Fields = BTreeMap<String, String>;
 
 /// Settings that say where images are, how much memory they may have, and what a run is computed on.
-const OF_THE_MACHINE: [&str; 3] = ["data.dir", "data.folder.memory", "training.device"];
+const OF_THE_MACHINE: [&str; 3] = ["data.dir", "data.memory", "training.device"];
 
 /// Whether a setting says what the machine has, not what the run is. It may change between two parts of a run.
 pub(crate) fn is_of_the_machine(setting: &str) -> bool {

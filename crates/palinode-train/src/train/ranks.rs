@@ -1,6 +1,6 @@
 //! Ranks that are to train together: whether they fit together.
 
-use super::agreement::check_same;
+use super::agreement::check_program;
 use super::identity::Identity;
 use super::machine::Machine;
 use super::training_data::Checksums;
@@ -23,20 +23,12 @@ pub(super) fn check_ranks<R: Residual>(
     (network, device): (&Network<R>, &Device),
     (identity, images): (&Identity, &Checksums),
 ) -> Result<()> {
-    let Some((_, ranks)) = machine.rank() else { return Ok(()) };
-    let ranks = ranks.count();
-    if !is_cpu(device) {
-        let reason = "several ranks train on the CPU; on another device, train with one";
-        return Err(Error::config("training.device", reason));
+    if machine.is_alone() {
+        return Ok(());
     }
     let context = network.context();
-    let micro = context.microbatches().map_or(1, |own| own.count());
-    if ranks > micro {
-        let reason = format!(
-            "{micro}, so {ranks} ranks cannot share a batch: a micro-batch is computed by one rank"
-        );
-        return Err(Error::config("training.microbatches", reason));
-    }
+    let microbatches = context.microbatches().map_or(1, |own| own.count());
+    check_shareable(machine, device, microbatches)?;
     let sum = |sum: u32| format!("{sum:08x}");
     let mut values = BTreeMap::from([
         ("the instruction set", context.isa().to_string()),
@@ -50,7 +42,31 @@ pub(super) fn check_ranks<R: Residual>(
     values.extend(identity.fields());
     values.extend(identity.settings().clone());
     values.insert("training.epochs".to_owned(), identity.epochs.to_string());
-    check_same(machine, values)
+    check_program(machine, values)
+}
+
+/// Refuses ranks that cannot share a batch.
+///
+/// # Errors
+/// [`palinode::Error::Config`] where there are more ranks than micro-batches, and for a device that is not the CPU.
+pub(super) fn check_shareable(
+    machine: &Machine,
+    device: &Device,
+    microbatches: usize,
+) -> Result<()> {
+    let Some((_, ranks)) = machine.rank() else { return Ok(()) };
+    let ranks = ranks.count();
+    if !is_cpu(device) {
+        let reason = "several ranks train on the CPU; on another device, train with one";
+        return Err(Error::config("training.device", reason));
+    }
+    if ranks > microbatches {
+        let reason = format!(
+            "{microbatches}, so {ranks} ranks cannot share a batch: a micro-batch is computed by one rank"
+        );
+        return Err(Error::config("training.microbatches", reason));
+    }
+    Ok(())
 }
 
 /// The checksum of a network's arrays.

@@ -52,8 +52,8 @@ pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
     let network = best.network(best.config.usual_mode(), &Device::flex())?;
     let (mut tested, mut untested) = (None, None);
     if outcome.test_accuracy.is_some() {
-        let test = recipe.data.room(1).and_then(|mut room| {
-            let test = recipe.data.load(Split::Test, &mut room)?;
+        let test = recipe.data.load(Split::Test).and_then(|test| {
+            let test = recipe.data.room(&[], 1)?.keep(test);
             let test = Relabelled::new(test, &best.data.classes)?;
             Ok((Survey::of(&test, Mean::Channel)?.checksum(&test), test))
         });
@@ -62,8 +62,12 @@ pub fn rebuild_report(path: &Path) -> Result<Rebuilt> {
                 untested = Some("the images are not those that the run was tested on".to_owned());
             }
             Ok((_, test)) => {
-                let found =
-                    evaluate(&network, &test, &best.data, evaluation_batch(&recipe.training))?;
+                let found = evaluate(
+                    &network,
+                    &test,
+                    &best.data,
+                    evaluation_batch(recipe.training.batch_size),
+                )?;
                 tested = Some((test, found));
             }
             Err(error) => untested = Some(error.to_string()),

@@ -20,10 +20,11 @@ use super::start::{freeze, start_from};
 use super::state::Run;
 use super::training_data::TrainingData;
 use crate::error::{Error, Result};
-use crate::recipe::Settings;
+use crate::recipe::{Settings, TrainingRecipe};
 use burn::module::Module;
+use burn::tensor::Device;
 use palinode::NormStatistics;
-use palinode::device::check_available;
+use palinode::device::{check_available, is_cpu};
 use palinode::network::weights::{Names, collect};
 use palinode::network::{Network, count};
 use palinode::residual::{Residual, residual_name};
@@ -249,11 +250,7 @@ impl<R: Residual> Trainer<R> {
         // The weights are there already.
         check_available(&device, &settings.optimizer.with_state(parts)[1..])?;
         network = network.with_context(context)?;
-        let has_norms = Names::of(&network).slots.iter().any(|slot| !slot.trainable);
-        if training.norm_statistics != NormStatistics::Batch && !has_norms {
-            let reason = "has no effect: the network has no batch norm";
-            return Err(Error::config("training.norm_statistics", reason));
-        }
+        check_norms(&network, training, &device)?;
         if fresh {
             let (started, start) = start_from(network, training, &data.info().classes)?;
             network = started;
@@ -301,6 +298,31 @@ impl<R: Residual> Trainer<R> {
             events,
             slow: BTreeSet::new(),
         })
+    }
+}
+
+/// Refuses statistics of micro-batches for norms that a network does not have, or that are computed elsewhere than on the
+/// CPU.
+///
+/// # Errors
+/// [`palinode::Error::Config`].
+pub(super) fn check_norms<R: Residual>(
+    network: &Network<R>,
+    training: &TrainingRecipe,
+    device: &Device,
+) -> Result<()> {
+    if training.norm_statistics == NormStatistics::Batch {
+        return Ok(());
+    }
+    let field = "training.norm_statistics";
+    if Names::of(network).slots.iter().all(|slot| slot.trainable) {
+        return Err(Error::config(field, "has no effect: the network has no batch norm"));
+    }
+    match is_cpu(device) {
+        true => Ok(()),
+        false => {
+            Err(Error::config(field, "norms have statistics of micro-batches on the CPU alone"))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::node::node_id;
 use super::view::view;
 use burn::tensor::Tensor;
-use palinode_kernels::{Context, LeafGradients};
+use palinode_kernels::{Context, Fate, LeafGradients};
 
 /// Begins to add up the gradients `found` of a node, if several ranks share the batch: those of `leaves`, which has `None`
 /// for an array that is not trained.
@@ -17,49 +17,54 @@ pub(super) fn hand_over(context: &Context, leaves: &[Option<u64>], found: &[Tens
     share.ranks().begin(gradients);
 }
 
-/// The leaves of the graph that a node takes its weights from, where several ranks share the batch.
-pub(crate) struct Weights {
-    /// `None` for an array that is not trained, or that is computed from others.
+/// The parameters among the parents of a node, where several ranks share the batch.
+pub(crate) struct Given {
+    /// The graph's numbers of leaves; `None` for an array that is not trained, or that is computed from others.
     leaves: Vec<Option<u64>>,
     /// Whether an array is computed from others.
     computed: bool,
 }
 
-impl Weights {
-    /// No weights yet.
+impl Given {
+    /// No parameters yet.
     pub fn none() -> Self {
         Self { leaves: Vec::new(), computed: false }
     }
 
-    /// Adds a weight, or the place of one that is missing. Call this in the forward pass.
-    pub fn add<const D: usize>(&mut self, context: &Context, weight: Option<&Tensor<D>>) {
-        let (Some(share), Some(weight)) = (context.share(), weight) else {
+    /// Adds a parameter, or the place of one that is missing. Call this in the forward pass.
+    pub fn add<const D: usize>(&mut self, context: &Context, parameter: Option<&Tensor<D>>) {
+        let (Some(share), Some(parameter)) = (context.share(), parameter) else {
             self.leaves.push(None);
             return;
         };
-        let leaf = weight.is_require_grad().then(|| node_id(weight).ok()).flatten();
+        let leaf = parameter.is_require_grad().then(|| node_id(parameter).ok()).flatten();
         let leaf = leaf.map(|id| id.value);
-        self.computed |= weight.is_tracked() && leaf.is_none();
+        self.computed |= parameter.is_tracked() && leaf.is_none();
         share.count_uses(leaf);
         self.leaves.push(leaf);
     }
 
     /// Makes gradients over the images of this rank such that the sum over all ranks is the gradient over the whole batch,
-    /// with the bits of one rank. There is one for each weight.
-    ///
-    /// Gradients of leaves that have no other use begin to be added up; the computation goes on. Others are
-    /// [completed](Context::complete) now.
-    pub fn give(&self, context: &Context, gradients: &mut [&mut [f32]]) {
+    /// with the bits of one rank. There is one for each parameter; [`Share::fate`](palinode_kernels::Share::fate) says what
+    /// becomes of them.
+    pub fn send(&self, context: &Context, gradients: &mut [&mut [f32]]) {
         let Some(share) = context.share() else { return };
-        if self.computed || !share.hands_over(self.leaves.iter().copied().flatten()) {
-            return context.complete(gradients);
-        }
-        let mut found = LeafGradients::default();
-        for (leaf, gradient) in self.leaves.iter().zip(gradients) {
-            if let Some(leaf) = *leaf {
-                found.push(leaf, gradient);
+        let fate = match self.computed {
+            true => Fate::Complete,
+            false => share.fate(self.leaves.iter().copied().flatten()),
+        };
+        match fate {
+            Fate::Complete => context.complete(gradients),
+            Fate::Leave => (),
+            Fate::HandOver => {
+                let mut found = LeafGradients::default();
+                for (leaf, gradient) in self.leaves.iter().zip(gradients) {
+                    if let Some(leaf) = *leaf {
+                        found.push(leaf, gradient);
+                    }
+                }
+                share.ranks().begin(found);
             }
         }
-        share.ranks().begin(found);
     }
 }

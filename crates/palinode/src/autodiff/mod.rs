@@ -7,7 +7,7 @@ mod orphans;
 mod parameters;
 mod view;
 
-pub(crate) use handover::Weights;
+pub(crate) use handover::Given;
 pub(crate) use node::{Variable, node_id, record};
 pub use orphans::free_orphans;
 pub(crate) use parameters::{record_modules, views};

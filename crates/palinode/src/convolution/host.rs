@@ -1,6 +1,6 @@
 //! Convolutions by the kernels of the CPU.
 
-use crate::autodiff::{Variable, Weights, record, tensor, view};
+use crate::autodiff::{Given, Variable, record, tensor, view};
 use burn::tensor::Tensor;
 use palinode_kernels::Context;
 use palinode_kernels::convolution::ConvolutionKernel;
@@ -28,7 +28,7 @@ pub(super) fn convolve(
     if !x.is_tracked() && !weight.is_tracked() && !bias.is_some_and(Tensor::is_tracked) {
         return Some(output);
     }
-    let mut given = Weights::none();
+    let mut given = Given::none();
     given.add(context, Some(weight));
     given.add(context, bias);
     let with_bias = bias.is_some();
@@ -49,7 +49,7 @@ pub(super) fn convolve(
             let mut biases = vec![0.0; kernel.outputs];
             let into = with_bias.then_some(biases.as_mut_slice());
             let mut weight = weight_gradient(&kept, kernel, &view(kept_x), &gradient, into);
-            given.give(&kept, &mut [&mut weight, &mut biases]);
+            given.send(&kept, &mut [&mut weight, &mut biases]);
             found[1] = Some(Variable::Array(tensor(weight, kept_weight.dims(), &device)));
             found[2] = Some(Variable::Vector(tensor(biases, [kernel.outputs], &device)));
         }
@@ -74,7 +74,7 @@ pub(super) fn adjoint(
     if !y.is_tracked() && !weight.is_tracked() {
         return Some(output);
     }
-    let mut given = Weights::none();
+    let mut given = Given::none();
     given.add(context, Some(weight));
     let (kept_y, kept_weight) = (y.clone().inner(), weight.clone().inner());
     let parents = [Variable::Array(y.clone()), Variable::Array(weight.clone())];
@@ -90,7 +90,7 @@ pub(super) fn adjoint(
         }
         if weight_wanted {
             let mut weight = weight_gradient(&kept, kernel, &gradient, &view(kept_y), None);
-            given.give(&kept, &mut [&mut weight]);
+            given.send(&kept, &mut [&mut weight]);
             found[1] = Some(Variable::Array(tensor(weight, kept_weight.dims(), &device)));
         }
         found

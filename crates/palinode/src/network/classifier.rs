@@ -18,7 +18,7 @@ use crate::reversible::{Differentiation, Watch};
 use crate::scheme::Grid;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use palinode_kernels::{Context, Microbatches, NormStatistics};
+use palinode_kernels::{Context, NormStatistics};
 
 /// An image classifier: stem → units with transitions between them → head.
 ///
@@ -220,9 +220,9 @@ impl<R: Residual> Network<R> {
         &self.context
     }
 
-    /// The number of batch statistics, a mean and a variance for one channel each, that units keep because they evaluate
-    /// their residuals twice: those of all norms inside their blocks, without entries.
-    pub fn kept_statistics(&self) -> usize {
+    /// The number of statistics, a mean and a variance for one channel each, that units keep of `images` images because they
+    /// evaluate their residuals twice: those of all norms inside their blocks, without entries.
+    pub fn kept_statistics(&self, images: usize) -> usize {
         struct Visitor {
             name: String,
             channels: usize,
@@ -240,11 +240,9 @@ impl<R: Residual> Network<R> {
         let mut visitor = Visitor { name: String::new(), channels: 0 };
         let twice = self.units.iter().filter(|unit| unit.mode() != Differentiation::Stored);
         twice.for_each(|unit| unit.visit(&mut visitor));
-        let groups = match self.context.norm_statistics() {
-            NormStatistics::Batch => 1,
-            NormStatistics::Microbatch => {
-                self.context.microbatches().map_or(1, Microbatches::count)
-            }
+        let groups = match (self.context.norm_statistics(), self.context.microbatches()) {
+            (NormStatistics::Microbatch, Some(own)) => own.count().min(images),
+            _ => 1,
         };
         visitor.channels * groups
     }

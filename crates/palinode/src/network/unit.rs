@@ -9,7 +9,7 @@ use crate::reversible::{
     self, Blocks, Differentiation, Evaluations, Linearized, UnitSite, Watch, check_context,
     scratch_bytes,
 };
-use crate::scheme::{Grid, Scheme, State, Streams, sweep};
+use crate::scheme::{Grid, Scheme, State, Streams, Update, sweep};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 use palinode_kernels::Context;
@@ -54,7 +54,8 @@ impl<R: Residual> Unit<R> {
             ));
         }
         mode.check(&residuals, scheme.as_ref())?;
-        let site = UnitSite::default();
+        let evaluations: usize = scheme.updates(0).iter().map(Update::evaluations).sum();
+        let site = UnitSite { once: evaluations == per_block, ..UnitSite::default() };
         let context = Context::default();
         Ok(Self { residuals, scheme, mode, site, context })
     }

@@ -6,6 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use palinode_kernels::{Leaf, LeafGradients, Share};
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Replaces the gradients of a module's parameters over the images of this rank by those over the whole batch. All ranks
 /// call this after the backward pass.
@@ -23,7 +24,6 @@ pub fn add_gradients<M: Module>(
     module: &M,
     gradients: &mut [Option<Tensor<1>>],
 ) -> Result<()> {
-    share.end_step();
     let ranks = share.ranks();
     let mut leaves = Leaves(Vec::new());
     module.visit(&mut leaves);
@@ -33,14 +33,27 @@ pub fn add_gradients<M: Module>(
     for (leaf, sum) in handed_over.iter().flat_map(LeafGradients::iter) {
         sums.insert(leaf.id, (leaf.bits, sum));
     }
+    // Where a parameter has other uses too, its gradient is the sum over all of them. This may show on some ranks alone.
+    let own = leaves.iter().zip(&*gradients).map(|(leaf, gradient)| {
+        let (Some(leaf), Some(gradient)) = (leaf, gradient) else { return 0.0 };
+        let handed = sums.get(leaf);
+        let handed =
+            handed.is_some_and(|(bits, _)| *bits == Leaf::bits_of(&view(gradient.clone())));
+        f32::from(u8::from(!handed))
+    });
+    let unsent = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&unsent);
+    share.complete_later(own.collect(), move |ranks| {
+        into.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(ranks);
+    });
+    share.end_step();
+    let unsent = std::mem::take(&mut *unsent.lock().unwrap_or_else(PoisonError::into_inner));
     let mut left = LeafGradients::default();
-    for (leaf, gradient) in leaves.iter().zip(&*gradients) {
-        let (Some(leaf), Some(gradient)) = (leaf, gradient) else { continue };
-        let own = view(gradient.clone());
-        // Where a parameter has other uses too, its gradient is the sum over all of them.
-        let handed = sums.get(leaf).is_some_and(|(bits, _)| *bits == Leaf::bits_of(&own));
-        if !handed {
-            left.push(*leaf, &own);
+    for ((leaf, gradient), ranks) in leaves.iter().zip(&*gradients).zip(unsent) {
+        if let (Some(leaf), Some(gradient)) = (leaf, gradient)
+            && ranks > 0.0
+        {
+            left.push(*leaf, &view(gradient.clone()));
         }
     }
     ranks.begin(left);

@@ -3,7 +3,7 @@
 use super::Vjp;
 use super::convolution::{initial_bias, initial_convolution};
 use crate::Activation;
-use crate::autodiff::{Variable, View, Weights, on_kernels, record, tensor, view};
+use crate::autodiff::{Given, Variable, View, on_kernels, record, tensor, view};
 use crate::convolution::{Convolution, ConvolutionConfig};
 use crate::pass::Pass;
 use crate::random::Generator;
@@ -228,7 +228,7 @@ impl InceptionMap {
                 1..=CONVOLUTIONS => Variable::Array(parameters[parent - 1].0.clone()),
                 _ => Variable::Vector(bias_of(parent - 1 - CONVOLUTIONS)),
             });
-        let mut given = Weights::none();
+        let mut given = Given::none();
         parameters.iter().for_each(|(weight, _)| given.add(context, Some(weight)));
         if direction == Direction::Forward {
             parameters.iter().for_each(|(_, bias)| given.add(context, bias.as_ref()));
@@ -258,7 +258,7 @@ impl InceptionMap {
                 let weights = numbers.weights();
                 let mut all =
                     kernel.gradients(context, x, y, &weights, biases.as_ref()).expect(FITS);
-                given.give(context, &mut arrays_of(&mut all));
+                given.send(context, &mut arrays_of(&mut all));
                 for (index, (weight, bias)) in all.kernels.into_iter().zip(all.biases).enumerate() {
                     let extent = EXTENTS[index];
                     let weight = tensor(weight, [group, group, extent, extent], &device);

@@ -26,6 +26,8 @@ pub(crate) struct UnitSite {
     pub precision: NumberType,
     /// The grid that the state lies on in training; `None`: any numbers.
     pub grid: Option<Grid>,
+    /// Whether each residual is evaluated once in its block.
+    pub once: bool,
     /// In how many parts the reversible mode keeps the unit; 0 and 1: as a whole.
     pub parts: usize,
     /// Where drifts are recorded.
@@ -143,7 +145,9 @@ impl Evaluations {
         let kept = self.kept.get(&key(evaluation)).cloned();
         let Evaluation { residual, role, .. } = evaluation;
         let place = self.site.place(residual, role);
-        let pass = Pass::again(self.phase, &self.context, place, kept.unwrap_or_else(Kept::new));
+        // The unit's node sends the sums of all evaluations to other ranks.
+        let context = self.context.within_node(self.site.once);
+        let pass = Pass::again(self.phase, &context, place, kept.unwrap_or_else(Kept::new));
         let pass = pass.in_type(self.site.precision_in(self.phase));
         let value = evaluate(&pass, self.site.survival(self.phase, residual))?;
         pass.check()?;

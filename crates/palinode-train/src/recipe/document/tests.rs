@@ -34,7 +34,7 @@ fn the_template_shows_every_default() {
     let shown = parse(&uncommented, &[]).unwrap().resolved().unwrap();
     let resolved = Recipe::default().resolved().unwrap();
     let (dir, fold) = (shown.data.dir.clone(), Some(0));
-    let with_dir = DataRecipe { dir, fold, ..resolved.data.clone() };
+    let with_dir = DataRecipe { dir, fold, memory: Some(2000), ..resolved.data.clone() };
     let training = TrainingRecipe {
         isa: Some(Isa::Avx2),
         algorithm: Some(Algorithm::Winograd2),
