@@ -58,6 +58,7 @@ fn the_template_shows_every_default() {
         "model.transitions",
         "data.dir",
         "data.fold",
+        "data.memory",
         "training.isa",
         "training.algorithm",
         "training.start",
