@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use support::{Noise, StopAfter};
+use support::{Noise, StopAfter, on_ranks};
 
 /// The file of a picture.
 fn file(root: &Path, split: &str, class: usize, number: usize) -> PathBuf {
@@ -63,22 +63,6 @@ fn result(run: &Path) -> (Vec<u8>, Vec<[u64; 2]>, Vec<u8>) {
         serde_json::from_slice(&std::fs::read(run.join("result.json")).unwrap()).unwrap();
     let test = format!("{} {}", test["test_loss"], test["test_accuracy"]);
     (std::fs::read(run.join("weights/last.safetensors")).unwrap(), bits, test.into_bytes())
-}
-
-/// What `work` gives on each of so many ranks.
-fn on_ranks<T: Send>(ranks: usize, work: impl Fn(Machine) -> T + Sync) -> Vec<T> {
-    let groups: Vec<Group> = links(ranks).into_iter().map(|l| Group::new(l).unwrap()).collect();
-    thread::scope(|threads| {
-        let work = &work;
-        let spawn = |group: Group| {
-            threads.spawn(move || {
-                let machine = Machine::from(Context::builder().threads(1 + group.rank() % 2));
-                work(machine.with_group(Some(Arc::new(group))))
-            })
-        };
-        let spawned: Vec<_> = groups.into_iter().map(spawn).collect();
-        spawned.into_iter().map(|thread| thread.join().unwrap()).collect()
-    })
 }
 
 #[test]

@@ -4,7 +4,6 @@
 mod support;
 
 use palinode::network::{Modes, NetworkConfig, StateKind, Variant};
-use palinode::ranks::{Group, threads::links};
 use palinode::residual::BuiltIn;
 use palinode::reversible::{Differentiation, Precision};
 use palinode::scheme::SchemeName;
@@ -12,11 +11,9 @@ use palinode::tensor::Device;
 use palinode::{Activation, Context, NormStatistics};
 use palinode_train::data::Augmentation;
 use palinode_train::recipe::{OptimizerRecipe, Settings, TrainingRecipe};
-use palinode_train::train::{Machine, SplitOptions, Trainer, TrainingData, Unobserved, read_rows};
+use palinode_train::train::{SplitOptions, Trainer, TrainingData, Unobserved, read_rows};
 use std::path::Path;
-use std::sync::Arc;
-use std::thread;
-use support::{Noise, StopAfter};
+use support::{Noise, StopAfter, on_ranks};
 
 /// A network and how it is trained.
 #[derive(Clone)]
@@ -51,23 +48,6 @@ impl Case {
             .with_training(self.training.clone());
         Trainer::new(network, data).with_settings(settings)
     }
-}
-
-/// What `work` gives on the first of `ranks` ranks, each with so many threads.
-fn on_ranks<T: Send>(ranks: usize, work: impl Fn(Machine) -> T + Sync) -> T {
-    let groups: Vec<Group> = links(ranks).into_iter().map(|l| Group::new(l).unwrap()).collect();
-    let found = thread::scope(|threads| {
-        let work = &work;
-        let spawn = |group: Group| {
-            threads.spawn(move || {
-                let machine = Machine::from(Context::builder().threads(1 + group.rank() % 2));
-                work(machine.with_group(Some(Arc::new(group))))
-            })
-        };
-        let spawned: Vec<_> = groups.into_iter().map(spawn).collect();
-        spawned.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
-    });
-    found.into_iter().next().unwrap()
 }
 
 /// The weights of a run, and its losses, accuracies and drifts.
@@ -255,18 +235,20 @@ fn what_cannot_be_shared_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let few = case("hamiltonian", |_| ()).with(|training| training.with_microbatches(2));
-    let message = on_ranks(4, |machine| {
+    let messages = on_ranks(4, |machine| {
         few.trainer().with_machine(machine).train(&out, &mut Unobserved).unwrap_err().to_string()
     });
+    let message = &messages[0];
     assert!(message.starts_with("training.microbatches: 2, so 4 ranks"), "{message}");
     let case = case("hamiltonian", |_| ());
-    let message = on_ranks(2, |machine| {
+    let messages = on_ranks(2, |machine| {
         let own = match machine.is_first() {
             true => case.clone(),
             false => case.clone().with(|training| training.with_batch_size(10)),
         };
         own.trainer().with_machine(machine).train(&out, &mut Unobserved).unwrap_err().to_string()
     });
+    let message = &messages[0];
     assert!(message.starts_with("rank 1 on "), "{message}");
     assert!(message.contains("training.batch_size is 10, and 9 on the first rank"), "{message}");
 }

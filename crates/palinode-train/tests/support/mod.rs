@@ -2,9 +2,13 @@
 #![allow(dead_code, clippy::unwrap_used)] // every test binary uses a part of this
 
 use burn::tensor::Tensor;
+use palinode::Context;
+use palinode::ranks::{Group, threads::links};
 use palinode_train::Result;
 use palinode_train::data::ImageSource;
-use palinode_train::train::{Observer, Progress};
+use palinode_train::train::{Machine, Observer, Progress};
+use std::sync::Arc;
+use std::thread;
 
 /// A tensor's values as f64.
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
@@ -67,4 +71,20 @@ impl Observer for StopAfter {
     fn stop_requested(&self) -> bool {
         self.0 == 0
     }
+}
+
+/// What `work` gives on each of so many ranks.
+pub fn on_ranks<T: Send>(ranks: usize, work: impl Fn(Machine) -> T + Sync) -> Vec<T> {
+    let groups: Vec<Group> = links(ranks).into_iter().map(|l| Group::new(l).unwrap()).collect();
+    thread::scope(|threads| {
+        let work = &work;
+        let spawn = |group: Group| {
+            threads.spawn(move || {
+                let machine = Machine::from(Context::builder().threads(1 + group.rank() % 2));
+                work(machine.with_group(Some(Arc::new(group))))
+            })
+        };
+        let spawned: Vec<_> = groups.into_iter().map(spawn).collect();
+        spawned.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }

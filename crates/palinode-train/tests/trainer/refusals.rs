@@ -82,9 +82,9 @@ fn data_that_cannot_be_meant_is_refused_and_a_broken_image_ends_the_run() {
     let text = misfit.train(&out, &mut Watch::default()).unwrap_err().to_string();
     assert!(text.contains("the network expects"), "{text}");
 
-    // One that breaks after the run has begun: a checksum of its own hides it from the checks.
-    struct Hidden(Rows, std::sync::atomic::AtomicUsize);
-    impl ImageSource for Hidden {
+    // One that breaks after the run has begun.
+    struct Breaking(Rows, std::sync::atomic::AtomicUsize);
+    impl ImageSource for Breaking {
         fn len(&self) -> usize {
             self.0.len()
         }
@@ -109,8 +109,8 @@ fn data_that_cannot_be_meant_is_refused_and_a_broken_image_ends_the_run() {
             }
         }
     }
-    let hidden = Hidden(Rows::new(80, 0, 4), 0.into());
-    let data = TrainingData::split(hidden, options).unwrap();
+    let breaking = Breaking(Rows::new(80, 0, 4), 0.into());
+    let data = TrainingData::split(breaking, options).unwrap();
     let gone = Trainer::new(own(&config(4), 1), data).with_settings(settings(9));
     let text = gone.train(&out, &mut Watch::default()).unwrap_err().to_string();
     assert!(text.contains("gone"), "{text}");
