@@ -49,7 +49,7 @@ fn another_network_data_or_setting_does_not_continue_a_run() {
         };
         save_arrays(&file, &arrays, &metadata).unwrap();
         let text = resume(trainer(&settings(2)));
-        assert!(text.contains(words) && text.contains("reads version 4"), "{text}");
+        assert!(text.contains(words) && text.contains("reads version 5"), "{text}");
     }
     let mut broken = arrays.clone();
     broken.remove("optimizer.momentum.head.bias");
