@@ -218,9 +218,13 @@ fn a_picture_that_changes_ends_all_ranks() {
             let (root, run, changed) = (data.path(), runs.path().join("run"), changed.clone());
             threads.spawn(move || {
                 let machine = Machine::from(Context::builder().threads(1));
+                let mut observer: Box<dyn Observer> = match group.rank() {
+                    0 => Box::new(Overwrite(changed)),
+                    _ => Box::new(Unobserved),
+                };
                 let machine = machine.with_group(Some(Arc::new(group)));
                 let recipe = recipe(root, Some(0));
-                train(recipe, run.as_path(), machine, &mut Overwrite(changed)).unwrap_err()
+                train(recipe, run.as_path(), machine, observer.as_mut()).unwrap_err()
             })
         };
         let spawned: Vec<_> = groups.into_iter().map(spawn).collect();
