@@ -104,17 +104,15 @@ impl Info {
                 // Where there is neither, the error says what was looked for.
                 _ => (Some(load(Split::Train)?), Some(load(Split::Test)?)),
             };
-        let Some(described) = train.as_ref().or(test.as_ref()) else {
-            anyhow::bail!("{}: there are no images", self.name);
-        };
         let splits = [train.as_ref(), test.as_ref()];
         let [train_survey, test_survey] =
             splits.map(|split| split.map(|images| Survey::of(images, Mean::Channel)).transpose());
         let surveys = [train_survey?, test_survey?];
-        let Some(info) = surveys.iter().flatten().next().map(|found| found.describe(described))
-        else {
+        let found = splits.iter().flatten().zip(surveys.iter().flatten()).next();
+        let Some((described, survey)) = found else {
             anyhow::bail!("{}: there are no images", self.name);
         };
+        let info = survey.describe(described);
         let mut remarks: Vec<String> =
             splits.iter().flatten().flat_map(|split| split.remarks()).collect();
         for (split, survey) in splits.into_iter().zip(&surveys) {

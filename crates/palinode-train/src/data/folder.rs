@@ -165,7 +165,8 @@ fn pictures(folder: &ClassFolder, label: u16, left_out: &mut LeftOut) -> Result<
             Ok(file) if !file.is_file() => "special files".to_owned(),
             Ok(file) => match Kind::by_name(&path) {
                 Some(kind) => {
-                    let name = Path::new(path.file_name().unwrap_or_default()).into();
+                    // Joined to the folder again, either is the path.
+                    let name = path.strip_prefix(directory).unwrap_or(&path).into();
                     found.push(PictureFile { name, kind: Some(kind), label, bytes: file.len() });
                     continue;
                 }
