@@ -193,8 +193,7 @@ fn check_data<'a>(
             None => {
                 let mut read = |split| {
                     let images = recipe.load(split)?;
-                    let machine = Machine::default();
-                    let mut reading = FirstReading::new(&machine, &mut progress);
+                    let mut reading = FirstReading::new(&Machine::default(), &mut progress);
                     let survey = reading.survey(images.as_ref(), &|_| false, Mean::Channel)?;
                     Ok::<_, Error>((images, survey))
                 };

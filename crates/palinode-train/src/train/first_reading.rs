@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 /// Images in memory are read by every rank. Of a source with a [listing](ImageSource::listing), each rank reads its
 /// share, and all get the same [`Survey`].
 pub struct FirstReading<'a> {
-    machine: &'a Machine,
-    progress: &'a mut dyn FnMut(usize, usize),
+    machine: Machine,
+    progress: Option<&'a mut dyn FnMut(usize, usize)>,
 }
 
 /// What a rank has read: its part, or the number of images that it could not read, and why.
@@ -30,8 +30,13 @@ enum Sent {
 impl<'a> FirstReading<'a> {
     /// By the ranks of `machine`, if it has several. `progress` is called with (images so far, images of this rank) while
     /// images of a source with a listing are read.
-    pub fn new(machine: &'a Machine, progress: &'a mut dyn FnMut(usize, usize)) -> Self {
-        Self { machine, progress }
+    pub fn new(machine: &Machine, progress: &'a mut dyn FnMut(usize, usize)) -> Self {
+        Self { machine: machine.clone(), progress: Some(progress) }
+    }
+
+    /// By this process alone, and nobody is told.
+    pub fn alone() -> Self {
+        Self { machine: Machine::default(), progress: None }
     }
 
     /// Reads all images of `source`. Those that `counted` says yes to count for the statistics. All ranks call this
@@ -47,22 +52,24 @@ impl<'a> FirstReading<'a> {
         mean: Mean,
     ) -> Result<Survey> {
         check_source(source)?;
-        let all = 0..source.len();
-        let Some(listing) = source.listing() else {
-            return Survey::of_part(source, all, counted, mean, &mut |_, _| ())?.whole();
+        let mut unseen = |_, _| ();
+        let progress: &mut dyn FnMut(usize, usize) = match &mut self.progress {
+            Some(progress) if source.listing().is_some() => &mut **progress,
+            _ => &mut unseen,
         };
-        let Some((rank, ranks)) = self.machine.rank() else {
-            return Survey::of_part(source, all, counted, mean, self.progress)?.whole();
+        let all = 0..source.len();
+        let Some((listing, (rank, ranks))) = source.listing().zip(self.machine.rank()) else {
+            return Survey::of_part(source, all, counted, mean, progress)?.whole();
         };
         let listed = format!("{} images (checksum {listing:08x})", source.len());
         let what = "the list of images by name and size".to_owned();
-        check_same(self.machine, BTreeMap::from([(what, listed)]))?;
+        check_same(&self.machine, BTreeMap::from([(what, listed)]))?;
         let own = match ranks.count() <= source.len() {
             true => ranks.range(source.len(), rank),
             // The first rank reads what is too little to share.
             false => 0..if rank == 0 { source.len() } else { 0 },
         };
-        let own = match Survey::of_part(source, own, counted, mean, self.progress)? {
+        let own = match Survey::of_part(source, own, counted, mean, progress)? {
             Part::Read(survey) => Sent::Found(survey),
             Part::Failed(failures) => {
                 Sent::Unreadable { count: failures.len(), reasons: first_reasons(&failures) }

@@ -1,7 +1,6 @@
 //! The images of a run: for training, for validation, and for the test at its end.
 
 use super::first_reading::FirstReading;
-use super::machine::Machine;
 use crate::data::{
     Checked, ImageSource, Mean, Relabelled, Selection, Survey, check_source, class_counts,
     hold_out, image_len, subset,
@@ -94,9 +93,7 @@ impl TrainingData {
     /// # Errors
     /// [`palinode::Error::Config`] where no image is left to train on, and what keeps an image from being read.
     pub fn split(source: impl ImageSource + 'static, options: SplitOptions) -> Result<Self> {
-        let machine = Machine::default();
-        let mut unseen = |_, _| ();
-        Self::split_by(Arc::new(source), options, &mut FirstReading::new(&machine, &mut unseen))
+        Self::split_by(Arc::new(source), options, &mut FirstReading::alone())
     }
 
     /// [`split`](Self::split), where several ranks share the first reading.
@@ -150,9 +147,7 @@ impl TrainingData {
     /// [`palinode::Error::Config`] where there are more such images, which are named; where the test images
     /// are of another kind or have other classes.
     pub fn with_test(self, test: impl ImageSource + 'static, allowed: usize) -> Result<Self> {
-        let machine = Machine::default();
-        let mut unseen = |_, _| ();
-        self.with_test_by(Arc::new(test), allowed, &mut FirstReading::new(&machine, &mut unseen))
+        self.with_test_by(Arc::new(test), allowed, &mut FirstReading::alone())
     }
 
     /// [`with_test`](Self::with_test), where several ranks share the first reading.

@@ -1,20 +1,31 @@
 //! Gradients of a node on their way to other ranks.
 
 use super::node::node_id;
-use super::view::view;
+use super::view::{View, view};
 use burn::tensor::Tensor;
-use palinode_kernels::{Context, Fate, LeafGradients};
+use palinode_kernels::{Context, Fate, LeafGradients, Share};
 
 /// Begins to add up the gradients `found` of a node, if several ranks share the batch: those of `leaves`, which has `None`
 /// for an array that is not trained.
 pub(super) fn hand_over(context: &Context, leaves: &[Option<u64>], found: &[Tensor<1>]) {
     let Some(share) = context.share() else { return };
-    let mut gradients = LeafGradients::default();
-    for (leaf, gradient) in leaves.iter().zip(found) {
-        let Some(leaf) = *leaf else { continue };
-        gradients.push(leaf, &view(gradient.clone()));
+    let views: Vec<View> = found.iter().map(|gradient| view(gradient.clone())).collect();
+    begin(share, leaves, views.iter().map(|gradient| &gradient[..]));
+}
+
+/// Begins to add up the gradients of `leaves` over all ranks.
+fn begin<'a>(
+    share: &Share,
+    leaves: &[Option<u64>],
+    gradients: impl IntoIterator<Item = &'a [f32]>,
+) {
+    let mut found = LeafGradients::default();
+    for (leaf, gradient) in leaves.iter().zip(gradients) {
+        if let Some(leaf) = *leaf {
+            found.push(leaf, gradient);
+        }
     }
-    share.ranks().begin(gradients);
+    share.ranks().begin(found);
 }
 
 /// The parameters among the parents of a node, where several ranks share the batch.
@@ -57,13 +68,7 @@ impl Given {
             Fate::Complete => context.complete(gradients),
             Fate::Leave => (),
             Fate::HandOver => {
-                let mut found = LeafGradients::default();
-                for (leaf, gradient) in self.leaves.iter().zip(gradients) {
-                    if let Some(leaf) = *leaf {
-                        found.push(leaf, gradient);
-                    }
-                }
-                share.ranks().begin(found);
+                begin(share, &self.leaves, gradients.iter().map(|gradient| &**gradient));
             }
         }
     }
